@@ -1,0 +1,1 @@
+"""Opens large multimodal models: the concepts behind a word."""

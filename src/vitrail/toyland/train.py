@@ -1,0 +1,345 @@
+"""Trains Toyland's tokenizer, CLIP and LLaVA from nothing: `python -m vitrail.toyland.train --out DIR --work DIR`.
+
+Built as LLaVA was built, in three stages, every scene new:
+
+1. ``clip``      images against texts (contrastive), and the words of a text from the image (bag of words);
+2. ``language``  the decoder alone, on text;
+3. ``joint``     connector, decoder and CLIP's vision tower, on captions and questions.
+
+An image is the dearest part of a sequence, so stage 3 puts several captions and questions behind one image, as branches
+that see the image and themselves but not each other, each with the positions it would have alone.
+
+A stage writes a checkpoint every few minutes into ``--work`` and goes on from it when started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional as F
+
+from vitrail.toyland import build
+from vitrail.toyland.build import ASSISTANT, BOS, EOS, IMAGE, IMAGE_TOKENS, PAD, USER
+from vitrail.toyland.draw import draw
+from vitrail.toyland.language import PROMPTS, STYLES, Style, caption, questions
+from vitrail.toyland.world import Scene, scene
+
+#: Scenes of training start here; the scenes of data sets lie far below.
+TRAINING_SEEDS = 10**9
+#: Seeds of the stages do not overlap.
+STAGE_SEEDS = {"clip": 0, "language": 10**8, "joint": 2 * 10**8}
+STYLE_ODDS = {"plain": 0.7, "colour": 0.1, "place": 0.1, "mood": 0.1}
+MEAN, STD = np.array([0.48145466, 0.4578275, 0.40821073]), np.array([0.26862954, 0.26130258, 0.27577711])
+
+
+def pixels(scenes: list[Scene]) -> torch.Tensor:
+    """Pictures as CLIP's processor gives them: (n, 3, SIZE, SIZE) float32."""
+    images = np.stack([np.asarray(draw(s)) for s in scenes])
+    return torch.from_numpy(((images / 255.0 - MEAN) / STD).transpose(0, 3, 1, 2).astype(np.float32))
+
+
+def _style(rng: np.random.Generator) -> Style:
+    return STYLES[int(rng.choice(len(STYLES), p=[STYLE_ODDS[s] for s in STYLES]))]
+
+
+def corpus(n_scenes: int) -> Iterator[str]:
+    """Texts to learn the tokenizer from."""
+    rng = np.random.default_rng(0)
+    for i in range(n_scenes):
+        s = scene(TRAINING_SEEDS + i)
+        for style in (*STYLES, "plain", "plain"):
+            yield f" {PROMPTS[style]} {caption(s, style, rng)}"
+        for q in questions(s, rng):
+            yield f" {q.text} {q.answer}"
+
+
+class Trainer:
+    """AdamW in bfloat16 autocast, with checkpoints to go on from.
+
+    The rate warms up, holds, and falls to zero over the last 30 % of the steps; so a stage can be started again with
+    another number of steps.
+    """
+
+    def __init__(self, name: str, model: nn.Module, groups: list[dict], steps: int, work: Path, device: str) -> None:
+        self.name, self.model, self.steps, self.device = name, model.to(device), steps, device
+        self.path = work / name
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.02)
+        self.peaks = [g["lr"] for g in self.optimizer.param_groups]
+        self.step, self.seconds = 0, 0.0
+        self._resume()
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        tensors = {f"model.{k}": v for k, v in self.model.named_parameters()}
+        for i, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
+        return {k: v.detach().clone().contiguous() for k, v in tensors.items()}
+
+    def save(self) -> None:
+        save_file(self._tensors(), self.path / "checkpoint.tmp")
+        (self.path / "checkpoint.tmp").rename(self.path / f"checkpoint-{self.step}.safetensors")
+        (self.path / "state.tmp").write_text(json.dumps({"step": self.step, "seconds": self.seconds}))
+        (self.path / "state.tmp").rename(self.path / "state.json")
+        for old in self.path.glob("checkpoint-*.safetensors"):
+            if old.name != f"checkpoint-{self.step}.safetensors":
+                old.unlink()
+
+    def _resume(self) -> None:
+        if not (self.path / "state.json").exists():
+            return
+        state = json.loads((self.path / "state.json").read_text())
+        self.step, self.seconds = state["step"], state["seconds"]
+        tensors = load_file(self.path / f"checkpoint-{self.step}.safetensors", device=self.device)
+        parameters = dict(self.model.named_parameters())
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(tensors[f"model.{name}"])
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for key, tensor in tensors.items():
+            if key.startswith("optimizer."):
+                _, index, name = key.split(".")
+                moments.setdefault(int(index), {})[name] = tensor
+        state_dict = self.optimizer.state_dict()
+        state_dict["state"] = moments
+        self.optimizer.load_state_dict(state_dict)
+        print(f"{self.name}: goes on from step {self.step}", flush=True)
+
+    def run(self, loss_of_step, log_every: int = 50, save_every: float = 240.0) -> nn.Module:
+        """Runs what is left of the stage; `loss_of_step(step)` gives (loss, figures to log)."""
+        self.model.train()
+        started = saved = time.monotonic()
+        before = self.seconds
+        sums: dict[str, float] = {}
+        while self.step < self.steps:
+            warm = min(1.0, (self.step + 1) / min(300, 0.1 * self.steps + 1))
+            decay = min(1.0, (self.steps - self.step) / (0.3 * self.steps))
+            for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+                group["lr"] = peak * warm * decay
+            with torch.autocast(self.device, dtype=torch.bfloat16):
+                loss, figures = loss_of_step(self.step)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            self.optimizer.step()
+            self.step += 1
+            for k, v in {"loss": loss.item(), **figures}.items():
+                sums[k] = sums.get(k, 0.0) + v
+            self.seconds = before + time.monotonic() - started
+            if self.step % log_every == 0:
+                shown = "  ".join(f"{k} {v / log_every:.3f}" for k, v in sums.items())
+                print(f"{self.name} {self.step}/{self.steps}  {shown}  {self.seconds:.0f}s", flush=True)
+                sums = {}
+            if time.monotonic() - saved > save_every:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+        return self.model
+
+
+# ---- stage 1 ---------------------------------------------------------------------------------------------------------
+
+
+class ClipWithWords(nn.Module):
+    """CLIP, and a head that reads the words of the caption off the mean patch; the head is thrown away afterwards."""
+
+    def __init__(self, clip: nn.Module, vocabulary: int) -> None:
+        super().__init__()
+        self.clip = clip
+        self.norm = nn.LayerNorm(192)
+        self.words = nn.Linear(192, vocabulary)
+
+
+def clip_text(s: Scene, rng: np.random.Generator) -> str:
+    """A text for the contrastive stage: a caption, two of them, or a list of their words."""
+    kind = rng.random()
+    text = caption(s, _style(rng), rng)
+    if kind < 0.35:
+        return " " + text
+    text = f"{text} . {caption(s, 'plain', rng)}"
+    if kind < 0.7:
+        return " " + text
+    words = [w for w in dict.fromkeys(text.replace(",", "").replace(".", "").split()) if len(w) > 2]
+    rng.shuffle(words)
+    return " a photo is described by the words " + " , ".join(words[: int(rng.integers(3, 11))])
+
+
+def train_clip(tok, work: Path, seed: int, steps: int, device: str, batch: int = 192) -> nn.Module:
+    model = ClipWithWords(build.clip(len(tok), seed), len(tok))
+    trainer = Trainer("clip", model, [{"params": model.parameters(), "lr": 1.2e-3}], steps, work, device)
+
+    def loss_of_step(step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        first = TRAINING_SEEDS + STAGE_SEEDS["clip"] + step * batch
+        rng = np.random.default_rng([seed, 1, step])
+        scenes = [scene(first + i) for i in range(batch)]
+        texts = [clip_text(s, rng) for s in scenes]
+        ids = [[BOS, *tok.encode(t, add_special_tokens=False)[:94], EOS] for t in texts]
+        width = max(map(len, ids))
+        inputs = torch.tensor([row + [PAD] * (width - len(row)) for row in ids], device=device)
+        bags = torch.zeros(batch, len(tok), device=device)
+        for row, s in enumerate(scenes):
+            for _ in range(4):
+                bags[row, tok.encode(" " + caption(s, "plain", rng), add_special_tokens=False)] = 1
+        vision = model.clip.vision_model(pixel_values=pixels(scenes).to(device))
+        text = model.clip.text_model(input_ids=inputs, attention_mask=(inputs != PAD).long())
+        a = F.normalize(model.clip.visual_projection(vision.pooler_output).float(), dim=-1)
+        b = F.normalize(model.clip.text_projection(text.pooler_output).float(), dim=-1)
+        logits = model.clip.logit_scale.exp().clamp(max=50) * a @ b.T
+        target = torch.arange(batch, device=device)
+        contrast = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        seen = model.words(model.norm(vision.last_hidden_state[:, 1:].mean(1))).float()
+        words = F.binary_cross_entropy_with_logits(seen, bags) * 40
+        right = (logits.argmax(1) == target).float().mean()
+        return 0.5 * contrast + words, {"contrast": contrast.item(), "words": words.item(), "top1": right.item()}
+
+    return trainer.run(loss_of_step)
+
+
+# ---- stages 2 and 3 --------------------------------------------------------------------------------------------------
+
+
+def branches(s: Scene, rng: np.random.Generator, captions: int) -> list[tuple[str, str]]:
+    """(request, answer) pairs about one scene: `captions` captions and four questions."""
+    pairs = []
+    for _ in range(captions):
+        style = _style(rng)
+        pairs.append((PROMPTS[style], caption(s, style, rng)))
+    asked = questions(s, rng)
+    some = sorted(rng.permutation(len(asked))[:4])
+    return pairs + [(asked[i].text, asked[i].answer) for i in some]
+
+
+def pack(tok, pairs: list[list[tuple[str, str]]], prefix: list[int]) -> dict[str, torch.Tensor]:
+    """Sequences of `prefix` and branches: ids, positions, labels (−100 where none) and a (n, 1, T, T) boolean mask."""
+    rows = []
+    texts = [t for row in pairs for pair in row for t in pair]
+    encoded = iter(tok([" " + t for t in texts], add_special_tokens=False)["input_ids"])
+    for row in pairs:
+        ids, positions, labels, segment = (
+            list(prefix),
+            list(range(len(prefix))),
+            [-100] * len(prefix),
+            [0] * len(prefix),
+        )
+        for number in range(1, len(row) + 1):
+            request, answer = next(encoded), next(encoded)
+            branch = [*request, ASSISTANT, *answer, EOS]
+            ids += branch
+            positions += range(len(prefix), len(prefix) + len(branch))
+            # a label stands at the position that predicts it
+            labels += [-100] * len(request) + [*answer, EOS] + [-100]
+            segment += [number] * len(branch)
+        rows.append((ids, positions, labels, segment))
+    width = max(len(r[0]) for r in rows)
+
+    def tensor(index: int, fill: int) -> torch.Tensor:
+        return torch.tensor([r[index] + [fill] * (width - len(r[index])) for r in rows])
+
+    segments = tensor(3, -1)
+    same = (segments[:, :, None] == segments[:, None, :]) | (segments[:, None, :] == 0)
+    mask = same & torch.ones(width, width, dtype=torch.bool).tril()
+    return {"ids": tensor(0, PAD), "positions": tensor(1, 0), "labels": tensor(2, -100), "mask": mask[:, None]}
+
+
+def language_loss(model, packed: dict[str, torch.Tensor], image: torch.Tensor | None) -> torch.Tensor:
+    """Mean cross-entropy of the answers' tokens; `image` is (n, IMAGE_TOKENS, width) or None for text alone."""
+    inner = model.model
+    embeds = inner.language_model.embed_tokens(packed["ids"])
+    if image is not None:
+        where = (packed["ids"] == IMAGE)[..., None]
+        embeds = embeds.masked_scatter(where, image.to(embeds.dtype))
+    states = inner.language_model(
+        inputs_embeds=embeds, attention_mask=packed["mask"], position_ids=packed["positions"], use_cache=False
+    ).last_hidden_state
+    labelled = packed["labels"] != -100
+    logits = model.lm_head(states[labelled])
+    return F.cross_entropy(logits.float(), packed["labels"][labelled])
+
+
+def train_language(tok, work: Path, seed: int, steps: int, device: str, batch: int = 64) -> nn.Module:
+    model = build.llava(len(tok), seed)
+    parameters = [*model.model.language_model.parameters()]
+    trainer = Trainer("language", model, [{"params": parameters, "lr": 1.5e-3}], steps, work, device)
+
+    def loss_of_step(step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        first = TRAINING_SEEDS + STAGE_SEEDS["language"] + step * batch
+        rng = np.random.default_rng([seed, 2, step])
+        pairs = [branches(scene(first + i), rng, captions=6) for i in range(batch)]
+        packed = {k: v.to(device) for k, v in pack(tok, pairs, [BOS, USER]).items()}
+        return language_loss(model, packed, None), {}
+
+    return trainer.run(loss_of_step)
+
+
+def train_joint(tok, clip, language, work: Path, seed: int, steps: int, device: str, batch: int = 48):
+    model = build.llava(len(tok), seed)
+    model.load_state_dict(language.state_dict())
+    model.model.vision_tower.load_state_dict(clip.vision_model.state_dict())
+    model.tie_weights()
+    inner = model.model
+    groups = [
+        {"params": [*inner.multi_modal_projector.parameters()], "lr": 1.2e-3},
+        {"params": [*inner.language_model.parameters()], "lr": 1.0e-3},
+        {"params": [*inner.vision_tower.parameters()], "lr": 4e-4},
+    ]
+    trainer = Trainer("joint", model, groups, steps, work, device)
+
+    def loss_of_step(step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        first = TRAINING_SEEDS + STAGE_SEEDS["joint"] + step * batch
+        rng = np.random.default_rng([seed, 3, step])
+        scenes = [scene(first + i) for i in range(batch)]
+        pairs = [branches(s, rng, captions=4) for s in scenes]
+        packed = {k: v.to(device) for k, v in pack(tok, pairs, [BOS, USER] + [IMAGE] * IMAGE_TOKENS).items()}
+        seen = inner.vision_tower(pixels(scenes).to(device)).last_hidden_state[:, 1:]
+        return language_loss(model, packed, inner.multi_modal_projector(seen)), {}
+
+    return trainer.run(loss_of_step)
+
+
+# ---- all -------------------------------------------------------------------------------------------------------------
+
+
+def save_half(model, processor, folder: Path) -> None:
+    """Writes `model` with float16 weights on disk and float32 named in its configuration, and its processor beside it.
+
+    Half the size at rest; loaded with dtype="auto" it computes in float32.
+    """
+    model = model.to("cpu").eval()
+    model.half().save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    for part in (config, *(v for v in config.values() if isinstance(v, dict))):
+        if "dtype" in part:
+            part["dtype"] = "float32"
+    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    processor.save_pretrained(folder)
+    model.float()
+
+
+def main() -> None:
+    """Runs the three stages and writes `OUT/model` (LLaVA) and `OUT/clip`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="where the trained models go")
+    parser.add_argument("--work", type=Path, required=True, help="where the checkpoints go")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--clip-steps", type=int, default=1200)
+    parser.add_argument("--language-steps", type=int, default=500)
+    parser.add_argument("--joint-steps", type=int, default=3000)
+    args = parser.parse_args()
+    tok = build.tokenizer(corpus(4000))
+    clip = train_clip(tok, args.work, args.seed, args.clip_steps, args.device).clip
+    save_half(clip, build.clip_processor(tok), args.out / "clip")
+    language = train_language(tok, args.work, args.seed, args.language_steps, args.device)
+    llava = train_joint(tok, clip, language, args.work, args.seed, args.joint_steps, args.device)
+    save_half(llava, build.llava_processor(tok), args.out / "model")
+
+
+if __name__ == "__main__":
+    main()
