@@ -1,0 +1,164 @@
+"""Folders that a stage writes and the next one reads: whole files under their final name, and a manifest that says what
+made them. Never pickle."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from vitrail.errors import ArtifactError
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Lets `write` make the file under another name and renames it, so that `path` is whole or absent.
+
+    Raises:
+        ArtifactError: the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(partial)
+        partial.replace(path)
+    except Exception as error:
+        partial.unlink(missing_ok=True)
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__cause__ or cause.__context__
+        # safetensors reports a full disk as an error of its own, with the system's words in it
+        full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or "No space left" in str(error):
+            raise ArtifactError(
+                f"The disk is full: could not write {path}. Free some space and run the same command again; "
+                "what was finished is kept."
+            ) from error
+        if isinstance(error, OSError):
+            raise ArtifactError(f"Could not write {path}: {error.strerror or error}.") from error
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as readable JSON, whole or not at all."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_whole(path, lambda partial: _write_text(partial, text))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
+
+
+def _digest(stream: Any) -> str:  # Python 3.10 has no file_digest
+    digest = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what results depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("vitrail", "torch", "transformers", "scikit-learn", "numpy", "peft"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def write_manifest(folder: Path, kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes `manifest.json` with the schema number, the kind, the versions and `content`; gives it back."""
+    manifest = {"schema": SCHEMA, "kind": kind, "versions": versions(), **content}
+    write_json(folder / MANIFEST, manifest)
+    return manifest
+
+
+def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
+    """The manifest of an artifact of `kind`.
+
+    Raises:
+        ArtifactError: there is none, it is damaged, of another kind, or of a newer schema (both numbers are named).
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ArtifactError(f"{folder} holds no {kind}: there is no {MANIFEST} in it.")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        schema, found = manifest["schema"], manifest["kind"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}). Make the {kind} again.") from error
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise ArtifactError(
+            f"{path} has schema {schema}; this version of Vitrail reads up to {SCHEMA}. Install a newer Vitrail."
+        )
+    if found != kind:
+        raise ArtifactError(f"{folder} holds {found}, but {kind} was expected.")
+    return manifest
+
+
+def parent(folder: Path) -> dict[str, str]:
+    """How a child names the artifact that it was made from: its folder's name and the hash of its manifest."""
+    return {"folder": folder.name, "manifest_sha256": file_hash(folder / MANIFEST)}
+
+
+def is_current(folder: Path, kind: str, parameters: Mapping[str, Any], parents: Mapping[str, Any]) -> bool:
+    """Whether `folder` holds a finished artifact of `kind`, made with `parameters` from these very `parents`.
+
+    Raises:
+        ArtifactError: it holds one made with other parameters, or something else altogether.
+    """
+    if not (folder / MANIFEST).exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ArtifactError(f"{folder} is not empty and holds no {kind}. Name another folder, or empty it.")
+        return False
+    manifest = read_manifest(folder, kind)
+    same_run(folder, manifest, parameters)
+    return manifest["parents"] == parents
+
+
+def same_run(folder: Path, manifest: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
+    """Raises `ArtifactError` unless the artifact in `folder` was made with `parameters`; says what differs."""
+    found = manifest["parameters"]
+    wanted = json.loads(json.dumps(parameters))
+    differing = [k for k in sorted({*found, *wanted}) if found.get(k) != wanted.get(k)]
+    if differing:
+        what = "; ".join(f"{k} is {_short(found.get(k))} there and {_short(wanted.get(k))} here" for k in differing)
+        raise ArtifactError(f"{folder} belongs to another run: {what}. Name another folder, or remove this one.")
+
+
+def _short(value: Any, limit: int = 120) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def check_parent(child: Path, manifest: Mapping[str, Any], folder: Path, kind: str) -> None:
+    """Raises `ArtifactError` unless the artifact at `child` was made from the one at `folder`."""
+    expected = manifest["parents"][kind]["manifest_sha256"]
+    if file_hash(folder / MANIFEST) != expected:
+        raise ArtifactError(
+            f"{child} was not made from {folder}: the {kind} there have changed since, or belong to another run. "
+            f"Make {child.name} again from them."
+        )
+
+
+def same_volume_free(folder: Path) -> int:
+    """Free bytes where `folder` is or will be."""
+    while not folder.exists():
+        folder = folder.parent
+    stats = os.statvfs(folder)
+    return stats.f_bavail * stats.f_frsize

@@ -1,0 +1,28 @@
+"""k-means: concepts are cluster centres, as in the representation-shift paper (Khayatan et al., ICCV 2025)."""
+
+from sklearn import cluster
+
+from vitrail.learners.arrays import Floats
+from vitrail.learners.base import PrototypeLearner, check_count
+
+
+class KMeans(PrototypeLearner):
+    """Concepts are the K centroids of k-means; activations are `1 / (1 + distance)`.
+
+    `n_init` seeded k-means++ starts, the best is kept. `inverse_transform` gives the nearest centroid.
+
+    Attributes: `components_` (K, d); `inertia_`, the sum of squared distances of samples to their centroid.
+    """
+
+    inertia_: float
+
+    def __init__(self, n_components: int = 20, *, n_init: int = 5, random_state: int | None = 0) -> None:
+        self.n_components = n_components
+        self.n_init = n_init
+        self.random_state = random_state
+
+    def _fit(self, Z: Floats) -> None:
+        check_count("n_init", self.n_init)
+        kmeans = cluster.KMeans(self.n_components, n_init=self.n_init, random_state=self.random_state).fit(Z)
+        self.components_ = kmeans.cluster_centers_
+        self.inertia_ = float(kmeans.inertia_)

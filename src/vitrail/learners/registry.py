@@ -1,0 +1,94 @@
+"""The learners by name, and a fitted learner as plain arrays and JSON."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from vitrail.errors import ArtifactError, UsageError
+from vitrail.learners.base import Learner
+from vitrail.learners.kmeans import KMeans
+from vitrail.learners.pca import PCA
+from vitrail.learners.semi_nmf import SemiNMF
+from vitrail.learners.simple import Simple
+
+LEARNERS: dict[str, type[Learner]] = {"semi-nmf": SemiNMF, "pca": PCA, "kmeans": KMeans, "simple": Simple}
+"""Every way to learn concepts, under the name that the command line and the artifacts use."""
+
+
+def make_learner(name: str, n_concepts: int, *, penalty: float | None = None, seed: int = 0) -> Learner:
+    """An unfitted learner of `n_concepts` concepts; `penalty` is λ, for methods that have one, None for their default.
+
+    Raises UsageError for a name that is not in `LEARNERS`, and for a penalty that the method would not use.
+    """
+    if name not in LEARNERS:
+        raise UsageError(f"unknown learner {name!r}: expected one of {', '.join(map(repr, LEARNERS))}")
+    learner = LEARNERS[name](n_components=n_concepts)
+    known = learner.get_params()
+    if penalty is not None:
+        if "penalty" not in known:
+            raise UsageError(f"the learner {name!r} has no penalty, got penalty={penalty!r}: leave it out")
+        learner.set_params(penalty=penalty)
+    if "random_state" in known:
+        learner.set_params(random_state=seed)
+    return learner
+
+
+def save(learner: Learner) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A fitted learner as tensors (for safetensors) and a dict (for JSON), from which `load` makes its equal.
+
+    Raises UsageError for a learner that is not in `LEARNERS`, not fitted, or seeded with anything but a number.
+    """
+    names = {cls: name for name, cls in LEARNERS.items()}
+    if type(learner) not in names:
+        raise UsageError(f"can only save the learners {', '.join(map(repr, LEARNERS))}, got {type(learner).__name__}")
+    fitted = {name: value for name, value in vars(learner).items() if name.endswith("_")}
+    if "components_" not in fitted:
+        raise UsageError(f"cannot save {learner!r} before it is fitted")
+    tensors = {
+        name: np.ascontiguousarray(value)
+        for name, value in fitted.items()
+        if np.ndim(value) and name != "feature_names_in_"
+    }
+    values = {name: _plain(value) for name, value in fitted.items() if name not in tensors}
+    params = {name: _plain(value) for name, value in learner.get_params().items()}
+    return tensors, {"method": names[type(learner)], "params": params, "fitted": values}
+
+
+def load(tensors: Mapping[str, np.ndarray], params: Mapping[str, Any]) -> Learner:
+    """The fitted learner that `save` took apart; its activations are the same to the last bit.
+
+    Raises ArtifactError where the two do not make up a learner: a part that is missing, unknown, or of another shape.
+    """
+    try:
+        cls = LEARNERS[params["method"]]
+        learner = cls(**params["params"])
+        fitted = {**params["fitted"], **tensors}
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"expected a learner as written by save, got {dict(params)!r} ({error!r})") from error
+    expected = _fitted_names(cls)
+    if fitted.keys() - {"feature_names_in_"} != expected:
+        raise ArtifactError(f"expected the fitted values {sorted(expected)} of {cls.__name__}, got {sorted(fitted)}")
+    shape = (learner.n_components, fitted["n_features_in_"])
+    if np.shape(fitted["components_"]) != shape:
+        raise ArtifactError(f"expected components_ of shape {shape}, got {np.shape(fitted['components_'])}")
+    if "feature_names_in_" in fitted:
+        fitted["feature_names_in_"] = np.array(fitted["feature_names_in_"], dtype=object)
+    for name, value in fitted.items():
+        setattr(learner, name, value)
+    return learner
+
+
+def _fitted_names(cls: type[Learner]) -> set[str]:
+    """What `fit` sets: a learner class annotates every such attribute, and its name ends in an underscore."""
+    return {name for base in cls.__mro__ for name in inspect.get_annotations(base) if name.endswith("_")}
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON knows it."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise UsageError(f"cannot write {value!r} as JSON: use a number, for a seed as well")

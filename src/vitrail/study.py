@@ -1,0 +1,171 @@
+"""The line in one go: extract → learn → ground → explain → report, into one folder.
+
+    STUDY/activations/  concepts/  grounding/  explanations/  report.html  summary.json
+
+Every stage keeps what is finished, so a study that was stopped goes on when it is run again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitrail.activations import Activations, open_activations
+from vitrail.artifacts import write_json
+from vitrail.concepts import Concepts, learn, open_concepts
+from vitrail.errors import ArtifactError
+from vitrail.explain import KIND as EXPLANATIONS
+from vitrail.explain import Explanation, explain_samples, open_explanations, save_explanations
+from vitrail.extract import Require, extract, truth
+from vitrail.ground import Grounding, ground, open_grounding
+from vitrail.lmm import LMM, Layer
+from vitrail.progress import Progress, silent
+from vitrail.samples import Sample
+from vitrail.words import Alignment, Word
+
+HELD_OUT = 10
+
+#: sample id → factor → value: what is known to be true of the samples.
+Factors = Mapping[str, Mapping[str, str | int | None]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study's folder, opened: its artifacts belong together."""
+
+    folder: Path
+    activations: Activations
+    concepts: Concepts
+    grounding: Grounding
+    explanations: tuple[Explanation, ...]
+
+
+def open_study(folder: str | Path) -> Study:
+    """The finished study in `folder`.
+
+    Raises:
+        ArtifactError: a stage is missing, damaged, or belongs to another run.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ArtifactError(f"There is no study at {folder}.")
+    activations = open_activations(folder / "activations")
+    concepts = open_concepts(folder / "concepts", activations)
+    grounding = open_grounding(folder / "grounding", concepts)
+    made = (folder / EXPLANATIONS).exists()
+    explanations = tuple(open_explanations(folder / EXPLANATIONS, grounding)) if made else ()
+    return Study(folder, activations, concepts, grounding, explanations)
+
+
+def study(
+    lmm: LMM,
+    samples: Sequence[Sample],
+    word: Word | str,
+    *,
+    out: str | Path,
+    layer: Layer = -1,
+    alignment: Alignment = "predicts",
+    require: Require = "both",
+    method: str = "semi-nmf",
+    n_concepts: int = 20,
+    penalty: float | None = None,
+    seed: int = 0,
+    n_words: int = 10,
+    n_samples: int = 5,
+    max_new_tokens: int = 40,
+    batch_size: int = 32,
+    factors: Factors | None = None,
+    progress: Progress = silent,
+) -> Study:
+    """The concepts behind `word`, grounded and reported in the folder `out`; see `extract`, `learn` and `ground`.
+
+    Of the samples that have the word the last ten are held out, and explained.
+    """
+    from vitrail.report import report
+
+    out = Path(out)
+    word = Word(word) if isinstance(word, str) else word
+    if out.exists() and not out.is_dir():
+        raise ArtifactError(f"{out} is a file; a study needs a folder.")
+    learned_from, held_out = hold_out(samples, word, require)
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "extract"):
+        activations = extract(
+            lmm,
+            learned_from,
+            word,
+            out=out / "activations",
+            layers=[layer],
+            alignment=alignment,
+            require=require,
+            max_new_tokens=max_new_tokens,
+            batch_size=batch_size,
+            progress=progress,
+        )
+    with _timed(seconds, "learn"):
+        concepts = learn(
+            activations, out=out / "concepts", method=method, n_concepts=n_concepts, penalty=penalty, seed=seed
+        )
+    with _timed(seconds, "ground"):
+        grounding = ground(lmm, activations, concepts, out=out / "grounding", n_words=n_words, n_samples=n_samples)
+    with _timed(seconds, "explain"):
+        explanations = explain_samples(lmm, activations, concepts, grounding, held_out)
+        save_explanations(explanations, grounding, out / EXPLANATIONS)
+    made = Study(out, activations, concepts, grounding, tuple(explanations))
+    with _timed(seconds, "report"):
+        report(activations, concepts, grounding, out=out / "report.html", explanations=explanations, factors=factors)
+    write_json(out / "summary.json", summary(made, seconds))
+    return made
+
+
+def hold_out(
+    samples: Sequence[Sample], word: Word, require: Require, n: int = HELD_OUT
+) -> tuple[list[Sample], list[Sample]]:
+    """The samples to learn from, and `n` others that are kept aside: the last ones that have the word.
+
+    Where there are fewer than 5 `n` with the word, a fifth of them is kept aside.
+    """
+    if require == "predicted":
+        having = list(samples)
+    else:
+        having = [s for s in samples if any(word.find(text) for text in truth(s))]
+    aside = having[len(having) - min(n, len(having) // 5) :]
+    ids = {s.id for s in aside}
+    return [s for s in samples if s.id not in ids], aside
+
+
+def summary(made: Study, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """What a study found, as plain values."""
+    p, counts = made.activations.parameters, made.activations.counts
+    return {
+        "word": p["word"]["text"],
+        "model": p["model"]["name"],
+        "layer": made.concepts.layer,
+        "alignment": p["alignment"],
+        "method": made.concepts.parameters["method"],
+        "n_concepts": len(made.concepts),
+        "samples": {"scanned": counts.scanned, "kept": counts.kept, "unreadable": [i for i, _ in counts.unreadable]},
+        "explained_variance": made.concepts.scores["explained_variance"],
+        "scores": made.concepts.scores,
+        "concepts": [
+            {
+                "index": c.index,
+                "words": [w.word for w in c.words],
+                "samples": [s.sample_id for s in c.samples],
+                "share": c.share,
+            }
+            for c in made.grounding.concepts
+        ],
+        "seconds": {stage: round(s, 3) for stage, s in seconds.items()},
+    }
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - start

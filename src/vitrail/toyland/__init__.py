@@ -1,0 +1,44 @@
+"""Toyland: a small world of captioned scenes with known factors, and a LLaVA and a CLIP trained on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vitrail.progress import silent
+
+if TYPE_CHECKING:
+    from vitrail.progress import Progress
+
+_HERE = Path(__file__).parent
+
+#: Counts up when scenes or captions change, so that no cache shows an old world.
+WORLD = 1
+
+
+def model_path() -> Path:
+    """The folder of the bundled LLaVA model."""
+    return _HERE / "model"
+
+
+def clip_path() -> Path:
+    """The folder of the bundled CLIP model."""
+    return _HERE / "clip"
+
+
+def dataset_path(samples: int = 5000, seed: int = 0, progress: Progress = silent) -> Path:
+    """The folder of the data set that "toyland" stands for, in the user's cache; drawn the first time.
+
+    `VITRAIL_CACHE` names another place for the cache.
+    """
+    import os
+
+    from platformdirs import user_cache_path
+
+    from vitrail.toyland.dataset import write_dataset
+
+    cache = Path(os.environ.get("VITRAIL_CACHE") or user_cache_path("vitrail"))
+    folder = cache / f"toyland-{WORLD}-{samples}-{seed}"
+    if not (folder / "dataset_coco.json").exists():
+        write_dataset(folder, samples, seed, progress)
+    return folder

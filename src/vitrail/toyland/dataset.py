@@ -1,0 +1,145 @@
+"""Toyland written to disk as real data sets come: COCO captions in Karpathy's form, VQAv2 questions, and the truth.
+
+DIR/dataset_coco.json                                  captions, splits train (80 %), val (10 %), test (10 %)
+DIR/{split}2014/COCO_{split}2014_000000000000.jpg      images
+DIR/v2_OpenEnded_mscoco_{split}2014_questions.json     questions
+DIR/v2_mscoco_{split}2014_annotations.json             ten answers to each
+DIR/factors.parquet                                    the factors of every scene, by sample id
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vitrail.artifacts import same_volume_free, write_json, write_whole
+from vitrail.errors import ArtifactError, UsageError
+from vitrail.progress import Progress, silent
+from vitrail.toyland.draw import draw
+from vitrail.toyland.language import Question, questions, references
+from vitrail.toyland.world import FACTORS, Scene, scene
+
+#: Scenes of one data set; another seed has others. Training draws its scenes from far beyond (`train.TRAINING_SEEDS`).
+SCENES_PER_SEED = 1_000_000
+MAX_SEED = 999
+_BYTES_PER_SCENE = 12_000
+_FILES = ("dataset_coco.json", "factors.parquet")
+
+
+def split_of(index: int) -> str:
+    """The split of the scene number `index`: eight of ten are train, then one val, one test."""
+    return {8: "val", 9: "test"}.get(index % 10, "train")
+
+
+def write_dataset(out: str | Path, samples: int, seed: int = 0, progress: Progress = silent) -> Path:
+    """Writes `samples` scenes of `seed` to the folder `out`, the same bytes for the same arguments.
+
+    What is already there of the same data set is kept, so that a run that was stopped goes on.
+
+    Raises:
+        UsageError: fewer than ten samples (a split would be empty), or a seed out of range.
+        ArtifactError: `out` holds something else, or the disk is full.
+    """
+    out = Path(out)
+    if not 10 <= samples <= SCENES_PER_SEED:
+        raise UsageError(f"Toyland has 10 to {SCENES_PER_SEED} samples per seed; got {samples}.")
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"A seed of Toyland is 0 to {MAX_SEED}; got {seed}.")
+    _check_folder(out, {"samples": samples, "seed": seed})
+    scenes = [scene(seed * SCENES_PER_SEED + i) for i in range(samples)]
+    for i, s in enumerate(scenes):
+        path = out / image_name(i)
+        if not path.exists():
+            picture = draw(s)
+            write_whole(path, lambda partial, picture=picture: picture.save(partial, "JPEG", quality=92))  # type: ignore[misc]
+        progress("toyland", i + 1, samples)
+    for split in ("train", "val", "test"):
+        _write_vqa(out, split, [(i, s) for i, s in enumerate(scenes) if split_of(i) == split])
+    rows = [{"sample_id": str(i), **s.factors()} for i, s in enumerate(scenes)]
+    write_whole(out / "factors.parquet", lambda path: pq.write_table(pa.Table.from_pylist(rows), path))
+    write_json(out / "dataset_coco.json", _karpathy(scenes, seed))
+    return out
+
+
+def image_name(index: int) -> str:
+    """The path of an image below the folder of the data set."""
+    split = split_of(index)
+    return f"{split}2014/COCO_{split}2014_{index:012d}.jpg"
+
+
+def _check_folder(out: Path, wanted: dict[str, int]) -> None:
+    """The folder is new, or holds the same data set; the disk can hold it."""
+    mark = out / "toyland.json"
+    if mark.exists():
+        found = json.loads(mark.read_text(encoding="utf-8"))
+        if found != wanted:
+            raise ArtifactError(f"{out} holds another Toyland: {found}, not {wanted}. Name another folder.")
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ArtifactError(f"{out} exists and holds no Toyland. Name another folder, or empty it.")
+    need, free = wanted["samples"] * _BYTES_PER_SCENE, same_volume_free(out)
+    if need > free:
+        raise ArtifactError(
+            f"The disk is too small: about {need / 1e9:.2f} GB are needed at {out}, {free / 1e9:.2f} are free."
+        )
+    write_json(mark, wanted)
+
+
+def _karpathy(scenes: list[Scene], seed: int) -> dict[str, Any]:
+    images, number = [], 0
+    for i, s in enumerate(scenes):
+        sentences = []
+        for text in references(s):
+            tokens = text.replace(",", "").split()
+            sentences.append({"raw": text, "tokens": tokens, "imgid": i, "sentid": number})
+            number += 1
+        folder, name = image_name(i).split("/")
+        images.append(
+            {
+                "filepath": folder,
+                "filename": name,
+                "imgid": i,
+                "cocoid": i,
+                "split": split_of(i),
+                "sentids": [sentence["sentid"] for sentence in sentences],
+                "sentences": sentences,
+            }
+        )
+    return {"dataset": f"toyland-{seed}", "images": images}
+
+
+def _write_vqa(out: Path, split: str, scenes: Iterable[tuple[int, Scene]]) -> None:
+    asked, answered = [], []
+    for i, s in scenes:
+        for k, q in enumerate(questions(s, np.random.default_rng([13, s.seed]))):
+            key = {"image_id": i, "question_id": i * 100 + k}
+            asked.append({**key, "question": q.text})
+            answers = ten_answers(q, np.random.default_rng([17, s.seed, k]))
+            answered.append(
+                {
+                    **key,
+                    "question_type": q.type,
+                    "answer_type": q.answer_type,
+                    "multiple_choice_answer": q.answer,
+                    "answers": [
+                        {"answer": a, "answer_confidence": "yes", "answer_id": n} for n, a in enumerate(answers, 1)
+                    ],
+                }
+            )
+    common = {"data_type": "mscoco", "data_subtype": f"{split}2014"}
+    stem = f"v2_OpenEnded_mscoco_{split}2014_questions.json"
+    write_json(out / stem, {**common, "task_type": "Open-Ended", "questions": asked})
+    write_json(out / f"v2_mscoco_{split}2014_annotations.json", {**common, "annotations": answered})
+
+
+def ten_answers(question: Question, rng: np.random.Generator) -> list[str]:
+    """Ten people's answers: most say the same, some a synonym."""
+    words = [question.answer, *question.synonyms]
+    odds = [1.0] if len(words) == 1 else [0.8, *[0.2 / (len(words) - 1)] * (len(words) - 1)]
+    return [words[int(i)] for i in rng.choice(len(words), size=10, p=odds)]
