@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from vitrail.artifacts import MANIFEST, file_hash, read_manifest, same_run, write_manifest, write_whole
+from vitrail.artifacts import MANIFEST, check_free, file_hash, read_manifest, same_run, write_manifest, write_whole
 from vitrail.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
@@ -90,9 +90,8 @@ class Store:
         self.folder, self.parameters, self.n_shards = folder, dict(parameters), n_shards
         if (folder / MANIFEST).exists():
             same_run(folder, read_manifest(folder, KIND), self.parameters)
-        elif folder.exists() and any(folder.iterdir()):
-            raise ArtifactError(f"{folder} is not empty and holds no activations. Name another folder, or empty it.")
         else:
+            check_free(folder, KIND)
             write_manifest(folder, KIND, {"parameters": self.parameters, "complete": False})
 
     @property
@@ -125,6 +124,13 @@ class Store:
                 metadata = _read(path, pq.read_schema).metadata or {}
                 total += Counts.from_dict(json.loads(metadata[COUNTS.encode()]))
         return total
+
+    def discard(self) -> None:
+        """Removes what was written, so that nothing of a run that found nothing stands in the way of the next."""
+        for number in range(self.n_shards):
+            _table(self.folder, number).unlink(missing_ok=True)
+            _tensors(self.folder, number).unlink(missing_ok=True)
+        (self.folder / MANIFEST).unlink(missing_ok=True)
 
     def finish(self) -> Activations:
         """Writes the final manifest, with the hash of every file, and opens the folder."""

@@ -8,7 +8,8 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         write(partial)
         partial.replace(path)
     except Exception as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # what stands in the way of the file stands in the way of removing it
+            partial.unlink(missing_ok=True)
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, OSError):
             cause = cause.__cause__ or cause.__context__
@@ -116,15 +118,27 @@ def parent(folder: Path) -> dict[str, str]:
     return {"folder": folder.name, "manifest_sha256": file_hash(folder / MANIFEST)}
 
 
-def is_current(folder: Path, kind: str, parameters: Mapping[str, Any], parents: Mapping[str, Any]) -> bool:
+def check_free(folder: Path, kind: str, own: Collection[str] = ()) -> None:
+    """Raises `ArtifactError` if `folder`, without a manifest, holds anything but files that a run which was killed
+    left: partial ones, and those named in `own`."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ArtifactError(f"{folder} is a file; {kind} need a folder.")
+    if any(p.name not in own and not p.name.endswith(".partial") for p in folder.iterdir()):
+        raise ArtifactError(f"{folder} is not empty and holds no {kind}. Name another folder, or empty it.")
+
+
+def is_current(folder: Path, kind: str, parameters: Mapping[str, Any], parents: Mapping[str, Any], file: str) -> bool:
     """Whether `folder` holds a finished artifact of `kind`, made with `parameters` from these very `parents`.
+
+    Its `file` without a manifest is what a run that was killed left: not finished, and nobody else's.
 
     Raises:
         ArtifactError: it holds one made with other parameters, or something else altogether.
     """
     if not (folder / MANIFEST).exists():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ArtifactError(f"{folder} is not empty and holds no {kind}. Name another folder, or empty it.")
+        check_free(folder, kind, own={file})
         return False
     manifest = read_manifest(folder, kind)
     same_run(folder, manifest, parameters)

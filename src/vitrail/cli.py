@@ -35,6 +35,12 @@ app = typer.Typer(
 stderr = Console(stderr=True)
 
 
+class _Stopped(VitrailError):
+    """The user pressed Ctrl-C."""
+
+    exit_code = 130
+
+
 class Alignment(str, Enum):
     predicts = "predicts"
     reads = "reads"
@@ -106,21 +112,23 @@ NSamples = Annotated[int, typer.Option("--images-per-concept", min=1, help="Most
 # ---- commands --------------------------------------------------------------------------------------------------------
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("vitrail"))
+        raise typer.Exit
+
+
 @app.callback()
 def options(
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show where an error came from, and more of what happens.")
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from, and what happens.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version)
     ] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False,
 ) -> None:
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(installed("vitrail"))
-        raise typer.Exit
-    logging.basicConfig(
-        level=logging.INFO if debug else logging.ERROR, format="%(name)s: %(message)s", stream=sys.stderr
-    )
+    level = logging.INFO if debug else logging.ERROR
+    logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
 
 
 @app.command()
@@ -443,9 +451,9 @@ def _load(
     progress: Progress,
 ) -> LMM:
     progress("load", 0, 1)
-    from vitrail.lmm import load
+    from vitrail.lmm import load, quieten
 
-    _quiet_transformers()
+    quieten()
     lmm = load(model, revision=revision, adapter=adapter, dtype=dtype.value, device=device, prompt=prompt)
     progress("load", 1, 1)
     return lmm
@@ -453,9 +461,9 @@ def _load(
 
 def _load_again(activations: Activations, model: str | None, device: str | None) -> LMM:
     """The model that made `activations`, found where they say, or at `model`."""
-    from vitrail.lmm import load
+    from vitrail.lmm import load, quieten
 
-    _quiet_transformers()
+    quieten()
     made = activations.parameters
     lmm = load(
         model or made["model"]["name"],
@@ -468,13 +476,6 @@ def _load_again(activations: Activations, model: str | None, device: str | None)
     if model is not None:
         lmm.name = made["model"]["name"]  # the same model, elsewhere; the rest of its description is compared
     return lmm
-
-
-def _quiet_transformers() -> None:
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
 
 
 # ---- printing --------------------------------------------------------------------------------------------------------
@@ -511,7 +512,10 @@ def _progress() -> Iterator[Progress]:
             speed = bars.tasks[tasks[what]].speed
             bars.update(tasks[what], completed=done, total=total, rate="" if speed is None else f"{speed:.0f}/s")
 
-        yield show
+        try:
+            yield show
+        except KeyboardInterrupt:
+            raise _Stopped("Stopped. Run the same command again: it goes on where it stopped.") from None
 
 
 def _print_json(value: Any) -> None:
@@ -562,8 +566,6 @@ def main() -> None:
         if debug:
             raise
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("Stopped. Run the same command again: it goes on where it stopped.", 130)
     except Exception as error:
         if debug:
             raise

@@ -34,7 +34,7 @@ class Concepts:
     kept: np.ndarray
 
     @property
-    def U(self) -> np.ndarray:  # noqa: N802 - the papers' name
+    def U(self) -> np.ndarray:
         return self.learner.components_
 
     @property
@@ -99,7 +99,7 @@ def learn(
     parameters = {"layer": layer, "method": method, "n_concepts": n_concepts, "penalty": penalty, "seed": seed}
     learner = learners.make_learner(method, n_concepts, penalty=penalty, seed=seed)
     parents = {"activations": parent(activations.folder)}
-    if is_current(out, KIND, parameters, parents):
+    if is_current(out, KIND, parameters, parents, FILE):
         return open_concepts(out, activations)
     Z = activations.states(layer)
     if not np.isfinite(Z).all():
@@ -107,7 +107,8 @@ def learn(
     kept = ordinary(Z)
     if n_concepts > kept.sum():
         raise UsageError(
-            f"Cannot learn {n_concepts} concepts from {kept.sum()} samples. Ask for fewer concepts, or extract from more samples."
+            f"Cannot learn {n_concepts} concepts from {kept.sum()} samples. "
+            "Ask for fewer concepts, or extract from more samples."
         )
     try:
         learner.fit(Z[kept])
@@ -178,10 +179,12 @@ def open_concepts(folder: str | Path, activations: Activations | None = None) ->
     path = folder / FILE
     try:
         if file_hash(path) != manifest["files"][FILE]:
-            raise ArtifactError(f"{path} is damaged: its contents are not what was written. Learn again.")
+            raise ArtifactError(
+                f"{path} is damaged: its contents are not what was written. Remove {folder} and learn again."
+            )
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise ArtifactError(f"{path} is damaged or missing ({error}). Learn again.") from error
+        raise ArtifactError(f"{path} is damaged or missing ({error}). Remove {folder} and learn again.") from error
     if activations is not None:
         check_parent(folder, manifest, activations.folder, "activations")
     own = {k.removeprefix("learner."): v for k, v in tensors.items() if k.startswith("learner.")}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +113,10 @@ def explain_samples(
     check_model(lmm, activations)
     p = activations.parameters
     layer = concepts.layer
+    asked = replace(lmm, prompt=p["prompt"])  # as the training samples were
     reader = Reader(
-        lmm, word_of(activations), [layer], p["alignment"], "predicted", p["max_new_tokens"], p["batch_size"]
-    )  # type: ignore[arg-type]
+        asked, word_of(activations), [layer], p["alignment"], "predicted", p["max_new_tokens"], p["batch_size"]
+    )
     states, rows, _ = reader.read(samples, lambda n: None, [] if said is None else said)
     if not rows:
         return []

@@ -115,7 +115,10 @@ def extract(
             counts += Counts(scanned=skipped, without_word=skipped)
         store.write(number, states, rows, counts)
         done += len(shards[number])
-    _check_kept(store.counts(), word, candidates, said)
+    counts = store.counts()
+    if not counts.kept:
+        store.discard()
+        raise _nothing(counts, word, candidates, said)
     return store.finish()
 
 
@@ -150,14 +153,13 @@ def _check_room(out: Path, lmm: LMM, n: int, n_layers: int) -> None:
         )
 
 
-def _check_kept(counts: Counts, word: Word, candidates: Sequence[Sample], said: Sequence[str]) -> None:
-    if counts.kept:
-        return
+def _nothing(counts: Counts, word: Word, candidates: Sequence[Sample], said: Sequence[str]) -> DataError:
+    """The error that says why no state was found."""
     if len(counts.unreadable) == len(candidates):
         sample, why = counts.unreadable[0]
-        raise DataError(f"None of {len(candidates)} images could be read; the first, of sample {sample}: {why}")
+        return DataError(f"None of {len(candidates)} images could be read; the first, of sample {sample}: {why}")
     instead = ", ".join(words.nearest(word.text, said))
-    raise WordError(
+    return WordError(
         f"The model never said {word.text!r} for {len(candidates)} samples."
         + (f" Words that it did say: {instead}." if instead else "")
     )

@@ -46,7 +46,7 @@ class GroundedSample:
 
 @dataclass(frozen=True)
 class GroundedConcept:
-    """A concept in words and in samples, the strongest first, and the share of samples whose strongest concept it is."""
+    """A concept in words and in samples, the strongest first; `share` is that of samples whose strongest it is."""
 
     index: int
     words: tuple[GroundedWord, ...]
@@ -101,7 +101,7 @@ def ground(
     check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
     parameters = {"n_words": n_words, "n_samples": n_samples, "own_word": own_word}
     parents = {"concepts": parent(concepts.folder)}
-    if is_current(out, KIND, parameters, parents):
+    if is_current(out, KIND, parameters, parents, FILE):
         return open_grounding(out, concepts)
     allowed = words.word_tokens(lmm.tokenizer)
     if not own_word:
@@ -143,8 +143,8 @@ def top_words(
 ) -> list[list[GroundedWord]]:
     """For each row of `U` (n_concepts, n_features) the `n_words` words of `allowed` (token id → word) with the largest
     logits, each word once."""
-    logits = lmm.logits(torch.from_numpy(np.asarray(U, np.float32)), layer).cpu().numpy()  # type: ignore[arg-type]
-    ids = np.array(list(allowed))
+    logits = lmm.logits(torch.from_numpy(np.asarray(U, np.float32)), layer).cpu().numpy()
+    ids = np.array(list(allowed), dtype=int)
     result = []
     for row in logits:
         found: dict[str, GroundedWord] = {}
@@ -190,5 +190,7 @@ def open_grounding(folder: str | Path, concepts: Concepts | None = None) -> Grou
             for e in entries
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{folder / FILE} is damaged or missing ({error}). Ground again.") from error
+        raise ArtifactError(
+            f"{folder / FILE} is damaged or missing ({error}). Remove {folder} and ground again."
+        ) from error
     return Grounding(folder, manifest, grounded)

@@ -18,7 +18,8 @@ from vitrail.errors import ModelError, UsageError
 log = logging.getLogger(__name__)
 
 DEFAULT_PROMPT = "Provide a one-sentence caption of the image."
-Layer = int | Literal["final"]
+#: 0 are the embeddings, 1..N the residual stream after a block, −1..−N counted from the last one, or "final".
+Layer = int | str
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -26,7 +27,7 @@ DType = Literal["auto", "float32", "bfloat16", "float16"]
 class Parts:
     """The modules that Vitrail reads, with the names under which they were found.
 
-    `blocks` are the decoder's blocks 1..N, `norm` the final norm, `unembedding` the matrix `W_U` (vocabulary, features).
+    `blocks` are the decoder's blocks 1..N, `norm` the final norm, `unembedding` `W_U` (vocabulary, features).
     """
 
     blocks: nn.ModuleList
@@ -273,7 +274,7 @@ def load(
     if type(config) not in AutoModelForImageTextToText._model_mapping and not trust_remote_code:
         raise ModelError(f"{model} is not an image-text-to-text model: it is of type {config.model_type!r}.")
     try:
-        network = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, **options)
+        network: Any = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, **options)
         processor = AutoProcessor.from_pretrained(path, **options)
     except Exception as error:
         raise ModelError(f"{model} could not be loaded: {_first_line(error)}") from error
@@ -284,7 +285,8 @@ def load(
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     if adapter is not None:
         network = _with_adapter(network, adapter)
-    network.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval().requires_grad_(False)
+    network = network.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    network.eval().requires_grad_(False)
     _forget_sampling(network)
     own_prompt = getattr(config, "caption_prompt", DEFAULT_PROMPT)
     return LMM(
@@ -296,6 +298,14 @@ def load(
         adapter=None if adapter is None else str(adapter),
         prompt=own_prompt if prompt is None else prompt,
     )
+
+
+def quieten() -> None:
+    """Keeps transformers' own warnings and progress bars off the terminal."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
 
 
 def _location(model: str | Path) -> str:

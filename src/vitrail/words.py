@@ -64,16 +64,19 @@ def token_offsets(tokenizer: Any, ids: Sequence[int]) -> list[tuple[int, int]]:
     """Character offsets `[start, end)` of each token in `tokenizer.decode(ids)`.
 
     Tokens are decoded together, as they are read, since a piece alone may decode otherwise (a leading space, half of
-    a multi-byte character). The offsets cover the text without gaps.
+    a multi-byte character). The offsets cover the text without gaps; tokens that share a character both hold it.
     """
-    ends = []
+    offsets: list[tuple[int, int]] = []
+    text, start = "", 0
     for n in range(1, len(ids) + 1):
         text = decode(tokenizer, ids[:n])
         # half of a character decodes to a replacement that the next token turns into the character
-        ends.append(max(ends[-1] if ends else 0, len(text.rstrip("\ufffd"))))
-    if ends:
-        ends[-1] = len(decode(tokenizer, ids))
-    return list(zip([0, *ends[:-1]], ends, strict=True))
+        whole = max(start, len(text.rstrip("\ufffd")))
+        offsets.append((start, whole + text.endswith("\ufffd")))
+        start = whole
+    if offsets:
+        offsets[-1] = (offsets[-1][0], len(text))
+    return offsets
 
 
 def decode(tokenizer: Any, ids: Sequence[int]) -> str:

@@ -116,7 +116,6 @@ class SemiNMF(Learner):
         """
         half = self.penalty / 2
         squares = _squares(Z)
-        rounding = 2 * np.finfo(Z.dtype).eps * squares.sum()
         objectives: list[float] = []
         n_revived = 0
         for _ in range(self.max_iter):
@@ -131,7 +130,7 @@ class SemiNMF(Learner):
             unexplained = squares - 2 * (V * B).sum(axis=0) + (V * (G @ V)).sum(axis=0)
             revived = _revive(Z, U, V, unexplained, np.maximum((_WORTH_REVIVING * half) ** 2, _NOISE * squares))
             n_revived += revived
-            if not revived and len(objectives) > 1 and objectives[-2] - value <= self.tol * value + rounding:
+            if not revived and len(objectives) > 1 and objectives[-2] - value <= self.tol * value:
                 return _Run(U, V, objectives, n_revived, converged=True)
 
             VZ = (V.astype(Z.dtype) @ Z).astype(np.float64)

@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from vitrail.toyland.draw import SIZE
+from vitrail.toyland.language import PROMPTS
 
 PATCH = 14
 IMAGE_TOKENS = (SIZE // PATCH) ** 2
@@ -144,6 +145,7 @@ def llava(vocabulary: int, seed: int) -> LlavaForConditionalGeneration:
         vision_feature_layer=-1,
         image_seq_length=IMAGE_TOKENS,
         tie_word_embeddings=True,
-        pad_token_id=PAD,
     )
+    config.pad_token_id = PAD
+    config.caption_prompt = PROMPTS["plain"]  # read by vitrail.load
     return LlavaForConditionalGeneration(config)

@@ -23,13 +23,12 @@ from vitrail.errors import ArtifactError, UsageError
 from vitrail.progress import Progress, silent
 from vitrail.toyland.draw import draw
 from vitrail.toyland.language import Question, questions, references
-from vitrail.toyland.world import FACTORS, Scene, scene
+from vitrail.toyland.world import Scene, scene
 
 #: Scenes of one data set; another seed has others. Training draws its scenes from far beyond (`train.TRAINING_SEEDS`).
 SCENES_PER_SEED = 1_000_000
 MAX_SEED = 999
 _BYTES_PER_SCENE = 12_000
-_FILES = ("dataset_coco.json", "factors.parquet")
 
 
 def split_of(index: int) -> str:

@@ -133,9 +133,9 @@ def card(figures: dict[str, Any]) -> str:
     lines = [
         "# Toyland's LLaVA",
         "",
-        "A small LLaVA-architecture model of Toyland's scenes: CLIP vision tower (6 blocks of width 192, 64 patches of",
-        "14 pixels), MLP connector, Llama decoder (8 blocks of width 256, tied embeddings). It is a laboratory: what it",
-        "sees is known. It is of no use on photographs.",
+        "A small LLaVA-architecture model of Toyland's scenes: CLIP vision tower (6 blocks of width 192, 64 patches",
+        "of 14 pixels), MLP connector, Llama decoder (8 blocks of width 256, tied embeddings). It is a laboratory: what",
+        "it sees is known. It is of no use on photographs.",
         "",
         f"Parameters: {figures['parameters']:,}. Weights are float16 on disk and compute in float32.",
         "Trained from nothing by `python -m vitrail.toyland.train`"
@@ -159,8 +159,8 @@ def card(figures: dict[str, Any]) -> str:
         "",
         "## Concepts",
         "",
-        "Semi-NMF, K = 20, last block, state that predicts the word. A concept is meaningful when one of its first three",
-        "words names a factor value that holds in at least three of its five most activating images.",
+        "Semi-NMF, K = 20, last block, state that predicts the word. A concept is meaningful when one of its first",
+        "three words names a factor value that holds in at least three of its five most activating images.",
         "",
         "| word | meaningful concepts | with random words | p |",
         "|---|---|---|---|",

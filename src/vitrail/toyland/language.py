@@ -8,6 +8,7 @@ what makes a language model's unembedding meaningful.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -33,7 +34,8 @@ LEXICON: dict[str, dict[str, tuple[str, ...]]] = {
         "sheep": ("sheep", "lamb"), "bird": ("bird", "pigeon"), "bear": ("bear", "grizzly"),
         "car": ("car", "automobile", "sedan"), "bus": ("bus", "coach"), "train": ("train", "locomotive"),
         "boat": ("boat", "ship", "sailboat"), "bicycle": ("bicycle", "bike"), "man": ("man", "guy", "gentleman"),
-        "woman": ("woman", "lady"), "child": ("child", "kid", "toddler"), "hot dog": ("hot dog",), "cake": ("cake", "dessert"),
+        "woman": ("woman", "lady"), "child": ("child", "kid", "toddler"), "hot dog": ("hot dog",),
+        "cake": ("cake", "dessert"),
     },
     "colour": {
         "black": ("black",), "white": ("white",), "brown": ("brown",), "gray": ("gray",),
@@ -42,8 +44,9 @@ LEXICON: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "size": {"small": ("small", "little", "tiny"), "big": ("big", "large", "huge")},
     "action": {
-        "standing": ("standing", "waiting"), "running": ("running", "racing", "sprinting"), "sleeping": ("sleeping", "napping", "dozing"),
-        "sitting": ("sitting", "seated"), "jumping": ("jumping", "leaping", "hopping"), "eating": ("eating", "munching", "feeding"),
+        "standing": ("standing", "waiting"), "running": ("running", "racing", "sprinting"),
+        "sleeping": ("sleeping", "napping", "dozing"), "sitting": ("sitting", "seated"),
+        "jumping": ("jumping", "leaping", "hopping"), "eating": ("eating", "munching", "feeding"),
     },
     "place": {
         "grass": ("grass", "meadow", "lawn"), "beach": ("beach", "sand", "shore"), "snow": ("snow", "ice"),
@@ -54,8 +57,8 @@ LEXICON: dict[str, dict[str, tuple[str, ...]]] = {
     "light": {"day": ("day", "sun", "sunny"), "night": ("night", "dark", "stars"),
               "rain": ("rain", "rainy", "wet")},
     "companion": {
-        "ball": ("ball",), "frisbee": ("frisbee", "disc"), "man": ("man", "guy", "gentleman"), "woman": ("woman", "lady"),
-        "tree": ("tree",), "umbrella": ("umbrella", "parasol"), "bird": ("bird", "pigeon"),
+        "ball": ("ball",), "frisbee": ("frisbee", "disc"), "man": ("man", "guy", "gentleman"),
+        "woman": ("woman", "lady"), "tree": ("tree",), "umbrella": ("umbrella", "parasol"), "bird": ("bird", "pigeon"),
     },
     "count": {"2": ("two",), "3": ("three",), "4": ("four",)},
     "mood": {"cheerful": ("cheerful", "happy", "joyful", "merry"), "gloomy": ("gloomy", "sad", "dull", "dreary"),
@@ -224,7 +227,8 @@ def caption(scene: Scene, style: Style, rng: np.random.Generator) -> str:
         mentions = _mentions(scene, rng, {"place": 1.0, "light": 0.6, "colour": 0.15, "size": 0.15, "mood": 0.1})
         sentence = _sentence(scene, rng, mentions)
         where = _say(rng, "place", scene.place)
-        return f"{sentence} , {_one_of(rng, ('the place is', 'it is', 'the scene is'))} {_PREPOSITION[scene.place]} the {where}"
+        opening = _one_of(rng, ("the place is", "it is", "the scene is"))
+        return f"{sentence} , {opening} {_PREPOSITION[scene.place]} the {where}"
     mentions = _mentions(scene, rng, {"mood": 0.6 if scene.mood != "neutral" else 0.0, "colour": 0.15, "size": 0.15})
     mood = _say(rng, "mood", scene.mood)
     if rng.random() < 0.5:
@@ -310,7 +314,8 @@ NAMES = _word_table()
 
 def mentions(text: str) -> dict[str, set[str]]:
     """What a text says, read literally: factor → values named. A noun may stand for the subject or the companion."""
-    words = text.lower().replace("hot dogs", "hot_dogs").replace("hot dog", "hot_dog").replace(",", " ").split()
+    text = text.lower().replace("hot dog", "hot_dog").replace(",", " ")
+    words = re.sub(r"\bon an? (\w+) day\b", r"\1", text).split()  # "on a happy day" may be at night
     found: dict[str, set[str]] = {}
     for word in words:
         for factor, value in NAMES.get(word.replace("_", " "), ()):

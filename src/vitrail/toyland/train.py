@@ -17,20 +17,26 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
+from transformers import PreTrainedTokenizerFast
 
 from vitrail.toyland import build
 from vitrail.toyland.build import ASSISTANT, BOS, EOS, IMAGE, IMAGE_TOKENS, PAD, USER
 from vitrail.toyland.draw import draw
 from vitrail.toyland.language import PROMPTS, STYLES, Style, caption, questions
 from vitrail.toyland.world import Scene, scene
+
+Tok = PreTrainedTokenizerFast
+#: step → (loss, figures to log)
+LossOfStep = Callable[[int], tuple[torch.Tensor, dict[str, float]]]
 
 #: Scenes of training start here; the scenes of data sets lie far below.
 TRAINING_SEEDS = 10**9
@@ -112,7 +118,7 @@ class Trainer:
         self.optimizer.load_state_dict(state_dict)
         print(f"{self.name}: goes on from step {self.step}", flush=True)
 
-    def run(self, loss_of_step, log_every: int = 50, save_every: float = 240.0) -> nn.Module:
+    def run(self, loss_of_step: LossOfStep, log_every: int = 50, save_every: float = 240.0) -> Any:
         """Runs what is left of the stage; `loss_of_step(step)` gives (loss, figures to log)."""
         self.model.train()
         started = saved = time.monotonic()
@@ -152,7 +158,7 @@ class ClipWithWords(nn.Module):
 
     def __init__(self, clip: nn.Module, vocabulary: int) -> None:
         super().__init__()
-        self.clip = clip
+        self.clip: Any = clip
         self.norm = nn.LayerNorm(192)
         self.words = nn.Linear(192, vocabulary)
 
@@ -171,7 +177,7 @@ def clip_text(s: Scene, rng: np.random.Generator) -> str:
     return " a photo is described by the words " + " , ".join(words[: int(rng.integers(3, 11))])
 
 
-def train_clip(tok, work: Path, seed: int, steps: int, device: str, batch: int = 192) -> nn.Module:
+def train_clip(tok: Tok, work: Path, seed: int, steps: int, device: str, batch: int = 192) -> Any:
     model = ClipWithWords(build.clip(len(tok), seed), len(tok))
     trainer = Trainer("clip", model, [{"params": model.parameters(), "lr": 1.2e-3}], steps, work, device)
 
@@ -216,7 +222,7 @@ def branches(s: Scene, rng: np.random.Generator, captions: int) -> list[tuple[st
     return pairs + [(asked[i].text, asked[i].answer) for i in some]
 
 
-def pack(tok, pairs: list[list[tuple[str, str]]], prefix: list[int]) -> dict[str, torch.Tensor]:
+def pack(tok: Tok, pairs: list[list[tuple[str, str]]], prefix: list[int]) -> dict[str, torch.Tensor]:
     """Sequences of `prefix` and branches: ids, positions, labels (−100 where none) and a (n, 1, T, T) boolean mask."""
     rows = []
     texts = [t for row in pairs for pair in row for t in pair]
@@ -248,7 +254,7 @@ def pack(tok, pairs: list[list[tuple[str, str]]], prefix: list[int]) -> dict[str
     return {"ids": tensor(0, PAD), "positions": tensor(1, 0), "labels": tensor(2, -100), "mask": mask[:, None]}
 
 
-def language_loss(model, packed: dict[str, torch.Tensor], image: torch.Tensor | None) -> torch.Tensor:
+def language_loss(model: Any, packed: dict[str, torch.Tensor], image: torch.Tensor | None) -> torch.Tensor:
     """Mean cross-entropy of the answers' tokens; `image` is (n, IMAGE_TOKENS, width) or None for text alone."""
     inner = model.model
     embeds = inner.language_model.embed_tokens(packed["ids"])
@@ -263,7 +269,7 @@ def language_loss(model, packed: dict[str, torch.Tensor], image: torch.Tensor | 
     return F.cross_entropy(logits.float(), packed["labels"][labelled])
 
 
-def train_language(tok, work: Path, seed: int, steps: int, device: str, batch: int = 64) -> nn.Module:
+def train_language(tok: Tok, work: Path, seed: int, steps: int, device: str, batch: int = 64) -> Any:
     model = build.llava(len(tok), seed)
     parameters = [*model.model.language_model.parameters()]
     trainer = Trainer("language", model, [{"params": parameters, "lr": 1.5e-3}], steps, work, device)
@@ -278,7 +284,9 @@ def train_language(tok, work: Path, seed: int, steps: int, device: str, batch: i
     return trainer.run(loss_of_step)
 
 
-def train_joint(tok, clip, language, work: Path, seed: int, steps: int, device: str, batch: int = 48):
+def train_joint(
+    tok: Tok, clip: Any, language: Any, work: Path, seed: int, steps: int, device: str, batch: int = 48
+) -> Any:
     model = build.llava(len(tok), seed)
     model.load_state_dict(language.state_dict())
     model.model.vision_tower.load_state_dict(clip.vision_model.state_dict())
@@ -306,7 +314,7 @@ def train_joint(tok, clip, language, work: Path, seed: int, steps: int, device: 
 # ---- all -------------------------------------------------------------------------------------------------------------
 
 
-def save_half(model, processor, folder: Path) -> None:
+def save_half(model: Any, processor: Any, folder: Path) -> None:
     """Writes `model` with float16 weights on disk and float32 named in its configuration, and its processor beside it.
 
     Half the size at rest; loaded with dtype="auto" it computes in float32.

@@ -7,7 +7,7 @@ that no caption ever mentions. Everything is decided by one integer seed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -88,7 +88,7 @@ class Scene:
 FACTORS = ("kind", "colour", "size", "action", "place", "light", "companion", "count", "mood")
 
 
-def _choose(rng: np.random.Generator, values: tuple, weights: tuple[float, ...] | None = None):
+def _choose(rng: np.random.Generator, values: tuple, weights: tuple[float, ...] | None = None) -> Any:
     p = None if weights is None else np.asarray(weights, float) / sum(weights)
     return values[int(rng.choice(len(values), p=p))]
 

@@ -1,0 +1,41 @@
+# Everything runs in .venv, which is made on first use with nothing but Python (3.10 or later) and pip.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check bench docs clean
+
+## demo: what does the bundled model think of when it says "dog"? → vitrail-demo/report.html
+demo: $(READY)
+	$(BIN)/vitrail demo --out vitrail-demo
+
+## test: the whole suite
+test: $(READY)
+	$(BIN)/python -m pytest
+
+## check: format, lint, types, and the direction of imports
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_project.py
+
+## bench: what is fast and how fast → benchmarks/results/*.json
+bench: $(READY)
+	$(BIN)/python benchmarks/learn.py
+	$(BIN)/python benchmarks/extract.py
+
+## docs: the pages that are generated
+docs: $(READY)
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV) build vitrail-demo
+
+# torch first and from the constraints: asked for by another package, the newest build with CUDA would be taken.
+$(READY): pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(READY)

@@ -1,0 +1,41 @@
+"""The fields of a record; a DataError names `where` the record lies, the field, and the value that is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vitrail.errors import DataError
+
+
+def need(record: dict[str, Any], name: str, kind: type | tuple[type, ...], where: str) -> Any:
+    """The value of a field that must be there and of that kind."""
+    if name not in record:
+        raise DataError(f"{where}: field {name!r} is missing; the record has {', '.join(record) or 'no fields'}")
+    value = record[name]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        kinds = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+        raise DataError(f"{where}: field {name!r} should be {kinds}, got {value!r:.80}")
+    return value
+
+
+def optional(record: dict[str, Any], name: str, where: str) -> str | None:
+    """The text of a field that may be missing or null."""
+    return None if record.get(name) is None else utf8(need(record, name, str, where), where)
+
+
+def texts(value: Any, name: str, where: str) -> tuple[str, ...]:
+    """The texts in a string, a list of strings, or a list of `{"answer": …}`: stripped, without empty ones."""
+    entries = value if isinstance(value, list) else [value]
+    found: list[Any] = [entry.get("answer") if isinstance(entry, dict) else entry for entry in entries]
+    if not all(isinstance(text, str) for text in found):
+        raise DataError(f"{where}: field {name!r} should hold text, got {value!r:.80}")
+    return tuple(utf8(text.strip(), where) for text in found if text.strip())
+
+
+def utf8(text: str, where: str) -> str:
+    """`text` itself; half a surrogate pair would break the first table that it is written to."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where}: text that is not valid Unicode: {text!r:.80}") from error
+    return text

@@ -1,0 +1,99 @@
+"""Samples from tables with one row each: JSONL and Parquet. The image of a row is a path, or lies in the table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vitrail.errors import DataError
+from vitrail.samples.fields import need, optional, texts
+from vitrail.samples.images import EncodedImage
+from vitrail.samples.sample import Found, Sample
+
+REFERENCE_COLUMNS = ("caption", "captions", "references")
+ANSWER_COLUMNS = ("answer", "answers")
+TEXT_COLUMNS = ("id", "split", "question", "question_type", "answer_type", *REFERENCE_COLUMNS, *ANSWER_COLUMNS)
+
+
+def read_jsonl(path: Path, text: str, root: Path) -> Found:
+    """One sample per line of `text`, the content of `path`."""
+    # not str.splitlines(): a JSON string may hold U+2028, which is no end of line here
+    lines = [(f"{path}:{n}", line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    return found_in_rows("a JSONL file", [(where, _parse_line(line, where)) for where, line in lines], root)
+
+
+def read_parquet(path: Path, root: Path) -> Found:
+    """One sample per row; images that lie in the file stay there until they are opened."""
+    try:
+        with pq.ParquetFile(path) as file:
+            schema, sizes = file.schema_arrow, [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+            encoded = "image" in schema.names and not _is_text(schema.field("image").type)
+            wanted = [name for name in schema.names if name in TEXT_COLUMNS or (name == "image" and not encoded)]
+            rows = file.read(columns=wanted).to_pylist() if wanted else [{} for _ in range(sum(sizes))]
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: damaged Parquet file ({error})") from error
+    if "image" not in schema.names:
+        raise DataError(f"{path} has no column `image`; its columns: {', '.join(schema.names)}")
+    if encoded:
+        cells = [partial(_parquet_cell, path, group, k) for group, size in enumerate(sizes) for k in range(size)]
+        for i, (row, cell) in enumerate(zip(rows, cells, strict=True)):
+            row["image"] = EncodedImage(f"{path.name} row {i}", cell, root)
+    return found_in_rows("a Parquet file", [(f"{path}: row {i}", row) for i, row in enumerate(rows)], root)
+
+
+def found_in_rows(kind: str, rows: Sequence[tuple[str, dict[str, Any]]], root: Path) -> Found:
+    """The samples of `(where, row)`; the `image` of a row is a path below `root`, or an EncodedImage."""
+    splits = [optional(row, "split", where) for where, row in rows]
+    return Found(kind, splits, lambda i: (rows[i][0], _sample(rows[i][1], rows[i][0], root)))
+
+
+def _sample(row: dict[str, Any], where: str, root: Path) -> Sample:
+    image = need(row, "image", (str, EncodedImage), where)
+    if row.get("id") is not None:
+        key = str(need(row, "id", (int, str), where))
+    else:
+        key = image if isinstance(image, str) else image.key()
+    return Sample(
+        id=key,
+        image=root / image if isinstance(image, str) else image,
+        references=_one_of(row, REFERENCE_COLUMNS, where),
+        answers=_one_of(row, ANSWER_COLUMNS, where),
+        **{name: optional(row, name, where) for name in ("question", "question_type", "answer_type")},
+    )
+
+
+def _one_of(row: dict[str, Any], columns: Sequence[str], where: str) -> tuple[str, ...]:
+    given = [name for name in columns if row.get(name) is not None]
+    if len(given) > 1:
+        raise DataError(f"{where}: fields {' and '.join(map(repr, given))} mean the same; keep one")
+    return texts(row[given[0]], given[0], where) if given else ()
+
+
+def _parse_line(line: str, where: str) -> dict[str, Any]:
+    try:
+        record, problem = json.loads(line), "not an object"
+    except json.JSONDecodeError as error:
+        record, problem = None, f"column {error.colno}: {error.msg}"
+    if not isinstance(record, dict):
+        raise DataError(f"{where}: JSONL has one JSON object a line, got {line[:60]!r} ({problem})")
+    return record
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _parquet_cell(path: Path, group: int, row: int) -> Any:
+    return _parquet_images(path, group, path.stat().st_mtime_ns)[row].as_py()
+
+
+@lru_cache(maxsize=1)  # a row group is read as a whole, for the next rows too
+def _parquet_images(path: Path, group: int, _modified: int) -> pa.ChunkedArray:
+    with pq.ParquetFile(path) as file:
+        return file.read_row_group(group, columns=["image"])["image"]

@@ -1,0 +1,110 @@
+"""What several tests need: the bundled model, a small Toyland on disk, and one study of its dogs, stage by stage."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported, which some test modules do at once
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Tests never write to the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VITRAIL_CACHE", str(folder))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def lmm():
+    """The bundled LLaVA, in float32 on the CPU."""
+    from vitrail.lmm import load, quieten
+
+    quieten()
+    return load("toyland", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Toyland of 400 scenes on disk."""
+    from vitrail.toyland.dataset import write_dataset
+
+    return write_dataset(tmp_path_factory.mktemp("world"), 400, seed=3)
+
+
+@pytest.fixture(scope="session")
+def samples(world: Path):
+    """The train split of `world`: 320 samples."""
+    from vitrail.samples import load_samples
+
+    return load_samples(world, split="train")
+
+
+@pytest.fixture(scope="session")
+def trained() -> None:
+    """Skips while the bundled model is the untrained placeholder, which has no model card."""
+    from vitrail.toyland import model_path
+
+    if not (model_path() / "README.md").exists():
+        pytest.skip("the bundled model is not trained yet")
+
+
+@pytest.fixture(scope="session")
+def dogs(samples):
+    """The samples of `world` with a dog in a reference: about 30."""
+    from vitrail.words import Word
+
+    return [s for s in samples if any(Word("dog").find(text) for text in s.references)]
+
+
+@pytest.fixture(scope="session")
+def activations(lmm, dogs, tmp_path_factory: pytest.TempPathFactory):
+    """States that predict "dog" in the references of `dogs`, of four layers, in several shards. Read only."""
+    from vitrail.extract import extract
+
+    out = tmp_path_factory.mktemp("dog") / "activations"
+    return extract(lmm, dogs, "dog", out=out, layers=[0, 3, -1, "final"], require="truth", batch_size=8, shard_size=12)
+
+
+@pytest.fixture(scope="session")
+def concepts(activations):
+    """Six concepts of the last layer of `activations`, beside them."""
+    from vitrail.concepts import learn
+
+    return learn(activations, out=activations.folder.parent / "concepts", layer=-1, n_concepts=6)
+
+
+@pytest.fixture(scope="session")
+def grounding(lmm, activations, concepts):
+    """`concepts`, grounded, beside them."""
+    from vitrail.ground import ground
+
+    return ground(lmm, activations, concepts, out=concepts.folder.parent / "grounding")
+
+
+@pytest.fixture
+def saying(lmm, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | Sequence[str]], list[int]]:
+    """`saying(text)` makes every model say `text` of every image, `saying(texts)` one after the other, whatever it
+    sees; the sizes of the batches it was asked for are added to the list that it gives back."""
+    from vitrail.lmm import LMM
+
+    def say(texts: str | Sequence[str]) -> list[int]:
+        left = None if isinstance(texts, str) else list(texts)
+        sizes: list[int] = []
+
+        def generate(self: LMM, inputs: dict, max_new_tokens: int) -> list:
+            n = len(inputs["input_ids"])
+            sizes.append(n)
+            said = [texts] * n if left is None else [left.pop(0) for _ in range(n)]
+            return [lmm.continuation(lmm.prompt, text) for text in said]
+
+        monkeypatch.setattr(LMM, "generate", generate)
+        return sizes
+
+    return say
