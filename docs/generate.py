@@ -1,4 +1,4 @@
-"""Writes the pages that come from the code: `docs/cli.md`, from `--help`. `--check` says whether they are up to date."""
+"""Writes the pages that come from the code: `docs/cli.md`, from `--help`. `--check` says whether they are stale."""
 
 from __future__ import annotations
 

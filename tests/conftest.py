@@ -88,6 +88,26 @@ def grounding(lmm, activations, concepts):
     return ground(lmm, activations, concepts, out=concepts.folder.parent / "grounding")
 
 
+@pytest.fixture(scope="session")
+def library_states():
+    """What transformers itself puts out for one prompt with its answer: `(token ids, states of layers 0..N)`, each
+    (positions, features), the last one after the final norm. The template alone puts it together; nothing is padded."""
+    import torch
+
+    def states(model, image, request: str, answer: str):
+        turns = [
+            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": request}]},
+            {"role": "assistant", "content": [{"type": "text", "text": answer}]},
+        ]
+        text = model.processor.apply_chat_template(turns, tokenize=False)
+        batch = model.processor(images=[image], text=[text], return_tensors="pt", add_special_tokens=False)
+        with torch.no_grad():
+            out = model.model(**batch, output_hidden_states=True)
+        return batch["input_ids"][0].tolist(), [h[0] for h in out.hidden_states]
+
+    return states
+
+
 @pytest.fixture
 def saying(lmm, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | Sequence[str]], list[int]]:
     """`saying(text)` makes every model say `text` of every image, `saying(texts)` one after the other, whatever it

@@ -134,8 +134,8 @@ def card(figures: dict[str, Any]) -> str:
         "# Toyland's LLaVA",
         "",
         "A small LLaVA-architecture model of Toyland's scenes: CLIP vision tower (6 blocks of width 192, 64 patches",
-        "of 14 pixels), MLP connector, Llama decoder (8 blocks of width 256, tied embeddings). It is a laboratory: what",
-        "it sees is known. It is of no use on photographs.",
+        "of 14 pixels), MLP connector, Llama decoder (8 blocks of width 256, tied embeddings). It is a laboratory:",
+        "what it sees is known. It is of no use on photographs.",
         "",
         f"Parameters: {figures['parameters']:,}. Weights are float16 on disk and compute in float32.",
         "Trained from nothing by `python -m vitrail.toyland.train`"

@@ -26,13 +26,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedTokenizerFast
 
 from vitrail.toyland import build
 from vitrail.toyland.build import ASSISTANT, BOS, EOS, IMAGE, IMAGE_TOKENS, PAD, USER
 from vitrail.toyland.draw import draw
-from vitrail.toyland.language import PROMPTS, STYLES, Style, caption, questions
-from vitrail.toyland.world import Scene, scene
+from vitrail.toyland.language import LEXICON, PROMPTS, STYLES, Style, caption, questions
+from vitrail.toyland.world import ACTIONS, COMPANIONS, KINDS, LIGHTS, MOODS, PLACES, SIZES, Scene, scene
 
 Tok = PreTrainedTokenizerFast
 #: step → (loss, figures to log)
@@ -41,7 +42,19 @@ LossOfStep = Callable[[int], tuple[torch.Tensor, dict[str, float]]]
 #: Scenes of training start here; the scenes of data sets lie far below.
 TRAINING_SEEDS = 10**9
 #: Seeds of the stages do not overlap.
-STAGE_SEEDS = {"clip": 0, "language": 10**8, "joint": 2 * 10**8}
+STAGE_SEEDS = {"clip": 0, "language": 10**8, "joint": 2 * 10**8, "sight": 3 * 10**8}
+#: factor → its values, in the order of their numbers.
+VALUES: dict[str, tuple] = {
+    "kind": KINDS,
+    "colour": tuple(LEXICON["colour"]),
+    "size": SIZES,
+    "action": (None, *ACTIONS),
+    "place": PLACES,
+    "light": LIGHTS,
+    "companion": COMPANIONS,
+    "count": (1, 2, 3, 4),
+    "mood": MOODS,
+}
 STYLE_ODDS = {"plain": 0.7, "colour": 0.1, "place": 0.1, "mood": 0.1}
 MEAN, STD = np.array([0.48145466, 0.4578275, 0.40821073]), np.array([0.26862954, 0.26130258, 0.27577711])
 
@@ -150,7 +163,68 @@ class Trainer:
         return self.model
 
 
-# ---- stage 1 ---------------------------------------------------------------------------------------------------------
+# ---- sight -----------------------------------------------------------------------------------------------------------
+
+
+class Sight(nn.Module):
+    """A vision tower, and for every factor a query that looks over the patches and says the value.
+
+    A query finds the subject wherever it stands; the mean patch would drown a small one. The queries are thrown away.
+    """
+
+    def __init__(self, tower: nn.Module) -> None:
+        super().__init__()
+        self.tower: Any = tower
+        self.norm = nn.LayerNorm(192)
+        self.queries = nn.Parameter(torch.randn(len(VALUES), 192) * 0.5)
+        self.keys = nn.Linear(192, 192)
+        self.values = nn.Linear(192, 192)
+        self.heads = nn.ModuleList(nn.Linear(192, len(values)) for values in VALUES.values())
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        patches = self.norm(self.tower(pixel_values=images).last_hidden_state[:, 1:])
+        looks = (self.queries @ self.keys(patches).transpose(1, 2) / 192**0.5).softmax(-1)
+        seen = looks @ self.values(patches)
+        return [head(seen[:, i]) for i, head in enumerate(self.heads)]
+
+
+class Pictures(Dataset):
+    """Batches of pictures and of the numbers of their factors' values, drawn in the background."""
+
+    def __init__(self, first_seed: int, first_step: int, steps: int, batch: int) -> None:
+        self.first_seed, self.first_step, self.steps, self.batch = first_seed, first_step, steps, batch
+
+    def __len__(self) -> int:
+        return self.steps - self.first_step
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        first = self.first_seed + (self.first_step + index) * self.batch
+        scenes = [scene(first + i) for i in range(self.batch)]
+        labels = [[v.index(getattr(s, f)) for f, v in VALUES.items()] for s in scenes]
+        return pixels(scenes), torch.tensor(labels)
+
+
+def train_sight(tower: Any, work: Path, steps: int, device: str, batch: int = 128) -> Any:
+    model = Sight(tower)
+    trainer = Trainer("sight", model, [{"params": model.parameters(), "lr": 1e-3}], steps, work, device)
+    pictures = Pictures(TRAINING_SEEDS + STAGE_SEEDS["sight"], trainer.step, steps, batch)
+    batches = iter(DataLoader(pictures, batch_size=None, num_workers=1, prefetch_factor=4))
+
+    def loss_of_step(step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        images, labels = (t.to(device) for t in next(batches))
+        logits = model(images)
+        losses = [F.cross_entropy(one.float(), labels[:, i]) for i, one in enumerate(logits)]
+        right = {
+            f: (logits[i].argmax(1) == labels[:, i]).float().mean().item()
+            for i, f in enumerate(VALUES)
+            if f in ("kind", "colour", "action", "count", "size", "companion")
+        }
+        return torch.stack(losses).sum(), right
+
+    return trainer.run(loss_of_step).tower
+
+
+# ---- clip --------------------------------------------------------------------------------------------------------
 
 
 class ClipWithWords(nn.Module):

@@ -1,0 +1,5 @@
+"""`python -m vitrail.cli`."""
+
+from vitrail.cli import main
+
+main()

@@ -1,0 +1,89 @@
+"""From what was typed to what the library takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vitrail.errors import UsageError
+
+if TYPE_CHECKING:
+    from vitrail.activations import Activations
+    from vitrail.cli.options import DType
+    from vitrail.lmm import LMM
+    from vitrail.progress import Progress
+    from vitrail.samples import Sample
+    from vitrail.study import Factors
+    from vitrail.words import Word
+
+
+def to_word(text: str, forms: str, match_case: bool) -> Word:
+    from vitrail.words import Word
+
+    return Word(text, tuple(f.strip() for f in forms.split(",") if f.strip()), match_case)
+
+
+def to_layer(text: str) -> int | str:
+    text = text.strip()
+    if text == "final":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"A layer is a whole number or `final`; got {text!r}.") from None
+
+
+def to_samples(
+    data: str, split: str | None, limit: int | None, images: Path | None, progress: Progress
+) -> list[Sample]:
+    from vitrail import toyland as world
+    from vitrail.samples import load_samples
+
+    if data == "toyland":
+        world.dataset_path(progress=progress)
+    return load_samples(data, split=split, limit=limit, images=images)
+
+
+def to_factors(data: str) -> Factors | None:
+    from vitrail import toyland as world
+    from vitrail.toyland.truth import load_factors
+
+    folder = world.dataset_path() if data == "toyland" else Path(data)
+    return load_factors(folder if folder.is_dir() else folder.parent)
+
+
+def to_model(
+    model: str,
+    revision: str | None,
+    adapter: str | None,
+    dtype: DType,
+    device: str | None,
+    prompt: str | None,
+    progress: Progress,
+) -> LMM:
+    progress("load", 0, 1)
+    from vitrail.lmm import load, quieten
+
+    quieten()
+    lmm = load(model, revision=revision, adapter=adapter, dtype=dtype.value, device=device, prompt=prompt)
+    progress("load", 1, 1)
+    return lmm
+
+
+def load_again(activations: Activations, model: str | None, device: str | None) -> LMM:
+    """The model that made `activations`, found where they say, or at `model`."""
+    from vitrail.lmm import load, quieten
+
+    quieten()
+    made = activations.parameters
+    lmm = load(
+        model or made["model"]["name"],
+        revision=made["model"]["revision"],
+        adapter=made["model"]["adapter"],
+        dtype=made["model"]["dtype"],
+        device=device,
+        prompt=made["prompt"],
+    )
+    if model is not None:
+        lmm.name = made["model"]["name"]  # the same model, elsewhere; the rest of its description is compared
+    return lmm

@@ -1,0 +1,77 @@
+"""The options that commands share, each said once: name, type, help."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Alignment(str, Enum):
+    predicts = "predicts"
+    reads = "reads"
+
+
+class Require(str, Enum):
+    both = "both"
+    predicted = "predicted"
+    truth = "truth"
+
+
+class Method(str, Enum):
+    semi_nmf = "semi-nmf"
+    pca = "pca"
+    kmeans = "kmeans"
+    simple = "simple"
+
+
+class DType(str, Enum):
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder to write; what is finished in it is kept.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Model = Annotated[str, typer.Option("--model", help="`toyland`, a folder, or a model's name on the hub.")]
+OtherModel = Annotated[
+    str | None, typer.Option("--model", help="Where the model is now, if not where the study found it.")
+]
+Revision = Annotated[str | None, typer.Option(help="Revision of a model on the hub.")]
+Adapter = Annotated[str | None, typer.Option(help="A PEFT adapter to put on top of the model.")]
+Dtype = Annotated[DType, typer.Option(help="Of the weights; `auto` is what the model says.")]
+Device = Annotated[str | None, typer.Option(help="`cpu`, `cuda`, …; the accelerator if there is one.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="`toyland`, COCO (Karpathy) JSON, VQAv2 questions JSON, JSONL, Parquet, a folder of images, "
+        "or a Hugging Face dataset.",
+    ),
+]
+Images = Annotated[Path | None, typer.Option(help="Folder of the images, if not beside the data.")]
+Split = Annotated[str | None, typer.Option(help="Split of the data; all of them by default (toyland: train).")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Look at the first so many samples.")]
+WordText = Annotated[str, typer.Option("--word", help="The word of interest.")]
+Forms = Annotated[str, typer.Option(help="Further forms that count as the word, by commas: `dogs,puppy`.")]
+MatchCase = Annotated[bool, typer.Option("--match-case", help="Tell `Dog` from `dog`.")]
+Prompt = Annotated[str | None, typer.Option(help="The request for a caption; the model's own by default.")]
+LayerOption = Annotated[
+    str, typer.Option("--layer", help="0 embeddings, 1..N or -N..-1 after a block, `final` after the final norm.")
+]
+AlignmentOption = Annotated[Alignment, typer.Option(help="The state that predicts the word, or the one that reads it.")]
+RequireOption = Annotated[
+    Require, typer.Option(help="Where the word must be: predicted text, reference, both; `truth` forces the reference.")
+]
+MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest caption, in tokens.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Samples per batch; halved when memory runs out.")]
+NConcepts = Annotated[int, typer.Option("--concepts", min=1, help="How many concepts.")]
+MethodOption = Annotated[Method, typer.Option(help="How they are learned.")]
+Penalty = Annotated[float | None, typer.Option(min=0, help="λ of Semi-NMF's sparsity.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+NWords = Annotated[int, typer.Option("--words", min=1, help="Words per concept.")]
+NSamples = Annotated[int, typer.Option("--images-per-concept", min=1, help="Most activating samples per concept.")]

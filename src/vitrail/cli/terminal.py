@@ -1,0 +1,110 @@
+"""What people see: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+
+from vitrail.errors import VitrailError
+
+if TYPE_CHECKING:
+    from vitrail.explain import Explanation
+    from vitrail.progress import Progress
+
+stderr = Console(stderr=True)
+
+
+class Stopped(VitrailError):
+    """The user pressed Ctrl-C."""
+
+    exit_code = 130
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """A bar per stage on stderr, with rate and time left."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bars
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<8}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=stderr, transient=False) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total, rate="")
+            speed = bars.tasks[tasks[what]].speed
+            bars.update(tasks[what], completed=done, total=total, rate="" if speed is None else f"{speed:.0f}/s")
+
+        try:
+            yield show
+        except KeyboardInterrupt:
+            raise Stopped("Stopped. Run the same command again: it goes on where it stopped.") from None
+
+
+def print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def show_concepts(concepts: list[dict[str, Any]]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("concept", "share", "words", box=None, header_style="bold")
+    for c in concepts:
+        table.add_row(str(c["index"]), f"{c['share']:.0%}", escape(", ".join(c["words"])))
+    Console().print(table)
+
+
+def show_summary(found: dict[str, Any], out: Path) -> None:
+    typer.echo(
+        f"“{found['word']}” in {found['model']}: {found['samples']['kept']} of {found['samples']['scanned']} samples, "
+        f"{found['n_concepts']} concepts, {found['explained_variance']:.1%} of the variance explained."
+    )
+    show_concepts(sorted(found["concepts"], key=lambda c: -c["share"]))
+    typer.echo(f"The report is {out / 'report.html'}")
+
+
+def show_explanation(found: Explanation) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    typer.echo(f"The model says: {found.caption}")
+    table = Table("concept", "activation", "percentile", "words", box=None, header_style="bold")
+    for c in found.concepts:
+        table.add_row(str(c.index), f"{c.activation:.2f}", f"{c.percentile:.0f}", escape(", ".join(c.words)))
+    Console().print(table)
+    typer.echo(f"Like it: {', '.join(found.look_alikes)}. Unexplained: {found.relative_error:.1%} of the state's norm.")
+
+
+def fail(message: str, code: int) -> None:
+    from rich.markup import escape
+
+    stderr.print(f"[bold red]Error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    sys.exit(code)

@@ -1,0 +1,508 @@
+"""The states we read are those that transformers computes, for the text that the model says, in any company."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from transformers import (
+    BertConfig,
+    CLIPVisionConfig,
+    Gemma2Config,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    PaliGemmaConfig,
+    PaliGemmaForConditionalGeneration,
+    Qwen2Config,
+    SiglipVisionConfig,
+)
+
+from vitrail.errors import ModelError, UsageError
+from vitrail.lmm import LMM, find_parts, load
+from vitrail.toyland import model_path
+
+REQUESTS = ["describe the image .", "what color is the dog on the grass ?", "is it night ?", "how many ?"]
+ANSWERS = ["a brown dog running on the grass", "brown", "a small sailboat", "two dogs and a cat in the rain at night"]
+
+
+@pytest.fixture(scope="module")
+def images():
+    noise = np.random.default_rng(0).integers(0, 256, (len(REQUESTS), 112, 112, 3), dtype=np.uint8)
+    return [Image.fromarray(pixels) for pixels in noise]
+
+
+@pytest.fixture(scope="module")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random LLaVA of another structure: three Qwen blocks of width 48, grouped queries, an embedding of its own."""
+    folder = tmp_path_factory.mktemp("other")
+    for path in model_path().iterdir():
+        if path.suffix != ".safetensors" and path.name not in ("config.json", "generation_config.json"):
+            shutil.copy(path, folder)
+    vision = CLIPVisionConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=2, image_size=112, patch_size=14
+    )
+    text = Qwen2Config(
+        vocab_size=720,
+        hidden_size=48,
+        intermediate_size=96,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.3,
+        bos_token_id=2,
+        eos_token_id=3,
+        pad_token_id=0,
+        tie_word_embeddings=False,
+    )
+    torch.manual_seed(0)
+    image_token = json.loads((model_path() / "config.json").read_text())["image_token_index"]
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=image_token,
+        image_seq_length=64,
+        tie_word_embeddings=False,
+        pad_token_id=0,
+    )
+    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other(other_model):
+    return load(other_model, device="cpu")
+
+
+@pytest.fixture(params=["lmm", "other"])
+def model(request) -> LMM:
+    return request.getfixturevalue(request.param)
+
+
+# ---- states ----------------------------------------------------------------------------------------------------------
+
+
+def test_states_of_every_layer_are_the_librarys_own_for_a_mixed_batch(model, images, library_states):
+    """Requests of different lengths are padded on the left, answers on the right; each row must be as if alone."""
+    inputs = model.prepare(images, REQUESTS)
+    width = inputs["input_ids"].shape[1]
+    prompts = inputs["attention_mask"].sum(1).tolist()
+    assert len(set(prompts)) > 1
+    answers = [model.continuation(r, a).ids for r, a in zip(REQUESTS, ANSWERS, strict=True)]
+    assert len(set(map(len, answers))) > 1
+    layers = [*range(model.n_blocks + 1), "final"]
+    for offset in (-1, len(min(answers, key=len)) - 1):
+        states = model.states(inputs, answers, [width + offset] * len(images), layers)
+        for i, image in enumerate(images):
+            expected = library_states(model, image, REQUESTS[i], ANSWERS[i])[1]
+            assert len(expected) == model.n_blocks + 1
+            for k in range(model.n_blocks):
+                torch.testing.assert_close(states[k][i], expected[k][prompts[i] + offset], rtol=1e-3, atol=1e-3)
+            torch.testing.assert_close(states["final"][i], expected[-1][prompts[i] + offset], rtol=1e-3, atol=1e-3)
+            with torch.no_grad():
+                normed = model.parts.norm(states[model.n_blocks][i])
+            torch.testing.assert_close(normed, expected[-1][prompts[i] + offset], rtol=1e-3, atol=1e-3)
+
+
+def test_the_last_block_is_read_before_the_final_norm(model, images):
+    inputs = model.prepare(images[:1], REQUESTS[:1])
+    position = [inputs["input_ids"].shape[1] - 1]
+    states = model.states(inputs, [()], position, [model.n_blocks, "final"])
+    assert not torch.allclose(states[model.n_blocks], states["final"], rtol=1e-2)
+
+
+def test_a_batch_is_as_its_rows_alone(model, images):
+    answers = [model.continuation(r, a).ids for r, a in zip(REQUESTS, ANSWERS, strict=True)]
+    last = [len(a) - 1 for a in answers]
+    layers = [0, 1, model.n_blocks, "final"]
+
+    def states(rows):
+        inputs = model.prepare([images[i] for i in rows], [REQUESTS[i] for i in rows])
+        width = inputs["input_ids"].shape[1]
+        return model.states(inputs, [answers[i] for i in rows], [width + last[i] for i in rows], layers)
+
+    together, alone = states([0, 1, 2, 3]), [states([i]) for i in range(4)]
+    for layer in layers:
+        torch.testing.assert_close(together[layer], torch.cat([a[layer] for a in alone]), rtol=1e-3, atol=1e-3)
+
+
+def test_layers_read_in_one_pass_are_as_read_one_at_a_time(model, images):
+    inputs = model.prepare(images, REQUESTS)
+    positions = [inputs["input_ids"].shape[1] - 1] * len(images)
+    layers = ["final", model.n_blocks, 0, 1]
+    together = model.states(inputs, [()] * len(images), positions, layers)
+    assert list(together) == layers
+    for layer in layers:
+        alone = model.states(inputs, [()] * len(images), positions, [layer])[layer]
+        assert torch.equal(together[layer], alone)
+
+
+def test_the_pass_ends_after_the_last_layer_wanted(lmm, images):
+    inputs = lmm.prepare(images[:1], REQUESTS[:1])
+    run = []
+    handles = [b.register_forward_hook(lambda *_, k=k: run.append(k)) for k, b in enumerate(lmm.parts.blocks, 1)]
+    lmm.states(inputs, [()], [inputs["input_ids"].shape[1] - 1], [2, 0])
+    for handle in handles:
+        handle.remove()
+    # a hook of others on block 2 stands behind ours, which has ended the pass
+    assert run in ([1], [1, 2])
+
+
+# ---- logits ----------------------------------------------------------------------------------------------------------
+
+
+def test_final_states_decode_to_the_models_own_logits_and_so_does_the_last_block_through_the_norm(model, images):
+    inputs = model.prepare(images, REQUESTS)
+    width = inputs["input_ids"].shape[1]
+    states = model.states(inputs, [()] * len(images), [width - 1] * len(images), [model.n_blocks, "final"])
+    with torch.no_grad():
+        expected = model.model(**inputs).logits[:, -1]
+    for layer, found in states.items():
+        torch.testing.assert_close(model.logits(found, layer), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def capped():
+    """A random PaliGemma over Gemma 2, whose logits are soft-capped; it has no processor."""
+    torch.manual_seed(0)
+    text = Gemma2Config(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        query_pre_attn_scalar=16,
+        initializer_range=1.0,
+        final_logit_softcapping=5.0,
+        pad_token_id=0,
+    )
+    vision = SiglipVisionConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14
+    )
+    config = PaliGemmaConfig(
+        vision_config=vision, text_config=text, image_token_index=63, vocab_size=64, projection_dim=32, hidden_size=32
+    )
+    network = PaliGemmaForConditionalGeneration(config).eval()
+    return LMM(network, None, "capped", find_parts(network))
+
+
+def test_logits_are_soft_capped_as_the_model_does_it(capped):
+    ids = torch.tensor([[5, 9, 11, 30]])
+    with torch.no_grad():
+        out = capped.model(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True)
+    logits = capped.logits(out.hidden_states[-1][0], "final")
+    assert 4 < out.logits.abs().max() < 5  # the cap of 5 is felt
+    torch.testing.assert_close(logits, out.logits[0].float(), rtol=1e-4, atol=1e-4)
+
+
+def test_another_family_has_its_parts_found(capped):
+    assert capped.n_blocks == 2
+    assert capped.n_features == 32
+    assert capped.parts.unembedding is capped.model.get_output_embeddings()
+
+
+# ---- what the model says ---------------------------------------------------------------------------------------------
+
+
+def test_the_state_before_a_token_decodes_to_the_token_that_was_generated(model, images):
+    """Generation keeps a cache and grows a left-padded batch; reading replays it whole: the two must agree."""
+    inputs = model.prepare(images, REQUESTS)
+    width = inputs["input_ids"].shape[1]
+    said = model.generate(inputs, 5)
+    for offset in range(5):
+        rows = [i for i, g in enumerate(said) if len(g.ids) > offset]
+        states = model.states(
+            inputs, [g.ids for g in said], [width + min(offset, len(g.ids)) - 1 for g in said], [model.n_blocks]
+        )[model.n_blocks]
+        logits = model.logits(states, model.n_blocks)
+        for i in rows:
+            token = said[i].ids[offset]
+            assert logits[i, token] >= logits[i].max() - 1e-3
+
+
+def test_generation_of_a_batch_is_that_of_its_rows_alone(model, images):
+    together = model.generate(model.prepare(images, REQUESTS), 5)
+    alone = [model.generate(model.prepare([i], [r]), 5)[0] for i, r in zip(images, REQUESTS, strict=True)]
+    assert together == alone
+
+
+def test_what_is_generated_is_greedy_by_the_librarys_own_logits(model, images):
+    said = model.generate(model.prepare(images[:1], REQUESTS[:1]), 4)[0].ids
+    batch = dict(model.prepare(images[:1], REQUESTS[:1]))
+    for token in said:
+        with torch.no_grad():
+            logits = model.model(**batch, use_cache=False).logits[0, -1]
+        assert logits[token] >= logits.max() - 1e-3
+        more = torch.tensor([[token]])
+        batch["input_ids"] = torch.cat([batch["input_ids"], more], dim=1)
+        batch["attention_mask"] = torch.cat([batch["attention_mask"], torch.ones_like(more)], dim=1)
+
+
+def test_a_generation_has_no_prompt_end_or_padding(model, images):
+    for said in model.generate(model.prepare(images, REQUESTS), 8):
+        assert len(said.ids) <= 8
+        assert not set(said.ids) & {model.tokenizer.eos_token_id, model.tokenizer.pad_token_id}
+        assert said.text == model.tokenizer.decode(said.ids, skip_special_tokens=True)
+
+
+def test_generation_stops_at_the_first_end(lmm):
+    end = lmm.tokenizer.eos_token_id
+    words = lmm.tokenizer.encode(" a dog", add_special_tokens=False)
+    said = lmm._generation([*words, end, *words, end], {end})
+    assert (list(said.ids), said.text) == (words, " a dog")
+
+
+@pytest.mark.usefixtures("trained")
+def test_the_bundled_model_says_what_it_sees(lmm, samples):
+    captions = lmm.caption([s.open() for s in samples[:20]], batch_size=7, max_new_tokens=20)
+    assert len(captions) == 20
+    assert all(c == c.strip() and len(c.split()) >= 3 for c in captions)
+    long_words = [{w for r in s.references for w in r.split() if len(w) > 4} for s in samples[:20]]
+    assert np.mean([bool(words & set(c.split())) for words, c in zip(long_words, captions, strict=True)]) > 0.8
+
+
+def test_a_caption_is_asked_for_by_the_given_prompt_or_the_models_own(lmm, images, monkeypatch):
+    asked = []
+    prepare = LMM.prepare
+    monkeypatch.setattr(LMM, "prepare", lambda self, i, r: asked.append(list(r)) or prepare(self, i, r))
+    lmm.caption(images[:3], max_new_tokens=1, batch_size=2)
+    lmm.caption(images[:1], prompt="is it night ?", max_new_tokens=1)
+    assert asked == [[lmm.prompt] * 2, [lmm.prompt], ["is it night ?"]]
+    assert lmm.prompt == json.loads((model_path() / "config.json").read_text())["caption_prompt"]
+
+
+def test_an_answer_is_forced_as_the_template_writes_it(lmm, images, library_states):
+    answer = lmm.continuation(REQUESTS[0], "a brown dog")
+    whole, _ = library_states(lmm, images[0], REQUESTS[0], "a brown dog")
+    prompt = lmm.prepare(images[:1], REQUESTS[:1])["input_ids"][0].tolist()
+    assert whole == [*prompt, *answer.ids, lmm.tokenizer.eos_token_id]
+    assert answer.text == " a brown dog"
+
+
+def test_a_batch_is_padded_on_the_left(lmm, images):
+    mask = lmm.prepare(images, REQUESTS)["attention_mask"]
+    assert (mask[:, -1] == 1).all()
+    assert (mask[:, 0] == 0).any()
+
+
+def test_a_model_without_a_chat_template_is_refused_when_asked(lmm, images, monkeypatch):
+    monkeypatch.setattr(lmm.processor, "chat_template", None)
+    monkeypatch.setattr(lmm.tokenizer, "chat_template", None)
+    with pytest.raises(ModelError, match="toyland has no chat template"):
+        lmm.prepare(images[:1], REQUESTS[:1])
+
+
+# ---- layers ----------------------------------------------------------------------------------------------------------
+
+
+def test_layers_go_by_their_own_names(lmm):
+    n = lmm.n_blocks
+    assert [lmm.layer(k) for k in (0, 1, n, -1, -n, "final")] == [0, 1, n, n, 1, "final"]
+
+
+@pytest.mark.parametrize("layer", [9, -9, "last", "3", None, 2.0])
+def test_a_layer_that_is_not_there_is_refused_and_the_range_named(lmm, layer):
+    with pytest.raises(UsageError, match=r"toyland has layers 0 to 8, −1 to −8, and 'final'"):
+        lmm.layer(layer)
+
+
+# ---- parts -----------------------------------------------------------------------------------------------------------
+
+
+class Decoder(nn.Module):
+    def __init__(self, **modules: nn.Module):
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+
+class Fake(nn.Module):
+    """A model of two blocks of width 4 as far as transformers' accessors tell."""
+
+    def __init__(self, head: bool = True, **modules: nn.Module):
+        super().__init__()
+        self.decoder = Decoder(**modules)
+        self.head = nn.Linear(4, 9) if head else None
+        text = LlamaConfig(hidden_size=4, num_hidden_layers=2, num_attention_heads=1)
+        self.config = LlavaConfig(vision_config=CLIPVisionConfig(), text_config=text)
+
+    def get_decoder(self):
+        return self.decoder
+
+    def get_output_embeddings(self):
+        return self.head
+
+
+def blocks(n: int = 2) -> nn.ModuleList:
+    return nn.ModuleList(nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)) for _ in range(n))
+
+
+def test_parts_are_found_by_what_they_are_and_whatever_their_names():
+    model = Fake(
+        tok=nn.Embedding(9, 4), strata=blocks(), drop=nn.Dropout(), last=nn.LayerNorm(4), small=nn.LayerNorm(2)
+    )
+    parts = find_parts(model)
+    assert parts.blocks is model.decoder.strata
+    assert parts.norm is model.decoder.last
+    assert parts.unembedding is model.head
+    assert parts.names == {"blocks": "decoder.strata", "norm": "decoder.last", "unembedding": "head"}
+
+
+def test_lists_inside_a_block_are_no_blocks():
+    inner = nn.ModuleList(nn.Sequential(blocks(2)) for _ in range(2))
+    model = Fake(strata=inner, norm=nn.LayerNorm(4))
+    assert find_parts(model).blocks is inner
+
+
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [
+        ({"norm": nn.LayerNorm(4)}, "Expected one list of blocks in Fake; found none"),
+        ({"a": blocks(3), "norm": nn.LayerNorm(4)}, "Expected one list of blocks in Fake; found none"),
+        ({"a": blocks(), "b": blocks(), "norm": nn.LayerNorm(4)}, r"one list of blocks in Fake; found \['a', 'b'\]"),
+        ({"a": blocks()}, "Expected one final norm in Fake; found none"),
+        ({"a": blocks(), "m": nn.LayerNorm(4), "n": nn.LayerNorm(4)}, r"one final norm in Fake; found \['m', 'n'\]"),
+        ({"a": blocks(), "m": nn.LayerNorm(4), "head": False}, "Fake has no output embeddings"),
+    ],
+)
+def test_no_candidate_or_two_for_a_part_is_an_error(modules, message):
+    with pytest.raises(ModelError, match=message):
+        find_parts(Fake(**modules))
+
+
+def test_a_model_without_a_decoder_is_an_error(monkeypatch):
+    monkeypatch.setattr(Fake, "get_decoder", lambda self: None)
+    with pytest.raises(ModelError, match="Fake has no decoder"):
+        find_parts(Fake(strata=blocks(), norm=nn.LayerNorm(4)))
+
+
+def test_a_model_of_another_structure_is_described_as_it_is(other, other_model):
+    text = "model.language_model"
+    assert other.describe() == {
+        "name": str(other_model),
+        "revision": None,
+        "adapter": None,
+        "class": "LlavaForConditionalGeneration",
+        "dtype": "float32",
+        "n_blocks": 3,
+        "n_features": 48,
+        "parts": {"blocks": f"{text}.layers", "norm": f"{text}.norm", "unembedding": "lm_head"},
+    }
+    with pytest.raises(UsageError, match="0 to 3"):
+        other.layer(4)
+
+
+# ---- adapters --------------------------------------------------------------------------------------------------------
+
+
+OLD_NAME = ".is_gradient_checkpointing. is deprecated"  # PEFT still uses it
+
+
+@pytest.fixture(scope="module")
+def adapter(other_model, tmp_path_factory):
+    """A LoRA adapter of `other_model` that changes what it says."""
+    peft = pytest.importorskip("peft")
+    network = LlavaForConditionalGeneration.from_pretrained(other_model)
+    config = peft.LoraConfig(r=2, target_modules=r".*language_model.*\.(q_proj|v_proj)", init_lora_weights=False)
+    torch.manual_seed(1)
+    folder = tmp_path_factory.mktemp("adapter")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", OLD_NAME)
+        peft.get_peft_model(network, config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.filterwarnings(f"ignore:{OLD_NAME}")
+def test_parts_are_found_under_an_adapter_and_read_as_the_library_does(other, other_model, adapter, images):
+    adapted = load(other_model, adapter=adapter, device="cpu")
+    assert adapted.parts.names == other.parts.names
+    assert adapted.describe() == other.describe() | {"adapter": str(adapter)}
+    inputs = adapted.prepare(images[:1], REQUESTS[:1])
+    position = inputs["input_ids"].shape[1] - 1
+    found = adapted.states(inputs, [()], [position], [1, "final"])
+    with torch.no_grad():
+        out = adapted.model(**inputs, output_hidden_states=True)
+    torch.testing.assert_close(found[1], out.hidden_states[1][:, -1])
+    torch.testing.assert_close(adapted.logits(found["final"], "final"), out.logits[:, -1])
+    assert not torch.allclose(found[1], other.states(inputs, [()], [position], [1])[1], rtol=1e-2)
+    assert len(adapted.generate(inputs, 3)) == 1
+
+
+@pytest.mark.filterwarnings(f"ignore:{OLD_NAME}")
+def test_an_adapter_for_another_model_is_refused(adapter):
+    with pytest.raises(ModelError, match="is not an adapter for this model"):
+        load("toyland", adapter=adapter, device="cpu")
+
+
+def test_a_folder_without_an_adapter_is_refused(other_model, tmp_path):
+    with pytest.raises(ModelError, match="is not an adapter for this model"):
+        load(other_model, adapter=tmp_path, device="cpu")
+
+
+# ---- loading ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_language_model_is_no_image_text_to_text_model(tmp_path):
+    config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "llama")
+    BertConfig().save_pretrained(tmp_path / "bert")
+    for kind in ("llama", "bert"):
+        with pytest.raises(ModelError, match=f"is not an image-text-to-text model: it is of type '{kind}'"):
+            load(tmp_path / kind)
+
+
+@pytest.mark.parametrize("name", ["no/such/folder", "./nowhere", "no-such/model", "nothing", "/tmp"])
+def test_what_is_neither_a_folder_nor_on_the_hub_is_refused_at_once(name):
+    start = time.perf_counter()
+    with pytest.raises(ModelError, match=f"{name} is neither a model folder nor a model on the hub"):
+        load(name)
+    assert time.perf_counter() - start < 10  # it does not wait for a network
+
+
+def test_a_model_without_a_processor_is_refused(other_model, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(other_model / name, tmp_path)
+    with pytest.raises(ModelError, match=f"{tmp_path}"):
+        load(tmp_path)
+
+
+def test_damaged_weights_are_refused(other_model, tmp_path):
+    shutil.copytree(other_model, tmp_path, dirs_exist_ok=True)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match=r"could not be loaded"):
+        load(tmp_path)
+
+
+def test_a_narrower_dtype_is_loaded_and_read_as_such(other, other_model, images):
+    narrow = load(other_model, dtype="bfloat16", device="cpu")
+    assert narrow.dtype == "bfloat16"
+    inputs = narrow.prepare(images[:2], REQUESTS[:2])
+    positions = [inputs["input_ids"].shape[1] - 1] * 2
+    states = narrow.states(inputs, [()] * 2, positions, [0, 1])
+    assert {s.dtype for s in states.values()} == {torch.bfloat16}
+    wide = other.states(other.prepare(images[:2], REQUESTS[:2]), [()] * 2, positions, [0])[0]
+    torch.testing.assert_close(states[0].float(), wide, rtol=1e-2, atol=1e-2)
+    assert narrow.logits(states[1], 1).dtype == torch.float32
+
+
+def test_a_loaded_model_is_still_and_asks_for_no_gradient(lmm):
+    assert not lmm.model.training
+    assert not any(p.requires_grad for p in lmm.model.parameters())
+    assert lmm.tokenizer.padding_side == "left"
+
+
+def test_a_prompt_of_ones_own_is_kept(other_model):
+    assert load(other_model, prompt="what is it ?", device="cpu").prompt == "what is it ?"
