@@ -1,12 +1,14 @@
 """Trains Toyland's tokenizer, CLIP and LLaVA from nothing: `python -m vitrail.toyland.train --out DIR --work DIR`.
 
-Built as LLaVA was built, in three stages, every scene new:
+Four stages, every scene new:
 
-1. ``clip``      images against texts (contrastive), and the words of a text from the image (bag of words);
-2. ``language``  the decoder alone, on text;
-3. ``joint``     connector, decoder and CLIP's vision tower, on captions and questions.
+1. ``sight``     the vision tower alone, on the factors of the scenes, by one attentive query per factor;
+2. ``clip``      pictures against texts (contrastive), from that tower; this is the bundled CLIP;
+3. ``language``  the decoder alone, on text;
+4. ``joint``     connector, decoder and vision tower together, on captions and questions, as LLaVA is trained.
 
-An image is the dearest part of a sequence, so stage 3 puts several captions and questions behind one image, as branches
+Contrast and captions alone teach the tower colours and places at once and shapes very slowly (`docs/log.md`).
+An image is the dearest part of a sequence, so stage 4 puts several captions and questions behind one image, as branches
 that see the image and themselves but not each other, each with the positions it would have alone.
 
 A stage writes a checkpoint every few minutes into ``--work`` and goes on from it when started again.
@@ -42,7 +44,7 @@ LossOfStep = Callable[[int], tuple[torch.Tensor, dict[str, float]]]
 #: Scenes of training start here; the scenes of data sets lie far below.
 TRAINING_SEEDS = 10**9
 #: Seeds of the stages do not overlap.
-STAGE_SEEDS = {"clip": 0, "language": 10**8, "joint": 2 * 10**8, "sight": 3 * 10**8}
+STAGE_SEEDS = {"sight": 0, "clip": 10**8, "language": 2 * 10**8, "joint": 3 * 10**8}
 #: factor → its values, in the order of their numbers.
 VALUES: dict[str, tuple] = {
     "kind": KINDS,
@@ -224,17 +226,7 @@ def train_sight(tower: Any, work: Path, steps: int, device: str, batch: int = 12
     return trainer.run(loss_of_step).tower
 
 
-# ---- clip --------------------------------------------------------------------------------------------------------
-
-
-class ClipWithWords(nn.Module):
-    """CLIP, and a head that reads the words of the caption off the mean patch; the head is thrown away afterwards."""
-
-    def __init__(self, clip: nn.Module, vocabulary: int) -> None:
-        super().__init__()
-        self.clip: Any = clip
-        self.norm = nn.LayerNorm(192)
-        self.words = nn.Linear(192, vocabulary)
+# ---- clip ------------------------------------------------------------------------------------------------------------
 
 
 def clip_text(s: Scene, rng: np.random.Generator) -> str:
@@ -251,38 +243,35 @@ def clip_text(s: Scene, rng: np.random.Generator) -> str:
     return " a photo is described by the words " + " , ".join(words[: int(rng.integers(3, 11))])
 
 
-def train_clip(tok: Tok, work: Path, seed: int, steps: int, device: str, batch: int = 192) -> Any:
-    model = ClipWithWords(build.clip(len(tok), seed), len(tok))
-    trainer = Trainer("clip", model, [{"params": model.parameters(), "lr": 1.2e-3}], steps, work, device)
+def train_clip(tok: Tok, tower: Any, work: Path, seed: int, steps: int, device: str, batch: int = 192) -> Any:
+    model = build.clip(len(tok), seed)
+    model.vision_model.load_state_dict(tower.state_dict())
+    groups = [
+        {"params": [p for n, p in model.named_parameters() if not n.startswith("vision_model.")], "lr": 1.2e-3},
+        {"params": [*model.vision_model.parameters()], "lr": 2e-4},
+    ]
+    trainer = Trainer("clip", model, groups, steps, work, device)
 
     def loss_of_step(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         first = TRAINING_SEEDS + STAGE_SEEDS["clip"] + step * batch
         rng = np.random.default_rng([seed, 1, step])
         scenes = [scene(first + i) for i in range(batch)]
-        texts = [clip_text(s, rng) for s in scenes]
-        ids = [[BOS, *tok.encode(t, add_special_tokens=False)[:94], EOS] for t in texts]
+        ids = [[BOS, *tok.encode(clip_text(s, rng), add_special_tokens=False)[:94], EOS] for s in scenes]
         width = max(map(len, ids))
         inputs = torch.tensor([row + [PAD] * (width - len(row)) for row in ids], device=device)
-        bags = torch.zeros(batch, len(tok), device=device)
-        for row, s in enumerate(scenes):
-            for _ in range(4):
-                bags[row, tok.encode(" " + caption(s, "plain", rng), add_special_tokens=False)] = 1
-        vision = model.clip.vision_model(pixel_values=pixels(scenes).to(device))
-        text = model.clip.text_model(input_ids=inputs, attention_mask=(inputs != PAD).long())
-        a = F.normalize(model.clip.visual_projection(vision.pooler_output).float(), dim=-1)
-        b = F.normalize(model.clip.text_projection(text.pooler_output).float(), dim=-1)
-        logits = model.clip.logit_scale.exp().clamp(max=50) * a @ b.T
+        seen = model.vision_model(pixel_values=pixels(scenes).to(device)).pooler_output
+        read = model.text_model(input_ids=inputs, attention_mask=(inputs != PAD).long()).pooler_output
+        a = F.normalize(model.visual_projection(seen).float(), dim=-1)
+        b = F.normalize(model.text_projection(read).float(), dim=-1)
+        logits = model.logit_scale.exp().clamp(max=50) * a @ b.T
         target = torch.arange(batch, device=device)
-        contrast = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-        seen = model.words(model.norm(vision.last_hidden_state[:, 1:].mean(1))).float()
-        words = F.binary_cross_entropy_with_logits(seen, bags) * 40
         right = (logits.argmax(1) == target).float().mean()
-        return 0.5 * contrast + words, {"contrast": contrast.item(), "words": words.item(), "top1": right.item()}
+        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2, {"top1": right.item()}
 
     return trainer.run(loss_of_step)
 
 
-# ---- stages 2 and 3 --------------------------------------------------------------------------------------------------
+# ---- language and joint ----------------------------------------------------------------------------------------------
 
 
 def branches(s: Scene, rng: np.random.Generator, captions: int) -> list[tuple[str, str]]:
@@ -359,11 +348,11 @@ def train_language(tok: Tok, work: Path, seed: int, steps: int, device: str, bat
 
 
 def train_joint(
-    tok: Tok, clip: Any, language: Any, work: Path, seed: int, steps: int, device: str, batch: int = 48
+    tok: Tok, tower: Any, language: Any, work: Path, seed: int, steps: int, device: str, batch: int = 48
 ) -> Any:
     model = build.llava(len(tok), seed)
     model.load_state_dict(language.state_dict())
-    model.model.vision_tower.load_state_dict(clip.vision_model.state_dict())
+    model.model.vision_tower.load_state_dict(tower.state_dict())
     model.tie_weights()
     inner = model.model
     groups = [
@@ -405,21 +394,24 @@ def save_half(model: Any, processor: Any, folder: Path) -> None:
 
 
 def main() -> None:
-    """Runs the three stages and writes `OUT/model` (LLaVA) and `OUT/clip`."""
+    """Runs the four stages and writes `OUT/model` (LLaVA) and `OUT/clip`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="where the trained models go")
     parser.add_argument("--work", type=Path, required=True, help="where the checkpoints go")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--clip-steps", type=int, default=1200)
-    parser.add_argument("--language-steps", type=int, default=500)
-    parser.add_argument("--joint-steps", type=int, default=3000)
+    parser.add_argument("--sight-steps", type=int, default=2500)
+    parser.add_argument("--clip-steps", type=int, default=600)
+    parser.add_argument("--language-steps", type=int, default=300)
+    parser.add_argument("--joint-steps", type=int, default=1800)
     args = parser.parse_args()
     tok = build.tokenizer(corpus(4000))
-    clip = train_clip(tok, args.work, args.seed, args.clip_steps, args.device).clip
+    untrained = build.llava(len(tok), args.seed)
+    tower = train_sight(untrained.model.vision_tower, args.work, args.sight_steps, args.device)
+    clip = train_clip(tok, tower, args.work, args.seed, args.clip_steps, args.device)
     save_half(clip, build.clip_processor(tok), args.out / "clip")
     language = train_language(tok, args.work, args.seed, args.language_steps, args.device)
-    llava = train_joint(tok, clip, language, args.work, args.seed, args.joint_steps, args.device)
+    llava = train_joint(tok, tower, language, args.work, args.seed, args.joint_steps, args.device)
     save_half(llava, build.llava_processor(tok), args.out / "model")
 
 
