@@ -141,7 +141,7 @@ def test_offsets_are_those_of_the_bytes_of_each_token(tokenizer, text):
 
 
 def span(tokenizer, ids, word):
-    text = tokenizer.decode(ids)
+    text = tokenizer.decode(ids, skip_special_tokens=True)
     return token_span(token_offsets(tokenizer, ids), Word(word).find(text))
 
 

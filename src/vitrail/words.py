@@ -92,7 +92,7 @@ def token_span(offsets: Sequence[tuple[int, int]], match: Match) -> tuple[int, i
 
 def nearest(word: str, texts: Iterable[str], n: int = 5) -> list[str]:
     """The words of `texts` most like `word`, then the most frequent ones: what to try instead."""
-    counts = Counter(w for text in texts for w in set(re.findall(r"\w+", text.lower())) if is_word(w))
+    counts = Counter(w for text in texts for w in dict.fromkeys(re.findall(r"\w+", text.lower())) if is_word(w))
     close = difflib.get_close_matches(word.lower(), counts, n=n, cutoff=0.6)
     return close or [w for w, _ in counts.most_common(n)]
 

@@ -1,0 +1,13 @@
+"""Reports: a study as one HTML page that needs nothing else, and one explanation as a picture.
+
+page.py      the file: what belongs together, the template filled in
+content.py   what the page says, as plain values
+charts.py    histograms and bars, as SVG that takes its colours from the page
+picture.py   one explanation, drawn as PNG or SVG
+page.html.j2, style.css, script.js   the page itself
+"""
+
+from vitrail.report.page import report
+from vitrail.report.picture import draw_explanation, explanation_figure
+
+__all__ = ["draw_explanation", "explanation_figure", "report"]

@@ -1,0 +1,99 @@
+"""Charts as inline SVG. They have no colours of their own: stand-ins that matplotlib can draw become `currentColor` and
+the page's variables, so that one drawing serves light and dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+#: How many tones of glass the page has; concept k has tone k modulo this.
+TONES = 7
+
+_INK, _TONE = "#010203", "#040506"
+_STAND_INS = {_INK: "currentColor", _TONE: "var(--tone)"} | {f"#0a0b{i:02x}": f"var(--glass-{i})" for i in range(TONES)}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text: it can be read aloud, found, and set in the page's font
+    "svg.hashsalt": "vitrail",  # ids are the same in every run
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "font.size": 10,
+    "axes.linewidth": 0.6,
+}
+_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+
+
+def histogram(activations: np.ndarray, name: str) -> Markup:
+    """The distribution of the activations (n_samples,) that are not zero; nothing to see when all are."""
+    active = activations[activations != 0]
+    if not len(active):
+        return Markup("")
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _figure(260, 70)
+        low, high = min(0.0, float(active.min())), max(0.0, float(active.max()))
+        axes.hist(active, bins=24, range=(low, high), color=_TONE, rwidth=0.86)
+        if low < 0:
+            axes.axvline(0, color=_INK, linewidth=0.6)
+        axes.yaxis.set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.set_xlim(low, high)
+        return _svg(
+            figure, name, f"histogram of {len(active)} activations from {active.min():.3g} to {active.max():.3g}"
+        )
+
+
+def share_chart(shares: Sequence[float], name: str) -> Markup:
+    """The share of samples of each concept, as bars in the concepts' tones."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _figure(max(300, 21 * len(shares)), 230)
+        tones = [f"#0a0b{k % TONES:02x}" for k in range(len(shares))]
+        axes.bar(range(len(shares)), [100 * s for s in shares], color=tones, width=0.72)
+        axes.set_xlim(-0.6, len(shares) - 0.4)
+        axes.xaxis.set_major_locator(MaxNLocator(min(len(shares), 25), integer=True, min_n_ticks=1))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_formatter("{x:g} %")
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", color=_INK, alpha=0.14, linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("concept")
+        top = int(np.argmax(shares))
+        return _svg(figure, name, f"share of samples per concept; the largest is concept {top} with {shares[top]:.0%}")
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A new figure of so many pixels and its axes, with no frame above and to the right."""
+    figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(width=0.6, length=3)
+    return figure, axes
+
+
+def _svg(figure: Figure, name: str, label: str) -> Markup:
+    """The figure as an `<svg>` element that can stand next to others: its ids begin with `name`."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would style the whole page
+    svg = re.sub(r' xmlns(:xlink)?="[^"]*"| version="[^"]*"', "", svg)
+    svg = re.sub(r'id="', f'id="{name}-', svg)
+    svg = re.sub(r'(url\(|xlink:href=")#', rf"\1#{name}-", svg)
+    svg = re.sub("|".join(_STAND_INS), lambda m: _STAND_INS[m.group()], svg)
+    return Markup(re.sub(r'^<svg width="([\d.]+)pt" height="[\d.]+pt"', _opening(label), svg))
+
+
+def _opening(label: str) -> str:
+    return f'<svg class="chart" role="img" aria-label="{escape(label)}" width="\\1"'
