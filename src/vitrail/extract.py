@@ -116,6 +116,8 @@ def extract(
         store.write(number, states, rows, counts)
         done += len(shards[number])
     counts = store.counts()
+    if counts.unreadable:
+        log.warning("%d images could not be read; the manifest in %s lists them", len(counts.unreadable), out)
     if not counts.kept:
         store.discard()
         raise _nothing(counts, word, candidates, said)
@@ -146,7 +148,7 @@ def _check_room(out: Path, lmm: LMM, n: int, n_layers: int) -> None:
     thumbnails = 8_000 * n
     need = n * n_layers * lmm.n_features * torch.finfo(lmm.model.dtype).bits // 8 + thumbnails
     free = same_volume_free(out)
-    log.info("up to %d samples, at most %.1f MB on disk (%.1f GB free)", n, need / 1e6, free / 1e9)
+    log.info("up to %d samples to look at; at most %.1f MB on disk, %.1f GB are free", n, need / 1e6, free / 1e9)
     if need > free:
         raise ArtifactError(
             f"The disk is too small: up to {need / 1e9:.2f} GB may be written to {out}, {free / 1e9:.2f} GB are free."
@@ -209,7 +211,7 @@ class Reader:
             try:
                 seen.append(_Seen(sample, sample.open(), sample.question or self.lmm.prompt))
             except DataError as error:
-                log.warning("skipped: %s", error)
+                log.debug("skipped: %s", error)
                 unreadable.append((sample.id, str(error)))
         return seen, unreadable
 

@@ -72,8 +72,9 @@ def options(
         bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version)
     ] = False,
 ) -> None:
-    level = logging.INFO if debug else logging.ERROR
-    logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("vitrail").setLevel(logging.DEBUG if debug else logging.WARNING)
+    logging.getLogger("vitrail.extract").setLevel(logging.DEBUG if debug else logging.INFO)  # what a run will need
 
 
 @app.command()

@@ -183,11 +183,32 @@ class Sight(nn.Module):
         self.values = nn.Linear(192, 192)
         self.heads = nn.ModuleList(nn.Linear(192, len(values)) for values in VALUES.values())
 
-    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        patches = self.norm(self.tower(pixel_values=images).last_hidden_state[:, 1:])
+    def loss(self, patches: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+        """Sum of the factors' cross-entropies, and the share right of those that take long to learn.
+
+        `patches` (n, patches, 192) are what the tower sees, without its class token; `labels` are `(n, factors)`.
+        """
+        patches = self.norm(patches)
         looks = (self.queries @ self.keys(patches).transpose(1, 2) / 192**0.5).softmax(-1)
         seen = looks @ self.values(patches)
-        return [head(seen[:, i]) for i, head in enumerate(self.heads)]
+        logits = [head(seen[:, i]).float() for i, head in enumerate(self.heads)]
+        total = torch.stack([F.cross_entropy(one, labels[:, i]) for i, one in enumerate(logits)]).sum()
+        right = {
+            f: (logits[i].argmax(1) == labels[:, i]).float().mean().item()
+            for i, f in enumerate(VALUES)
+            if f in ("kind", "colour", "action", "count", "size", "companion")
+        }
+        return total, right
+
+
+def patches_seen(tower: Any, images: torch.Tensor) -> torch.Tensor:
+    """(n, patches, 192): the tower's last states, as the LLaVA takes them."""
+    return tower(pixel_values=images).last_hidden_state[:, 1:]
+
+
+def labels_of(scenes: list[Scene]) -> torch.Tensor:
+    """(n, factors): the numbers of the factors' values."""
+    return torch.tensor([[v.index(getattr(s, f)) for f, v in VALUES.items()] for s in scenes])
 
 
 class Pictures(Dataset):
@@ -202,11 +223,10 @@ class Pictures(Dataset):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         first = self.first_seed + (self.first_step + index) * self.batch
         scenes = [scene(first + i) for i in range(self.batch)]
-        labels = [[v.index(getattr(s, f)) for f, v in VALUES.items()] for s in scenes]
-        return pixels(scenes), torch.tensor(labels)
+        return pixels(scenes), labels_of(scenes)
 
 
-def train_sight(tower: Any, work: Path, steps: int, device: str, batch: int = 128) -> Any:
+def train_sight(tower: Any, work: Path, steps: int, device: str, batch: int = 128) -> Sight:
     model = Sight(tower)
     trainer = Trainer("sight", model, [{"params": model.parameters(), "lr": 1e-3}], steps, work, device)
     pictures = Pictures(TRAINING_SEEDS + STAGE_SEEDS["sight"], trainer.step, steps, batch)
@@ -214,16 +234,9 @@ def train_sight(tower: Any, work: Path, steps: int, device: str, batch: int = 12
 
     def loss_of_step(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         images, labels = (t.to(device) for t in next(batches))
-        logits = model(images)
-        losses = [F.cross_entropy(one.float(), labels[:, i]) for i, one in enumerate(logits)]
-        right = {
-            f: (logits[i].argmax(1) == labels[:, i]).float().mean().item()
-            for i, f in enumerate(VALUES)
-            if f in ("kind", "colour", "action", "count", "size", "companion")
-        }
-        return torch.stack(losses).sum(), right
+        return model.loss(patches_seen(model.tower, images), labels)
 
-    return trainer.run(loss_of_step).tower
+    return trainer.run(loss_of_step)
 
 
 # ---- clip ------------------------------------------------------------------------------------------------------------
@@ -347,20 +360,30 @@ def train_language(tok: Tok, work: Path, seed: int, steps: int, device: str, bat
     return trainer.run(loss_of_step)
 
 
+class Joint(nn.Module):
+    """The LLaVA, and the queries of `Sight` on its tower, so that the tower does not forget shapes for words."""
+
+    def __init__(self, llava: nn.Module, sight: Sight) -> None:
+        super().__init__()
+        self.llava: Any = llava
+        self.sight = sight
+
+
 def train_joint(
-    tok: Tok, tower: Any, language: Any, work: Path, seed: int, steps: int, device: str, batch: int = 48
+    tok: Tok, sight: Sight, language: Any, work: Path, seed: int, steps: int, device: str, batch: int = 48
 ) -> Any:
     model = build.llava(len(tok), seed)
     model.load_state_dict(language.state_dict())
-    model.model.vision_tower.load_state_dict(tower.state_dict())
-    model.tie_weights()
     inner = model.model
+    inner.vision_tower.load_state_dict(sight.tower.state_dict())
+    sight.tower = inner.vision_tower
+    model.tie_weights()
     groups = [
         {"params": [*inner.multi_modal_projector.parameters()], "lr": 1.2e-3},
         {"params": [*inner.language_model.parameters()], "lr": 1.0e-3},
-        {"params": [*inner.vision_tower.parameters()], "lr": 4e-4},
+        {"params": [*sight.parameters()], "lr": 4e-4},
     ]
-    trainer = Trainer("joint", model, groups, steps, work, device)
+    trainer = Trainer("joint", Joint(model, sight), groups, steps, work, device)
 
     def loss_of_step(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         first = TRAINING_SEEDS + STAGE_SEEDS["joint"] + step * batch
@@ -368,10 +391,12 @@ def train_joint(
         scenes = [scene(first + i) for i in range(batch)]
         pairs = [branches(s, rng, captions=4) for s in scenes]
         packed = {k: v.to(device) for k, v in pack(tok, pairs, [BOS, USER] + [IMAGE] * IMAGE_TOKENS).items()}
-        seen = inner.vision_tower(pixels(scenes).to(device)).last_hidden_state[:, 1:]
-        return language_loss(model, packed, inner.multi_modal_projector(seen)), {}
+        patches = patches_seen(inner.vision_tower, pixels(scenes).to(device))
+        said = language_loss(model, packed, inner.multi_modal_projector(patches))
+        seen, right = sight.loss(patches, labels_of(scenes).to(device))
+        return said + 0.2 * seen, {"said": said.item(), **right}
 
-    return trainer.run(loss_of_step)
+    return trainer.run(loss_of_step).llava
 
 
 # ---- all -------------------------------------------------------------------------------------------------------------
@@ -407,11 +432,11 @@ def main() -> None:
     args = parser.parse_args()
     tok = build.tokenizer(corpus(4000))
     untrained = build.llava(len(tok), args.seed)
-    tower = train_sight(untrained.model.vision_tower, args.work, args.sight_steps, args.device)
-    clip = train_clip(tok, tower, args.work, args.seed, args.clip_steps, args.device)
+    sight = train_sight(untrained.model.vision_tower, args.work, args.sight_steps, args.device)
+    clip = train_clip(tok, sight.tower, args.work, args.seed, args.clip_steps, args.device)
     save_half(clip, build.clip_processor(tok), args.out / "clip")
     language = train_language(tok, args.work, args.seed, args.language_steps, args.device)
-    llava = train_joint(tok, tower, language, args.work, args.seed, args.joint_steps, args.device)
+    llava = train_joint(tok, sight, language, args.work, args.seed, args.joint_steps, args.device)
     save_half(llava, build.llava_processor(tok), args.out / "model")
 
 
