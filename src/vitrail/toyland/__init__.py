@@ -1,4 +1,4 @@
-"""Toyland: a small world of captioned scenes with known factors, and a LLaVA and a CLIP trained on it."""
+"""Toyland: a small world of captioned scenes with known factors, and a LLaVA trained on it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,6 @@ WORLD = 1
 def model_path() -> Path:
     """The folder of the bundled LLaVA model."""
     return _HERE / "model"
-
-
-def clip_path() -> Path:
-    """The folder of the bundled CLIP model."""
-    return _HERE / "clip"
 
 
 def dataset_path(samples: int = 5000, seed: int = 0, progress: Progress = silent) -> Path:

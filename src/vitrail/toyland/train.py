@@ -3,7 +3,7 @@
 Four stages, every scene new:
 
 1. ``sight``     the vision tower alone, on the factors of the scenes, by one attentive query per factor;
-2. ``clip``      pictures against texts (contrastive), from that tower; this is the bundled CLIP;
+2. ``clip``      pictures against texts (contrastive), from that tower;
 3. ``language``  the decoder alone, on text;
 4. ``joint``     connector, decoder and vision tower together, on captions and questions, as LLaVA is trained.
 
