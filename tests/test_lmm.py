@@ -48,11 +48,11 @@ def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in model_path().iterdir():
         if path.suffix != ".safetensors" and path.name not in ("config.json", "generation_config.json"):
             shutil.copy(path, folder)
-    vision = CLIPVisionConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=2, image_size=112, patch_size=14
-    )
+    bundled = json.loads((model_path() / "config.json").read_text())
+    size = {name: bundled["vision_config"][name] for name in ("image_size", "patch_size")}
+    vision = CLIPVisionConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=2, **size)
     text = Qwen2Config(
-        vocab_size=720,
+        vocab_size=bundled["text_config"]["vocab_size"],
         hidden_size=48,
         intermediate_size=96,
         num_hidden_layers=3,
@@ -60,22 +60,21 @@ def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_key_value_heads=2,
         max_position_embeddings=512,
         initializer_range=0.3,
-        bos_token_id=2,
-        eos_token_id=3,
-        pad_token_id=0,
         tie_word_embeddings=False,
+        **{name: bundled["text_config"][name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")},
     )
     torch.manual_seed(0)
-    image_token = json.loads((model_path() / "config.json").read_text())["image_token_index"]
     config = LlavaConfig(
         vision_config=vision,
         text_config=text,
-        image_token_index=image_token,
-        image_seq_length=64,
+        image_token_index=bundled["image_token_index"],
+        image_seq_length=bundled["image_seq_length"],
         tie_word_embeddings=False,
         pad_token_id=0,
     )
-    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    network = LlavaForConditionalGeneration(config)
+    nn.init.uniform_(network.get_decoder().norm.weight, 0.3, 3)  # a norm with unit gain can be applied twice unseen
+    network.save_pretrained(folder)
     return folder
 
 
