@@ -28,7 +28,7 @@ from transformers import (
 )
 
 from vitrail.errors import ModelError, UsageError
-from vitrail.lmm import LMM, find_parts, load
+from vitrail.lmm import LMM, find_parts, fingerprint, load
 from vitrail.toyland import model_path
 
 REQUESTS = ["describe the image .", "what color is the dog on the grass ?", "is it night ?", "how many ?"]
@@ -398,9 +398,19 @@ def test_a_model_of_another_structure_is_described_as_it_is(other, other_model):
         "n_blocks": 3,
         "n_features": 48,
         "parts": {"blocks": f"{text}.layers", "norm": f"{text}.norm", "unembedding": "lm_head"},
+        "fingerprint": fingerprint(other.model),
     }
     with pytest.raises(UsageError, match="0 to 3"):
         other.layer(4)
+
+
+def test_other_weights_under_the_same_name_are_another_model(other_model):
+    before = load(other_model, device="cpu")
+    again = load(other_model, device="cpu")
+    assert before.describe() == again.describe()
+    with torch.no_grad():
+        again.parts.blocks[1].mlp.down_proj.weight[-1, -1] += 1e-3
+    assert before.describe()["fingerprint"] != again.describe()["fingerprint"]
 
 
 # ---- adapters --------------------------------------------------------------------------------------------------------
@@ -427,7 +437,8 @@ def adapter(other_model, tmp_path_factory):
 def test_parts_are_found_under_an_adapter_and_read_as_the_library_does(other, other_model, adapter, images):
     adapted = load(other_model, adapter=adapter, device="cpu")
     assert adapted.parts.names == other.parts.names
-    assert adapted.describe() == other.describe() | {"adapter": str(adapter)}
+    differing = {k for k, v in adapted.describe().items() if v != other.describe()[k]}
+    assert differing == {"adapter", "fingerprint"}
     inputs = adapted.prepare(images[:1], REQUESTS[:1])
     position = inputs["input_ids"].shape[1] - 1
     found = adapted.states(inputs, [()], [position], [1, "final"])

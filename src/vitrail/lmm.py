@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -83,6 +84,7 @@ class LMM:
             "n_blocks": self.n_blocks,
             "n_features": self.n_features,
             "parts": self.parts.names,
+            "fingerprint": fingerprint(self.model),
         }
 
     # ---- layers ------------------------------------------------------------------------------------------------------
@@ -349,6 +351,16 @@ def _end_ids(model: Any, tokenizer: Any) -> set[int]:
     ends = model.generation_config.eos_token_id
     ends = ends if isinstance(ends, list) else [ends]
     return {i for i in (*ends, tokenizer.eos_token_id, tokenizer.pad_token_id) if i is not None}
+
+
+def fingerprint(model: nn.Module) -> str:
+    """A hash of both ends of every parameter, in float32: other weights under the same name are another model."""
+    digest = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        flat = parameter.detach().flatten()
+        ends = torch.cat([flat[:64], flat[-64:]]).float().cpu().numpy()
+        digest.update(name.encode() + ends.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def find_parts(model: Any) -> Parts:
