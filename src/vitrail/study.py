@@ -106,17 +106,17 @@ def study(
             batch_size=batch_size,
             progress=progress,
         )
-    with _timed(seconds, "learn"):
+    with _timed(seconds, "learn", progress):
         concepts = learn(
             activations, out=out / "concepts", method=method, n_concepts=n_concepts, penalty=penalty, seed=seed
         )
-    with _timed(seconds, "ground"):
+    with _timed(seconds, "ground", progress):
         grounding = ground(lmm, activations, concepts, out=out / "grounding", n_words=n_words, n_samples=n_samples)
-    with _timed(seconds, "explain"):
+    with _timed(seconds, "explain", progress):
         explanations = explain_samples(lmm, activations, concepts, grounding, held_out)
         save_explanations(explanations, grounding, out / EXPLANATIONS)
     made = Study(out, activations, concepts, grounding, tuple(explanations))
-    with _timed(seconds, "report"):
+    with _timed(seconds, "report", progress):
         report(activations, concepts, grounding, out=out / "report.html", explanations=explanations, factors=factors)
     write_json(out / "summary.json", summary(made, seconds))
     return made
@@ -165,7 +165,10 @@ def summary(made: Study, seconds: Mapping[str, float]) -> dict[str, Any]:
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+def _timed(seconds: dict[str, float], stage: str, progress: Progress = silent) -> Iterator[None]:
+    """Times a stage; `progress` is told of one that has no steps of its own to tell."""
     start = time.perf_counter()
+    progress(stage, 0, 1)
     yield
+    progress(stage, 1, 1)
     seconds[stage] = time.perf_counter() - start

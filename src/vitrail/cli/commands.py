@@ -218,15 +218,19 @@ def learn(
     from vitrail.activations import open_activations
     from vitrail.concepts import learn as run
 
-    made = run(
-        open_activations(folder / "activations"),
-        out=folder / "concepts",
-        layer=None if layer is None else to_layer(layer),
-        method=method.value,
-        n_concepts=concepts,
-        penalty=penalty,
-        seed=seed,
-    )
+    activations = open_activations(folder / "activations")
+    with progress_bars() as progress:
+        progress("learn", 0, 1)
+        made = run(
+            activations,
+            out=folder / "concepts",
+            layer=None if layer is None else to_layer(layer),
+            method=method.value,
+            n_concepts=concepts,
+            penalty=penalty,
+            seed=seed,
+        )
+        progress("learn", 1, 1)
     if as_json:
         print_json(
             {
