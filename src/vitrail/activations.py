@@ -145,7 +145,7 @@ class Store:
             "files": {path.name: file_hash(path) for path in files},
         }
         write_manifest(self.folder, KIND, content)
-        return open_activations(self.folder)
+        return Activations(self.folder, read_manifest(self.folder, KIND))
 
 
 @dataclass(frozen=True)

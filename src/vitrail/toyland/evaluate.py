@@ -26,6 +26,7 @@ from vitrail.samples import load_samples
 from vitrail.toyland.dataset import SCENES_PER_SEED
 from vitrail.toyland.draw import draw
 from vitrail.toyland.language import LEXICON, NAMES, mentions, plural, questions
+from vitrail.toyland.truth import load_factors
 from vitrail.toyland.world import Scene, scene
 
 HELD_OUT_SEED = 7
@@ -114,18 +115,16 @@ def _borne_out(found: Sequence[str], pictures: Sequence[Mapping[str, Any]]) -> b
     )
 
 
-def word_meaning(lmm: LMM, word: str, folder: Path, samples: int) -> tuple[Meaning, Grounding]:
-    """`meaning` of a word with K = 20, `predicts`, last block, Semi-NMF; and the grounding itself."""
+def word_meaning(lmm: LMM, word: str, folder: Path, samples: int) -> Meaning:
+    """`meaning` of a word with K = 20, `predicts`, last block, Semi-NMF."""
     data = toyland.dataset_path(samples)
-    from vitrail.toyland.truth import load_factors
-
     factors = load_factors(data)
     assert factors is not None
     activations = extract(lmm, load_samples(data, split="train"), word, out=folder / word / "activations")
     concepts = learn(activations, out=folder / word / "concepts")
     grounding = ground(lmm, activations, concepts, out=folder / word / "grounding")
     vocabulary = sorted(set(words.word_tokens(lmm.tokenizer).values()))
-    return meaning(grounding, factors, word, vocabulary), grounding
+    return meaning(grounding, factors, word, vocabulary)
 
 
 def card(figures: dict[str, Any]) -> str:
@@ -138,8 +137,7 @@ def card(figures: dict[str, Any]) -> str:
         "what it sees is known. It is of no use on photographs.",
         "",
         f"Parameters: {figures['parameters']:,}. Weights are float16 on disk and compute in float32.",
-        "Trained from nothing by `python -m vitrail.toyland.train`"
-        + (f" ({figures['training']})." if figures["training"] else "."),
+        "Trained by `python -m vitrail.toyland.train`" + (f" ({figures['training']})." if figures["training"] else "."),
         "",
         f"All figures are of {figures['scenes']} held-out scenes, greedy, and were written by",
         "`python -m vitrail.toyland.evaluate`.",
@@ -194,8 +192,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         for word in CARD_WORDS:
-            found, _ = word_meaning(lmm, word, Path(folder), args.samples)
-            figures["concepts"][word] = vars(found)
+            figures["concepts"][word] = vars(word_meaning(lmm, word, Path(folder), args.samples))
     print(json.dumps(figures, indent=2))
     home = toyland.model_path() if args.model == "toyland" else Path(args.model)
     (home / "README.md").write_text(card(figures), encoding="utf-8")
