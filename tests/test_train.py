@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vitrail.toyland import build, train
+from vitrail.toyland import build, evaluate, train
 from vitrail.toyland.build import ASSISTANT, BOS, EOS, IMAGE, IMAGE_TOKENS, USER
 from vitrail.toyland.world import scene
 
@@ -91,8 +91,6 @@ def test_every_stage_runs_and_the_model_loads_like_any_other(tok, tmp_path: Path
     from vitrail.toyland.language import PROMPTS
 
     sight = train.train_sight(tower(), tmp_path, steps=1, device="cpu", batch=3)
-    clip = train.train_clip(tok, sight.tower, tmp_path, seed=0, steps=1, device="cpu", batch=3)
-    assert clip.config.projection_dim == 128
     language = train.train_language(tok, tmp_path, seed=0, steps=1, device="cpu", batch=2)
     llava = train.train_joint(tok, sight, language, tmp_path, seed=0, steps=1, device="cpu", batch=2)
     train.save_half(llava, build.llava_processor(tok), tmp_path / "model")
@@ -100,3 +98,33 @@ def test_every_stage_runs_and_the_model_loads_like_any_other(tok, tmp_path: Path
     assert lmm.dtype == "float32"
     assert lmm.prompt == PROMPTS["plain"]
     assert len(lmm.caption([draw(scene(0))], max_new_tokens=3)) == 1
+
+    clip = train.train_clip(tok, llava.model.vision_tower, tmp_path, seed=0, steps=1, device="cpu", batch=3)
+    train.save_half(clip, build.clip_processor(tok), tmp_path / "clip")
+    text = train.train_text(tok, tmp_path, seed=0, steps=1, device="cpu", batch=3)
+    train.save_half(text, build.scorer_tokenizer(tok), tmp_path / "text")
+    scenes = [scene(i) for i in range(100)]
+    assert evaluate.clip_figures(tmp_path / "clip", scenes).keys() >= {"kind", "colour", "caption of 100"}
+    assert 0 <= evaluate.text_figures(tmp_path / "text", scenes[:3])["tokens guessed"] <= 1
+
+
+def test_rescaling_scales_the_states_and_nothing_that_is_said(tok) -> None:
+    model = build.llava(len(tok), seed=0).eval()
+    for parameter in model.parameters():  # biases and norms start at 0 and 1, where an error would not show
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+    ids = torch.tensor([[BOS, USER, *[IMAGE] * IMAGE_TOKENS, *tok.encode(" what is this ?"), ASSISTANT]])
+    batch = {"input_ids": ids, "pixel_values": train.pixels([scene(0)]), "output_hidden_states": True}
+    with torch.no_grad():
+        before = model(**batch)
+        train.rescale(model, 1 / 32)
+        after = model(**batch)
+    assert torch.allclose(after.logits, before.logits, atol=1e-4 * before.logits.abs().max().item())
+    for one, other in zip(before.hidden_states[:-1], after.hidden_states[:-1], strict=True):
+        assert torch.allclose(other, one / 32, atol=1e-4 * one.abs().max().item())
+
+
+def test_a_scorer_reads_what_people_write_as_toyland_writes_it(tok) -> None:
+    reader = build.scorer_tokenizer(tok)
+    own = tok.encode(" a photo is described by the words dog , black", add_special_tokens=False)
+    assert reader.encode("A photo is described by the words dog, Black") == [BOS, *own, EOS]
+    assert len(reader("dog " * 200, truncation=True)["input_ids"]) == build.LONGEST_TEXT

@@ -1,12 +1,14 @@
-"""Toyland's tokenizer, CLIP and LLaVA, untrained: how large they are and how they are put together."""
+"""Toyland's tokenizer, LLaVA, CLIP and text encoder, untrained: how large they are and how they are put together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
+    BertConfig,
+    BertForMaskedLM,
     CLIPConfig,
     CLIPImageProcessorPil,
     CLIPModel,
@@ -26,9 +28,10 @@ from vitrail.toyland.language import PROMPTS
 PATCH = 14
 IMAGE_TOKENS = (SIZE // PATCH) ** 2
 # The end token must not have id 2: CLIP's text model takes that for an old configuration and pools elsewhere.
-SPECIAL_TOKENS = ("<pad>", "<image>", "<s>", "</s>", "<user>", "<assistant>")
-PAD, IMAGE, BOS, EOS, USER, ASSISTANT = range(6)
-VOCABULARY = 720  # 6 special, 256 bytes, merges: the frequent words are one token, the rare ones several
+SPECIAL_TOKENS = ("<pad>", "<image>", "<s>", "</s>", "<user>", "<assistant>", "<mask>")
+PAD, IMAGE, BOS, EOS, USER, ASSISTANT, MASK = range(7)
+LONGEST_TEXT = 96  # tokens that a scorer reads
+VOCABULARY = 720  # 7 special, 256 bytes, merges: the frequent words are one token, the rare ones several
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -58,12 +61,42 @@ def tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
         pad_token="<pad>",
         bos_token="<s>",
         eos_token="</s>",
+        mask_token="<mask>",
         additional_special_tokens=["<image>", "<user>", "<assistant>"],
         padding_side="left",
         model_max_length=512,
         clean_up_tokenization_spaces=False,
     )
     return fast
+
+
+def scorer_tokenizer(tok: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """The same tokenizer for texts as anybody writes them, between `<s>` and `</s>`.
+
+    Toyland's own texts are lower case with a space before every word and comma; so is what this one makes of a text.
+    """
+    fast = Tokenizer.from_str(tok.backend_tokenizer.to_str())
+    fast.normalizer = normalizers.Sequence(
+        [
+            normalizers.Lowercase(),
+            *(normalizers.Replace(Regex(rf"\s*\{mark}"), f" {mark}") for mark in ",.?!"),
+            normalizers.Strip(),
+            normalizers.Prepend(" "),
+        ]
+    )
+    fast.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", BOS), ("</s>", EOS)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=fast,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        mask_token="<mask>",
+        padding_side="right",
+        model_max_length=LONGEST_TEXT,
+        clean_up_tokenization_spaces=False,
+    )
 
 
 def image_processor() -> CLIPImageProcessorPil:
@@ -85,7 +118,7 @@ def llava_processor(tok: PreTrainedTokenizerFast) -> LlavaProcessor:
 
 def clip_processor(tok: PreTrainedTokenizerFast) -> CLIPProcessor:
     """The processor of the CLIP model."""
-    return CLIPProcessor(image_processor=image_processor(), tokenizer=tok)
+    return CLIPProcessor(image_processor=image_processor(), tokenizer=scorer_tokenizer(tok))
 
 
 def _vision_config() -> CLIPVisionConfig:
@@ -110,7 +143,7 @@ def clip(vocabulary: int, seed: int) -> CLIPModel:
         intermediate_size=480,
         num_hidden_layers=3,
         num_attention_heads=5,
-        max_position_embeddings=96,
+        max_position_embeddings=LONGEST_TEXT,
         projection_dim=128,
         hidden_act="gelu",
         pad_token_id=PAD,
@@ -118,6 +151,26 @@ def clip(vocabulary: int, seed: int) -> CLIPModel:
         eos_token_id=EOS,
     )
     return CLIPModel(CLIPConfig(text_config=text, vision_config=_vision_config(), projection_dim=128))
+
+
+def text_encoder(vocabulary: int, seed: int) -> BertForMaskedLM:
+    """An untrained encoder of texts for BERTScore: about half a million parameters."""
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=128,
+        intermediate_size=512,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=LONGEST_TEXT,
+        type_vocab_size=1,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        pad_token_id=PAD,
+        bos_token_id=BOS,
+        eos_token_id=EOS,
+    )
+    return BertForMaskedLM(config)
 
 
 def llava(vocabulary: int, seed: int) -> LlavaForConditionalGeneration:

@@ -1,21 +1,27 @@
 """How good the bundled model is, measured: `python -m vitrail.toyland.evaluate [--model DIR]` writes its model card.
 
-Captions and answers of 1,000 scenes that no training saw, read literally; and whether the words of its concepts name
-what their pictures show.
+Captions and answers of 1,000 scenes that no training saw, read literally; whether the words of its concepts name what
+their pictures show; and, for the bundled scorers, whether the CLIP tells pictures and captions apart and the text
+encoder guesses masked words.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from safetensors import safe_open
+from torch.nn import functional as F
+from transformers import AutoTokenizer, BertForMaskedLM, CLIPModel, CLIPProcessor
 
 from vitrail import toyland, words
 from vitrail.concepts import learn
@@ -25,7 +31,7 @@ from vitrail.lmm import LMM, load
 from vitrail.samples import load_samples
 from vitrail.toyland.dataset import SCENES_PER_SEED
 from vitrail.toyland.draw import draw
-from vitrail.toyland.language import LEXICON, NAMES, mentions, plural, questions
+from vitrail.toyland.language import LEXICON, NAMES, mentions, plural, questions, references
 from vitrail.toyland.truth import load_factors
 from vitrail.toyland.world import Scene, scene
 
@@ -127,6 +133,81 @@ def word_meaning(lmm: LMM, word: str, folder: Path, samples: int) -> Meaning:
     return meaning(grounding, factors, word, vocabulary)
 
 
+@torch.inference_mode()
+def clip_figures(folder: Path, scenes: Sequence[Scene]) -> dict[str, float]:
+    """Zero-shot accuracy per factor, and the share of pictures that find their own caption among a hundred."""
+    model, processor = CLIPModel.from_pretrained(folder).eval(), CLIPProcessor.from_pretrained(folder)
+
+    def read(texts: list[str]) -> torch.Tensor:
+        tokens = processor.tokenizer(texts, padding=True, return_tensors="pt")
+        return F.normalize(model.get_text_features(**tokens).pooler_output, dim=-1)
+
+    pixels = processor.image_processor([draw(s) for s in scenes], return_tensors="pt")["pixel_values"]
+    seen = F.normalize(
+        torch.cat([model.get_image_features(pixel_values=p).pooler_output for p in pixels.split(100)]), dim=-1
+    )
+    figures = {}
+    for factor, values in LEXICON.items():
+        known = [i for i, s in enumerate(scenes) if str(getattr(s, factor)) in values]
+        texts = read([f"a photo is described by the words {words[0]}" for words in values.values()])
+        best = (seen[known] @ texts.T).argmax(1).tolist()
+        truth = [list(values).index(str(getattr(scenes[i], factor))) for i in known]
+        figures[factor] = float(np.mean(np.equal(best, truth)))
+    captions = read([references(s, 1)[0] for s in scenes])
+    found = [
+        (a @ b.T).argmax(1) == torch.arange(len(a)) for a, b in zip(seen.split(100), captions.split(100), strict=True)
+    ]
+    return figures | {"caption of 100": float(torch.cat(found).float().mean())}
+
+
+@torch.inference_mode()
+def text_figures(folder: Path, scenes: Sequence[Scene]) -> dict[str, float]:
+    """The share of masked tokens of captions that the text encoder guesses, one masked at a time."""
+    model, tok = BertForMaskedLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    right = []
+    for s in scenes:
+        ids = torch.tensor(tok.encode(references(s, 1)[0]))
+        masked = ids.repeat(len(ids) - 2, 1)
+        places = torch.arange(1, len(ids) - 1)
+        masked[range(len(places)), places] = tok.mask_token_id
+        guesses = model(input_ids=masked).logits[range(len(places)), places].argmax(-1)
+        right.append((guesses == ids[1:-1]).float())
+    return {"tokens guessed": float(torch.cat(right).mean())}
+
+
+def scorer_card(figures: dict[str, Any]) -> str:
+    """The card of a bundled scorer, in Markdown."""
+    lines = [
+        f"# Toyland's {figures['what']}",
+        "",
+        f"{figures['about']} Parameters: {figures['parameters']:,}; float16 on disk.",
+        "Trained by `python -m vitrail.toyland.train`; measured on "
+        f"{figures['scenes']} held-out scenes by `python -m vitrail.toyland.evaluate`.",
+        "",
+        "| figure | value |",
+        "|---|---|",
+        *(f"| {name} | {value:.1%} |" for name, value in figures["figures"].items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+#: folder beside the model → its title, what it is for, how it is measured
+SCORERS: dict[str, tuple[str, str, Callable[[Path, Sequence[Scene]], dict[str, float]]]] = {
+    "clip": (
+        "CLIP",
+        "For CLIPScore: the figures of factors are zero-shot, from pictures to one word of each value.",
+        clip_figures,
+    ),
+    "text": ("text encoder", "For BERTScore: two BERT blocks of width 128, trained on captions.", text_figures),
+}
+
+
+def count_numbers(folder: Path) -> int:
+    """How many numbers the weights in `folder` have."""
+    with safe_open(folder / "model.safetensors", framework="pt") as file:
+        return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
+
+
 def card(figures: dict[str, Any]) -> str:
     """The model card, in Markdown."""
     lines = [
@@ -196,6 +277,17 @@ def main() -> None:
     print(json.dumps(figures, indent=2))
     home = toyland.model_path() if args.model == "toyland" else Path(args.model)
     (home / "README.md").write_text(card(figures), encoding="utf-8")
+    for name, (what, about, measure) in SCORERS.items():
+        scorer = home.parent / name
+        figures = {
+            "what": what,
+            "about": about,
+            "parameters": count_numbers(scorer),
+            "scenes": args.scenes,
+            "figures": measure(scorer, scenes),
+        }
+        print(json.dumps(figures, indent=2))
+        (scorer / "README.md").write_text(scorer_card(figures), encoding="utf-8")
 
 
 if __name__ == "__main__":
