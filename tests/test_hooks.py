@@ -1,4 +1,4 @@
-"""Capturing reads what modules put out, once, and leaves the model as it was."""
+"""Capturing reads what modules put out, once, and editing changes it; both leave the model as it was."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vitrail.errors import ModelError
-from vitrail.hooks import at, capture, residual
+from vitrail.hooks import at, capture, edit, residual
 
 
 class Block(nn.Module):
@@ -184,3 +184,99 @@ def test_captured_states_carry_no_gradient():
 def test_one_position_per_row_is_selected():
     selected = at(torch.tensor([0, 1, 1]), torch.tensor([2, 0, 2]))(Z)
     torch.testing.assert_close(selected, torch.stack([Z[0, 2], Z[1, 0], Z[1, 2]]))
+
+
+# ---- edit ------------------------------------------------------------------------------------------------------------
+
+
+def double(_name: str, states: Tensor) -> Tensor:
+    return 2 * states
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: (s,), lambda s: (s, "cache", None)])
+def test_what_a_module_puts_out_is_changed_in_every_pass(wrap):
+    blocks = [Block(wrap), Block(wrap)]
+    with edit({"1": blocks[0]}, double) as edits:
+        for _ in range(3):
+            torch.testing.assert_close(run(blocks, Z), 2 * (Z + 1) + 1)
+            assert type(blocks[0](Z)) is type(wrap(Z))
+    assert edits.calls == {"1": 6}
+    assert edits.changed == {"1": 6 * 2 * 3}
+    torch.testing.assert_close(run(blocks, Z), Z + 2)
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_what_goes_into_a_module_is_changed_however_it_is_passed(by_name):
+    blocks = [Block(), Block()]
+    with edit({"0": blocks[0]}, double, inputs=frozenset({"0"})):
+        torch.testing.assert_close(run(blocks, Z, by_name=by_name), 2 * Z + 2)
+
+
+def test_positions_that_differ_are_counted():
+    def first(_name: str, states: Tensor) -> Tensor:
+        new = states.clone()
+        new[:, 0] += 1
+        return new
+
+    block = Block()
+    with edit({"1": block}, first) as edits:
+        run([block], Z)
+    assert edits.changed == {"1": 2}
+    with edit({"1": block}, lambda _name, states: states) as edits:
+        run([block], Z)
+    assert (edits.calls, edits.changed) == ({"1": 1}, {"1": 0})
+
+
+def test_edits_see_those_before_them_and_gradients_flow_through():
+    blocks, seen = [Block(), Block()], []
+    weight = torch.tensor(3.0, requires_grad=True)
+
+    def change(name: str, states: Tensor) -> Tensor:
+        seen.append((name, float(states.detach().max())))
+        return weight * states
+
+    with edit({"1": blocks[0], "2": blocks[1]}, change):
+        run(blocks, torch.zeros(1, 1, 1)).sum().backward()
+    assert seen == [("1", 1.0), ("2", 4.0)]
+    assert float(weight.grad) == 7.0  # d/dw of w (w + 1)
+
+
+def test_capture_inside_an_edit_sees_what_was_changed():
+    block = Block()
+    with edit({"1": block}, double), capture({"1": block}, everything) as captured:
+        run([block], Z)
+    torch.testing.assert_close(captured["1"], 2 * (Z + 1))
+
+
+def test_edit_removes_its_own_handles_and_no_other_whatever_happens():
+    block = Block()
+    others = block.register_forward_hook(lambda *_: None)
+    with pytest.raises(ZeroDivisionError), edit({"1": block}, lambda _n, _s: 1 / 0):
+        run([block], Z)
+    with pytest.raises(KeyError), edit({"1": block}, double):
+        raise KeyError
+    assert list(block._forward_hooks) == [others.id]
+    assert not block._forward_pre_hooks
+
+
+@pytest.mark.parametrize("wrong", [lambda s: s[:, :1], lambda s: s.double()])
+def test_a_change_of_shape_or_dtype_is_refused(wrong):
+    block = Block()
+    with pytest.raises(ModelError, match="keep shape, dtype and device"), edit({"7": block}, lambda _n, s: wrong(s)):
+        run([block], Z)
+
+
+def test_a_block_that_a_pass_leaves_out_is_an_error():
+    blocks, begun = [Block(), Block()], []
+
+    class Whole(nn.Module):
+        def forward(self, states: Tensor, skip: bool = False) -> object:
+            return run(blocks[:1] if skip else blocks, states)
+
+    whole = Whole()
+    modules = {"1": blocks[0], "2": blocks[1]}
+    with edit(modules, double, entrances=[whole], begin=begun.append):
+        whole(Z)
+        with pytest.raises(ModelError, match=r"these ran otherwise: \{'2': 0\}"):
+            whole(Z, skip=True)
+    assert [sorted(arguments) for arguments in begun] == [["states"], ["skip", "states"]]

@@ -390,7 +390,7 @@ def test_a_folder_of_images_is_walked_in_order_with_captions_beside_them(tmp_pat
 
 def test_a_folder_without_images_says_what_it_holds(tmp_path):
     (tmp_path / "thing.csv").write_text("a,b")
-    with pytest.raises(DataError, match=r"holds no images, but thing\.csv; samples come from Karpathy's COCO JSON, .*"):
+    with pytest.raises(DataError, match=r"holds no images, but thing\.csv; samples come from COCO captions .*"):
         load_samples(tmp_path)
     (tmp_path / "thing.csv").unlink()
     with pytest.raises(DataError, match="holds no images, but nothing"):
@@ -626,7 +626,7 @@ def test_a_parameter_that_a_format_has_no_use_for_is_an_error(tmp_path):
         ("a,b\n1,2", r"x\.json is no JSON, it begins with 'a,b.*; samples come from"),
         ('[{"image": "a.png"}]', r"x\.json holds a JSON list; samples come from"),
         ('{"model": 1,\n "size": 2}', r"x\.json holds a JSON dict of 'model', 'size'; samples come from"),
-        ('{"images": [{"id": 1}], "annotations": []}', r"its fields: images, annotations.*give Karpathy's JSON"),
+        ('{"images": [{"id": 1}], "annotations": []}', r"images\[0\]: field 'file_name' is missing"),
         ('{"images": {"a": 1}}', r"x\.json: field 'images' should be list, got {'a': 1}"),
         ('{"images": ["a.png"]}', r"x\.json: images\[0\] should be an object, got 'a\.png'"),
     ],

@@ -278,3 +278,51 @@ def test_the_error_for_an_absent_word_says_where_it_was_looked_for_and_what_ther
 
 def test_a_match_is_a_form_and_its_place():
     assert Word("dog").find("a Dog") == Match("Dog", 2, 5)
+
+
+# ---- other scripts and languages -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "text", "found"),
+    [
+        ("狗", "一只狗在草地上", True),  # Chinese has no spaces
+        ("いぬ", "しろいいぬがいる", True),
+        ("หมา", "มีหมาอยู่", True),
+        ("कुत्त", "घास पर कुत्ता", False),  # the vowel sign belongs to the word
+        ("कुत्ता", "घास पर कुत्ता", True),
+        ("собак", "собака", False),
+        ("cafe", "a cafe\u0301", False),  # an accent of its own
+    ],
+)
+def test_a_whole_word_is_one_by_the_rules_of_its_script(word, text, found):
+    assert (Word(word).find(text) is not None) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "expected"),
+    [
+        ("Hund", "de", True),
+        ("собака", "ru", True),
+        ("собакаа", "ru", False),
+        ("dog", "any", True),
+        ("qqq", "any", True),
+        ("ab", "any", False),
+        ("狗", "any", True),
+        ("कुत्ता", "any", True),
+        ("a-b", "any", False),
+        ("", "any", False),
+        ("12", "ru", True),
+    ],
+)
+def test_words_of_other_languages_are_those_of_their_dictionary_or_anything_in_letters(text, language, expected):
+    assert is_word(text, language) == expected
+
+
+def test_a_language_without_a_dictionary_is_refused_and_those_with_one_are_named():
+    with pytest.raises(UsageError, match=r"no dictionary of 'xx'; there are .*en, .*and `any`"):
+        is_word("dog", "xx")
+
+
+def test_tokens_of_a_script_without_spaces_need_no_mark_of_a_beginning():
+    assert word_tokens(Fake(["▁dog", "狗", "ella", "▁猫"], special=[]), "any") == {0: "dog", 1: "狗", 3: "猫"}

@@ -21,6 +21,7 @@ from torch import Tensor
 from vitrail import words
 from vitrail.activations import Activations, Counts, Store
 from vitrail.artifacts import same_volume_free
+from vitrail.doctor import Diagnosis, quick
 from vitrail.errors import ArtifactError, DataError, NumericsError, UsageError, WordError
 from vitrail.lmm import LMM, Generation, Layer
 from vitrail.progress import Progress, silent
@@ -96,6 +97,8 @@ def extract(
         "batch_size": batch_size,
         "shard_size": shard_size,
     }
+    if require != "predicted":
+        log.info("%d of %d samples hold %r in a reference", len(candidates), len(samples), word.text)
     _check_room(out, lmm, len(candidates), len(resolved))
     shards = [candidates[i : i + shard_size] for i in range(0, len(candidates), shard_size)]
     store = Store(out, parameters, len(shards))
@@ -103,6 +106,8 @@ def extract(
     said: list[str] = []
     skipped = len(samples) - len(candidates)
     missing = store.missing()
+    if missing and not store.certified and (certificate := reader.certificate(shards[missing[0]])):
+        store.certify(certificate)
     total = sum(len(shards[i]) for i in missing)
     done = 0
     for number in missing:
@@ -146,7 +151,7 @@ def _ids_hash(samples: Sequence[Sample]) -> str:
 def _check_room(out: Path, lmm: LMM, n: int, n_layers: int) -> None:
     """Says what a run may need, before it starts, and refuses one that cannot end."""
     thumbnails = 8_000 * n
-    need = n * n_layers * lmm.n_features * torch.finfo(lmm.model.dtype).bits // 8 + thumbnails
+    need = n * n_layers * lmm.n_features * torch.finfo(getattr(torch, lmm.dtype)).bits // 8 + thumbnails
     free = same_volume_free(out)
     log.info("up to %d samples to look at; at most %.1f MB on disk, %.1f GB are free", n, need / 1e6, free / 1e9)
     if need > free:
@@ -198,12 +203,32 @@ class Reader:
         for layer in self.layers:
             columns = [part[layer] for part in parts]
             states[layer] = (
-                torch.stack(columns) if columns else torch.empty(0, self.lmm.n_features, dtype=self.lmm.model.dtype)
+                torch.stack(columns)
+                if columns
+                else torch.empty(0, self.lmm.n_features, dtype=getattr(torch, self.lmm.dtype))
             )
             _check_finite(states[layer], layer, rows)
         counts = Counts(len(samples), len(kept), len(seen) - len(kept), tuple(unreadable))
         step(len(samples))
         return states, rows, counts
+
+    def certificate(self, samples: Sequence[Sample]) -> dict[str, Any] | None:
+        """What the doctor finds of the model with the first of `samples`; None if none can be opened.
+
+        Raises:
+            ModelError: what would be read is not what the model computes.
+        """
+        seen: list[_Seen] = []
+        for sample in samples:
+            seen += self._open([sample])[0]
+            if len(seen) == 2:
+                break
+
+        def examine(batch: Sequence[_Seen]) -> list[Diagnosis]:
+            return [quick(self.lmm, [s.image for s in batch], [s.request for s in batch])]
+
+        found = halving(examine, seen) if seen else []
+        return found[0].certificate() if found else None
 
     def _open(self, samples: Sequence[Sample]) -> tuple[list[_Seen], list[tuple[str, str]]]:
         seen, unreadable = [], []

@@ -1,9 +1,11 @@
-"""Reading the residual stream while a model runs. Nothing else in Vitrail registers a hook."""
+"""Reading and changing the residual stream while a model runs. Nothing else in Vitrail registers a hook."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,8 @@ from torch import Tensor, nn
 from vitrail.errors import ModelError
 
 Select = Callable[[Tensor], Tensor]
+#: (name of the module, its states (batch, positions, features)) → the states to put in their place.
+Change = Callable[[str, Tensor], Tensor]
 
 
 class _Enough(Exception):
@@ -93,3 +97,102 @@ def at(rows: Tensor, positions: Tensor) -> Select:
         return states[rows.to(states.device), positions.to(states.device)]
 
     return torch.no_grad()(select)
+
+
+class Edits:
+    """What `edit` did so far: how often each module ran, and at how many positions its states were made others."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.calls = dict.fromkeys(names, 0)
+        self._changed: dict[str, Tensor] = {}
+
+    @property
+    def changed(self) -> dict[str, int]:
+        """Name → number of positions (over rows and calls) whose states differ from what the module put out."""
+        return {name: int(self._changed[name]) if name in self._changed else 0 for name in self.calls}
+
+    def _count(self, name: str, old: Tensor, new: Tensor) -> None:
+        self.calls[name] += 1
+        if new is not old:
+            # summed where the states live: reading it here would wait for the device at every token
+            n = (new.detach() != old.detach()).any(dim=-1).sum()
+            self._changed[name] = self._changed[name] + n if name in self._changed else n
+
+
+@contextmanager
+def edit(
+    modules: Mapping[str, nn.Module],
+    change: Change,
+    *,
+    inputs: frozenset[str] = frozenset(),
+    entrances: Sequence[nn.Module] = (),
+    begin: Callable[[dict[str, Any]], None] | None = None,
+) -> Iterator[Edits]:
+    """Puts `change(name, states)` in place of what `modules` put out, in every forward pass inside the `with` block.
+
+    Args:
+        modules: name → module whose output (batch, positions, features) is changed. Under generation with a cache
+            the first pass has the prompt's positions and each later one has a single position.
+        change: gives the new states, of the same shape, dtype and device, in a new tensor; gradients flow through it.
+            The same tensor object back means: nothing changed.
+        inputs: names of those whose *input* is changed instead.
+        entrances: the modules through which a forward pass of the whole model may begin, of which each pass takes at
+            least one (adapters have an entrance of their own); each that ends must have run every module once.
+        begin: called with a pass's arguments, by name, when it begins.
+
+    Whatever ends the block, the model is as before afterwards; only our own handles are removed.
+
+    Raises:
+        ModelError: `change` gave another shape, dtype or device; or a pass ran a module otherwise than once, as happens
+            under compilation, or when a module was mistaken for another.
+    """
+    edits = Edits(modules)
+    before_pass: dict[str, int] = {}
+
+    def changed(name: str, states: Tensor) -> Tensor:
+        new = change(name, states)
+        came, wanted = ((tuple(t.shape), t.dtype, t.device) for t in (new, states))
+        if came != wanted:
+            raise ModelError(f"Expected a change of {name} to keep shape, dtype and device {wanted}; it gave {came}.")
+        edits._count(name, states, new)
+        return new
+
+    def enter(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        before_pass.update(edits.calls)
+        if begin is not None:
+            begin({**dict(zip(inspect.signature(module.forward).parameters, args, strict=False)), **kwargs})
+
+    def leave(_module: nn.Module, _args: object, _output: object) -> None:
+        ran = {name: n - before_pass[name] for name, n in edits.calls.items()}
+        wrong = {name: n for name, n in ran.items() if n != 1}
+        if wrong:
+            raise ModelError(
+                f"Expected every edited module to run once in a forward pass; these ran otherwise: {wrong}."
+            )
+
+    handles = []
+    for entrance in entrances:
+        handles.append(entrance.register_forward_pre_hook(enter, with_kwargs=True))
+        handles.append(entrance.register_forward_hook(leave))
+    for name, module in modules.items():
+        if name in inputs:
+
+            def before(_module: nn.Module, args: tuple, kwargs: dict, name: str = name) -> tuple[tuple, dict]:
+                if args:
+                    return (changed(name, residual(args[0], name)), *args[1:]), kwargs
+                states = changed(name, residual(kwargs.get("hidden_states"), name))
+                return args, {**kwargs, "hidden_states": states}
+
+            handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+        else:
+
+            def after(_module: nn.Module, _args: object, output: object, name: str = name) -> object:
+                states = changed(name, residual(output, name))
+                return (states, *output[1:]) if isinstance(output, tuple) else states
+
+            handles.append(module.register_forward_hook(after))
+    try:
+        yield edits
+    finally:
+        for handle in handles:
+            handle.remove()

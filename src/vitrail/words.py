@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -49,15 +50,49 @@ class Word:
 
     @functools.cached_property
     def pattern(self) -> re.Pattern[str]:
-        """The longest form first, with no word character on either side."""
-        forms = sorted({self.text, *self.forms}, key=len, reverse=True)
-        flags = 0 if self.match_case else re.IGNORECASE
-        return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, forms))})(?!\w)", flags)
+        """The longest form first, with no word character on either side; see `whole_words`."""
+        return whole_words({self.text, *self.forms}, self.match_case)
 
     def find(self, text: str) -> Match | None:
         """The first occurrence in `text`, or None."""
         found = self.pattern.search(text)
         return found and Match(found.group(), *found.span())
+
+
+def whole_words(forms: Iterable[str], match_case: bool = False) -> re.Pattern[str]:
+    """Finds any of `forms`, the longest first, where it is a whole word.
+
+    On either side there must be no letter, digit or combining mark (a vowel sign of Hindi belongs to its word), but
+    for an end that is written without spaces between words (Chinese, Japanese, Thai …): there anything may follow.
+    """
+    by_length = sorted(forms, key=lambda form: (-len(form), form))
+    marks = _combining_marks()
+    found = [
+        ("" if _unspaced(form[0]) else rf"(?<![\w{marks}])")
+        + re.escape(form)
+        + ("" if _unspaced(form[-1]) else rf"(?![\w{marks}])")
+        for form in by_length
+    ]
+    return re.compile("|".join(found), 0 if match_case else re.IGNORECASE)
+
+
+@functools.cache
+def _combining_marks() -> str:
+    """The combining marks of Unicode's first plane as ranges of a character class."""
+    marks = [i for i in range(0x300, 0x10000) if unicodedata.category(chr(i)).startswith("M")]
+    ranges: list[list[int]] = []
+    for i in marks:
+        if ranges and ranges[-1][1] == i - 1:
+            ranges[-1][1] = i
+        else:
+            ranges.append([i, i])
+    return "".join(chr(a) if a == b else f"{chr(a)}-{chr(b)}" for a, b in ranges)
+
+
+def _unspaced(character: str) -> bool:
+    """Whether a character is of a script that is written without spaces between words."""
+    name = unicodedata.name(character, "")
+    return name.startswith(("CJK ", "HIRAGANA ", "KATAKANA ", "THAI ", "LAO ", "KHMER ", "MYANMAR "))
 
 
 def token_offsets(tokenizer: Any, ids: Sequence[int]) -> list[tuple[int, int]]:
@@ -105,10 +140,14 @@ def absent(word: Word, where: str, texts: Iterable[str]) -> WordError:
 
 
 @functools.cache
-def _dictionary() -> Any:
+def _dictionary(language: str) -> Any:
     from spellchecker import SpellChecker
 
-    return SpellChecker(language="en", distance=1)
+    try:
+        return SpellChecker(language=language, distance=1)
+    except ValueError as error:
+        known = ", ".join(sorted(SpellChecker.languages()))
+        raise UsageError(f"There is no dictionary of {language!r}; there are {known}, and `any` for none.") from error
 
 
 @functools.cache
@@ -119,29 +158,37 @@ def _stop_words() -> frozenset[str]:
 
 
 @functools.cache
-def is_word(text: str) -> bool:
+def is_word(text: str, language: str = "en") -> bool:
     """Whether `text` says something by itself: an English word of three letters or more, no stop word; or a number.
 
-    The filter of CoX-LMM's words (Parekh et al., 2024, released code); offline.
+    The filter of CoX-LMM's words (Parekh et al., 2024, released code); offline. Of other languages a dictionary
+    decides, and `"any"` takes whatever is made of letters: one where a script has no spaces, else three.
+
+    Raises:
+        UsageError: there is no dictionary of `language`; those that there are are named.
     """
     text = text.strip().lower()
     if text.isdecimal():
         return True
-    return len(text) > 2 and text.isalpha() and text not in _stop_words() and text in _dictionary()
+    letters = bool(text) and all(unicodedata.category(c)[0] in "LM" for c in text)
+    if language == "any":
+        return letters and (len(text) > 2 or _unspaced(text[0]))
+    known = letters and len(text) > 2 and text in _dictionary(language)
+    return known and not (language == "en" and text in _stop_words())
 
 
-def word_tokens(tokenizer: Any) -> dict[int, str]:
+def word_tokens(tokenizer: Any, language: str = "en") -> dict[int, str]:
     """Token id → word, for the tokens that begin a word and make up the whole of one (`is_word`).
 
     A piece inside a word ("ella" of "umbrella") is none, even where it looks like one: it must begin with a space, by
-    the tokenizer's own mark, unless the tokenizer marks continuations instead ("##ella").
+    the tokenizer's own mark, unless the tokenizer marks continuations instead ("##ella"), or the script has no spaces.
     """
     pieces = {i: p for p, i in tokenizer.get_vocab().items() if i not in tokenizer.all_special_ids}
     marks = ("Ġ", "▁", " ")
     spaced = {i for i, p in pieces.items() if p.startswith(marks)}
     begins = spaced or {i for i, p in pieces.items() if not p.startswith("##")}
-    words = {i: tokenizer.decode([i]).strip() for i in begins}
-    return {i: w for i, w in sorted(words.items()) if is_word(w)}
+    words = {i: tokenizer.decode([i]).strip() for i in (pieces if language == "any" else begins)}
+    return {i: w for i, w in sorted(words.items()) if is_word(w, language) and (i in begins or _unspaced(w[0]))}
 
 
 def own_tokens(tokenizer: Any, word: Word) -> set[int]:

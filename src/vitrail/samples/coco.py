@@ -1,4 +1,4 @@
-"""Samples from the JSON of COCO: captions in Karpathy's form, and the questions and annotations of VQAv2."""
+"""Samples from the JSON of COCO: captions in its own form and in Karpathy's, questions and annotations of VQAv2."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from vitrail.samples.sample import Found, Sample
 
 _log = logging.getLogger(__name__)
 
+_CAPTIONS = re.compile(r"captions_(?P<subset>.+)\.json")
 _QUESTIONS = re.compile(r"v2_OpenEnded_mscoco_(?P<subset>.+)_questions\.json")
 
 
@@ -35,6 +36,29 @@ def read_karpathy(path: Path, document: dict[str, Any], root: Path) -> Found:
 
     splits = [optional(record, "split", f"{path}: images[{i}]") for i, record in enumerate(records)]
     return Found("Karpathy's COCO JSON", splits, build)
+
+
+def read_captions(path: Path, document: dict[str, Any], root: Path) -> Found:
+    """One sample per image of COCO's own annotations (`captions_val2017.json`), with its captions."""
+    images = _records(document, "images", str(path))
+    captions: dict[int, list[str]] = {}
+    for i, record in enumerate(_records(document, "annotations", str(path))):
+        where = f"{path}: annotations[{i}]"
+        captions.setdefault(need(record, "image_id", int, where), []).append(need(record, "caption", str, where))
+    unknown = captions.keys() - {need(r, "id", int, f"{path}: images[{i}]") for i, r in enumerate(images)}
+    if unknown:
+        raise DataError(f"{path}: annotations of {len(unknown)} images that it does not list, such as {min(unknown)}")
+    named = _CAPTIONS.fullmatch(path.name)
+    subset = named["subset"] if named else ""
+
+    def build(i: int) -> tuple[str, Sample]:
+        where, record = f"{path}: images[{i}]", images[i]
+        file = need(record, "file_name", str, where)
+        image = _first_file([root / file, root / subset / file])
+        return where, Sample(str(record["id"]), image, texts(captions.get(record["id"], []), "caption", where))
+
+    split = re.sub(r"\d{4}$", "", subset) or None
+    return Found("COCO's caption annotations", [split] * len(images), build)
 
 
 def read_vqa(path: Path, document: dict[str, Any], root: Path, annotations: Path | None) -> Found:

@@ -9,8 +9,9 @@ from typing import Any
 from vitrail.errors import DataError
 
 ACCEPTED = (
-    "Karpathy's COCO JSON, a VQAv2 questions JSON, JSONL or Parquet with an `image` column, a folder of images, "
-    "a folder written by `save_to_disk`, or the name of a dataset on the Hugging Face hub (org/name)"
+    "COCO captions (Karpathy's JSON or its own), a VQAv2 questions JSON, Visual Genome's region descriptions, JSONL, "
+    "CSV or Parquet with an `image` column, WebDataset shards (.tar), a folder of images, a folder written by "
+    "`save_to_disk`, or the name of a dataset on the Hugging Face hub (org/name)"
 )
 
 

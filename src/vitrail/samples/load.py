@@ -10,12 +10,15 @@ from pathlib import Path
 
 from vitrail import toyland
 from vitrail.errors import DataError, UsageError
-from vitrail.samples.coco import read_karpathy, read_vqa
+from vitrail.samples.coco import read_captions, read_karpathy, read_vqa
+from vitrail.samples.csv import is_csv, read_csv
 from vitrail.samples.fields import utf8
 from vitrail.samples.files import ACCEPTED, parse_json, read_bytes, read_text
 from vitrail.samples.folders import IMAGE_SUFFIXES, read_folder
-from vitrail.samples.hub import read_hugging_face
+from vitrail.samples.genome import is_regions, read_regions
+from vitrail.samples.hub import read_hugging_face, read_stream
 from vitrail.samples.sample import Found, Sample
+from vitrail.samples.shards import is_shards, read_shards
 from vitrail.samples.tables import read_jsonl, read_parquet
 
 
@@ -26,6 +29,7 @@ def load_samples(
     images: str | Path | None = None,
     annotations: str | Path | None = None,
     limit: int | None = None,
+    stream: bool = False,
 ) -> list[Sample]:
     """The samples of `source`, in its order: all of them, or those of `split`, at most the first `limit`.
 
@@ -34,6 +38,7 @@ def load_samples(
 
     `images` is the folder below which the image paths of a table or a JSON lie (default: the folder of `source`).
     `annotations` are the answers to VQAv2 questions (default: the file of the standard name beside them).
+    `stream` reads a dataset of the hub as it arrives, the first `limit` of its rows, without downloading the rest.
 
     Raises UsageError for a parameter that cannot be (a split that `source` lacks, among others), and DataError for
     data that are missing, malformed, empty, or that give two samples the same id.
@@ -45,7 +50,12 @@ def load_samples(
     root = None if images is None else Path(images).expanduser().absolute()
     if root is not None and not root.is_dir():
         raise DataError(f"the folder of images {images} does not exist")
-    found = _open_source(source, root, None if annotations is None else Path(annotations).expanduser())
+    if stream:
+        if limit is None:
+            raise UsageError("A stream has no known end: give a limit.")
+        found = read_stream(str(source), split, limit, root or Path.cwd())
+    else:
+        found = _open_source(source, root, None if annotations is None else Path(annotations).expanduser())
     for name, value in (("images", images), ("annotations", annotations)):
         if value is not None and name not in found.uses:
             raise UsageError(f"{source} is {found.kind}, which has no use for {name}={str(value)!r}")
@@ -53,6 +63,8 @@ def load_samples(
 
 
 def _open_source(source: str | Path, images: Path | None, annotations: Path | None) -> Found:
+    if is_shards(str(source)) or str(source).endswith(".tar"):
+        return read_shards(str(source))
     path = Path(source).expanduser().absolute()  # a sample stays valid in another working directory
     if (path / "dataset_coco.json").is_file():
         path = path / "dataset_coco.json"
@@ -70,7 +82,16 @@ def _open_source(source: str | Path, images: Path | None, annotations: Path | No
 def _may_be_on_hub(source: str) -> bool:
     """Whether `source` reads as org/name, and not as the path of a file that is missing."""
     names = re.fullmatch(r"(\w[\w.-]*)/\w[\w.-]*", source)
-    file_like = Path(source).suffix.lower() in {".json", ".jsonl", ".ndjson", ".parquet", *IMAGE_SUFFIXES}
+    file_like = Path(source).suffix.lower() in {
+        ".json",
+        ".jsonl",
+        ".ndjson",
+        ".parquet",
+        ".csv",
+        ".tsv",
+        ".tar",
+        *IMAGE_SUFFIXES,
+    }
     return names is not None and not file_like and not Path(names[1]).exists()
 
 
@@ -80,18 +101,24 @@ def _open_file(path: Path, root: Path, annotations: Path | None) -> Found:
     text = read_text(path)
     if path.suffix in (".jsonl", ".ndjson"):
         return read_jsonl(path, text, root)
+    if is_csv(path, text):
+        return read_csv(path, text, root)
     document, end = parse_json(path, text)
     fields = document if isinstance(document, dict) else {}
     if "image" in fields:
         return read_jsonl(path, text, root)
     if more := text[end:].strip():
         raise DataError(f"{path}: malformed JSON: text after the end of the document, {more[:40]!r}")
+    if is_regions(document):
+        return read_regions(path, document, root)
     if "questions" in fields:
         return read_vqa(path, fields, root, annotations)
+    if "annotations" in fields and "images" in fields:
+        return read_captions(path, fields, root)
     if "annotations" in fields:
         raise DataError(
             f"{path} holds annotations (its fields: {', '.join(fields)}); for VQAv2 give the questions file as source, "
-            "and this one as annotations; for COCO captions give Karpathy's JSON"
+            "and this one as annotations; COCO's caption annotations list their images, too"
         )
     if "images" in fields:
         return read_karpathy(path, fields, root)

@@ -1,0 +1,73 @@
+"""`vitrail doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vitrail.cli.commands import app
+from vitrail.cli.objects import to_model
+from vitrail.cli.options import Adapter, Device, DType, Dtype, Json, Prompt, Revision
+from vitrail.cli.terminal import print_json, progress_bars
+
+if TYPE_CHECKING:
+    from vitrail.doctor import Diagnosis
+
+
+@app.command()
+def doctor(
+    model: Annotated[str, typer.Argument(help="`toyland`, a folder, or a model's name on the hub.")] = "toyland",
+    images: Annotated[
+        list[Path] | None, typer.Option("--image", help="Two or three images of one size to look at; noise by default.")
+    ] = None,
+    revision: Revision = None,
+    adapter: Adapter = None,
+    dtype: Dtype = DType.auto,
+    device: Device = None,
+    prompt: Prompt = None,
+    as_json: Json = False,
+) -> None:
+    """Proves that what is read of a model is what it computes, on this machine. Exit code 1 if anything fails."""
+    from vitrail.doctor import doctor as run
+    from vitrail.errors import UsageError
+    from vitrail.samples import Sample
+
+    if images and len(images) < 2:
+        raise UsageError("Give two images or three: the doctor compares what they do to the model.")
+    opened = [Sample(str(path), path).open() for path in images or []]
+    with progress_bars() as progress:
+        lmm = to_model(model, revision, adapter, dtype, device, prompt, progress)
+        progress("examine", 0, 1)
+        found = run(lmm, opened or None)
+        progress("examine", 1, 1)
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        show(found)
+    raise typer.Exit(0 if found.passed else 1)
+
+
+def show(found: Diagnosis) -> None:
+    """The modules and the checks as tables."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    modules = Table("part", "module", box=None, header_style="bold")
+    for part, name in found.modules.items():
+        modules.add_row(part, escape(name))
+    checks = Table("", "check", "largest error", "what was found", box=None, header_style="bold")
+    for check in found.checks:
+        colour = {True: "green", False: "bold red", None: "dim"}[check.passed]
+        error = "" if check.error is None else f"{check.error:.1e}"
+        checks.add_row(f"[{colour}]{check.mark}[/]", check.name, error, escape(check.says))
+    console = Console()
+    console.print(modules)
+    console.print(checks)
+    failed = len(found.failed)
+    console.print(
+        f"{found.model['name']}, {found.model['dtype']}: "
+        + (f"[bold red]{failed} of {len(found.checks)} checks failed[/]" if failed else "[green]all checks passed[/]")
+    )

@@ -1,0 +1,66 @@
+"""`vitrail words`: what a study could be about, before any model is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitrail.cli.commands import app
+from vitrail.cli.objects import to_samples
+from vitrail.cli.options import Data, Images, Json, Limit, Split
+from vitrail.cli.terminal import print_json, progress_bars
+
+
+@app.command()
+def words(
+    data: Data = "toyland",
+    count: Annotated[
+        str | None,
+        typer.Option("--count", help="Count these words, by commas, or a list: `colour`, `place`, `sentiment`."),
+    ] = None,
+    forms: Annotated[
+        str | None, typer.Option("--forms-of", help="Show the inflections of a word, to give to `--forms`.")
+    ] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many nouns.")] = 100,
+    split: Split = None,
+    limit: Limit = None,
+    images: Images = None,
+    as_json: Json = False,
+) -> None:
+    """How many samples hold each word: the most frequent nouns, or those of a list. No model is loaded."""
+    from vitrail import vocabulary
+
+    if forms is not None:
+        found = vocabulary.inflections(forms)
+        if as_json:
+            print_json(list(found))
+        else:
+            typer.echo(",".join(found) or f"No other form of {forms!r} is known.")
+        return
+    with progress_bars() as progress:
+        samples = to_samples(data, split, limit, images, progress)
+    if count is None:
+        held = vocabulary.frequent_nouns(samples, n)
+    else:
+        path = Path(count)
+        held = vocabulary.counts(samples, path.read_text(encoding="utf-8").split() if path.is_file() else count)
+    if as_json:
+        print_json({"samples": len(samples), "words": held})
+    else:
+        show(held, len(samples))
+
+
+def show(held: dict[str, int], total: int) -> None:
+    """Words with the samples that hold them, and their share."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("word", "samples", "share", box=None, header_style="bold")
+    table.columns[1].justify = table.columns[2].justify = "right"
+    for word, n in held.items():
+        table.add_row(escape(word), str(n), f"{n / total:.1%}")
+    Console().print(table)
+    typer.echo(f"of {total} samples")

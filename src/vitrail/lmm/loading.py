@@ -1,0 +1,255 @@
+"""Loading: from the hub or a folder, in a precision, on one device or several, with an adapter on top."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitrail.errors import ModelError, UsageError
+from vitrail.lmm.model import LMM, DType
+from vitrail.lmm.parts import find_parts, fingerprint, speaker, translates, unwrapped
+from vitrail.lmm.prompts import DEFAULT_PROMPT, PLAIN
+
+log = logging.getLogger(__name__)
+
+#: Defaults of a generation configuration that would make generation anything else than the most likely token.
+NOT_GREEDY = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "repetition_penalty",
+    "no_repeat_ngram_size",
+    "length_penalty",
+    "early_stopping",
+)
+
+
+def load(
+    model: str | Path,
+    *,
+    revision: str | None = None,
+    adapter: str | Path | None = None,
+    merge: bool = False,
+    dtype: DType = "auto",
+    device: str | None = None,
+    device_map: Mapping[str, int | str] | None = None,
+    max_memory: Mapping[int | str, int | str] | None = None,
+    offload_folder: str | Path | None = None,
+    prompt: str | None = None,
+    trust_remote_code: bool = False,
+) -> LMM:
+    """The image-text-to-text model `model`, ready to be read.
+
+    Args:
+        model: "toyland", a folder, or the name of a model on the hub (with `revision`).
+        adapter: a PEFT adapter's folder or name, put on top; "toyland:place" is one that comes with Toyland.
+        merge: whether the adapter's weights are added to the model's, which is faster and can no longer be undone.
+        dtype: of the weights; "auto" is what the model's configuration says. "int8" and "int4" quantise them
+            (bitsandbytes), all but the unembedding.
+        device: "cpu", "cuda", "cuda:1" …; by default the accelerator if there is one. "auto" spreads the model over all
+            devices, and what does not fit over the CPU's memory and the disk (accelerate).
+        device_map: which module goes where, instead of `device`; as accelerate takes it.
+        max_memory: with "auto", the most of each device, such as `{0: "20GiB", "cpu": "60GiB"}`.
+        offload_folder: where weights lie that go to the disk.
+        prompt: the request for a caption; by default the model's own (`caption_prompt` in its configuration), its
+            family's, or `DEFAULT_PROMPT`.
+        trust_remote_code: whether code that comes with the model may run. It may do anything on this machine.
+
+    Raises:
+        ModelError: neither a model nor a name on the hub, or not an image-text-to-text model, or a part was not found.
+        UsageError: `device` and `device_map` together.
+    """
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    if device is not None and device_map is not None:
+        raise UsageError("Give a device or a device_map, not both.")
+    path = _location(model)
+    options = {"revision": revision, "trust_remote_code": trust_remote_code}
+    try:
+        config = AutoConfig.from_pretrained(path, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{model} is neither a model folder nor a model on the hub that can be reached: {_first_line(error)}"
+        ) from error
+    if type(config) not in AutoModelForImageTextToText._model_mapping and not trust_remote_code:
+        raise ModelError(f"{model} is not an image-text-to-text model: it is of type {config.model_type!r}.")
+    mapped: Any = dict(device_map) if device_map is not None else "auto" if device == "auto" else None
+    placement = _placement(dtype, mapped, device, max_memory, offload_folder)
+    try:
+        network: Any = AutoModelForImageTextToText.from_pretrained(path, **placement, **options)
+    except Exception as error:
+        raise ModelError(f"{model} could not be loaded: {_first_line(error)}") from error
+    processor = _processor(path, model, options)
+    if adapter is not None:
+        network = _with_adapter(network, adapter)
+        network = network.merge_and_unload() if merge else network
+    if mapped is None and "quantization_config" not in placement:
+        network = network.to(_device(device))
+    lmm = as_read(network, processor, str(model), prompt)
+    lmm.revision = revision or getattr(config, "_commit_hash", None)
+    lmm.adapter = None if adapter is None else str(adapter)
+    return lmm
+
+
+def as_read(network: Any, processor: Any, name: str, prompt: str | None = None) -> LMM:
+    """An LMM around a model of transformers in memory: still, without gradients, generating greedily, its tokenizer
+    padding where generation needs it (an encoder's prompt is padded on the right). `prompt` is as in `load`."""
+    network.eval().requires_grad_(False)
+    _forget_sampling(network)
+    tokenizer = processor.tokenizer
+    tokenizer.padding_side = "right" if translates(network) else "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    config = unwrapped(network).config
+    family = PLAIN[config.model_type].caption if config.model_type in PLAIN else DEFAULT_PROMPT
+    own = getattr(config, "caption_prompt", family)
+    return LMM(network, processor, name, find_parts(network), prompt=own if prompt is None else prompt)
+
+
+def quieten() -> None:
+    """Keeps transformers' own warnings and progress bars off the terminal."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def _device(device: str | None) -> torch.device:
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _placement(
+    dtype: DType,
+    mapped: Any,
+    device: str | None,
+    max_memory: Mapping[int | str, int | str] | None,
+    offload_folder: str | Path | None,
+) -> dict[str, Any]:
+    """What `from_pretrained` is told of precision and place."""
+    found: dict[str, Any] = {"dtype": dtype}
+    if dtype in ("int8", "int4"):
+        try:
+            import bitsandbytes  # noqa: F401
+        except ImportError as error:
+            raise ModelError(f"dtype {dtype!r} needs bitsandbytes: pip install 'vitrail[quantized]'.") from error
+        from transformers import BitsAndBytesConfig
+
+        kind = "load_in_8bit" if dtype == "int8" else "load_in_4bit"
+        found = {"dtype": "auto", "quantization_config": BitsAndBytesConfig(**{kind: True})}
+        mapped = mapped or {"": _device(device)}
+    if mapped is not None:
+        found["device_map"] = mapped
+    if max_memory is not None:
+        found["max_memory"] = dict(max_memory)
+    if offload_folder is not None:
+        found["offload_folder"] = str(offload_folder)
+    return found
+
+
+@dataclass
+class _Pair:
+    """An image processor and a tokenizer that lie side by side without a processor around them (ViT-GPT2)."""
+
+    image_processor: Any
+    tokenizer: Any
+    chat_template: str | None = None
+
+
+def _processor(path: str, model: str | Path, options: dict[str, Any]) -> Any:
+    from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer
+
+    try:
+        processor = AutoProcessor.from_pretrained(path, **options)
+        if not hasattr(processor, "tokenizer"):
+            images = AutoImageProcessor.from_pretrained(path, **options)
+            processor = _Pair(images, AutoTokenizer.from_pretrained(path, **options))
+    except ImportError as error:
+        raise ModelError(f"The processor of {model} needs a library that is not installed: {error}") from error
+    except Exception as error:
+        raise ModelError(f"{model} has no processor of images and text beside it: {_first_line(error)}") from error
+    return processor
+
+
+def _forget_sampling(network: Any) -> None:
+    """Clears sampling defaults of the model's generation configuration: we generate greedily, and say so once."""
+    for model in (unwrapped(network), speaker(network)):
+        config = getattr(model, "generation_config", None)
+        for name in NOT_GREEDY if config is not None else ():
+            setattr(config, name, None)
+
+
+# ---- adapters --------------------------------------------------------------------------------------------------------
+
+
+def _location(model: str | Path) -> str:
+    if str(model) == "toyland":
+        from vitrail import toyland
+
+        return str(toyland.model_path())
+    return str(model)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+def _with_adapter(network: Any, adapter: str | Path) -> Any:
+    try:
+        from peft import PeftModel, get_peft_model_state_dict
+        from peft.utils import load_peft_weights
+    except ImportError as error:
+        raise ModelError("An adapter needs PEFT: pip install 'vitrail[peft]'.") from error
+    path = _adapter_location(adapter)
+    _check_base(network, path, adapter)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Found missing adapter keys")  # we say it, as an error
+            warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated")  # PEFT still uses it
+            wrapped = PeftModel.from_pretrained(network, path)
+        there, here = (
+            set(load_peft_weights(path, device="cpu")),
+            set(get_peft_model_state_dict(wrapped, save_embedding_layers=False)),
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise ModelError(f"{adapter} is not an adapter for this model: {_first_line(error)}") from error
+    if there != here:
+        raise ModelError(
+            f"{adapter} is not an adapter for this model: {len(here - there)} of the weights that it needs are "
+            f"missing, and {len(there - here)} have no place in it. Put it on the model that it was made from."
+        )
+    return wrapped
+
+
+def _adapter_location(adapter: str | Path) -> str:
+    """The folder of an adapter that comes with Toyland ("toyland:place"), or `adapter` as it is."""
+    world, colon, name = str(adapter).partition(":")
+    if colon and world == "toyland":
+        from vitrail import toyland
+
+        return str(toyland.adapter_path(name))
+    return str(adapter)
+
+
+def _check_base(network: Any, path: str, adapter: str | Path) -> None:
+    """An adapter made by `vitrail.finetune` says which weights it was made on: others of the same shape are refused."""
+    manifest = Path(path) / "manifest.json"
+    if not manifest.is_file():
+        return
+    try:
+        base = json.loads(manifest.read_text(encoding="utf-8"))["parameters"]["model"]
+        name, expected, dtype = base["name"], base["fingerprint"], base["dtype"]
+    except (ValueError, KeyError, TypeError):
+        return  # not ours to judge
+    found = fingerprint(network)
+    if found != expected and str(network.dtype) == f"torch.{dtype}":  # rounded weights have another fingerprint
+        raise ModelError(
+            f"{adapter} was made on {name} (fingerprint {expected}), not on the model it is put on ({found}). "
+            "Load it on its own base, or fine-tune this one."
+        )

@@ -1,0 +1,211 @@
+"""The parts of a model: where its blocks, its final norm and its unembedding are, found by structure."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vitrail.errors import ModelError
+
+#: Decoders (by `model_type`) whose blocks end with their own norm, so that there is no final one.
+POST_NORM = frozenset({"bart", "git", "trocr"})
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The modules that Vitrail reads, with the names under which they were found.
+
+    `blocks` are the decoder's blocks 1..N, `norm` the final norm, `unembedding` `W_U` (vocabulary, features). Between
+    the last block and the unembedding there is nothing but `norm`, which may be more than a norm (BERT's head), or an
+    `nn.Identity` where the blocks end with their own.
+    """
+
+    blocks: nn.ModuleList
+    norm: nn.Module
+    unembedding: nn.Module
+    names: dict[str, str]
+
+
+def unwrapped(model: Any) -> Any:
+    """The model under a PEFT adapter."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def text_config(model: Any) -> Any:
+    """The configuration of the decoder that speaks."""
+    config = unwrapped(model).config
+    if config.model_type == "vision-encoder-decoder":
+        return config.decoder
+    return config.get_text_config(decoder=True)
+
+
+def translates(model: Any) -> bool:
+    """Whether an encoder reads the prompt, and the decoder begins anew."""
+    return bool(text_config(model).is_encoder_decoder or unwrapped(model).config.is_encoder_decoder)
+
+
+def find_parts(model: Any) -> Parts:
+    """The decoder's blocks, final norm and unembedding, by structure and by transformers' own accessors.
+
+    The blocks are the only list of N modules in the decoder, N being its number of layers by the configuration, that
+    lies in no model inside it (a vision encoder); the final norm is the one module beside them, or beside the
+    unembedding, whose weight is a vector of the model's width and which is no norm of embeddings.
+
+    Raises:
+        ModelError: a part was not found, or two things could be it.
+    """
+    base, config = unwrapped(model), text_config(model)
+    kind = type(base).__name__
+    decoder = find_decoder(base)
+    n = (config.is_encoder_decoder and _decoder_layers(config)) or config.num_hidden_layers
+    sight = [f"{name}." for name, m in decoder.named_modules() if name and _is_other(m, decoder)]
+    lists = [
+        (name, m)
+        for name, m in decoder.named_modules()
+        if isinstance(m, nn.ModuleList) and len(m) == n and not name.startswith(tuple(sight))
+    ]
+    # lists inside a block are no candidates
+    lists = [(name, m) for name, m in lists if not any(name.startswith(f"{other}.") for other, _ in lists)]
+    name, blocks = _only("list of blocks", lists, kind)
+    unembedding = base.get_output_embeddings()
+    if unembedding is None:
+        raise ModelError(f"{kind} has no output embeddings that transformers knows of.")
+    names = {id(m): n for n, m in base.named_modules()}
+    owner = decoder.get_submodule(name.rpartition(".")[0])
+    norm = _final_norm(base, owner, names[id(unembedding)], config)
+    found = {"blocks": blocks, "norm": norm, "unembedding": unembedding}
+    return Parts(blocks, norm, unembedding, {part: names.get(id(m), "none") for part, m in found.items()})
+
+
+def find_decoder(base: Any) -> Any:
+    """The stack that holds the blocks: transformers' accessor, followed to its end (BLIP-2's decoder is a whole OPT).
+
+    Raises:
+        ModelError: transformers knows of none.
+    """
+    decoder = base.get_decoder()
+    if decoder is None:
+        raise ModelError(f"{type(base).__name__} has no decoder that transformers knows of.")
+    while hasattr(decoder, "get_decoder") and (inner := decoder.get_decoder()) is not decoder:
+        decoder = inner
+    return decoder
+
+
+def speaker(model: Any) -> Any:
+    """The model whose passes generation runs through: itself, or the language model that it hands its inputs to
+    (BLIP-2, Kosmos-2), which then ends, and counts positions, by its own configuration."""
+    base = unwrapped(model)
+    if "generate" not in vars(type(base)):
+        return base
+    inner = (m for m in base.modules() if m is not base and hasattr(m, "generate") and hasattr(m, "generation_config"))
+    return next(inner, base)
+
+
+def find_sight(model: Any) -> dict[str, str]:
+    """The names of the vision encoder, and of what connects it to the decoder: for people to look at."""
+    base = unwrapped(model)
+    vision = [name for name, m in base.named_modules() if name and _is_vision(m)]
+    vision = [name for name in vision if not any(name.startswith(f"{other}.") for other in vision)]
+    spoken = {name for name, m in base.named_modules() if m in (find_decoder(base), base.get_output_embeddings())}
+    known = [*vision, *spoken]
+    between: list[str] = []
+
+    def walk(prefix: str, module: nn.Module) -> None:
+        for child, m in module.named_children():
+            name = prefix + child
+            if any(k == name for k in known):
+                continue
+            if any(k.startswith(f"{name}.") for k in known):
+                walk(f"{name}.", m)
+            elif any(True for _ in m.parameters()):
+                between.append(name)
+
+    walk("", base)
+    return {"vision": ", ".join(vision) or "none", "connector": ", ".join(between) or "none"}
+
+
+def _is_vision(module: nn.Module) -> bool:
+    """Whether a module is a model of its own that sees, by its configuration's name or its main input."""
+    config = getattr(module, "config", None)
+    return config is not None and (
+        getattr(config, "base_config_key", "") in ("vision_config", "vq_config")
+        or getattr(module, "main_input_name", None) == "pixel_values"
+    )
+
+
+def _is_other(module: nn.Module, decoder: nn.Module) -> bool:
+    """Whether a module inside `decoder` is a model of another kind."""
+    config = getattr(module, "config", None)
+    return config is not None and type(config) is not type(decoder.config)
+
+
+def _decoder_layers(config: Any) -> int | None:
+    return getattr(config, "num_decoder_layers", None) or getattr(config, "decoder_layers", None)
+
+
+def _final_norm(base: Any, owner: nn.Module, unembedding: str, config: Any) -> nn.Module:
+    width = config.hidden_size
+    beside = [(n, m) for n, m in owner.named_children() if _is_norm(m, width) and "emb" not in n]
+    if not beside and (parent := unembedding.rpartition(".")[0]):  # a head with a norm of its own
+        head = base.get_submodule(parent).named_children()
+        beside = [
+            (n, m) for n, m in head if f"{parent}.{n}" != unembedding and any(_is_norm(x, width) for x in m.modules())
+        ]
+    if not beside and config.model_type in POST_NORM:
+        return nn.Identity()
+    return _only("final norm", beside, type(base).__name__)[1]
+
+
+def _is_norm(module: nn.Module, width: int) -> bool:
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, Tensor) and tuple(weight.shape) == (width,)
+
+
+def _only(what: str, found: list[tuple[str, Any]], model: str) -> tuple[str, Any]:
+    if len(found) != 1:
+        raise ModelError(f"Expected one {what} in {model}; found {[n for n, _ in found] or 'none'}.")
+    return found[0]
+
+
+# ---- weights ---------------------------------------------------------------------------------------------------------
+
+
+def fingerprint(model: nn.Module) -> str:
+    """A hash of both ends of every parameter, in float32: other weights under the same name are another model."""
+    digest = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        flat = stored(model, name, parameter).detach().flatten()
+        ends = torch.cat([flat[:64], flat[-64:]]).float().cpu().numpy()
+        digest.update(name.encode() + ends.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def stored(model: nn.Module, name: str, parameter: Tensor) -> Tensor:
+    """The values of a parameter, which accelerate may keep elsewhere (CPU, disk) until its module runs."""
+    if not parameter.is_meta:
+        return parameter
+    owner, _, own = name.rpartition(".")
+    while True:
+        hook = getattr(model.get_submodule(owner), "_hf_hook", None)
+        weights = getattr(hook, "weights_map", None)
+        if weights is not None and own in weights:
+            return weights[own]
+        if not owner:
+            raise ModelError(f"The weight {name} lies nowhere that can be read; load the model without off-loading.")
+        owner, _, last = owner.rpartition(".")
+        own = f"{last}.{own}"
+
+
+def place(module: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Where `module` computes, and in what: of a module that accelerate off-loads, where its hook brings it."""
+    hook = getattr(module, "_hf_hook", None)
+    weight = next((p for p in module.parameters() if p.is_floating_point()), None)
+    dtype = torch.float32 if weight is None else weight.dtype
+    device = getattr(hook, "execution_device", None)
+    if device is None:
+        device = torch.device("cpu") if weight is None else weight.device
+    return torch.device(device), dtype

@@ -1,0 +1,222 @@
+"""Which positions of a forward pass are meant: one selection for reading states and for changing them.
+
+| name | positions |
+|---|---|
+| `"prompt"` | the prompt: image, request, template |
+| `"image"` | the image's tokens |
+| `"last"` | the last of the prompt, whose state predicts the first token of the answer |
+| `"generated"` | those whose states predict the answer: `"last"`, and every token generated but the end token |
+| `"all"` | prompt and answer |
+| an `UntilSaid` | `"generated"`, until the row has said what is wanted |
+| a bool tensor (batch, width of the prompt) | those that it marks, in prompts padded as they are |
+| a function of a `Pass` | those that it marks in each pass, as a bool tensor (batch, width of the pass) |
+
+Padding is never selected, nor is a row that has said its end token and waits for the others of its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from vitrail.errors import ModelError, UsageError
+
+Name = Literal["prompt", "image", "last", "generated", "all"]
+
+#: Width of the prompts where prompt and answer go through in one pass; see `forced`.
+_FORCED: ContextVar[int | None] = ContextVar("forced", default=None)
+
+
+@contextmanager
+def forced(width: int) -> Iterator[None]:
+    """Says that passes inside the block hold prompts of `width` positions, and after them the answers."""
+    token = _FORCED.set(width)
+    try:
+        yield
+    finally:
+        _FORCED.reset(token)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass: what its positions are.
+
+    Args:
+        real: (batch, width) bool, False for padding and for rows that have ended.
+        ids: (batch, width) token ids; None where the model was given embeddings.
+        image: (batch, width) bool, the image's tokens; None where that is not known.
+        start: how many positions went through before this pass, and lie in the cache.
+        prompt: width of the prompts, padding included.
+        memory: what an intervention notes for later passes of the same generation.
+    """
+
+    real: Tensor
+    ids: Tensor | None
+    image: Tensor | None
+    start: int
+    prompt: int
+    memory: dict[Any, Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def width(self) -> int:
+        return self.real.shape[1]
+
+    def mask(self, positions: Positions) -> Tensor:
+        """(batch, width) bool: the positions that `positions` selects in this pass.
+
+        Raises:
+            UsageError: no such selection, or a mask of another shape.
+            ModelError: the image's tokens are not known here.
+        """
+        if isinstance(positions, Tensor):
+            return self.real & self._of_prompt(positions)
+        if not isinstance(positions, str):
+            marked = positions(self)
+            if marked.shape != self.real.shape or marked.dtype != torch.bool:
+                raise UsageError(
+                    f"Expected the selection to give bool {tuple(self.real.shape)}; it gave {marked.dtype} "
+                    f"{tuple(marked.shape)}."
+                )
+            return self.real & marked.to(self.real.device)
+        where = torch.arange(self.start, self.start + self.width, device=self.real.device)
+        if positions == "generated":
+            return self.real & (where >= self.prompt - 1)
+        if positions == "last":
+            return self.real & (where == self.prompt - 1)
+        if positions == "prompt":
+            return self.real & (where < self.prompt)
+        if positions == "all":
+            return self.real
+        if positions == "image":
+            if self.image is None:
+                raise ModelError("This model does not say which of its positions are the image's; select others.")
+            return self.real & self.image
+        raise UsageError(f"Positions are {', '.join(get_args(Name))}, a mask or a function; got {positions!r}.")
+
+    def _of_prompt(self, marked: Tensor) -> Tensor:
+        if marked.dtype != torch.bool or marked.shape != (len(self.real), self.prompt):
+            raise UsageError(
+                f"Expected a bool mask of the prompt's shape {(len(self.real), self.prompt)}; "
+                f"got {marked.dtype} {tuple(marked.shape)}."
+            )
+        here = torch.zeros_like(self.real)
+        part = marked[:, self.start : self.start + self.width].to(here.device)
+        here[:, : part.shape[1]] = part
+        return here
+
+
+class UntilSaid:
+    """The selection `"generated"`, of each row until it has said one of some things: then it is left alone.
+
+    Args:
+        sequences: token ids of each of the things, one or several.
+    """
+
+    def __init__(self, sequences: Iterable[Sequence[int]]) -> None:
+        of_length: dict[int, list[tuple[int, ...]]] = {}
+        for sequence in {tuple(s) for s in sequences if len(s)}:
+            of_length.setdefault(len(sequence), []).append(sequence)
+        if not of_length:
+            raise UsageError("There is nothing to be said that would end the selection.")
+        self.of_length = {n: torch.tensor(sorted(found)) for n, found in of_length.items()}
+
+    def __call__(self, now: Pass) -> Tensor:
+        if now.ids is None:
+            raise ModelError("What was said is told by token ids; this pass came with embeddings.")
+        before = now.memory.get((self, "ids"))
+        answer = max(now.prompt - now.start, 0)
+        ids = now.ids[:, answer:]
+        ids = ids if before is None else torch.cat([before, ids], dim=1)
+        now.memory[self, "ids"] = ids
+        said = torch.zeros_like(ids, dtype=torch.bool)
+        for n, sequences in self.of_length.items():
+            if ids.shape[1] >= n:
+                sequences = sequences.to(ids.device)
+                if n == 1:
+                    said |= torch.isin(ids, sequences)
+                else:
+                    windows = ids.unfold(1, n, 1)[:, :, None]
+                    said[:, n - 1 :] |= (windows == sequences).all(-1).any(-1)
+        ended = said.cummax(dim=1).values[:, ids.shape[1] - (now.width - answer) :]
+        mask = now.mask("generated").clone()
+        mask[:, answer:] &= ~ended.to(mask.device)
+        return mask
+
+
+Positions: TypeAlias = "Name | Tensor | Callable[[Pass], Tensor]"
+
+
+def check(positions: Positions) -> None:
+    """Raises `UsageError` for a name that is none of `Name`."""
+    if isinstance(positions, str) and positions not in get_args(Name):
+        raise UsageError(f"Positions are {', '.join(get_args(Name))}, a mask or a function; got {positions!r}.")
+
+
+class Follower:
+    """Follows the forward passes of a model, by the arguments of each: `now` is the one that is under way.
+
+    Args:
+        ends: ids of the tokens that end an answer.
+        image: id of the image's token, None where there is none.
+    """
+
+    def __init__(self, ends: Collection[int], image: int | None) -> None:
+        self.ends, self.image = torch.tensor(sorted(ends), dtype=torch.long), image
+        self.passes = 0
+        self._now: Pass | None = None
+        self._ended: Tensor | None = None
+        self._previous: Any = None
+
+    @property
+    def now(self) -> Pass:
+        if self._now is None:
+            raise ModelError("The model's blocks ran outside its forward pass; which positions those are is not known.")
+        return self._now
+
+    def see(self, arguments: Mapping[str, Any]) -> None:
+        """Takes note of a pass that begins.
+
+        Raises:
+            ModelError: prompt and answer cannot be told apart in it.
+        """
+        ids = arguments.get("input_ids")
+        given = ids if ids is not None else arguments.get("inputs_embeds")
+        if given is None:
+            raise ModelError("A forward pass without input_ids and inputs_embeds cannot be followed.")
+        batch, width = given.shape[:2]
+        attended = arguments.get("attention_mask")
+        if attended is None:
+            cache = arguments.get("past_key_values")
+            attended = given.new_ones(
+                batch, (cache.get_seq_length() if cache is not None else 0) + width, dtype=torch.long
+            )
+        if not isinstance(attended, Tensor) or attended.ndim != 2:
+            raise ModelError("Positions are told by a 2D attention mask; this pass came with another kind of mask.")
+        start = attended.shape[1] - width
+        real = attended[:, start:].bool()
+        if start == 0:
+            prompt = min(_FORCED.get() or width, width)
+            image = ids == self.image if ids is not None and self.image is not None else None
+            if ids is not None and prompt < width:  # an answer that has ended, in the same pass as its prompt
+                ended = torch.isin(ids[:, prompt:], self.ends.to(ids.device)).cummax(dim=1).values
+                real = torch.cat([real[:, :prompt], real[:, prompt:] & ~ended.to(real.device)], dim=1)
+            self._ended = torch.zeros(batch, 1, dtype=torch.bool, device=real.device)
+            self._now = Pass(real, ids, image, 0, prompt)
+            return
+        before = self.now
+        if width > 1 or batch != len(before.real):
+            raise ModelError(
+                f"Expected one new position of {len(before.real)} rows after the prompt, as generation with a cache "
+                f"gives; got {width} of {batch}. A prompt in pieces, or tokens guessed ahead, cannot be followed."
+            )
+        assert self._ended is not None
+        if ids is not None:
+            self._ended = self._ended | torch.isin(ids, self.ends.to(ids.device))
+        image = torch.zeros_like(real) if before.image is not None else None
+        self._now = Pass(real & ~self._ended, ids, image, start, before.prompt, before.memory)

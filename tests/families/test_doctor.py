@@ -1,0 +1,169 @@
+"""The doctor finds what is wrong: each fault that reading a model can have is made on purpose."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from families.conftest import built
+from vitrail.doctor import Check, Diagnosis, doctor, quick, relative
+from vitrail.errors import ModelError, NumericsError
+from vitrail.lmm import LMM
+from vitrail.lmm.parts import Parts
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+
+
+clinic = sys.modules["vitrail.doctor"]  # `vitrail.doctor` is the function
+
+
+@pytest.fixture
+def llava() -> LMM:
+    return built("LLaVA 1.5")
+
+
+def failing(found: Diagnosis) -> set[str]:
+    return {check.name for check in found.failed}
+
+
+def with_parts(lmm: LMM, **changed) -> LMM:
+    parts = lmm.parts
+    fields = {"blocks": parts.blocks, "norm": parts.norm, "unembedding": parts.unembedding, "names": parts.names}
+    return replace(lmm, parts=Parts(**{**fields, **changed}))
+
+
+def test_a_whole_model_passes_and_says_what_was_taken_for_what(llava):
+    found = doctor(llava)
+    assert found.passed, found.failed
+    assert found.modules == {
+        "vision": "model.vision_tower",
+        "connector": "model.multi_modal_projector",
+        "blocks": "model.language_model.layers",
+        "norm": "model.language_model.norm",
+        "unembedding": "lm_head",
+    }
+    image = found.checks[0]
+    # <s>, <user>, then four patches
+    assert "at 4 positions of the text, 2 to 5" in image.says
+    assert "✓" in found._repr_html_()
+
+
+def test_another_norm_fails_the_logits(llava):
+    other = nn.LayerNorm(llava.n_features)
+    assert {"logits are the model's"} <= failing(doctor(with_parts(llava, norm=other)))
+
+
+def test_the_vision_towers_blocks_are_not_the_decoders(llava):
+    layers = llava.model.model.vision_tower.encoder.layers
+    assert "states are the library's" in failing(doctor(with_parts(llava, blocks=layers)))
+
+
+def test_blocks_in_another_order_are_found_out(llava):
+    swapped = nn.ModuleList([llava.parts.blocks[i] for i in (1, 0, 2)])
+    assert "states are the library's" in failing(doctor(with_parts(llava, blocks=swapped)))
+
+
+def test_a_soft_cap_that_is_left_out_is_found_out(monkeypatch):
+    model = built("PaliGemma")
+    assert doctor(model).passed
+    monkeypatch.setattr(LMM, "_said", lambda self, logits: logits)
+    assert failing(doctor(model)) == {"logits are the model's"}
+
+
+def test_padding_that_moves_positions_is_found_out():
+    """GPT-2-like absolute positions: a padded row read without its own positions sees others."""
+    model = built("BLIP-2 (OPT)")
+    assert doctor(model).passed
+
+    class Wrong(type(model)):
+        def prepare(self, images, requests):
+            batch = super().prepare(images, requests)
+            return batch | {"attention_mask": torch.ones_like(batch["attention_mask"])}
+
+    wrong = Wrong(**{name: getattr(model, name) for name in model.__dataclass_fields__})
+    assert "left padding changes nothing" in failing(doctor(wrong))
+
+
+def test_states_read_one_position_late_are_found_out(llava, monkeypatch):
+    states = LMM.states
+
+    def late(self, inputs, continuations, positions, layers):
+        return states(self, inputs, continuations, [p - 1 for p in positions], layers)
+
+    monkeypatch.setattr(LMM, "states", late)
+    assert {"states are the library's", "logits are the model's", "read at once is as spoken"} <= failing(doctor(llava))
+
+
+def test_an_image_that_does_not_arrive_is_found_out(llava, monkeypatch):
+    prepare = LMM.prepare
+
+    def blind(self, images, requests):
+        batch = prepare(self, images, requests)
+        return batch | {"pixel_values": torch.zeros_like(batch["pixel_values"])}
+
+    monkeypatch.setattr(LMM, "prepare", blind)
+    assert failing(doctor(llava)) == {"image"}
+
+
+def test_an_edit_that_misses_its_positions_is_found_out(llava, monkeypatch):
+    from vitrail.positions import Pass
+
+    monkeypatch.setattr(Pass, "mask", lambda self, positions: torch.ones_like(self.real))
+    assert "a vector changes what it should" in failing(doctor(llava))
+
+
+def test_a_check_that_cannot_run_fails_with_its_error(llava, monkeypatch):
+    def broken(self, inputs, max_new_tokens):
+        raise ModelError("it does not speak")
+
+    monkeypatch.setattr(LMM, "generate", broken)
+    found = doctor(llava)
+    assert "read at once is as spoken" in failing(found)
+    assert any("it does not speak" in check.says for check in found.failed)
+
+
+def test_a_tokenizer_that_cannot_say_a_word_is_no_failure(llava, monkeypatch):
+    monkeypatch.setattr(clinic, "SENTENCES", (("foreign", "ein Hund", "hund", True),))
+    monkeypatch.setattr(clinic.words, "decode", lambda tokenizer, ids: "ein ⁇")
+    check = doctor(llava).checks[-1]
+    assert (check.passed, check.mark) == (None, "–")
+
+
+def test_the_quick_part_refuses_a_model_that_would_be_read_wrongly(llava, pictures):
+    assert quick(llava, pictures, ["one?", "two, and more?"]).passed
+    other = nn.Linear(llava.n_features, llava.parts.unembedding.out_features)
+    with pytest.raises(ModelError, match=r"is not what it computes \(logits are the model's: W_U · norm"):
+        quick(with_parts(llava, unembedding=other), pictures, ["one?", "two, and more?"])
+
+
+def test_states_that_are_not_finite_are_named_as_such(llava, pictures, monkeypatch):
+    states = LMM.states
+
+    def overflown(self, *args):
+        return {k: v + torch.inf for k, v in states(self, *args).items()}
+
+    monkeypatch.setattr(LMM, "states", overflown)
+    with pytest.raises(NumericsError, match=r"not finite\. Load the model in a wider dtype"):
+        quick(llava, pictures, ["one?", "two?"])
+
+
+def test_an_error_is_relative_to_what_was_expected():
+    assert relative(torch.tensor([1.0, 2.2]), torch.tensor([1.0, 2.0])) == pytest.approx(0.1)
+    assert relative(torch.tensor([torch.nan]), torch.tensor([1.0])) == float("inf")
+
+
+def test_a_certificate_is_plain_values():
+    found = Diagnosis({"name": "m"}, {"norm": "n"}, (Check("a", True, 0.0, "b"), Check("c", None, None, "d")), {})
+    assert found.as_dict()["passed"]
+    assert found.certificate() == {
+        "passed": True,
+        "modules": {"norm": "n"},
+        "checks": [
+            {"name": "a", "passed": True, "error": 0.0, "says": "b"},
+            {"name": "c", "passed": None, "error": None, "says": "d"},
+        ],
+    }
