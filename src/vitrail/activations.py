@@ -98,6 +98,15 @@ class Store:
     def complete(self) -> bool:
         return bool(read_manifest(self.folder, KIND)["complete"])
 
+    @property
+    def certified(self) -> bool:
+        return "doctor" in read_manifest(self.folder, KIND)
+
+    def certify(self, certificate: Mapping[str, Any]) -> None:
+        """Keeps what the doctor found of the model that fills this folder."""
+        content = {"parameters": self.parameters, "complete": False, "doctor": dict(certificate)}
+        write_manifest(self.folder, KIND, content)
+
     def missing(self) -> list[int]:
         """Numbers of the shards that are still to be written."""
         return [i for i in range(self.n_shards) if not _table(self.folder, i).exists()]
@@ -139,6 +148,7 @@ class Store:
         files = [f(self.folder, i) for i in range(self.n_shards) for f in (_tensors, _table)]
         content = {
             "parameters": self.parameters,
+            "doctor": read_manifest(self.folder, KIND).get("doctor"),
             "complete": True,
             "counts": self.counts().as_dict(),
             "n_shards": self.n_shards,
@@ -184,19 +194,34 @@ class Activations:
             UsageError: the layer was not extracted.
             ArtifactError: a shard is damaged, or its tensors and rows disagree.
         """
+        return np.concatenate([read_states(path, layer, 0, length) for path, length in self.shards(layer)])
+
+    def shards(self, layer: int | str) -> list[tuple[Path, int]]:
+        """The files that hold the states of `layer`, in order, and how many states each one has.
+
+        Raises as `states`.
+        """
         if layer not in self.layers:
             raise UsageError(f"Layer {layer!r} was not extracted; {self.folder} has {self.layers}.")
-        parts = []
+        found = []
         for number in range(self.manifest["n_shards"]):
             path = _tensors(self.folder, number)
-            states = _read(path, lambda p: _load(p, f"layer.{layer}"))
+            length = _read(path, lambda p: _shape(p, layer))[0]
             expected = _read(_table(self.folder, number), lambda p: pq.read_metadata(p).num_rows)
-            if len(states) != expected:
-                raise ArtifactError(
-                    f"{path} has {len(states)} states, but its table has {expected} rows. Extract again."
-                )
-            parts.append(states)
-        return np.concatenate(parts)
+            if length != expected:
+                raise ArtifactError(f"{path} has {length} states, but its table has {expected} rows. Extract again.")
+            found.append((path, length))
+        return found
+
+    def width(self, layer: int | str) -> int:
+        """n_features of the states of `layer`; raises as `states`."""
+        return _read(self.shards(layer)[0][0], lambda p: _shape(p, layer))[1]
+
+    def sample_ids(self) -> list[str]:
+        """The sample of each state, in order: cheaper than `rows`."""
+        numbers = range(self.manifest["n_shards"])
+        tables = [_read(_table(self.folder, i), lambda p: pq.read_table(p, columns=["sample_id"])) for i in numbers]
+        return [sample for table in tables for sample in table["sample_id"].to_pylist()]
 
     def _repr_html_(self) -> str:
         p = self.parameters
@@ -235,9 +260,24 @@ def _table(folder: Path, number: int) -> Path:
     return folder / f"part-{number:05d}.parquet"
 
 
-def _load(path: Path, name: str) -> np.ndarray:
+def read_states(path: Path, layer: int | str, start: int, stop: int) -> np.ndarray:
+    """States `start` to `stop` of a shard, (stop − start, n_features) float32; no others are read from the disk.
+
+    Raises:
+        ArtifactError: the shard is damaged.
+    """
+
+    def load(path: Path) -> np.ndarray:
+        with safe_open(path, framework="pt") as file:
+            return file.get_slice(f"layer.{layer}")[start:stop].float().numpy()
+
+    return _read(path, load)
+
+
+def _shape(path: Path, layer: int | str) -> tuple[int, int]:
     with safe_open(path, framework="pt") as file:
-        return file.get_tensor(name).float().numpy()
+        n, d = file.get_slice(f"layer.{layer}").get_shape()
+        return n, d
 
 
 def _read(path: Path, read: Any) -> Any:

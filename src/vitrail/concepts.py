@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError
@@ -14,13 +18,26 @@ from safetensors.numpy import load_file, save_file
 from vitrail import learners
 from vitrail.activations import Activations
 from vitrail.artifacts import check_parent, file_hash, is_current, parent, read_manifest, write_manifest, write_whole
+from vitrail.clusters import over_ray
 from vitrail.errors import ArtifactError, NumericsError, UsageError
+from vitrail.progress import Progress, silent
+from vitrail.scores import matched_cosine
+from vitrail.shards import ShardRows
+from vitrail.stability import consensus as consensus_of
+from vitrail.stability import stability as stability_of
+
+logger = logging.getLogger(__name__)
 
 KIND = "concepts"
 FILE = "concepts.safetensors"
 
 #: A state of more than this many times the median norm is an attention sink, not an example of the word.
 OUTLIER_NORM = 10.0
+
+#: States that take more bytes than this in float32 are learned from a piece at a time. The concepts are the same.
+IN_MEMORY = 2**28
+
+Engine = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +67,11 @@ class Concepts:
         """Explained variance, share of zero activations and the like; see `describe_fit`."""
         return self.manifest["scores"]
 
+    @property
+    def stability(self) -> dict[str, list[float]] | None:
+        """Of each concept over other `seeds` and over bootstrap `resamples`, 1 is the same; None if not measured."""
+        return self.manifest.get("stability")
+
     def __len__(self) -> int:
         return len(self.U)
 
@@ -78,54 +100,67 @@ def learn(
     n_concepts: int = 20,
     penalty: float | None = None,
     seed: int = 0,
+    stability: int = 4,
+    consensus: bool = False,
+    engine: Engine = "local",
+    address: str | None = None,
+    progress: Progress = silent,
 ) -> Concepts:
     """`n_concepts` concepts of the states of one layer, written to the folder `out`.
 
     States are taken as they are, neither centred nor scaled, as in CoX-LMM's released code; those with more than
-    `OUTLIER_NORM` times the median norm are left out and named in the manifest.
+    `OUTLIER_NORM` times the median norm are left out and named in the manifest. Semi-NMF learns straight from the
+    folder where the states are more than `IN_MEMORY` bytes; the other methods load them all.
 
     Args:
         layer: which of the extracted layers; may be left out when there is one.
         method: "semi-nmf", "pca", "kmeans" or "simple".
         penalty: λ of the Semi-NMF objective `‖Z − V U‖² + λ‖V‖₁`; its default for None.
+        stability: learn again with so many other seeds, and from so many resamples, and say how well each concept came
+            back (see `vitrail.stability`); from a sample of the states, where they are many. 0 for not at all.
+        consensus: take for concepts what the run and those with other seeds agree on. Semi-NMF alone.
+        engine: "ray" for many machines: Semi-NMF alone, to the same result.
+        address: of a running Ray cluster; one is started on this machine for None.
 
     Raises:
-        UsageError: no such layer or method, or more concepts than samples.
+        UsageError: no such layer or method, more concepts than samples, or options that do not go together.
         NumericsError: states that are not finite.
         ArtifactError: `out` holds something else.
     """
     out = Path(out)
-    layer = _one_layer(activations, layer)
+    layer = one_layer(activations, layer)
     parameters = {"layer": layer, "method": method, "n_concepts": n_concepts, "penalty": penalty, "seed": seed}
+    parameters |= {"stability": stability, "consensus": consensus}
     learner = learners.make_learner(method, n_concepts, penalty=penalty, seed=seed)
+    _check_options(learner, stability, consensus, engine)
     parents = {"activations": parent(activations.folder)}
     if is_current(out, KIND, parameters, parents, FILE):
         return open_concepts(out, activations)
-    Z = activations.states(layer)
-    if not np.isfinite(Z).all():
-        raise NumericsError(f"{(~np.isfinite(Z)).any(1).sum()} of {len(Z)} states of layer {layer} are not finite.")
-    kept = ordinary(Z)
-    if n_concepts > kept.sum():
-        raise UsageError(
-            f"Cannot learn {n_concepts} concepts from {kept.sum()} samples. "
-            "Ask for fewer concepts, or extract from more samples."
-        )
-    try:
-        learner.fit(Z[kept])
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    V = np.asarray(learner.transform(Z[kept]))
+    with _mapping(engine, address) as over:
+        rows, kept = ordinary_rows(activations, layer, n_concepts, over)
+        in_memory = engine == "local" and 4 * len(kept) * rows.n_features <= IN_MEMORY
+        if in_memory or not isinstance(learner, learners.SemiNMF):
+            rows = learners.ArrayRows(np.concatenate([rows[i] for i in range(len(rows.lengths))]))
+        try:
+            _fit(learner, rows, over, progress)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        found = _stability(learner, rows, over, stability, consensus, progress)
+        V, scores = _describe(learner, rows, over)
     tensors, state = learners.save(learner)
     tensors = {f"learner.{k}": v for k, v in tensors.items()} | {"V": np.ascontiguousarray(V), "kept": kept}
     write_whole(out / FILE, lambda path: save_file(tensors, path))
+    ids = [] if kept.all() else activations.sample_ids()
     manifest = write_manifest(
         out,
         KIND,
         {
             "parameters": parameters,
             "learner": state,
-            "scores": describe_fit(Z[kept], V, learner),
-            "dropped": [activations.rows[i]["sample_id"] for i in np.flatnonzero(~kept)],
+            "engine": {"name": engine, "in_memory": isinstance(rows, learners.ArrayRows)},
+            "scores": scores,
+            "stability": found,
+            "dropped": [ids[i] for i in np.flatnonzero(~kept)],
             "parents": parents,
             "files": {FILE: file_hash(out / FILE)},
         },
@@ -133,7 +168,79 @@ def learn(
     return Concepts(out, manifest, learner, V, kept)
 
 
-def _one_layer(activations: Activations, layer: int | str | None) -> int | str:
+def _check_options(learner: learners.Learner, stability: int, consensus: bool, engine: str) -> None:
+    if stability < 0:
+        raise UsageError(f"stability is a number of runs, 0 or more; got {stability}.")
+    if engine not in ("local", "ray"):
+        raise UsageError(f"Unknown engine {engine!r}: expected 'local' or 'ray'.")
+    if isinstance(learner, learners.SemiNMF):
+        if consensus and stability == 0:
+            raise UsageError("A consensus needs other runs to agree with: ask for stability=1 or more.")
+    elif consensus or engine == "ray":
+        what = "a consensus" if consensus else "the engine 'ray'"
+        raise UsageError(f"Only the method 'semi-nmf' has {what}; {type(learner).__name__} has not.")
+
+
+@contextmanager
+def _mapping(engine: str, address: str | None) -> Iterator[learners.Map]:
+    if engine == "local":
+        yield learners.here
+    else:
+        with over_ray(address) as over:
+            yield over
+
+
+def ordinary_rows(
+    activations: Activations, layer: int | str, n_concepts: int, over: learners.Map
+) -> tuple[learners.Rows, np.ndarray]:
+    """The states to learn from, in pieces, and which ones they are, (n,) bool; outliers are left out.
+
+    Raises:
+        UsageError: they are fewer than `n_concepts`.
+        NumericsError: some are not finite.
+    """
+    norms = np.concatenate(list(over(lambda _, Z: np.linalg.norm(Z, axis=1), ShardRows(activations, layer))))
+    if not np.isfinite(norms).all():
+        raise NumericsError(f"{(~np.isfinite(norms)).sum()} of {len(norms)} states of layer {layer} are not finite.")
+    kept = _ordinary(norms)
+    if n_concepts > kept.sum():
+        raise UsageError(
+            f"Cannot learn {n_concepts} concepts from {kept.sum()} samples. "
+            "Ask for fewer concepts, or extract from more samples."
+        )
+    return ShardRows(activations, layer, kept), kept
+
+
+def _fit(learner: learners.Learner, rows: learners.Rows, over: learners.Map, progress: Progress) -> None:
+    if isinstance(learner, learners.SemiNMF):
+        learner.fit_rows(rows, over, progress=progress)
+    elif isinstance(rows, learners.ArrayRows):
+        learner.fit(rows.Z, progress=progress)
+
+
+def _stability(
+    learner: learners.Learner,
+    rows: learners.Rows,
+    over: learners.Map,
+    n_runs: int,
+    consensus: bool,
+    progress: Progress,
+) -> dict[str, list[float]] | None:
+    """The stability of each concept, for the manifest; puts the consensus in their place, where that is wanted."""
+    if n_runs == 0:
+        return None
+    signed = isinstance(learner, learners.PCA)
+    part = learners.sample(rows, np.random.RandomState(0), over)
+    found = stability_of(learner, part, n_runs=n_runs, signed=signed, progress=progress)
+    if consensus and isinstance(learner, learners.SemiNMF):
+        learner.adopt(consensus_of([learner.components_, *found.other_seeds]), rows, over)
+        cosines = np.array([matched_cosine(learner.components_, U) for U in found.runs])
+        return {"seeds": cosines[:n_runs].mean(0).tolist(), "resamples": cosines[n_runs:].mean(0).tolist()}
+    return {"seeds": found.seeds.tolist(), "resamples": found.resamples.tolist()}
+
+
+def one_layer(activations: Activations, layer: int | str | None) -> int | str:
+    """The layer that is meant: the only one for None, counted from the last for a negative number."""
     if layer is None:
         if len(activations.layers) > 1:
             raise UsageError(f"Several layers were extracted: {activations.layers}. Say which one to learn from.")
@@ -145,7 +252,10 @@ def _one_layer(activations: Activations, layer: int | str | None) -> int | str:
 
 def ordinary(Z: np.ndarray) -> np.ndarray:
     """(n,) bool: rows whose norm is at most `OUTLIER_NORM` times the median norm."""
-    norms = np.linalg.norm(Z, axis=1)
+    return _ordinary(np.linalg.norm(Z, axis=1))
+
+
+def _ordinary(norms: np.ndarray) -> np.ndarray:
     return norms <= OUTLIER_NORM * np.median(norms)
 
 
@@ -156,16 +266,62 @@ def describe_fit(Z: np.ndarray, V: np.ndarray, learner: learners.Learner) -> dic
     activations that are zero, `active` the mean number of concepts that are not, per sample; `dead` counts concepts
     that no sample activates.
     """
-    Z = Z.astype(np.float64)
-    residual = np.sum((Z - learner.inverse_transform(V)) ** 2)
-    total = np.sum((Z - Z.mean(0)) ** 2)
-    return {
-        "explained_variance": float(1 - residual / total) if total > 0 else float(residual == 0),
-        "relative_error": float(np.sqrt(residual / max(np.sum(Z**2), np.finfo(float).tiny))),
-        "zeros": float(np.mean(V == 0)),
-        "active": float(np.mean(np.sum(V != 0, axis=1))),
-        "dead": int(np.sum(~np.any(V != 0, axis=0))),
-    }
+    return _FitSums.of(Z, V, learner).scores()
+
+
+@dataclass(frozen=True)
+class _FitSums:
+    """What `describe_fit` needs of the states, in sums over them."""
+
+    n: int
+    total: np.ndarray
+    squares: float
+    residual: float
+    uses: np.ndarray
+
+    @classmethod
+    def of(cls, Z: np.ndarray, V: np.ndarray, learner: learners.Learner) -> _FitSums:
+        Z = Z.astype(np.float64)
+        residual = np.sum((Z - learner.inverse_transform(V)) ** 2)
+        return cls(len(Z), Z.sum(0), float(np.sum(Z**2)), float(residual), np.sum(V != 0, axis=0))
+
+    def __add__(self, other: _FitSums) -> _FitSums:
+        return _FitSums(
+            self.n + other.n,
+            self.total + other.total,
+            self.squares + other.squares,
+            self.residual + other.residual,
+            self.uses + other.uses,
+        )
+
+    def scores(self) -> dict[str, float]:
+        rounding = 1e-12 * self.squares
+        variance = self.squares - float(np.sum(self.total**2)) / self.n
+        return {
+            "explained_variance": 1 - self.residual / variance if variance > rounding else float(self.residual == 0),
+            "relative_error": float(np.sqrt(self.residual / max(self.squares, np.finfo(float).tiny))),
+            "zeros": 1 - float(self.uses.sum()) / (self.n * len(self.uses)),
+            "active": float(self.uses.sum()) / self.n,
+            "dead": int(np.sum(self.uses == 0)),
+        }
+
+
+def _describe(
+    learner: learners.Learner, rows: learners.Rows, over: learners.Map
+) -> tuple[np.ndarray, dict[str, float]]:
+    """The activations of all rows, and what `describe_fit` says of them."""
+
+    def piece(_: int, Z: np.ndarray) -> tuple[np.ndarray, _FitSums]:
+        V = np.asarray(learner.transform(Z))
+        return V, _FitSums.of(Z, V, learner)
+
+    n, start, sums = sum(rows.lengths), 0, []
+    V = np.empty((n, len(learner.components_)), dtype=rows.dtype)
+    for codes, of_piece in over(piece, rows):
+        V[start : start + len(codes)] = codes
+        start += len(codes)
+        sums.append(of_piece)
+    return V, reduce(add, sums).scores()
 
 
 def open_concepts(folder: str | Path, activations: Activations | None = None) -> Concepts:

@@ -17,22 +17,28 @@ from vitrail.learners.codes import codes_from_gram, kkt_residual, nonnegative_la
 from vitrail.learners.kmeans import KMeans
 from vitrail.learners.pca import PCA
 from vitrail.learners.registry import LEARNERS, load, make_learner, save
+from vitrail.learners.rows import ArrayRows, Map, Rows, here, sample
 from vitrail.learners.semi_nmf import SemiNMF
 from vitrail.learners.simple import Simple
 
 __all__ = [
     "LEARNERS",
     "PCA",
+    "ArrayRows",
     "ConceptLearner",
     "KMeans",
     "Learner",
+    "Map",
+    "Rows",
     "SemiNMF",
     "Simple",
     "codes_from_gram",
+    "here",
     "kkt_residual",
     "load",
     "make_learner",
     "nonnegative_lasso",
     "objective",
+    "sample",
     "save",
 ]

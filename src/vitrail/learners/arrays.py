@@ -1,10 +1,13 @@
-"""numpy at work, numpy or torch at the door: tensors come in, and results go back to where they came from."""
+"""numpy or torch at the door: the same code works on either, and results go back to where they came from."""
 
 import sys
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any, TypeAlias
 
+import array_api_compat
 import numpy as np
+from array_api_compat import device as device
 from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.floating]
@@ -14,19 +17,75 @@ Array: TypeAlias = Any
 _BLOCK = 2**22  # float64 numbers in the largest temporary: 32 MiB
 
 
+def namespace(array: Array) -> ModuleType:
+    """The functions of the array API standard for arrays of this kind."""
+    return array_api_compat.array_namespace(array)
+
+
+def is_tensor(array: Any) -> bool:
+    """Whether it is a torch tensor. torch is never imported for that: a caller who holds a tensor has done it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(array, torch.Tensor)
+
+
+def dtype_of(array: Array) -> np.dtype:
+    """The dtype of an array, as numpy calls it."""
+    return np.dtype(str(array.dtype).removeprefix("torch."))
+
+
+def in_place(array: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """The array where the work on it is done, and the way back.
+
+    Tensors in host memory are worked on by numpy, without a copy; those on an accelerator stay there.
+    """
+    if is_tensor(array) and array.device.type != "cpu":
+        return array.detach(), lambda result: result
+    return to_host(array)
+
+
 def to_host(array: Any) -> tuple[Any, Callable[[np.ndarray], Any]]:
     """The array in host memory, and the way back: a function that turns a result into the caller's own kind.
 
     A torch tensor is detached and copied to the host (bfloat16 as float32), and results return to its device; anything
-    else passes untouched. torch is never imported: a caller who holds a tensor has done that.
+    else passes untouched.
     """
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(array, torch.Tensor):
+    if not is_tensor(array):
         return array, lambda result: result
+    torch = sys.modules["torch"]
     host = array.detach().to("cpu")
     if host.dtype == torch.bfloat16:  # which numpy does not know
         host = host.float()
     return host.numpy(), lambda result: torch.from_numpy(np.ascontiguousarray(result)).to(array.device)
+
+
+def floats(array: Any) -> Array:
+    """Whatever it holds as float32 or float64, where it is: halves and integers of a tensor become float32."""
+    if not is_tensor(array):
+        array = np.asarray(array)
+        return array.astype(np.result_type(array, np.float32), copy=False)
+    torch = sys.modules["torch"]
+    array = array.detach()
+    return array if array.dtype in (torch.float32, torch.float64) else array.float()
+
+
+def beside(array: Any, other: Array, dtype: Any = None) -> Array:
+    """`array` as the kind of `other`, on its device; of `dtype`, or of its own."""
+    xp = namespace(other)
+    here = xp.asarray(array if is_tensor(array) == is_tensor(other) else to_host(array)[0])
+    here = here.to(other.device) if is_tensor(other) else here
+    return here if dtype is None else xp.astype(here, dtype, copy=False)
+
+
+def contiguous(array: Array) -> Array:
+    """The array with its rows one after the other in memory."""
+    return array.contiguous() if is_tensor(array) else np.ascontiguousarray(array)
+
+
+def finite(array: Array) -> bool:
+    """Whether no entry is NaN or infinite."""
+    xp = namespace(array)
+    with np.errstate(all="ignore"):  # the sum is cheap, and finite unless something in it is not, or it is too large
+        return bool(xp.isfinite(xp.sum(array))) or bool(xp.all(xp.isfinite(array)))
 
 
 def row_blocks(n_rows: int, numbers_per_row: int) -> Iterator[slice]:

@@ -1,17 +1,29 @@
 """The contract of all learners: representations in, concepts and activations out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from vitrail.learners.arrays import Array, Floats, row_blocks, to_host
+from vitrail.learners.arrays import (
+    Array,
+    Floats,
+    device,
+    finite,
+    floats,
+    in_place,
+    is_tensor,
+    namespace,
+    row_blocks,
+    to_host,
+)
+from vitrail.progress import Progress, silent
 
 Self = TypeVar("Self", bound="Learner")
 
@@ -36,51 +48,82 @@ class ConceptLearner(Protocol):
 class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """Base of the learners: checks what comes in, works in row blocks, and gives back numpy for numpy, torch for torch.
 
-    A learner says how it fits, and what float64 rows activate; float16 and integers are learned from as float32, and
+    A learner says how it fits, and what rows activate; float16 and integers are learned from as float32, and
     activations have the dtype of `Z` (float32 at least). Every learner takes `n_components`, the number of concepts K.
+    What is learned is in numpy arrays, wherever `Z` was.
     """
 
     n_components: int
     components_: Floats
     n_features_in_: int
 
-    @abstractmethod
-    def _fit(self, Z: Floats) -> None:
-        """Sets the fitted attributes, `components_` among them, from finite float32 or float64 `Z`."""
+    _on_device = False
+    """Whether the learner works on tensors of an accelerator where they are; else they are copied to the host."""
 
     @abstractmethod
-    def _activate(self, Z: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Activations of a block of rows."""
+    def _fit(self, Z: Array, progress: Progress) -> Array | None:
+        """Sets the fitted attributes, `components_` among them, from finite float32 or float64 `Z`.
+
+        Returns the activations of `Z`, where they are at hand.
+        """
+
+    @abstractmethod
+    def _activate(self, Z: Array) -> Array:
+        """Activations of a block of float32 or float64 rows."""
 
     @abstractmethod
     def _reconstruct(self, V: Floats) -> Floats:
         """Representations of activations."""
 
-    def fit(self: Self, Z: Array, y: None = None) -> Self:
+    def fit(self: Self, Z: Array, y: None = None, *, progress: Progress = silent) -> Self:
         """Learns K concepts from `Z` (n_samples, n_features); `y` is ignored, it is there for pipelines.
 
         Raises ValueError for NaN, infinity, parameters that cannot be, and more concepts than samples.
         """
-        Z = validate_data(self, to_host(Z)[0], dtype=[np.float32, np.float64])
+        self._fit_checked(Z, progress)
+        return self
+
+    def fit_transform(self, Z: Array, y: None = None, *, progress: Progress = silent) -> Array:
+        """`fit(Z).transform(Z)`, at the price of `fit` where that has the activations at hand."""
+        V = self._fit_checked(Z, progress)
+        return self.transform(Z) if V is None else in_place(Z)[1](V)
+
+    def _fit_checked(self, Z: Array, progress: Progress) -> Array | None:
+        rows = self._validated(Z, reset=True)[0]
+        self._check(len(rows))
+        V = self._fit(rows, progress)
+        self.components_ = np.ascontiguousarray(self.components_)  # its layout decides the last bits of products
+        return V
+
+    def _check(self, n_samples: int) -> None:
+        """Raises ValueError for parameters that cannot be."""
         check_count("n_components", self.n_components)
-        if self.n_components > len(Z):
+        if self.n_components > n_samples:
             raise ValueError(
-                f"cannot learn n_components={self.n_components} concepts from n_samples={len(Z)}: "
+                f"cannot learn n_components={self.n_components} concepts from n_samples={n_samples}: "
                 "use fewer concepts or more samples"
             )
-        self._fit(Z)
-        self.components_ = np.ascontiguousarray(self.components_)  # its layout decides the last bits of products
-        return self
 
     def transform(self, Z: Array) -> Array:
         """Activations `V` (n_samples, K) of `Z` (n_samples, n_features), the same for a row in any batch."""
         check_is_fitted(self)
-        host, restore = to_host(Z)
-        host = validate_data(self, host, dtype=[np.float32, np.float64], reset=False)
-        V = np.empty((len(host), len(self.components_)), dtype=host.dtype)
-        for block in row_blocks(*host.shape):
-            V[block] = self._activate(host[block].astype(np.float64))
+        rows, restore = self._validated(Z, reset=False)
+        xp = namespace(rows)
+        V = xp.empty((len(rows), len(self.components_)), dtype=rows.dtype, device=device(rows))
+        for block in row_blocks(*rows.shape):
+            V[block] = self._activate(rows[block])
         return restore(V)
+
+    def _validated(self, Z: Array, reset: bool) -> tuple[Array, Callable[[Array], Array]]:
+        """Finite float32 or float64 rows where they are worked on, and the way back to the caller's kind."""
+        rows, restore = in_place(Z) if self._on_device else to_host(Z)
+        if not is_tensor(rows):
+            return validate_data(self, rows, dtype=[np.float32, np.float64], reset=reset), restore
+        validate_data(self, np.broadcast_to(np.float32(0), rows.shape), reset=reset)  # shape and width
+        rows = floats(rows)
+        if not finite(rows):
+            raise ValueError("Input Z contains NaN or infinity.")
+        return rows, restore
 
     def inverse_transform(self, V: Array) -> Array:
         """The representations (n_samples, n_features) that activations `V` (n_samples, K) stand for."""
@@ -109,7 +152,7 @@ class PrototypeLearner(Learner, ABC):
     a tie.
     """
 
-    def _activate(self, Z: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _activate(self, Z: Floats) -> Floats:
         return 1 / (1 + cdist(Z, self.components_))  # differences first: exact near a prototype, unlike a Gram matrix
 
     def _reconstruct(self, V: Floats) -> Floats:

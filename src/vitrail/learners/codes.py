@@ -13,10 +13,22 @@ scikit-learn's `Lasso(alpha, positive=True, fit_intercept=False)` halves and ave
 `n_features` entries, `alpha = λ / (2 n_features)` is the same problem.
 """
 
-import numpy as np
-from numpy.typing import NDArray
+import math
 
-from vitrail.learners.arrays import Array, Floats, row_blocks, to_host
+import numpy as np
+
+from vitrail.learners.arrays import (
+    Array,
+    beside,
+    contiguous,
+    device,
+    dtype_of,
+    finite,
+    floats,
+    in_place,
+    namespace,
+    row_blocks,
+)
 
 _SWEEPS = 10
 _RIDGE = 1e-10  # of unit-norm concepts: makes the code of duplicate concepts unique (they share it)
@@ -24,6 +36,8 @@ _FEASIBLE = 1e-10  # slack in the optimality conditions, relative to the row's l
 _FULL_EXCHANGES = 3  # without progress, before single exchanges, which cannot cycle in exact arithmetic
 _ROUNDS = 500  # of exchanges, before a row that rounding keeps from ending is left to coordinate descent
 _LAST_SWEEPS = 1000
+_REFINEMENTS, _REFINED = 20, 1e-8  # of codes that are so far from optimal, relative to the row's largest |z·u|
+_STIFFNESS, _RELAXATION, _MOST_STEPS = 0.1, 1.6, 100  # of codes that are to settle
 
 
 def nonnegative_lasso(Z: Array, U: Array, penalty: float) -> Array:
@@ -39,12 +53,19 @@ def nonnegative_lasso(Z: Array, U: Array, penalty: float) -> Array:
     >>> nonnegative_lasso(np.array([[3.0, -1.0]]), np.eye(2), penalty=2.0)  # soft threshold at λ/2
     array([[2., 0.]])
     """
-    rows, concepts = _check(Z, U, penalty)
-    G = concepts @ concepts.T
-    V = np.empty((len(rows), len(concepts)), dtype=rows.dtype)
-    for block in row_blocks(len(rows), rows.shape[1]):
-        V[block] = codes_from_gram(G, rows[block].astype(np.float64) @ concepts.T, penalty)
-    return to_host(Z)[1](V)
+    rows, restore = in_place(Z)
+    rows, concepts = _check(rows, U, penalty)
+    V = codes_from_gram(concepts @ concepts.T, projections(rows, concepts), penalty)
+    return restore(namespace(rows).astype(V, rows.dtype, copy=False))
+
+
+def projections(Z: Array, U: Array) -> Array:
+    """`B = Z Uᵀ` (n, K) in float64, for float64 `U`; block by block, so that no float64 copy of `Z` is made."""
+    xp = namespace(Z)
+    B = xp.empty((len(Z), len(U)), dtype=xp.float64, device=device(Z))
+    for block in row_blocks(len(Z), 16 * Z.shape[1]):
+        B[block] = xp.astype(Z[block], xp.float64, copy=False) @ U.T
+    return B
 
 
 def kkt_residual(Z: Array, U: Array, V: Array, penalty: float) -> Array:
@@ -53,104 +74,165 @@ def kkt_residual(Z: Array, U: Array, V: Array, penalty: float) -> Array:
     With the gradient `g = 2 (v U − z) Uᵀ + λ`, the optimality conditions are `g = 0` where `v > 0` and `g ≥ 0` where
     `v = 0`; the residual is the largest violation, and infinite for a negative code. Raises as `nonnegative_lasso`.
     """
-    rows, concepts = _check(Z, U, penalty)
-    codes = np.asarray(to_host(V)[0], dtype=np.float64)
-    if codes.shape != (len(rows), len(concepts)):
-        raise ValueError(f"expected codes of shape {(len(rows), len(concepts))}, got {codes.shape}")
-    B = rows @ concepts.T
+    rows, restore = in_place(Z)
+    rows, concepts = _check(rows, U, penalty)
+    xp = namespace(rows)
+    codes = beside(V, rows, xp.float64)
+    if tuple(codes.shape) != (len(rows), len(concepts)):
+        raise ValueError(f"expected codes of shape {(len(rows), len(concepts))}, got {tuple(codes.shape)}")
+    B = projections(rows, concepts)
     gradient = 2 * (codes @ (concepts @ concepts.T) - B) + penalty
-    violation = np.where(codes > 0, np.abs(gradient), np.maximum(-gradient, 0))
-    violation[codes < 0] = np.inf
-    scale = 2 * np.abs(B).max(axis=1) + penalty
-    return to_host(Z)[1](violation.max(axis=1) / np.where(scale > 0, scale, 1.0))
+    violation = xp.where(codes > 0, xp.abs(gradient), xp.maximum(-gradient, xp.zeros_like(gradient)))
+    violation[codes < 0] = math.inf
+    scale = 2 * xp.max(xp.abs(B), axis=1) + penalty
+    return restore(xp.max(violation, axis=1) / xp.where(scale > 0, scale, xp.ones_like(scale)))
 
 
-def codes_from_gram(G: Floats, B: Floats, penalty: float) -> NDArray[np.float64]:
+def codes_from_gram(G: Array, B: Array, penalty: float) -> Array:
     """Exact codes (n, K) from the Gram matrix `G = U Uᵀ` (K, K) and the projections `B = Z Uᵀ` (n, K) alone."""
-    norms = np.sqrt(np.diag(G).astype(np.float64))
-    norms[norms == 0] = 1.0
-    unit_G = G / np.outer(norms, norms) + _RIDGE * np.eye(len(G))
+    xp = namespace(B)
+    norms = xp.sqrt(xp.linalg.diagonal(xp.astype(G, xp.float64)))
+    norms = xp.where(norms == 0, xp.ones_like(norms), norms)
+    unit_G = G / (norms[:, None] * norms) + _RIDGE * xp.eye(len(G), dtype=xp.float64, device=device(B))
     C = (B - penalty / 2) / norms
-    V = np.empty(C.shape)
+    V = xp.empty_like(C)
     for block in row_blocks(len(C), len(G) ** 2):
-        V[block] = _pivot(unit_G, np.ascontiguousarray(C[block])) / norms
+        V[block] = _refined(unit_G, C[block], _pivot(unit_G, C[block])) / norms
     return V
 
 
 def objective(Z: Array, U: Array, V: Array, penalty: float) -> float:
     """`‖Z − V U‖²_F + λ‖V‖₁`, summed in float64 from the residuals themselves."""
-    rows, concepts = _check(Z, U, penalty)
-    codes = np.asarray(to_host(V)[0], dtype=np.float64)
-    blocks = row_blocks(len(rows), rows.shape[1])
-    squares = sum(np.square(rows[block] - codes[block] @ concepts).sum() for block in blocks)
-    return float(squares + penalty * np.abs(codes).sum())
+    rows, concepts = _check(in_place(Z)[0], U, penalty)
+    xp = namespace(rows)
+    codes = beside(V, rows, xp.float64)
+    squares = 0.0
+    for block in row_blocks(len(rows), 16 * rows.shape[1]):
+        squares += float(xp.sum((rows[block] - codes[block] @ concepts) ** 2))
+    return squares + penalty * float(xp.sum(xp.abs(codes)))
 
 
-def sweep(G: Floats, C: Floats, V: Floats, sweeps: int) -> None:
+def settled_codes(Z: Array, U: Array, penalty: float) -> Array:
+    """Codes (K, n) on unit atoms in the precision ε of `Z`, nearly exact: what a pass needs of them.
+
+    The alternating direction method of multipliers (Boyd et al. 2011, with over-relaxation) from zero, until the codes
+    move by less than √ε: it solves with the Gram matrix, so that atoms which resemble each other do not slow it down as
+    they slow coordinate descent. Two sweeps of that end it.
+    """
+    xp = namespace(Z)
+    U = xp.astype(U, Z.dtype, copy=False)
+    G, C = U @ U.T, U @ Z.T - penalty / 2
+    eye = xp.eye(len(U), dtype=xp.float64, device=device(Z))
+    inverse = xp.astype(xp.linalg.inv(xp.astype(G, xp.float64) + _STIFFNESS * eye), Z.dtype)
+    settled = float(np.finfo(dtype_of(Z)).eps) ** 0.5
+    V, dual, zero = xp.zeros_like(C), xp.zeros_like(C), xp.zeros_like(C[:1, :1])
+    for _ in range(_MOST_STEPS):
+        free = _RELAXATION * (inverse @ (C + _STIFFNESS * (V - dual))) + (1 - _RELAXATION) * V
+        new = xp.maximum(free + dual, zero)
+        dual += free - new
+        moved, V = xp.linalg.vector_norm(new - V), new
+        if bool(moved <= settled * xp.linalg.vector_norm(V)):
+            break
+    sweep(G, C, V, 2)
+    return V
+
+
+def sweep(G: Array, C: Array, V: Array, sweeps: int) -> None:
     """Lowers `v G vᵀ − 2 v·c` over `v ≥ 0` in place, by `sweeps` rounds of exact steps in one coordinate at a time.
 
     Works on the transposes, `C` and `V` of shape (K, n): every step is one matrix-vector product over all samples.
+    A coordinate whose diagonal entry in `G` is zero stays as it is.
     """
+    xp = namespace(V)
+    diagonal = xp.linalg.diagonal(G)
+    scale = 1 / xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
+    others = xp.astype(G * scale[:, None], V.dtype)
+    steps = xp.astype(C * scale[:, None], V.dtype, copy=False)
+    step, zero = xp.empty_like(V[:1]), xp.zeros_like(V[:1, :1])
+    live = [k for k, entry in enumerate(diagonal.tolist()) if entry > 0]
+    for k in live:
+        others[k, k] = 0
+    coordinates = [(others[k : k + 1], steps[k : k + 1], V[k : k + 1]) for k in live]
     for _ in range(sweeps):
-        for k in np.flatnonzero(np.diag(G) > 0):
-            step = C[k] - G[k] @ V
-            step /= G[k, k]
-            step += V[k]
-            np.maximum(step, 0, out=V[k])
+        for weights, goal, code in coordinates:
+            xp.matmul(weights, V, out=step)
+            xp.subtract(goal, step, out=step)
+            xp.maximum(step, zero, out=code)
 
 
-def _check(Z: Array, U: Array, penalty: float) -> tuple[Floats, NDArray[np.float64]]:
-    """`Z` as float32 or float64 and `U` as float64, in host memory, once they make sense together."""
-    rows, concepts = (np.asarray(to_host(array)[0]) for array in (Z, U))
+def _check(Z: Array, U: Array, penalty: float) -> tuple[Array, Array]:
+    """`Z` as float32 or float64 where it is, and `U` as float64 beside it, once they make sense together."""
+    rows, concepts = floats(Z), floats(U)
     if rows.ndim != 2 or concepts.ndim != 2 or rows.shape[1] != concepts.shape[1] or len(concepts) == 0:
-        raise ValueError(f"expected Z (n, d) and U (K ≥ 1, d), got shapes {rows.shape} and {concepts.shape}")
-    if not (np.isfinite(rows).all() and np.isfinite(concepts).all()):
+        shapes = f"{tuple(rows.shape)} and {tuple(concepts.shape)}"
+        raise ValueError(f"expected Z (n, d) and U (K ≥ 1, d), got shapes {shapes}")
+    if not (finite(rows) and finite(concepts)):
         raise ValueError("Z and U must be finite, got NaN or infinity")
     if not 0 <= penalty < np.inf:
         raise ValueError(f"the penalty must be a finite number ≥ 0, got {penalty!r}")
-    return rows.astype(np.result_type(rows, np.float32), copy=False), concepts.astype(np.float64)
+    return rows, beside(concepts, rows, namespace(rows).float64)
 
 
-def _pivot(G: Floats, C: Floats) -> NDArray[np.float64]:
+def _pivot(G: Array, C: Array) -> Array:
     """Minimises `v G vᵀ − 2 v·c` over `v ≥ 0`, per row of `C` (n, K), for a positive definite `G` of unit diagonal."""
+    xp = namespace(C)
     n, K = C.shape
-    V = np.zeros((K, n))
-    sweep(G, np.ascontiguousarray(C.T), V, _SWEEPS)
-    V, free = np.ascontiguousarray(V.T), np.ascontiguousarray(V.T > 0)
-    slack = _FEASIBLE * np.abs(C).max(axis=1, keepdims=True)
-    fewest = np.full(n, K + 1)
-    patience = np.full(n, _FULL_EXCHANGES)
-    todo = np.arange(n)
+    V = xp.zeros((K, n), dtype=C.dtype, device=device(C))
+    sweep(G, contiguous(C.T), V, _SWEEPS)
+    V = contiguous(V.T)
+    free = V > 0
+    slack = _FEASIBLE * xp.max(xp.abs(C), axis=1, keepdims=True)
+    fewest = xp.full((n,), K + 1, device=device(C))
+    patience = xp.full((n,), _FULL_EXCHANGES, device=device(C))
+    todo = xp.arange(n, device=device(C))
+    columns = xp.arange(K, device=device(C))
     for _ in range(_ROUNDS):
         if len(todo) == 0:
             break
         V[todo] = _solve(G, C[todo], free[todo])
         gradient = V[todo] @ G - C[todo]
-        broken = np.where(free[todo], V[todo], gradient) < -slack[todo]
-        count = broken.sum(axis=1)
+        broken = xp.where(free[todo], V[todo], gradient) < -slack[todo]
+        count = xp.sum(xp.astype(broken, fewest.dtype), axis=1)
         better = count < fewest[todo]
-        fewest[todo] = np.where(better, count, fewest[todo])
-        patience[todo] = np.where(better, _FULL_EXCHANGES, patience[todo] - 1)
-        last = K - 1 - broken[:, ::-1].argmax(axis=1)  # Murty's rule: exchange only the last broken one
-        single = broken & (np.arange(K) == last[:, None])
-        free[todo] ^= np.where(patience[todo, None] >= 0, broken, single)
+        fewest[todo] = xp.where(better, count, fewest[todo])
+        patience[todo] = xp.where(better, xp.full_like(count, _FULL_EXCHANGES), patience[todo] - 1)
+        last = xp.max(xp.where(broken, columns, -xp.ones_like(columns)), axis=1)
+        single = columns == last[:, None]  # Murty's rule: exchange only the last broken one
+        exchanged = broken & (single | (patience[todo] >= 0)[:, None])
+        free[todo] = free[todo] ^ exchanged
         todo = todo[count > 0]
-    V = np.maximum(V, 0)
+    V = xp.maximum(V, xp.zeros_like(V[:1]))
     if len(todo):
-        rest = V[todo].T.copy()
-        sweep(G, C[todo].T.copy(), rest, _LAST_SWEEPS)
+        rest = contiguous(V[todo].T)
+        sweep(G, contiguous(C[todo].T), rest, _LAST_SWEEPS)
         V[todo] = rest.T
     return V
 
 
-def _solve(G: Floats, C: Floats, free: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Per row, the solution of `v G = c` over its free coordinates, the others held at zero."""
-    size = max(1, int(free.sum(axis=1).max()))
-    index = np.argsort(~free, axis=1, kind="stable")[:, :size]  # the free ones first, then padding
-    used = np.take_along_axis(free, index, axis=1)
-    both = used[:, :, None] & used[:, None, :]
-    A = np.where(both, G[index[:, :, None], index[:, None, :]], np.eye(size))
-    c = np.where(used, np.take_along_axis(C, index, axis=1), 0)
-    V = np.zeros(C.shape)
-    np.put_along_axis(V, index, np.linalg.solve(A, c[:, :, None])[:, :, 0], axis=1)
+def _refined(G: Array, C: Array, V: Array) -> Array:
+    """The codes `V` without what the ridge in `G` did to them: it matters where concepts nearly cancel each other."""
+    xp = namespace(C)
+    scale = xp.max(xp.abs(C), axis=1)
+    for _ in range(_REFINEMENTS):
+        left = xp.where(V > 0, C - V @ G + _RIDGE * V, xp.zeros_like(C))
+        poor = xp.nonzero(xp.max(xp.abs(left), axis=1) > _REFINED * scale)[0]
+        if len(poor) == 0:
+            break
+        step = _solve(G, left[poor], V[poor] > 0)
+        V[poor] = xp.maximum(V[poor] + step, xp.zeros_like(V[:1]))
     return V
+
+
+def _solve(G: Array, C: Array, free: Array) -> Array:
+    """Per row, the solution of `v G = c` over its free coordinates, the others held at zero."""
+    xp = namespace(C)
+    size = max(1, int(xp.max(xp.sum(xp.astype(free, xp.int64), axis=1))))
+    order = xp.argsort(xp.astype(~free, xp.int8), axis=1, stable=True)  # the free ones first, then padding
+    index = order[:, :size]
+    used = xp.take_along_axis(free, index, axis=1)
+    both = used[:, :, None] & used[:, None, :]
+    A = xp.where(both, G[index[:, :, None], index[:, None, :]], xp.eye(size, dtype=C.dtype, device=device(C)))
+    c = xp.where(used, xp.take_along_axis(C, index, axis=1), xp.zeros_like(C[:1, :1]))
+    V = xp.zeros_like(C)
+    V[:, :size] = xp.linalg.solve(A, c[:, :, None])[:, :, 0]
+    return xp.take_along_axis(V, xp.argsort(order, axis=1), axis=1)

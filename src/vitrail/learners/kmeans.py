@@ -4,6 +4,7 @@ from sklearn import cluster
 
 from vitrail.learners.arrays import Floats
 from vitrail.learners.base import PrototypeLearner, check_count
+from vitrail.progress import Progress
 
 
 class KMeans(PrototypeLearner):
@@ -21,7 +22,7 @@ class KMeans(PrototypeLearner):
         self.n_init = n_init
         self.random_state = random_state
 
-    def _fit(self, Z: Floats) -> None:
+    def _fit(self, Z: Floats, progress: Progress) -> None:
         check_count("n_init", self.n_init)
         kmeans = cluster.KMeans(self.n_components, n_init=self.n_init, random_state=self.random_state).fit(Z)
         self.components_ = kmeans.cluster_centers_

@@ -1,11 +1,11 @@
 """Principal component analysis: the signed baseline of CoX-LMM."""
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn import decomposition
 
 from vitrail.learners.arrays import Floats
 from vitrail.learners.base import Learner
+from vitrail.progress import Progress
 
 
 class PCA(Learner):
@@ -24,15 +24,15 @@ class PCA(Learner):
         self.n_components = n_components
         self.random_state = random_state
 
-    def _fit(self, Z: Floats) -> None:
+    def _fit(self, Z: Floats, progress: Progress) -> None:
         with np.errstate(invalid="ignore"):  # constant data: a ratio 0 / 0 that we do not keep
             pca = decomposition.PCA(self.n_components, random_state=self.random_state).fit(Z)
         self.components_ = pca.components_
         self.mean_ = pca.mean_
         self.explained_variance_ = pca.explained_variance_
 
-    def _activate(self, Z: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (Z - self.mean_) @ self.components_.T
+    def _activate(self, Z: Floats) -> Floats:
+        return (Z.astype(np.float64) - self.mean_) @ self.components_.T
 
     def _reconstruct(self, V: Floats) -> Floats:
         return V @ self.components_ + self.mean_

@@ -4,6 +4,7 @@ import numpy as np
 
 from vitrail.learners.arrays import Floats
 from vitrail.learners.base import PrototypeLearner
+from vitrail.progress import Progress
 
 
 class Simple(PrototypeLearner):
@@ -18,6 +19,6 @@ class Simple(PrototypeLearner):
     def __init__(self, n_components: int = 20) -> None:
         self.n_components = n_components
 
-    def _fit(self, Z: Floats) -> None:
+    def _fit(self, Z: Floats, progress: Progress) -> None:
         norms = np.einsum("ij,ij->i", Z, Z, dtype=np.float64)
         self.components_ = Z[np.argsort(-norms, kind="stable")[: self.n_components]]

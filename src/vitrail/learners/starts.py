@@ -1,0 +1,171 @@
+"""Several starts of Semi-NMF in a subspace, where they cost next to nothing.
+
+The atoms of an optimum are combinations of the rows of `Z`, and most of the fit lies in the leading directions of
+these. The best start is what goes on in the full space.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from vitrail.learners.arrays import Array, device, dtype_of, is_tensor, namespace, to_host
+from vitrail.learners.codes import sweep
+from vitrail.learners.descent import Run, State, Sums, descend, unit
+
+_ROUNDS = ((50, 3), (120, 2))  # of the starts: iterations, and how many of the best go on after so many
+_MORE_DIRECTIONS = 48  # of the subspace than there are atoms
+_WINDOW = 8  # iterations that have to agree that a descent is over
+_FIRST_SWEEPS = 5  # of codes that begin at zero
+_WORTH_REVIVING = 1.01  # a residual of norm r makes a code along itself when r > λ/2; with some margin
+_NOISE = 1e-6  # of a sample's square: what float32 products may leave of a sample that is fully explained
+
+
+def best_of_starts(
+    Z: Array,
+    n_atoms: int,
+    *,
+    penalty: float,
+    n_init: int,
+    max_iter: int,
+    tol: float,
+    rng: np.random.RandomState,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> Run:
+    """The run with the lowest objective, in the full space again: unit atoms (n_atoms, d), codes (n_atoms, n).
+
+    The first start is the leading directions themselves, as in scikit-learn; the others are random samples. Not all run
+    to the end: on the way the worse ones are given up. Starts run side by side, each on one core.
+    """
+    xp = namespace(Z)
+    basis = leading_directions(Z, n_atoms + _MORE_DIRECTIONS, rng)
+    inside = Z if basis is None else Z @ basis.T
+    squares = squares_of(Z)
+    lengths = xp.sum(xp.astype(inside, xp.float64) ** 2, axis=1)
+    runs = [
+        Run(_with_codes(inside, State(U, _no_codes(inside, n_atoms)), penalty, _FIRST_SWEEPS))
+        for U in _first_atoms(inside, n_atoms, n_init, rng)
+    ]
+
+    def go_on(run: Run, iterations: int) -> None:
+        if iterations > 0 and not run.converged:
+            descend(
+                run,
+                lambda state: sums_with_codes(inside, state, penalty, 1),
+                penalty=penalty,
+                squares=squares,
+                precision=float(np.finfo(dtype_of(Z)).eps),
+                max_iter=iterations,
+                tol=tol,
+                window=_WINDOW,
+                revive=lambda state: revive(inside, lengths, state, penalty),
+            )
+
+    done = 0
+    with _side_by_side(n_init, inside) as over:
+        for until, n_left in (*_ROUNDS, (max_iter, 1)):
+            if len(runs) > n_left or until == max_iter:
+                until = min(until, max_iter)
+                list(over(lambda run, more=until - done: go_on(run, more), runs))
+                done = until
+                runs = sorted(runs, key=lambda run: run.objective)[:n_left]
+                tell(done, max_iter)
+    best = runs[0]
+    if basis is not None:
+        best.state = State(best.state.U @ xp.astype(basis, xp.float64), best.state.V)
+    return best
+
+
+def sums_with_codes(Z: Array, state: State, penalty: float, sweeps: int) -> tuple[Sums, State]:
+    """The sums at a state whose codes are first improved, in place, by so many sweeps."""
+    state = _with_codes(Z, state, penalty, sweeps)
+    return Sums.of(Z, state.V, state.U), state
+
+
+def leading_directions(Z: Array, rank: int, rng: np.random.RandomState) -> Array | None:
+    """Orthonormal rows (rank, d) that span most of what `Z` (n, d) varies in, or None where they would save nothing.
+
+    A randomized range finder (Halko, Martinsson & Tropp, SIAM Review 2011), with rows of `Z` for a test matrix.
+    """
+    n, d = Z.shape
+    rank = min(rank, n)
+    if d <= rank:
+        return None
+    Q = _orthonormal(Z[np.sort(rng.choice(n, rank, replace=False))])
+    return _orthonormal(_orthonormal(Q @ Z.T) @ Z)
+
+
+def revive(Z: Array, lengths: Array, state: State, penalty: float) -> int:
+    """Turns unused atoms towards the samples that are explained worst, in place; how many found one that is worth it.
+
+    The codes of an unused atom are zero, so this leaves the objective as it is. `lengths` (n,): the samples' squares.
+    """
+    xp = namespace(Z)
+    U, V = state
+    assert V is not None
+    unused = to_host(xp.nonzero(~xp.any(V > 0, axis=1))[0])[0]
+    if len(unused) == 0:
+        return 0
+    left = xp.sum((xp.astype(Z, xp.float64) - xp.astype(V, xp.float64).T @ U) ** 2, axis=1)
+    worth = xp.maximum(xp.full_like(lengths, (_WORTH_REVIVING * penalty / 2) ** 2), _NOISE * lengths)
+    worst = xp.argsort(-left, stable=True)[: len(unused)]
+    worst = worst[left[worst] > worth[worst]]
+    unused = unused[: len(worst)]
+    if len(unused):
+        residuals = xp.astype(Z[worst], xp.float64) - xp.astype(V[:, worst], xp.float64).T @ U
+        U[unused] = unit(residuals, None).U
+    return len(unused)
+
+
+def squares_of(Z: Array) -> float:
+    """`‖Z‖²`: each row in its own precision, the rows together in float64."""
+    xp = namespace(Z)
+    return float(xp.sum(xp.vecdot(Z, Z), dtype=xp.float64))
+
+
+def _first_atoms(Z: Array, n_atoms: int, n_init: int, rng: np.random.RandomState) -> list[Array]:
+    """Unit atoms (n_atoms, d) for every start: the principal directions of `Z`, then samples at random."""
+    xp = namespace(Z)
+    n = len(Z)
+    _, directions = xp.linalg.eigh(xp.astype(Z.T @ Z, xp.float64))
+    leading = xp.flip(directions.T, axis=0)[:n_atoms]
+    along = xp.astype(Z, xp.float64) @ leading.T
+    leading = leading * xp.where(xp.sum(along * xp.abs(along), axis=0) < 0, -1.0, 1.0)[:, None]  # where more points to
+    drawn = [np.sort(rng.choice(n, n_atoms, replace=False)) for _ in range(n_init)]
+    first = xp.concat([leading, xp.astype(Z[drawn[0]], xp.float64)])[:n_atoms]
+    return [unit(U, None).U for U in (first, *(xp.astype(Z[rows], xp.float64) for rows in drawn[1:]))]
+
+
+def _no_codes(Z: Array, n_atoms: int) -> Array:
+    return namespace(Z).zeros((n_atoms, len(Z)), dtype=Z.dtype, device=device(Z))
+
+
+@contextmanager
+def _side_by_side(n: int, Z: Array) -> Iterator[Callable]:
+    """A map for `n` calls on arrays like `Z`: in as many threads as there are cores, with one core for each product."""
+    if is_tensor(Z) or n == 1:
+        yield map
+    else:
+        with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(min(n, os.cpu_count() or 1)) as pool:
+            yield pool.map
+
+
+@lru_cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def _with_codes(Z: Array, state: State, penalty: float, sweeps: int) -> State:
+    """The state after `sweeps` of its codes, in place."""
+    U = namespace(Z).astype(state.U, Z.dtype, copy=False)
+    sweep(U @ U.T, U @ Z.T - penalty / 2, state.V, sweeps)
+    return state
+
+
+def _orthonormal(Y: Array) -> Array:
+    """Orthonormal rows that span the rows of `Y` (r, n)."""
+    return namespace(Y).linalg.qr(Y.T).Q.T
