@@ -1,0 +1,183 @@
+"""`vitrail evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitrail.cli.commands import app
+from vitrail.cli.objects import load_again, to_factors, to_layer, to_model
+from vitrail.cli.options import (
+    BatchSize,
+    Data,
+    Device,
+    DType,
+    Images,
+    Json,
+    LayerOption,
+    MaxNewTokens,
+    Model,
+    Require,
+    RequireOption,
+    Seed,
+)
+from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.errors import UsageError
+
+if TYPE_CHECKING:
+    from vitrail.progress import Progress
+    from vitrail.samples import Sample
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="The study to evaluate; or compare methods with --words.")
+    ] = None,
+    words: Annotated[str, typer.Option("--words", help="Words to compare methods on, by commas.")] = "",
+    methods: Annotated[
+        str, typer.Option("--methods", help="Methods to compare, by commas.")
+    ] = "simple,pca,kmeans,semi-nmf",
+    concepts: Annotated[
+        str, typer.Option("--concepts", help="How many concepts; several by commas also give the curve over them.")
+    ] = "20",
+    layer: LayerOption = "-1",
+    layers: Annotated[str, typer.Option("--layers", help="Layers for the curve by depth, by commas, or `all`.")] = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the comparison; what is finished in it is kept.")
+    ] = None,
+    model: Model = "toyland",
+    data: Data = "toyland",
+    images: Images = None,
+    split: Annotated[str, typer.Option("--split", help="Split of the held-out samples.")] = "test",
+    learn_split: Annotated[str, typer.Option("--learn-split", help="Split that a comparison learns from.")] = "train",
+    image_scorer: Annotated[
+        str,
+        typer.Option(
+            help="For CLIPScore: `toyland`, a CLIP, SigLIP or FLAVA by name or folder, or `open_clip:MODEL/WEIGHTS`."
+        ),
+    ] = "toyland",
+    text_scorer: Annotated[
+        str, typer.Option(help="For BERTScore: `toyland`, or a text encoder by name or folder.")
+    ] = "toyland",
+    text_layer: Annotated[int, typer.Option(help="Layer of the text encoder; -1 is the last.")] = -1,
+    noise: Annotated[bool, typer.Option(help="Also learn the dictionary of noise images.")] = True,
+    random: Annotated[int, typer.Option("--random", min=1, help="Lists of random words.")] = 200,
+    ablate: Annotated[
+        int, typer.Option("--ablate", min=0, help="Images per concept for the ablation; 0 for none.")
+    ] = 0,
+    require: RequireOption = Require.both,
+    max_new_tokens: MaxNewTokens = 40,
+    batch_size: BatchSize = 32,
+    seed: Seed = 0,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """How well concepts are grounded: the papers' scores, with controls, intervals and the truth where it is known.
+
+    For one STUDY, into STUDY/evaluation and its report; or for several methods and words side by side (--words), into
+    OUT/comparison.json, .md, .tex and OUT/report.html.
+    """
+    chosen = [w.strip() for w in words.split(",") if w.strip()]
+    if (folder is None) == (not chosen):
+        raise UsageError("Name either a STUDY to evaluate, or --words to compare methods on.")
+    if folder is not None and (layers or out):
+        raise UsageError("--layers and --out are for a comparison (--words); a study has its own folder and layer.")
+    from vitrail.lmm import quieten
+    from vitrail.scorers import load_image_scorer, load_text_scorer
+
+    quieten()
+    with progress_bars() as progress:
+        progress("load", 0, 1)
+        scorers: dict[str, Any] = {
+            "image_scorer": load_image_scorer(image_scorer, device=device),
+            "text_scorer": load_text_scorer(text_scorer, layer=text_layer, device=device),
+        }
+        progress("load", 1, 1)
+        options: dict[str, Any] = {
+            "noise": noise, "n_random": random, "n_ablated": ablate, "seed": seed, "progress": progress,
+            "factors": to_factors(data), "lexicon": _lexicon(data),
+        }  # fmt: skip
+        held_out = _samples(data, split, images, progress)
+        if folder is not None:
+            values, shown = _evaluate_study(folder, data, images, held_out, model, device, scorers | options)
+        else:
+            from vitrail.evaluate import compare_methods
+            from vitrail.report import comparison_report
+
+            lmm = to_model(model, None, None, DType.auto, device, None, progress)
+            made = compare_methods(
+                lmm, _samples(data, learn_split, images, progress), held_out, chosen,
+                out=out or Path("evaluation"), methods=[m.strip() for m in methods.split(",") if m.strip()],
+                layer=to_layer(layer), layers=_layers(layers, lmm.n_blocks), n_concepts=_numbers(concepts),
+                require=require.value, max_new_tokens=max_new_tokens, batch_size=batch_size, **scorers, **options,
+            )  # fmt: skip
+            page = comparison_report(made.values, out=made.folder / "report.html")
+            values = made.values
+            shown = (made.folder / "comparison.md").read_text(encoding="utf-8") + f"\nThe report is {page}"
+    if as_json:
+        print_json(values)
+    else:
+        typer.echo(shown)
+
+
+def _evaluate_study(
+    folder: Path, data: str, images: Path | None, held_out: list[Sample], model: str, device: str | None,
+    options: dict[str, Any],
+) -> tuple[dict[str, Any], str]:  # fmt: skip
+    """The scores of a study, and what to print of them; its report is written anew."""
+    from vitrail.evaluate import evaluate as run
+    from vitrail.evaluate.layout import markdown
+    from vitrail.evaluate.tables import study_tables
+    from vitrail.report import report
+    from vitrail.study import open_study
+
+    opened = open_study(folder)
+    lmm = load_again(opened.activations, None if model == "toyland" else model, device)
+    samples = _samples(data, None, images, options["progress"])
+    made = run(
+        lmm, opened.activations, opened.concepts, opened.grounding, samples, held_out,
+        out=folder / "evaluation", **options,
+    )  # fmt: skip
+    page = report(
+        opened.activations, opened.concepts, opened.grounding, out=folder / "report.html",
+        explanations=opened.explanations, factors=options["factors"], evaluation=made.scores,
+    )  # fmt: skip
+    text = "\n".join(markdown(table) for table in study_tables(made.scores))
+    (made.folder / "evaluation.md").write_text(text, encoding="utf-8")
+    return made.scores, f"{text}\nThe report is {page}"
+
+
+def _samples(data: str, split: str | None, images: Path | None, progress: Progress) -> list[Sample]:
+    """Samples of one split, or of all; those of Toyland, too."""
+    from vitrail import toyland as world
+    from vitrail.samples import load_samples
+
+    source = world.dataset_path(progress=progress) if data == "toyland" else data
+    return load_samples(source, split=split, images=images)
+
+
+def _lexicon(data: str) -> Any:
+    """The words of Toyland's factor values, where the data are a Toyland."""
+    from vitrail.toyland.language import LEXICON
+
+    path = Path(data)
+    return (
+        LEXICON if data == "toyland" or ((path if path.is_dir() else path.parent) / "toyland.json").is_file() else None
+    )
+
+
+def _layers(text: str, n_blocks: int) -> list[int | str]:
+    return [*range(n_blocks + 1), "final"] if text == "all" else [to_layer(t) for t in text.split(",") if t.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        numbers = [int(t) for t in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise UsageError(f"--concepts takes whole numbers of at least 1, by commas; got {text!r}.")
+    return numbers

@@ -1,0 +1,125 @@
+"""Curves: how well words and images of concepts agree by depth (CoX-LMM, figure on layers), and what K changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitrail import scores
+from vitrail.activations import Activations
+from vitrail.concepts import learn
+from vitrail.evaluate.embeddings import Embeddings
+from vitrail.evaluate.heldout import by_id, samples_of
+from vitrail.evaluate.measures import BertMeasure, ClipMeasure, Measure
+from vitrail.evaluate.protocols import score_concepts
+from vitrail.evaluate.wording import allowed_words, random_words
+from vitrail.ground import ground
+from vitrail.lmm import LMM
+from vitrail.progress import Progress, silent
+from vitrail.samples import Sample
+
+
+def by_layer(
+    lmm: LMM,
+    activations: Activations,
+    samples: Sequence[Sample],
+    space: Embeddings,
+    layers: Sequence[int | str],
+    *,
+    out: Path,
+    method: str,
+    n_concepts: int,
+    n_random: int,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> list[dict[str, Any]]:
+    """For each layer protocol (a): `{"layer", "explained variance", "clip": {"score", "random", "p"}, "bert": …}`.
+
+    At every layer the words go through the final norm and `W_U`, and the random words are of that layer, too.
+    """
+    found = []
+    rows = samples_of(activations, by_id(samples))
+    measures: list[Measure] = [ClipMeasure(space), BertMeasure(space)]
+    for i, layer in enumerate(layers):
+        home = out / f"layer-{layer}"
+        concepts = learn(
+            activations,
+            out=home / "concepts",
+            layer=layer,
+            method=method,
+            n_concepts=n_concepts,
+            seed=seed,
+            stability=0,
+        )
+        grounding = ground(lmm, activations, concepts, out=home / "grounding")
+        lists = [[w.word for w in c.words] for c in grounding.concepts]
+        own = [[rows[s.row] for s in c.samples] for c in grounding.concepts]
+        allowed = allowed_words(lmm, activations, grounding)
+        random = random_words(lmm, layer, allowed, grounding.manifest["parameters"]["n_words"], n_random, seed)
+        entry: dict[str, Any] = {"layer": layer, "explained variance": concepts.scores["explained_variance"]}
+        for measure in measures:
+            scored = score_concepts(measure, lists, own, random, (), seed)
+            against = scored.against["random"]
+            entry[measure.name] = {
+                "score": asdict(scored.score),
+                "random": asdict(against.level),
+                "gain": asdict(against.gain),
+                "p": against.p,
+            }
+        found.append(entry)
+        progress("layers", i + 1, len(layers))
+    q = [scores.corrected([entry[m.name]["p"] for entry in found]) for m in measures]
+    for i, entry in enumerate(found):
+        for values, measure in zip(q, measures, strict=True):
+            entry[measure.name]["q"] = values[i]
+    return found
+
+
+def by_concepts(
+    lmm: LMM,
+    activations: Activations,
+    test: Activations,
+    n_concepts: Sequence[int],
+    *,
+    out: Path,
+    method: str,
+    layer: int | str,
+    n_random: int,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> list[dict[str, Any]]:
+    """For each K `{"n_concepts", "explained variance", "explained variance, held out", "overlap", "overlap, random",
+    "active"}`, the fewest first; a K larger than the number of samples is left out."""
+    found = []
+    for i, k in enumerate(sorted(set(n_concepts))):
+        if k > len(activations):
+            continue
+        home = out / f"concepts-{k}"
+        concepts = learn(
+            activations, out=home / "concepts", layer=layer, method=method, n_concepts=k, seed=seed, stability=0
+        )
+        grounding = ground(lmm, activations, concepts, out=home / "grounding")
+        lists = [[w.word for w in c.words] for c in grounding.concepts]
+        Z = activations.states(layer)[concepts.kept]
+        Z_test = test.states(layer)
+        rebuilt = concepts.learner.inverse_transform(np.asarray(concepts.learner.transform(Z_test)))
+        mean = Z.astype(np.float64).mean(axis=0)
+        random = random_words(
+            lmm, layer, allowed_words(lmm, activations, grounding), max(map(len, lists)), max(n_random, k), seed
+        )
+        found.append(
+            {
+                "n_concepts": k,
+                "explained variance": concepts.scores["explained_variance"],
+                "explained variance, held out": asdict(scores.explained_variance(Z_test, rebuilt, mean, seed)),
+                "overlap": scores.overlap(lists),
+                "overlap, random": scores.overlap(random[:k]),
+                "active": concepts.scores["active"],
+            }
+        )
+        progress("K", i + 1, len(n_concepts))
+    return found

@@ -1,0 +1,109 @@
+"""How sure a number is: bootstrap intervals, permutation tests, and correction for many tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import false_discovery_control
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over `n` units with its standard deviation and its bootstrap interval `[low, high]`."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+    n: int
+
+
+def estimate(values: np.ndarray, seed: int = 0, confidence: float = 0.95, resamples: int = 2000) -> Estimate:
+    """The mean of `values` (n,) and its percentile bootstrap interval (Efron & Tibshirani 1993, chapter 13).
+
+    NaN are units without a value, and left out. With fewer than two units there is no interval: it is NaN.
+    """
+    values = np.asarray(values, float)
+    values = values[~np.isnan(values)]
+    n = len(values)
+    if not n:
+        return Estimate(np.nan, np.nan, np.nan, np.nan, 0)
+    mean, std = float(values.mean()), float(values.std())
+    if n < 2:
+        return Estimate(mean, std, np.nan, np.nan, n)
+    low, high = np.quantile(_resampled_means(values, seed, resamples), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Estimate(mean, std, float(low), float(high), n)
+
+
+def _resampled_means(values: np.ndarray, seed: int, resamples: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    n, step = len(values), max(1, 2_000_000 // len(values))
+    parts = [
+        values[rng.integers(0, n, (min(step, resamples - start), n))].mean(axis=1)
+        for start in range(0, resamples, step)
+    ]
+    return np.concatenate(parts)
+
+
+def exceeded(observed: float, null: np.ndarray) -> float:
+    """The p-value of `observed` against draws of the null: how often chance does as well,
+    `(1 + #{null ≥ observed}) / (1 + #null)` (Phipson & Smyth 2010); never 0. NaN when nothing was observed.
+
+    >>> exceeded(2.0, np.array([1.0, 3.0, 0.0]))
+    0.5
+    """
+    null = np.asarray(null, float)
+    if np.isnan(observed):
+        return float("nan")
+    close = 1e-12 * max(1.0, abs(observed))  # the same number, summed in another order
+    return float((1 + np.sum(null >= observed - close)) / (1 + len(null)))
+
+
+def paired_p(first: np.ndarray, second: np.ndarray, seed: int = 0, resamples: int = 9999) -> float:
+    """Two-sided p-value of a difference of means between paired units (n,), by random changes of sign.
+
+    Pairs of which one is NaN are left out; NaN without any pair.
+    """
+    differences = np.asarray(first, float) - np.asarray(second, float)
+    differences = differences[~np.isnan(differences)]
+    if not len(differences):
+        return float("nan")
+    rng = np.random.default_rng(seed)
+    step = max(1, 2_000_000 // len(differences))
+    null = np.concatenate(
+        [
+            (rng.integers(0, 2, (min(step, resamples - start), len(differences))) * 2 - 1) @ differences
+            for start in range(0, resamples, step)
+        ]
+    )
+    return exceeded(abs(float(differences.sum())), np.abs(null))
+
+
+def unpaired_p(first: np.ndarray, second: np.ndarray, seed: int = 0, resamples: int = 9999) -> float:
+    """Two-sided p-value of a difference of means between two groups, by random regrouping. NaN are left out."""
+    first, second = (v[~np.isnan(v)] for v in (np.asarray(first, float), np.asarray(second, float)))
+    if not len(first) or not len(second):
+        return float("nan")
+    both = np.concatenate([first, second])
+    rng = np.random.default_rng(seed)
+    orders = rng.permuted(np.tile(both, (resamples, 1)), axis=1)
+    null = orders[:, : len(first)].mean(axis=1) - orders[:, len(first) :].mean(axis=1)
+    return exceeded(abs(float(first.mean() - second.mean())), np.abs(null))
+
+
+def corrected(p_values: Sequence[float]) -> list[float]:
+    """q-values of several tests: the false discovery rate at which each is significant (Benjamini & Hochberg 1995).
+
+    NaN stay NaN and count for nothing.
+
+    >>> corrected([0.01, 0.04])
+    [0.02, 0.04]
+    """
+    p = np.asarray(p_values, float)
+    known = ~np.isnan(p)
+    q = np.full(len(p), np.nan)
+    if known.any():
+        q[known] = false_discovery_control(p[known])
+    return [float(v) for v in q]
