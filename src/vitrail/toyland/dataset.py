@@ -22,7 +22,7 @@ from vitrail.artifacts import same_volume_free, write_json, write_whole
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.progress import Progress, silent
 from vitrail.toyland.draw import draw
-from vitrail.toyland.language import Question, questions, references
+from vitrail.toyland.language import STYLES, Question, Style, questions, references, styled
 from vitrail.toyland.world import Scene, scene
 
 #: Scenes of one data set; another seed has others. Training draws its scenes from far beyond (`train.TRAINING_SEEDS`).
@@ -64,6 +64,22 @@ def write_dataset(out: str | Path, samples: int, seed: int = 0, progress: Progre
     write_whole(out / "factors.parquet", lambda path: pq.write_table(pa.Table.from_pylist(rows), path))
     write_json(out / "dataset_coco.json", _karpathy(scenes, seed))
     return out
+
+
+def styled_captions(folder: str | Path, style: Style, n: int = 3) -> dict[str, list[str]]:
+    """Sample id → `n` captions in `style`, for every scene of the data set in `folder`.
+
+    Raises:
+        UsageError: `folder` holds no Toyland, or there is no such style.
+    """
+    mark = Path(folder) / "toyland.json"
+    if style not in STYLES:
+        raise UsageError(f"Toyland has no style {style!r}; it has {', '.join(STYLES)}.")
+    if not mark.is_file():
+        raise UsageError(f"{folder} holds no Toyland: styles are for its scenes alone. Choose captions by words.")
+    made = json.loads(mark.read_text(encoding="utf-8"))
+    first = made["seed"] * SCENES_PER_SEED
+    return {str(i): styled(scene(first + i), style, n) for i in range(made["samples"])}
 
 
 def image_name(index: int) -> str:

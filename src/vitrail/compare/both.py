@@ -1,0 +1,82 @@
+"""Two studies of one word, on the samples that both have, with the words and images of their concepts."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from vitrail import words
+from vitrail.compare import change as changes
+from vitrail.compare.align import Pairs, align
+from vitrail.concepts import Concepts
+from vitrail.errors import DataError
+from vitrail.ground import most_activating, top_words, word_of
+from vitrail.learners.base import PrototypeLearner
+from vitrail.lmm import LMM
+from vitrail.study import Study
+
+
+class Both:
+    """Two studies, restricted to their common samples, with words and images of their concepts."""
+
+    def __init__(self, a: Study, b: Study, lmm_a: LMM, lmm_b: LMM, n_words: int, n_images: int) -> None:
+        self.a, self.b, self.lmm_b, self.n_words = a, b, lmm_b, n_words
+        layer = a.concepts.layer
+        found = align(a.activations, b.activations)
+        ordinary = a.concepts.kept[found.a] & b.concepts.kept[found.b]
+        self.pairs: Pairs = found.only(ordinary)
+        self.n_outliers = int((~ordinary).sum())
+        if not len(self.pairs):
+            raise DataError(
+                f"All {len(found)} common samples of {a.folder} and {b.folder} are outliers in one of them."
+            )
+        self.A = a.activations.states(layer)[self.pairs.a].astype(np.float64)
+        self.B = b.activations.states(layer)[self.pairs.b].astype(np.float64)
+        self.D = self.B - self.A
+        self.V_a, self.V_b = _codes(a.concepts, self.pairs.a), _codes(b.concepts, self.pairs.b)
+        self.one_each = isinstance(a.concepts.learner, PrototypeLearner)
+        self.masses = tuple(changes.mass(V, one_each=self.one_each) for V in (self.V_a, self.V_b))
+        self.U_a, self.U_b = a.concepts.U.astype(np.float64), b.concepts.U.astype(np.float64)
+        tokens = words.word_tokens(lmm_a.tokenizer)
+        own = words.own_tokens(lmm_a.tokenizer, word_of(a.activations))
+        self.allowed = {i: w for i, w in tokens.items() if i not in own}
+        self.words_a = self._read(lmm_a, self.U_a)
+        self.words_b = self._read(lmm_b, self.U_b)
+        self.images_a = [most_activating(column, n_images) for column in self.V_a.T]
+        self.images_b = [most_activating(column, n_images) for column in self.V_b.T]
+
+    def _read(self, lmm: LMM, U: np.ndarray) -> list[list[str]]:
+        found = top_words(lmm, U, self.a.concepts.layer, self.allowed, self.n_words)
+        return [[w.word for w in row] for row in found]
+
+    def read_by_b(self, U: np.ndarray) -> list[list[str]]:
+        return self._read(self.lmm_b, U)
+
+    def activations_of(self, U: np.ndarray) -> np.ndarray:
+        """(n, K): what the samples' states in *b* activate, were `U` the concepts of *a*'s learner."""
+        learner = copy.copy(self.a.concepts.learner)
+        learner.components_ = U.astype(self.a.concepts.U.dtype)
+        return np.asarray(learner.transform(self.B.astype(np.float32)))
+
+    def describe(self) -> dict[str, Any]:
+        p, q = self.a.activations.parameters, self.b.activations.parameters
+        return {
+            "word": p["word"],
+            "a": {"folder": self.a.folder.name, "model": p["model"]},
+            "b": {"folder": self.b.folder.name, "model": q["model"]},
+            "layer": self.a.concepts.layer,
+            "alignment": p["alignment"],
+            "method": self.a.concepts.parameters["method"],
+            "samples": {
+                "common": len(self.pairs), "only_a": self.pairs.only_a, "only_b": self.pairs.only_b,
+                "outliers": self.n_outliers,
+            },
+        }  # fmt: skip
+
+
+def _codes(concepts: Concepts, rows: np.ndarray) -> np.ndarray:
+    """(n, K): the activations of the rows `rows` of the activations folder, all of which were learned from."""
+    places = np.cumsum(concepts.kept) - 1
+    return concepts.V[places[rows]]
