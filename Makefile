@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench docs clean
+.PHONY: bench-steer demo test check bench bench-evaluate bench-shift docs families clean bench-learn
 
 ## demo: what does the bundled model think of when it says "dog"? → vitrail-demo/report.html
 demo: $(READY)
@@ -23,8 +23,30 @@ check: $(READY)
 
 ## bench: what is fast and how fast → benchmarks/results/*.json
 bench: $(READY)
-	$(BIN)/python benchmarks/learn.py
+	$(BIN)/python benchmarks/learn.py --no-converged
 	$(BIN)/python benchmarks/extract.py
+
+## bench-evaluate: methods side by side on four words → benchmarks/results/evaluate.json
+bench-evaluate: $(READY)
+	$(BIN)/python benchmarks/evaluate.py
+
+## bench-shift: what three fine-tunes did to two words → benchmarks/results/shift.json
+bench-shift: $(READY)
+	$(BIN)/python benchmarks/shift.py
+
+## bench-learn: learning against the solvers in use, and out of core, at full size: half an hour and more
+bench-learn: $(READY)
+	$(BIN)/python benchmarks/learn.py
+	$(BIN)/python benchmarks/learn_big.py
+
+## bench-steer: steering: tasks, methods side by side → benchmarks/results/steer.json
+bench-steer: $(READY)
+	$(BIN)/python benchmarks/steer.py
+
+## families: proves every family of models again, and writes docs/families.md
+families: $(READY)
+	VITRAIL_FAMILIES=docs/families.json $(BIN)/python -m pytest tests/families/test_families.py
+	$(BIN)/python docs/generate.py
 
 ## docs: the pages that are generated
 docs: $(READY)

@@ -1,7 +1,11 @@
-"""Writes the pages that come from the code: `docs/cli.md`, from `--help`. `--check` says whether they are stale."""
+"""Writes the pages that come from the code: `docs/cli.md` from `--help`, `docs/families.md` from the tests' results.
+
+`--check` says whether they are stale.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -26,10 +30,59 @@ def cli_reference() -> str:
     for command in app.registered_commands:
         name = command.name or command.callback.__name__  # type: ignore[union-attr]
         lines += [f"## vitrail {name}", "", *shown(name)]
+    for group in app.registered_groups:
+        lines += [f"## vitrail {group.name}", "", *shown(str(group.name))]
+        for command in group.typer_instance.registered_commands:  # type: ignore[union-attr]
+            name = command.name or command.callback.__name__  # type: ignore[union-attr]
+            lines += [f"## vitrail {group.name} {name}", "", *shown(str(group.name), name)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-PAGES = {"cli.md": cli_reference}
+TESTS = {
+    "test_captions_of_a_batch_are_those_of_its_rows_alone": "captions in batches",
+    "test_states_are_the_librarys_hidden_states_of_the_whole_text": "capture",
+    "test_a_folder_is_loaded_as_it_was_saved": "load",
+    "test_from_states_to_grounded_words": "learn and ground",
+    "test_a_vector_steers_what_is_said": "steer",
+    "test_the_doctor_finds_nothing": "doctor",
+}
+
+
+def families() -> str:
+    """Which families were proven, and how, from what their tests wrote (`make families`)."""
+    results = json.loads((HERE / "families.json").read_text(encoding="utf-8"))
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    without = "" if results["torchvision"] else " torchvision was not installed."
+    lines = [
+        "# Families",
+        "",
+        f"Proven on {results['date']} with {versions}.{without} Written by `make families` from the tests' results.",
+        "",
+        "Every family goes through the same code; there is no class per model. A family is proven with a tiny model of",
+        "its own configuration and random weights: captions of a batch are those of its rows alone, states are the",
+        "library's hidden states, concepts are learned and grounded, a vector steers, and the doctor finds nothing.",
+        "The error is the doctor's largest relative one. `vitrail doctor MODEL` proves a model with its own weights.",
+        "",
+        f"| family | class | {' | '.join(TESTS.values())} | largest error | inputs |",
+        f"|---|---|{'---|' * len(TESTS)}---|---|",
+    ]
+    marks = {"passed": "✓", "failed": "✗", "skipped": "–"}
+    proofs = list(dict.fromkeys(f["proof"] for f in results["families"]))
+    for f in results["families"]:
+        done = [marks.get(f["tests"].get(test, "skipped"), "?") for test in TESTS]
+        error = f"{f['worst']:.0e}" if "worst" in f else ""
+        proof = proofs.index(f["proof"]) + 1
+        lines.append(f"| {f['family']} | `{f['class']}` | {' | '.join(done)} | {error} | {proof} |")
+    lines += ["", "Inputs:", "", *(f"{i}. {proof}" for i, proof in enumerate(proofs, 1))]
+    lines += ["", "## What was taken for what", "", "| family | vision | connector | blocks | norm | unembedding |"]
+    lines.append("|---|---|---|---|---|---|")
+    for f in results["families"]:
+        parts = [f["modules"][part] for part in ("vision", "connector", "blocks", "norm", "unembedding")]
+        lines.append(f"| {f['family']} | {' | '.join(parts)} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"cli.md": cli_reference, "families.md": families}
 
 
 def main() -> int:

@@ -21,18 +21,97 @@ ALLOWED = {
     "errors": set(),
     "progress": set(),
     "artifacts": set(),
-    "scores": set(),
-    "learners": {"learners"},
+    "scores": {"scores"},
+    "scorers": {"lmm", "toyland"},
+    "learners": {"learners", "progress"},
     "hooks": set(),
     "words": set(),
+    "positions": set(),
     "samples": {"samples", "toyland"},
-    "lmm": {"hooks", "words", "toyland"},
+    "lmm": {"hooks", "lmm", "positions", "toyland", "words"},
     "activations": {"artifacts"},
-    "extract": {"activations", "artifacts", "lmm", "progress", "samples", "words"},
-    "concepts": {"activations", "artifacts", "learners"},
+    "doctor": {"artifacts", "hooks", "lmm", "words"},
+    "vocabulary": {"samples", "words"},
+    "extract": {"activations", "artifacts", "doctor", "lmm", "progress", "samples", "words"},
+    "shards": {"activations"},
+    "clusters": {"learners"},
+    "stability": {"learners", "progress", "scores"},
+    "concepts": {"activations", "artifacts", "clusters", "learners", "progress", "scores", "shards", "stability"},
+    "sweep": {
+        "activations",
+        "artifacts",
+        "concepts",
+        "ground",
+        "learners",
+        "lmm",
+        "progress",
+        "scores",
+        "stability",
+        "words",
+    },
     "ground": {"activations", "artifacts", "concepts", "lmm", "words"},
+    "evaluate": {
+        "activations",
+        "artifacts",
+        "concepts",
+        "evaluate",
+        "extract",
+        "ground",
+        "learners",
+        "lmm",
+        "progress",
+        "samples",
+        "scorers",
+        "scores",
+        "stability",
+        "words",
+    },
+    "finetune": {"artifacts", "finetune", "lmm", "positions", "progress", "samples", "words", "vocabulary"},
+    "compare": {
+        "activations",
+        "artifacts",
+        "compare",
+        "concepts",
+        "extract",
+        "ground",
+        "learners",
+        "lmm",
+        "progress",
+        "samples",
+        "study",
+        "words",
+    },
     "explain": {"activations", "artifacts", "concepts", "extract", "ground", "lmm", "samples"},
-    "report": {"activations", "artifacts", "concepts", "explain", "ground", "report", "scores", "words"},
+    "report": {
+        "activations",
+        "artifacts",
+        "compare",
+        "concepts",
+        "evaluate",
+        "explain",
+        "ground",
+        "report",
+        "scores",
+        "words",
+    },
+    "steer": {
+        "activations",
+        "artifacts",
+        "compare",
+        "concepts",
+        "finetune",
+        "hooks",
+        "lmm",
+        "positions",
+        "progress",
+        "report",
+        "samples",
+        "scorers",
+        "scores",
+        "steer",
+        "vocabulary",
+        "words",
+    },
     "study": None,  # the line
     "toyland": None,  # a world of its own, with a script that evaluates the whole
 }
@@ -79,7 +158,7 @@ def test_nothing_imports_the_command_line() -> None:
 
 def test_only_lmm_and_toyland_know_transformers() -> None:
     knowing = {part(p) for p in MODULES if any(n.split(".")[0] == "transformers" for n in imports(p))}
-    assert knowing <= {"lmm", "toyland"}
+    assert knowing <= {"lmm", "scorers", "toyland"}
 
 
 def test_only_hooks_registers_hooks() -> None:
@@ -162,8 +241,10 @@ def test_the_readme_names_every_file_and_no_other() -> None:
 
 
 def _is_data(path: Path) -> bool:
-    """Weights and pictures are named by their folder."""
-    return path.parent.name in ("model", "clip", "images")
+    """Weights, adapters and pictures are named by their folder."""
+    if path.parent.parent.name == "adapters":
+        return True
+    return path.parent.name in ("model", "clip", "text", "images")
 
 
 def test_the_command_line_page_is_what_help_says() -> None:

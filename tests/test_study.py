@@ -109,7 +109,7 @@ def test_the_parameters_reach_their_stages(lmm, some, tmp_path):
     p = made.activations.parameters
     assert (p["alignment"], p["batch_size"], p["max_new_tokens"]) == ("reads", 4, 7)
     assert made.concepts.parameters == {
-        "layer": 1, "method": "semi-nmf", "n_concepts": 2, "penalty": 3.0, "seed": 4
+        "layer": 1, "method": "semi-nmf", "n_concepts": 2, "penalty": 3.0, "seed": 4, "stability": 4, "consensus": False
     }  # fmt: skip
     assert made.grounding.manifest["parameters"] == {"n_words": 6, "n_samples": 2, "own_word": False}
 

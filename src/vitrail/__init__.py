@@ -18,7 +18,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vitrail.activations import Activations, open_activations
+    from vitrail.compare import (
+        Rules,
+        Shift,
+        Whole,
+        along,
+        by_layer,
+        compare,
+        open_shift,
+        same_activations,
+        same_study,
+        whole_model,
+    )
     from vitrail.concepts import Concepts, learn, open_concepts
+    from vitrail.doctor import Diagnosis, doctor
     from vitrail.errors import (
         ArtifactError,
         DataError,
@@ -28,28 +41,58 @@ if TYPE_CHECKING:
         VitrailError,
         WordError,
     )
+    from vitrail.evaluate import Comparison, Evaluation, compare_methods, evaluate, open_evaluation
     from vitrail.explain import Explanation, explain
     from vitrail.extract import extract
+    from vitrail.finetune import TOPICS, Example, Tuned, captions_about, captions_of, finetune, open_tuned
     from vitrail.ground import Grounding, ground, open_grounding
-    from vitrail.lmm import LMM, load
+    from vitrail.lmm import LMM, Captioner, adopt, load
     from vitrail.report import report
     from vitrail.samples import Sample, load_samples
+    from vitrail.scorers import load_image_scorer, load_text_scorer
+    from vitrail.steer import (
+        Activation,
+        Add,
+        Clamp,
+        FromContext,
+        Function,
+        ProjectOut,
+        Steering,
+        When,
+        make_vector,
+        open_steering,
+        steer,
+    )
     from vitrail.study import Study, open_study, study
+    from vitrail.vocabulary import counts, frequent_nouns, having, inflections, with_ids
     from vitrail.words import Word
 
 _HOMES = {
     "activations": ("Activations", "open_activations"),
+    "compare": (
+        "Rules", "Shift", "Whole", "along", "by_layer", "compare", "open_shift", "same_activations", "same_study",
+        "whole_model",
+    ),
     "concepts": ("Concepts", "learn", "open_concepts"),
+    "doctor": ("Diagnosis", "doctor"),
     "errors": (
         "ArtifactError", "DataError", "ModelError", "NumericsError", "UsageError", "VitrailError", "WordError",
     ),
+    "evaluate": ("Comparison", "Evaluation", "compare_methods", "evaluate", "open_evaluation"),
     "explain": ("Explanation", "explain"),
     "extract": ("extract",),
+    "finetune": ("TOPICS", "Example", "Tuned", "captions_about", "captions_of", "finetune", "open_tuned"),
     "ground": ("Grounding", "ground", "open_grounding"),
-    "lmm": ("LMM", "load"),
+    "lmm": ("LMM", "Captioner", "adopt", "load"),
     "report": ("report",),
     "samples": ("Sample", "load_samples"),
+    "scorers": ("load_image_scorer", "load_text_scorer"),
+    "steer": (
+        "Activation", "Add", "Clamp", "FromContext", "Function", "ProjectOut", "Steering", "When", "make_vector",
+        "open_steering", "steer",
+    ),
     "study": ("Study", "open_study", "study"),
+    "vocabulary": ("counts", "frequent_nouns", "having", "inflections", "with_ids"),
     "words": ("Word",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

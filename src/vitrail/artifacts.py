@@ -113,9 +113,18 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     return manifest
 
 
-def parent(folder: Path) -> dict[str, str]:
-    """How a child names the artifact that it was made from: its folder's name and the hash of its manifest."""
-    return {"folder": folder.name, "manifest_sha256": file_hash(folder / MANIFEST)}
+def parent(folder: Path) -> dict[str, Any]:
+    """How a child names the artifact that it was made from: its folder's name and the hash of its manifest; and the
+    doctor's certificate of the model behind it, where there is one."""
+    named = {"folder": folder.name, "manifest_sha256": file_hash(folder / MANIFEST)}
+    certificate = _certificate(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+    return named if certificate is None else {**named, "doctor": certificate}
+
+
+def _certificate(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The doctor's certificate in a manifest, or in what it says of its parents."""
+    behind = [manifest, *manifest.get("parents", {}).values()]
+    return next((m["doctor"] for m in behind if m.get("doctor")), None)
 
 
 def check_free(folder: Path, kind: str, own: Collection[str] = ()) -> None:

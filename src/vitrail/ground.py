@@ -85,11 +85,13 @@ def ground(
     n_words: int = 10,
     n_samples: int = 5,
     own_word: bool = False,
+    language: str = "en",
 ) -> Grounding:
     """Every concept in `n_words` words and `n_samples` samples, written to the folder `out`.
 
     Args:
         own_word: whether the tokens of the word of interest itself (and of its stated forms) may be among the words.
+        language: of the words, by a dictionary ("en", "de", "fr", "ru", "ar" …), or "any" for all that is in letters.
 
     Raises:
         ArtifactError: the model, the activations and the concepts do not belong together.
@@ -99,11 +101,13 @@ def ground(
     out = Path(out)
     check_model(lmm, activations)
     check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
-    parameters = {"n_words": n_words, "n_samples": n_samples, "own_word": own_word}
+    parameters: dict[str, Any] = {"n_words": n_words, "n_samples": n_samples, "own_word": own_word}
+    if language != "en":
+        parameters["language"] = language
     parents = {"concepts": parent(concepts.folder)}
     if is_current(out, KIND, parameters, parents, FILE):
         return open_grounding(out, concepts)
-    allowed = words.word_tokens(lmm.tokenizer)
+    allowed = words.word_tokens(lmm.tokenizer, language)
     if not own_word:
         own = words.own_tokens(lmm.tokenizer, word_of(activations))
         allowed = {i: w for i, w in allowed.items() if i not in own}
@@ -144,7 +148,7 @@ def top_words(
     """For each row of `U` (n_concepts, n_features) the `n_words` words of `allowed` (token id → word) with the largest
     logits, each word once."""
     logits = lmm.logits(torch.from_numpy(np.asarray(U, np.float32)), layer).cpu().numpy()
-    ids = np.array(list(allowed), dtype=int)
+    ids = np.array([i for i in allowed if i < logits.shape[1]], dtype=int)  # tokenizers may know more than is ever said
     result = []
     for row in logits:
         found: dict[str, GroundedWord] = {}

@@ -141,6 +141,7 @@ def hold_out(
 def summary(made: Study, seconds: Mapping[str, float]) -> dict[str, Any]:
     """What a study found, as plain values."""
     p, counts = made.activations.parameters, made.activations.counts
+    stability = made.concepts.stability
     return {
         "word": p["word"]["text"],
         "model": p["model"]["name"],
@@ -157,6 +158,7 @@ def summary(made: Study, seconds: Mapping[str, float]) -> dict[str, Any]:
                 "words": [w.word for w in c.words],
                 "samples": [s.sample_id for s in c.samples],
                 "share": c.share,
+                "stability": None if stability is None else {k: values[c.index] for k, values in stability.items()},
             }
             for c in made.grounding.concepts
         ],

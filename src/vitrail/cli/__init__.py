@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import sys
 
+import vitrail.cli.compare
+import vitrail.cli.doctor
+import vitrail.cli.evaluate
+import vitrail.cli.finetune
+import vitrail.cli.steer
+import vitrail.cli.words  # noqa: F401 – these add their commands to `app`
 from vitrail.cli.commands import app
 from vitrail.cli.terminal import fail
 from vitrail.errors import VitrailError

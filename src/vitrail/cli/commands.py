@@ -12,6 +12,7 @@ import typer
 from vitrail.cli.objects import load_again, to_factors, to_layer, to_model, to_samples, to_word
 from vitrail.cli.options import (
     Adapter,
+    Address,
     Alignment,
     AlignmentOption,
     BatchSize,
@@ -19,7 +20,11 @@ from vitrail.cli.options import (
     Device,
     DType,
     Dtype,
+    Engine,
+    EngineOption,
     Forms,
+    Having,
+    Ids,
     Images,
     Json,
     LayerOption,
@@ -41,9 +46,11 @@ from vitrail.cli.options import (
     Revision,
     Seed,
     Split,
+    Stability,
     StudyFolder,
     WordText,
 )
+from vitrail.cli.sweep import draw_sweep
 from vitrail.cli.terminal import print_json, progress_bars, read_json, show_concepts, show_explanation, show_summary
 
 app = typer.Typer(
@@ -95,6 +102,8 @@ def study(
     split: Split = None,
     limit: Limit = None,
     images: Images = None,
+    having: Having = None,
+    ids: Ids = None,
     prompt: Prompt = None,
     max_new_tokens: MaxNewTokens = 40,
     batch_size: BatchSize = 32,
@@ -114,7 +123,7 @@ def study(
     from vitrail.study import summary
 
     with progress_bars() as progress:
-        samples = to_samples(data, split, limit, images, progress)
+        samples = to_samples(data, split, limit, images, progress, having, ids)
         lmm = to_model(model, revision, adapter, dtype, device, prompt, progress)
         made = run(
             lmm,
@@ -165,6 +174,8 @@ def extract(
     split: Split = None,
     limit: Limit = None,
     images: Images = None,
+    having: Having = None,
+    ids: Ids = None,
     prompt: Prompt = None,
     max_new_tokens: MaxNewTokens = 40,
     batch_size: BatchSize = 32,
@@ -178,7 +189,7 @@ def extract(
     from vitrail.extract import extract as run
 
     with progress_bars() as progress:
-        samples = to_samples(data, split, limit, images, progress)
+        samples = to_samples(data, split, limit, images, progress, having, ids)
         lmm = to_model(model, revision, adapter, dtype, device, prompt, progress)
         everything = [*range(lmm.n_blocks + 1), "final"]
         made = run(
@@ -212,6 +223,24 @@ def learn(
     method: MethodOption = Method.semi_nmf,
     penalty: Penalty = None,
     seed: Seed = 0,
+    stability: Stability = 4,
+    consensus: Annotated[
+        bool, typer.Option("--consensus", help="Take what the runs with several seeds agree on.")
+    ] = False,
+    engine: EngineOption = Engine.local,
+    address: Address = None,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Do not learn, but draw what changes with K and λ, into STUDY/sweep.")
+    ] = False,
+    try_concepts: Annotated[str, typer.Option(help="Numbers of concepts for --sweep, by commas.")] = "5,10,20,40",
+    try_penalties: Annotated[
+        str | None, typer.Option(help="Values of λ for --sweep, by commas; shares of the states' norm by default.")
+    ] = None,
+    words: Annotated[
+        bool, typer.Option("--words/--no-words", help="Load the model for --sweep, to tell how concepts share words.")
+    ] = True,
+    model: OtherModel = None,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Concepts of the states in STUDY/activations, into STUDY/concepts."""
@@ -219,6 +248,10 @@ def learn(
     from vitrail.concepts import learn as run
 
     activations = open_activations(folder / "activations")
+    if sweep:
+        lmm = load_again(activations, model, device) if words else None
+        draw_sweep(activations, folder / "sweep", layer, method, seed, try_concepts, try_penalties, lmm, as_json)
+        return
     with progress_bars() as progress:
         progress("learn", 0, 1)
         made = run(
@@ -229,6 +262,11 @@ def learn(
             n_concepts=concepts,
             penalty=penalty,
             seed=seed,
+            stability=stability,
+            consensus=consensus,
+            engine=engine.value,
+            address=address,
+            progress=progress,
         )
         progress("learn", 1, 1)
     if as_json:
@@ -237,6 +275,7 @@ def learn(
                 "folder": str(made.folder),
                 "parameters": made.parameters,
                 "scores": made.scores,
+                "stability": made.stability,
                 "dropped": made.manifest["dropped"],
             }
         )
@@ -316,11 +355,13 @@ def report(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """One self-contained HTML page of the study in STUDY."""
+    """One self-contained HTML page of the study in STUDY, with its evaluation where there is one."""
+    from vitrail.evaluate import open_evaluation
     from vitrail.report import report as run
     from vitrail.study import open_study
 
     opened = open_study(folder)
+    evaluated = folder / "evaluation"
     path = run(
         opened.activations,
         opened.concepts,
@@ -328,6 +369,7 @@ def report(
         out=out or folder / "report.html",
         explanations=opened.explanations,
         factors=None if data is None else to_factors(data),
+        evaluation=open_evaluation(evaluated, opened.grounding).scores if evaluated.exists() else None,
     )
     if as_json:
         print_json({"report": str(path)})

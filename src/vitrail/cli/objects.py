@@ -10,6 +10,7 @@ from vitrail.errors import UsageError
 if TYPE_CHECKING:
     from vitrail.activations import Activations
     from vitrail.cli.options import DType
+    from vitrail.finetune import Example
     from vitrail.lmm import LMM
     from vitrail.progress import Progress
     from vitrail.samples import Sample
@@ -34,14 +35,41 @@ def to_layer(text: str) -> int | str:
 
 
 def to_samples(
-    data: str, split: str | None, limit: int | None, images: Path | None, progress: Progress
+    data: str,
+    split: str | None,
+    limit: int | None,
+    images: Path | None,
+    progress: Progress,
+    having: str | None = None,
+    ids: Path | None = None,
 ) -> list[Sample]:
     from vitrail import toyland as world
+    from vitrail import vocabulary
     from vitrail.samples import load_samples
 
     if data == "toyland":
         world.dataset_path(progress=progress)
-    return load_samples(data, split=split, limit=limit, images=images)
+    samples = load_samples(data, split=split, limit=limit, images=images)
+    if ids is not None:
+        samples = vocabulary.with_ids(samples, ids.read_text(encoding="utf-8").split("\n"))
+    return samples if having is None else vocabulary.having(samples, having)
+
+
+def to_examples(samples: list[Sample], data: str, style: str | None, words: str | None) -> list[Example]:
+    """What `--style` or `--words` choose."""
+    from vitrail import toyland as world
+    from vitrail.finetune import TOPICS, captions_about, captions_of
+    from vitrail.toyland.dataset import styled_captions
+
+    if (style is None) == (words is None):
+        raise UsageError("Say which captions to learn: either --style (of Toyland) or --words.")
+    if style is not None:
+        folder = world.dataset_path() if data == "toyland" else Path(data)
+        folder = folder if folder.is_dir() else folder.parent
+        return captions_of(samples, styled_captions(folder, style))  # type: ignore[arg-type]
+    assert words is not None
+    listed = {w.strip() for w in words.split(",") if w.strip()}
+    return captions_about(samples, TOPICS.get(words, listed))
 
 
 def to_factors(data: str) -> Factors | None:
@@ -80,7 +108,7 @@ def load_again(activations: Activations, model: str | None, device: str | None) 
         model or made["model"]["name"],
         revision=made["model"]["revision"],
         adapter=made["model"]["adapter"],
-        dtype=made["model"]["dtype"],
+        dtype=made["model"].get("quantization", made["model"]["dtype"]),
         device=device,
         prompt=made["prompt"],
     )

@@ -27,11 +27,18 @@ class Method(str, Enum):
     simple = "simple"
 
 
+class Engine(str, Enum):
+    local = "local"
+    ray = "ray"
+
+
 class DType(str, Enum):
     auto = "auto"
     float32 = "float32"
     bfloat16 = "bfloat16"
     float16 = "float16"
+    int8 = "int8"
+    int4 = "int4"
 
 
 StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")]
@@ -43,19 +50,29 @@ OtherModel = Annotated[
 ]
 Revision = Annotated[str | None, typer.Option(help="Revision of a model on the hub.")]
 Adapter = Annotated[str | None, typer.Option(help="A PEFT adapter to put on top of the model.")]
-Dtype = Annotated[DType, typer.Option(help="Of the weights; `auto` is what the model says.")]
-Device = Annotated[str | None, typer.Option(help="`cpu`, `cuda`, …; the accelerator if there is one.")]
+Dtype = Annotated[
+    DType,
+    typer.Option(help="Of the weights; `auto` is what the model says, `int8` and `int4` quantise (bitsandbytes)."),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="`cpu`, `cuda`, …; the accelerator if there is one. `auto` spreads over all, and off-loads."),
+]
 Data = Annotated[
     str,
     typer.Option(
         "--data",
-        help="`toyland`, COCO (Karpathy) JSON, VQAv2 questions JSON, JSONL, Parquet, a folder of images, "
-        "or a Hugging Face dataset.",
+        help="`toyland`, COCO captions (Karpathy's or its own), VQAv2 questions, Visual Genome regions, JSONL, CSV, "
+        "Parquet, WebDataset shards, a folder of images, or a Hugging Face dataset.",
     ),
 ]
 Images = Annotated[Path | None, typer.Option(help="Folder of the images, if not beside the data.")]
 Split = Annotated[str | None, typer.Option(help="Split of the data; all of them by default (toyland: train).")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Look at the first so many samples.")]
+Having = Annotated[
+    str | None, typer.Option(help="Only samples with one of these words, by commas, or a list: `colour`, `place`, …")
+]
+Ids = Annotated[Path | None, typer.Option(help="Only the samples whose ids this file names, one a line.")]
 WordText = Annotated[str, typer.Option("--word", help="The word of interest.")]
 Forms = Annotated[str, typer.Option(help="Further forms that count as the word, by commas: `dogs,puppy`.")]
 MatchCase = Annotated[bool, typer.Option("--match-case", help="Tell `Dog` from `dog`.")]
@@ -71,6 +88,11 @@ MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest caption, in toke
 BatchSize = Annotated[int, typer.Option(min=1, help="Samples per batch; halved when memory runs out.")]
 NConcepts = Annotated[int, typer.Option("--concepts", min=1, help="How many concepts.")]
 MethodOption = Annotated[Method, typer.Option(help="How they are learned.")]
+Stability = Annotated[
+    int, typer.Option(min=0, help="Learn again with so many other seeds and resamples, and say what came back.")
+]
+EngineOption = Annotated[Engine, typer.Option(help="`ray`: on many machines (pip install 'vitrail[ray]').")]
+Address = Annotated[str | None, typer.Option(help="Of a running Ray cluster; one on this machine by default.")]
 Penalty = Annotated[float | None, typer.Option(min=0, help="λ of Semi-NMF's sparsity.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 NWords = Annotated[int, typer.Option("--words", min=1, help="Words per concept.")]

@@ -7,7 +7,8 @@ picture.py   one explanation, drawn as PNG or SVG
 page.html.j2, style.css, script.js   the page itself
 """
 
+from vitrail.report.evaluation import comparison_report
 from vitrail.report.page import report
 from vitrail.report.picture import draw_explanation, explanation_figure
 
-__all__ = ["draw_explanation", "explanation_figure", "report"]
+__all__ = ["comparison_report", "draw_explanation", "explanation_figure", "report"]

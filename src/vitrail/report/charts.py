@@ -18,16 +18,16 @@ from matplotlib.ticker import MaxNLocator
 #: How many tones of glass the page has; concept k has tone k modulo this.
 TONES = 7
 
-_INK, _TONE = "#010203", "#040506"
-_STAND_INS = {_INK: "currentColor", _TONE: "var(--tone)"} | {f"#0a0b{i:02x}": f"var(--glass-{i})" for i in range(TONES)}
-_STYLE: dict[Any, Any] = {
+INK, TONE = "#010203", "#040506"
+_STAND_INS = {INK: "currentColor", TONE: "var(--tone)"} | {f"#0a0b{i:02x}": f"var(--glass-{i})" for i in range(TONES)}
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, found, and set in the page's font
     "svg.hashsalt": "vitrail",  # ids are the same in every run
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "font.size": 10,
     "axes.linewidth": 0.6,
 }
@@ -39,24 +39,24 @@ def histogram(activations: np.ndarray, name: str) -> Markup:
     active = activations[activations != 0]
     if not len(active):
         return Markup("")
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(260, 70)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = figure_of(260, 70)
         low, high = min(0.0, float(active.min())), max(0.0, float(active.max()))
-        axes.hist(active, bins=24, range=(low, high), color=_TONE, rwidth=0.86)
+        axes.hist(active, bins=24, range=(low, high), color=TONE, rwidth=0.86)
         if low < 0:
-            axes.axvline(0, color=_INK, linewidth=0.6)
+            axes.axvline(0, color=INK, linewidth=0.6)
         axes.yaxis.set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.set_xlim(low, high)
-        return _svg(
+        return svg_of(
             figure, name, f"histogram of {len(active)} activations from {active.min():.3g} to {active.max():.3g}"
         )
 
 
 def share_chart(shares: Sequence[float], name: str) -> Markup:
     """The share of samples of each concept, as bars in the concepts' tones."""
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(max(300, 21 * len(shares)), 230)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = figure_of(max(300, 21 * len(shares)), 230)
         tones = [f"#0a0b{k % TONES:02x}" for k in range(len(shares))]
         axes.bar(range(len(shares)), [100 * s for s in shares], color=tones, width=0.72)
         axes.set_xlim(-0.6, len(shares) - 0.4)
@@ -64,15 +64,16 @@ def share_chart(shares: Sequence[float], name: str) -> Markup:
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_formatter("{x:g} %")
         axes.tick_params(axis="y", length=0)
-        axes.grid(axis="y", color=_INK, alpha=0.14, linewidth=0.6)
+        axes.grid(axis="y", color=INK, alpha=0.14, linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("concept")
         top = int(np.argmax(shares))
-        return _svg(figure, name, f"share of samples per concept; the largest is concept {top} with {shares[top]:.0%}")
+        label = f"share of samples per concept; the largest is concept {top} with {shares[top]:.0%}"
+        return svg_of(figure, name, label)
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def figure_of(width: float, height: float) -> tuple[Figure, Axes]:
     """A new figure of so many pixels and its axes, with no frame above and to the right."""
     figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
     axes = figure.add_subplot()
@@ -81,7 +82,7 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _svg(figure: Figure, name: str, label: str) -> Markup:
+def svg_of(figure: Figure, name: str, label: str) -> Markup:
     """The figure as an `<svg>` element that can stand next to others: its ids begin with `name`."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)

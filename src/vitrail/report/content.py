@@ -59,6 +59,7 @@ class Card:
     mean: float
     share: float
     match: Match | None
+    stability: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,20 @@ def _card(activations: Activations, concepts: Concepts, grounded: GroundedConcep
         mean=float(np.abs(column).mean()),
         share=grounded.share,
         match=match,
+        stability=stability_of(concepts, grounded.index),
     )
+
+
+def stability_of(concepts: Concepts, k: int) -> tuple[float, float] | None:
+    """How well concept `k` came back from other seeds, and from resamples; None where nobody looked."""
+    found = concepts.stability
+    return None if found is None else (found["seeds"][k], found["resamples"][k])
+
+
+def mean_stability(concepts: Concepts) -> tuple[float, float] | None:
+    """The same, mean over concepts."""
+    found = concepts.stability
+    return None if found is None else (float(np.mean(found["seeds"])), float(np.mean(found["resamples"])))
 
 
 def match_of(truth: FactorMatrix | None, k: int) -> Match | None:
@@ -227,7 +241,7 @@ def origins(activations: Activations, concepts: Concepts, grounding: Grounding) 
 
 
 def _origin(kind: str, artifact: Activations | Concepts | Grounding, call: str, asked: Mapping[str, Any]) -> Origin:
-    shown_elsewhere = {"counts", "scores", "dropped", "files", "kind", "complete"}
+    shown_elsewhere = {"counts", "scores", "stability", "dropped", "files", "kind", "complete"}
     details = {k: v for k, v in artifact.manifest.items() if k not in shown_elsewhere}
     arguments = "".join(f", {name}={value!r}" for name, value in asked.items())
     folder = artifact.folder

@@ -30,6 +30,7 @@ def report(
     explanations: Sequence[Explanation] = (),
     factors: Mapping[str, Mapping[str, Value | None]] | None = None,
     summary: Mapping[str, Any] | None = None,
+    evaluation: Mapping[str, Any] | None = None,
 ) -> Path:
     """The study as one HTML file `out`: the same bytes for the same study, no request to anywhere.
 
@@ -37,19 +38,23 @@ def report(
         explanations: single images to show with their concepts.
         factors: sample id → factor → value, where the truth about the samples is known; concepts are held against it.
         summary: further results to show in the overview, names to values; may be nested.
+        evaluation: the scores of `vitrail.evaluate`.
 
     Raises:
         ArtifactError: the three do not belong together, or `out` cannot be written.
     """
+    from vitrail.report.evaluation import view_of
+
     check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
     check_parent(grounding.folder, grounding.manifest, concepts.folder, "concepts")
     out = Path(out)
     truth = content.truth_of(activations, concepts, factors)
     overlap, matrix = content.word_overlap(grounding)
-    page = _template().render(
+    page = template("page.html.j2").render(
         head=content.headline(activations, concepts),
         counts=activations.counts,
         scores=concepts.scores,
+        stability=content.mean_stability(concepts),
         dropped=concepts.manifest.get("dropped", []),
         named=content.MAX_NAMED,
         overlap=overlap,
@@ -60,17 +65,26 @@ def report(
         locals=content.locals_of(activations, explanations),
         summary=content.flat(summary or {}),
         origins=content.origins(activations, concepts, grounding),
+        evaluation=None if evaluation is None else view_of(evaluation),
+        extra=Markup("" if evaluation is None else (_HERE / "evaluation.css").read_text(encoding="utf-8")),
     )
-    # a file name may hold bytes that are no text
-    write_whole(out, lambda partial: _write(partial, page.encode("utf-8", "replace")))
+    write_page(out, page)
     return out
+
+
+def write_page(out: Path, page: str) -> None:
+    """Writes a page, whole or not at all; a file name in it may hold bytes that are no text."""
+    write_whole(out, lambda partial: _write(partial, page.encode("utf-8", "replace")))
 
 
 def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A template of this folder, with the filters and the looks that all pages share."""
+    from vitrail.evaluate import layout
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
@@ -82,6 +96,8 @@ def _template() -> jinja2.Template:
         "percent": percent,
         "number": number,
         "chance": chance,
+        "short": layout.number,
+        "p_value": layout.p_value,
         "flat": content.flat,
         "groups": groups,
     }
@@ -91,7 +107,7 @@ def _template() -> jinja2.Template:
         "style": Markup((_HERE / "style.css").read_text(encoding="utf-8")),
         "script": Markup((_HERE / "script.js").read_text(encoding="utf-8")),
     }
-    return environment.get_template("page.html.j2")
+    return environment.get_template(name)
 
 
 def percent(value: float) -> str:

@@ -1,0 +1,169 @@
+"""Makes vectors: from states, concepts, shifts or plain tensors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vitrail.activations import Activations
+from vitrail.artifacts import check_parent
+from vitrail.concepts import Concepts
+from vitrail.errors import UsageError
+from vitrail.finetune import Example
+from vitrail.lmm import LMM, Layer
+from vitrail.positions import Name
+from vitrail.progress import Progress, silent
+from vitrail.steer import vectors
+from vitrail.steer.artifact import Steering, about, describe, finished, write_steering
+from vitrail.steer.states import read_states
+
+if TYPE_CHECKING:
+    from vitrail.compare import Shift
+
+FromStates = Literal["mean", "probe", "pca", "random"]
+
+
+def make_vector(
+    lmm: LMM,
+    toward: Sequence[Example],
+    away: Sequence[Example],
+    *,
+    out: str | Path,
+    method: FromStates = "mean",
+    layers: Sequence[Layer] = (-1,),
+    read_at: Name = "generated",
+    saying: Collection[str] = (),
+    applied_at: Name = "generated",
+    batch_size: int = 32,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Steering:
+    """A vector per layer, from the states of `away` to those of `toward`, in the folder `out`.
+
+    Args:
+        method: "mean" the difference of means, "probe" the normal of a linear classifier, "pca" the first component of
+            the differences, "random" a random direction with the norm of "mean", for a baseline.
+        read_at: which positions of an example's request and answer its state is the mean of.
+        saying: of `toward`, only those that predict the beginning of one of these words.
+        applied_at: where `steer` will add it, if not told otherwise.
+
+    Raises:
+        DataError: no examples, or none with a position that is meant.
+        ArtifactError: `out` holds another steering.
+    """
+    out, layers = Path(out), tuple(lmm.layer(layer) for layer in layers)
+    details = {
+        "toward": about(toward),
+        "away": about(away),
+        "read_at": read_at,
+        "saying": sorted(saying),
+        "seed": seed,
+    }
+    parameters = describe(lmm, method, layers, applied_at, details)
+    if there := finished(out, parameters):
+        return there
+    start = time.perf_counter()
+    to = read_states(lmm, toward, layers, positions=read_at, saying=saying, batch_size=batch_size, progress=progress)
+    off = read_states(lmm, away, layers, positions=read_at, batch_size=batch_size, progress=progress)
+    found = {f"layer.{layer}": _vector(method, to.by_layer[layer], off.by_layer[layer], seed) for layer in layers}
+    return write_steering(out, parameters, found, off.medians, seconds=time.perf_counter() - start)
+
+
+def _vector(method: FromStates, toward: Tensor, away: Tensor, seed: int) -> Tensor:
+    if method == "probe":
+        return vectors.probe_normal(toward, away)
+    if method == "pca":
+        return vectors.first_component(toward, away, seed)
+    mean = vectors.difference(toward, away)
+    return vectors.random_like(mean, seed) if method == "random" else mean
+
+
+def concept_vector(
+    lmm: LMM,
+    activations: Activations,
+    concepts: Concepts,
+    toward: int,
+    away: int | None = None,
+    *,
+    out: str | Path,
+    applied_at: Name = "generated",
+) -> Steering:
+    """The direction of the concept `toward`, or the fine vector `u_toward − u_away` (Khayatan et al. 2025).
+
+    Prototypes (k-means, simple) are taken as they are, as published. Directions (Semi-NMF, PCA), whose own length means
+    nothing, are taken as long as samples that have the concept have it on average, so that strength 1 puts in one
+    example's worth.
+
+    Raises:
+        UsageError: there is no such concept.
+        ArtifactError: the concepts were not made from these activations.
+    """
+    check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
+    for k in (toward, *([] if away is None else [away])):
+        _check_concept(k, len(concepts))
+    out, layer = Path(out), concepts.layer
+    parameters = describe(lmm, "concept", (layer,), applied_at, {"toward": toward, "away": away})
+    if there := finished(out, parameters):
+        return there
+    vector = _prototype(concepts, toward) - (0.0 if away is None else _prototype(concepts, away))
+    median = float(np.median(np.linalg.norm(activations.states(layer), axis=1)))
+    parents = {"concepts": concepts.folder}
+    tensors = {f"layer.{layer}": torch.from_numpy(np.asarray(vector, np.float32))}
+    return write_steering(out, parameters, tensors, {layer: median}, parents=parents)
+
+
+def _check_concept(k: int, n: int) -> None:
+    if not 0 <= k < n:
+        raise UsageError(f"There are concepts 0 to {n - 1}; got {k}.")
+
+
+def _prototype(concepts: Concepts, k: int) -> np.ndarray:
+    if concepts.parameters["method"] in ("kmeans", "simple"):
+        return concepts.U[k]
+    active = concepts.V[:, k][concepts.V[:, k] != 0]
+    return concepts.U[k] * (np.abs(active).mean() if len(active) else 0.0)
+
+
+def shift_vector(lmm: LMM, shift: Shift, concept: int, *, out: str | Path, applied_at: Name = "generated") -> Steering:
+    """`Δ_k`: how the samples of concept `concept` moved from one model to the other, to be added to the first.
+
+    Raises:
+        UsageError: there is no such concept.
+    """
+    _check_concept(concept, len(shift))
+    layer: Layer = shift.parameters["layer"]
+    out = Path(out)
+    parameters = describe(lmm, "shift", (layer,), applied_at, {"toward": concept})
+    if there := finished(out, parameters):
+        return there
+    vector = torch.from_numpy(np.asarray(shift.shifts[concept], np.float32))
+    median = float(shift.found.get("median_norm") or 0.0) or float(np.linalg.norm(shift.shifted, axis=1).max())
+    return write_steering(out, parameters, {f"layer.{layer}": vector}, {layer: median}, parents={"shift": shift.folder})
+
+
+def tensor_vector(
+    lmm: LMM, directions: Mapping[Layer, Tensor], medians: Mapping[Layer, float], *, out: str | Path,
+    applied_at: Name = "generated", source: str = "",
+) -> Steering:  # fmt: skip
+    """Vectors that somebody else made, layer → (features,), as a steering of `lmm`.
+
+    Args:
+        medians: layer → the norm that is the unit of norms there; see `States.medians`.
+        source: where they come from, for the manifest.
+
+    Raises:
+        UsageError: a vector of another width.
+    """
+    own = {lmm.layer(layer): torch.as_tensor(v) for layer, v in directions.items()}
+    for layer, v in own.items():
+        if v.shape != (lmm.n_features,) or not torch.isfinite(v.float()).all():
+            raise UsageError(f"Expected {lmm.n_features} finite numbers for layer {layer}; got {tuple(v.shape)}.")
+    parameters = describe(lmm, "tensor", tuple(own), applied_at, {"source": source})
+    units = {lmm.layer(layer): value for layer, value in medians.items()}
+    return write_steering(Path(out), parameters, {f"layer.{layer}": v for layer, v in own.items()}, units)

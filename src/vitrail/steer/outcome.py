@@ -1,0 +1,153 @@
+"""What a steering did: its effect, and what else changed, with intervals and p-values against no steering."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from vitrail.errors import DataError
+from vitrail.lmm import LMM
+from vitrail.samples import Sample
+from vitrail.scorers import ImageTextScorer
+from vitrail.scores import clip_score, estimate, paired_p
+from vitrail.steer.metrics import bleu, cider_d, distinct, normal_answer, surprise, vqa_accuracy
+from vitrail.steer.tasks import AnswerTask, CaptionTask, Task
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The figures of one steering on some samples.
+
+    Args:
+        effect: share of the samples that count whose text is as wanted, `{"mean", "low", "high", "n"}`.
+        p: that of its difference to no steering, by random changes of sign.
+        cost: how much the rest lost, 0 to 1: captions' CIDEr without the topic, relative to no steering's; or, of
+            answers, the most that a type other than the source's lost in accuracy.
+        side: everything else that was measured.
+    """
+
+    effect: dict[str, float]
+    p: float
+    cost: float
+    side: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Measures what is said of `samples` against what the plain model says of them, `before`.
+
+    Args:
+        lmm: the unsteered model, for fluency; None leaves it out.
+        scorer: for CLIPScore; None leaves it out.
+    """
+
+    task: Task
+    samples: Sequence[Sample]
+    before: Sequence[str]
+    lmm: LMM | None = None
+    scorer: ImageTextScorer | None = None
+
+    def __post_init__(self) -> None:
+        if not any(self.counts):
+            raise DataError(
+                f"The plain model says nothing of these {len(self.samples)} samples that {self.task.name!r} is to "
+                "change. Give more samples."
+            )
+
+    @property
+    def counts(self) -> np.ndarray:
+        return np.array([self.task.counts(b) for b in self.before], bool)
+
+    def worked(self, said: Sequence[str]) -> np.ndarray:
+        """(n,) float: 1 where the text is as wanted, 0 where not, NaN where the sample does not count."""
+        found = np.array([self.task.worked(t, b) for t, b in zip(said, self.before, strict=True)], float)
+        return np.where(self.counts, found, np.nan)
+
+    def judge(self, said: Sequence[str]) -> Outcome:
+        """The figures of `said`."""
+        worked, plain = self.worked(said), self.worked(self.before)
+        effect = _interval(worked)
+        same = [t == b for t, b in zip(said, self.before, strict=True)]
+        side: dict[str, Any] = {"changed": 1 - float(np.mean(same)), "distinct": distinct(said)}
+        if self.lmm is not None:
+            images = [s.open() for s in self.samples]
+            losses = surprise(self.lmm, images, [s.question or self.lmm.prompt for s in self.samples], said)
+            side["perplexity"] = float(np.exp(losses.mean()))
+            if self.scorer is not None and isinstance(self.task, CaptionTask):
+                vectors = np.concatenate(self.scorer.images(images)), np.concatenate(self.scorer.texts(said))
+                side["clip_score"] = _interval(np.diagonal(clip_score(*vectors)))
+        if isinstance(self.task, CaptionTask):
+            more, cost = self._of_captions(said, self.task)
+        else:
+            more, cost = self._of_answers(said, self.task)
+        return Outcome(effect, paired_p(worked, plain), cost, side | more)
+
+    def _of_captions(self, said: Sequence[str], task: CaptionTask) -> tuple[dict[str, Any], float]:
+        references = [s.references for s in self.samples]
+        rest = [tuple(map(task.rest, refs)) for refs in references]
+        cider, without = cider_d(said, references), cider_d([task.rest(t) for t in said], rest)
+        plain = cider_d([task.rest(b) for b in self.before], rest)
+        level = float(plain.mean())
+        side = {
+            "cider": _interval(cider),
+            "cider_rest": _interval(without),
+            "cider_rest_p": paired_p(without, plain),
+            "bleu": bleu(said, references),
+        }
+        return side, float(1 - without.mean() / level) if level > 0 else float("nan")
+
+    def _of_answers(self, said: Sequence[str], task: AnswerTask) -> tuple[dict[str, Any], float]:
+        right = np.array([vqa_accuracy(t, s.answers) for t, s in zip(said, self.samples, strict=True)])
+        was = np.array([vqa_accuracy(b, s.answers) for b, s in zip(self.before, self.samples, strict=True)])
+        kinds = np.array([s.question_type or s.answer_type or "all" for s in self.samples], object)
+        own = set(kinds[self.counts])
+        accuracy = {kind: _interval(right[kinds == kind]) for kind in sorted(set(kinds))}
+        lost = {kind: float((was - right)[kinds == kind].mean()) for kind in sorted(set(kinds) - own)}
+        others = ~self.counts
+        changed = np.array([normal_answer(t) != normal_answer(b) for t, b in zip(said, self.before, strict=True)])
+        side = {
+            "accuracy": accuracy,
+            "lost": lost,
+            "own_types": sorted(own),
+            "collateral": _interval(changed[others].astype(float)) if others.any() else None,
+            "answers_moved": _moves(said, self.before),
+        }
+        return side, max(lost.values(), default=0.0)
+
+
+def _moves(said: Sequence[str], before: Sequence[str], n: int = 8) -> list[list[Any]]:
+    """The changes of answers that happened most, as [from, to, how often]."""
+    pairs = Counter((b, t) for t, b in zip(said, before, strict=True) if t != b)
+    return [[b, t, count] for (b, t), count in pairs.most_common(n)]
+
+
+def _interval(values: np.ndarray) -> dict[str, float]:
+    found = estimate(values)
+    return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
+
+
+def narrowness(said: Sequence[str], before: Sequence[str]) -> tuple[float, int]:
+    """How narrow a change is: the share of all changes that its most frequent one has, and how many there are.
+
+    A change of a short answer is (what was said, what is said); of a caption, each word that came in for another. A
+    fine vector that turns "white" into "black" and nothing else has 1.0.
+    """
+    changes: Counter[Any] = Counter()
+    for text, was in zip(said, before, strict=True):
+        if text == was:
+            continue
+        new, old = set(text.split()) - set(was.split()), set(was.split()) - set(text.split())
+        if len(text.split()) <= 2 and len(was.split()) <= 2:
+            changes[(was, text)] += 1
+        else:
+            changes.update(("+", w) for w in new)
+            changes.update(("-", w) for w in old)
+    total = changes.total()
+    return (max(changes.values()) / total if total else 0.0), total

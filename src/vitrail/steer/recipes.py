@@ -1,0 +1,120 @@
+"""From a task and samples to a steering, by any method: what `vitrail steer make` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from torch import Tensor
+
+from vitrail.errors import UsageError
+from vitrail.finetune import Example
+from vitrail.lmm import LMM, Layer
+from vitrail.positions import Name, Positions
+from vitrail.progress import Progress, silent
+from vitrail.samples import Sample
+from vitrail.steer.artifact import VECTORS, Steering
+from vitrail.steer.interventions import Activation, Add, Intervention, When
+from vitrail.steer.make import make_vector
+from vitrail.steer.states import read_states
+from vitrail.steer.tasks import AnswerTask, CaptionTask, Task, taught
+from vitrail.steer.teach import learn_from_answers, learn_from_pairs
+from vitrail.steer.vectors import probe_normal
+
+Way = Literal["mean", "probe", "pca", "random", "l2s", "loreft", "direft"]
+
+
+def make_for(
+    lmm: LMM,
+    task: Task,
+    samples: Sequence[Sample],
+    *,
+    out: str | Path,
+    method: Way = "mean",
+    layers: Sequence[Layer] = (-1,),
+    applied_at: Name | None = None,
+    saying: bool = True,
+    rank: int = 4,
+    steps: int = 100,
+    batch_size: int = 32,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Steering:
+    """A steering for `task`, made from samples that show it, in the folder `out`.
+
+    Vectors and L2S go from the examples that are not as wanted to those that are; LoReFT and DiReFT are trained on the
+    answers as wanted. A caption task's vector is read where the task's words are about to be said (`saying`), an answer
+    task's where the answer is about to begin.
+
+    Args:
+        applied_at: which positions will be changed; "generated" by default.
+
+    Raises:
+        UsageError: no such method; several layers for L2S.
+        DataError: the samples do not show the task.
+    """
+    if method not in get_args(Way):
+        raise UsageError(f"A steering is made by {', '.join(get_args(Way))}; got {method!r}.")
+    where: Name = applied_at or "generated"
+    if method in ("loreft", "direft"):
+        return learn_from_answers(
+            lmm, taught(task, samples), out=out, method=method, layers=layers, applied_at=where, rank=rank,
+            steps=steps, batch_size=min(batch_size, 16), seed=seed, progress=progress,
+        )  # fmt: skip
+    toward, away = task.toward(samples), task.away(samples)
+    words = task.saying if saying and isinstance(task, CaptionTask) else frozenset()
+    if method == "l2s":
+        if len(layers) > 1:
+            raise UsageError(f"L2S is made for one layer at a time; got {list(layers)}.")
+        stay: list[Example] = task.stay(samples) if isinstance(task, AnswerTask) else []
+        return learn_from_pairs(
+            lmm, toward, away, out=out, layer=layers[0], context=layers[0], stay=stay, read_at=task.read_at,
+            saying=words, applied_at=where, batch_size=batch_size, seed=seed, progress=progress,
+        )  # fmt: skip
+    return make_vector(
+        lmm, toward, away, out=out, method=method, layers=layers, read_at=task.read_at, saying=words,  # type: ignore[arg-type]
+        applied_at=where, batch_size=batch_size, seed=seed, progress=progress,
+    )  # fmt: skip
+
+
+def guarded(
+    lmm: LMM,
+    task: AnswerTask,
+    samples: Sequence[Sample],
+    steering: Steering,
+    alpha: float = 1.0,
+    *,
+    batch_size: int = 32,
+) -> Intervention:
+    """A vector of one layer that is added only where the answer that `task` changes is about to be given.
+
+    That is told by the direction from the states of other answers to those of the source (a probe), halfway between
+    their means; `When` then lets other answers alone.
+
+    Raises:
+        UsageError: vectors of several layers.
+    """
+    if len(steering.layers) != 1:
+        raise UsageError(f"A guard is for the vector of one layer; got those of {list(steering.layers)}.")
+    (layer,) = steering.layers
+
+    def read(examples: Sequence[Example]) -> Tensor:
+        return read_states(lmm, examples, [layer], positions=task.read_at, batch_size=batch_size).by_layer[layer]
+
+    source, others = read(task.away(samples)), read(task.stay(samples) + task.toward(samples))
+    activation = Activation(probe_normal(source, others))
+    threshold = float((activation.of(source).median() + activation.of(others).median()) / 2)
+    return When(activation, threshold, steering.intervention(alpha))
+
+
+def tries(steering: Steering, positions: Positions | None = None) -> dict[Layer, Callable[[float], Intervention]]:
+    """Layer → from a strength to the intervention there, for a search: each vector by itself, or the function whole."""
+    at: Positions = steering.parameters["applied_at"] if positions is None else positions
+    if steering.method not in VECTORS:
+        return {steering.layers[0]: lambda alpha: steering.intervention(alpha, positions=at)}
+
+    def alone(layer: Layer) -> Callable[[float], Intervention]:
+        return lambda alpha: Add({layer: steering.directions[layer]}, alpha, positions=at)
+
+    return {layer: alone(layer) for layer in steering.layers}

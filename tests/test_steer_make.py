@@ -1,0 +1,348 @@
+"""Steerings: made from states, concepts, tensors and answers; kept on disk; exchanged with other tools."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from vitrail.errors import ArtifactError, DataError, UsageError
+from vitrail.finetune import Example
+from vitrail.samples import load_samples
+from vitrail.steer import (
+    TASKS,
+    Add,
+    Judge,
+    concept_vector,
+    learn_from_answers,
+    learn_from_pairs,
+    make_vector,
+    open_steering,
+    rank_by_narrowness,
+    read_states,
+    say,
+    search,
+    steer,
+    tensor_vector,
+)
+from vitrail.steer.artifact import FILE
+from vitrail.steer.interchange import export_vectors, import_vectors
+from vitrail.steer.outcome import narrowness
+from vitrail.steer.search import halves, pareto
+from vitrail.steer.tasks import AnswerTask, until_said
+from vitrail.steer.vectors import difference, first_component, probe_normal, random_like
+
+YES_NO = TASKS["yes-no"]
+
+
+@pytest.fixture(scope="module")
+def asked(world):
+    """Questions of `world`, with answers."""
+    return load_samples(world / "v2_OpenEnded_mscoco_train2014_questions.json", limit=120)
+
+
+@pytest.fixture(scope="module")
+def vector(lmm, asked, tmp_path_factory):
+    """The mean vector yes → no of layers 6 and 8."""
+    out = tmp_path_factory.mktemp("steer") / "mean"
+    return make_vector(lmm, YES_NO.toward(asked), YES_NO.away(asked), out=out, layers=[6, -1], read_at="last")
+
+
+# ---- states and vectors ----------------------------------------------------------------------------------------------
+
+
+def test_states_are_means_over_the_selected_positions(lmm, samples):
+    examples = [Example(s, s.references[0]) for s in samples[:3]]
+    found = read_states(lmm, examples, [3, "final"], batch_size=2)
+    for i, e in enumerate(examples):
+        inputs = lmm.prepare([e.sample.open()], [lmm.prompt])
+        ids = lmm.continuation(lmm.prompt, e.answer).ids
+        width = inputs["input_ids"].shape[1]
+        at = range(width - 1, width + len(ids))
+        states = lmm.states(inputs, [ids], list(at), [3, "final"], rows=[0] * len(at))
+        for layer in (3, "final"):
+            torch.testing.assert_close(found.by_layer[layer][i], states[layer].mean(0), rtol=1e-4, atol=1e-4)
+
+
+def test_states_can_be_those_that_predict_some_words(lmm, samples):
+    e = Example(samples[0], "a red dog and a red cat")
+    found = read_states(lmm, [e, Example(samples[1], "two cats")], [4], saying={"red"})
+    inputs, ids = lmm.prepare([e.sample.open()], [lmm.prompt]), lmm.continuation(lmm.prompt, e.answer).ids
+    width = inputs["input_ids"].shape[1]
+    pieces = [lmm.tokenizer.decode([i]).strip() for i in ids]
+    at = [width - 1 + i for i, piece in enumerate(pieces) if piece == "red"]
+    states = lmm.states(inputs, [ids], at, [4], rows=[0, 0])[4]
+    assert found.examples == (0,)
+    torch.testing.assert_close(found.by_layer[4][0], states.mean(0), rtol=1e-4, atol=1e-4)
+    with pytest.raises(DataError, match="zebra"):
+        read_states(lmm, [e], [4], saying={"zebra"})
+
+
+def test_vectors_point_from_one_to_the_other():
+    draw = torch.Generator().manual_seed(0)
+    u = torch.nn.functional.normalize(torch.randn(12, generator=draw), dim=0)
+    away = 0.1 * torch.randn(60, 12, generator=draw)
+    toward = 0.1 * torch.randn(60, 12, generator=draw) + 4 * u
+    for make in (difference, probe_normal, first_component):
+        found = make(toward, away)
+        assert torch.cosine_similarity(found, u, dim=0) > 0.97, make
+        assert float(found.norm()) == pytest.approx(4.0, rel=0.1), make
+    pushed = random_like(4 * u, seed=1)
+    assert float(pushed.norm()) == pytest.approx(4.0)
+    assert not torch.equal(pushed, random_like(4 * u, seed=2))
+    with pytest.raises(UsageError, match="as wide"):
+        difference(toward, away[:, :3])
+
+
+def test_the_norms_are_in_units_of_the_layers_median_norm(lmm, asked, vector):
+    off = read_states(lmm, YES_NO.away(asked), [6], positions="last")
+    median = off.by_layer[6].norm(dim=1).median()  # one position each: its state
+    assert vector.norms[6] == pytest.approx(float(vector.directions[6].norm() / median), rel=1e-5)
+    assert vector.layers == (6, lmm.n_blocks)
+
+
+def test_a_vector_is_the_same_from_disk_and_is_not_made_twice(lmm, asked, vector):
+    again = make_vector(
+        lmm, YES_NO.toward(asked), YES_NO.away(asked), out=vector.folder, layers=[6, -1], read_at="last",
+        progress=lambda *_: pytest.fail("made again"),
+    )  # fmt: skip
+    for layer, v in vector.directions.items():
+        assert torch.equal(again.directions[layer], v)
+    with pytest.raises(ArtifactError, match="another run"):
+        make_vector(lmm, YES_NO.toward(asked), YES_NO.away(asked), out=vector.folder, layers=[2], read_at="last")
+
+
+def test_a_steering_that_is_damaged_or_of_another_model_is_refused(lmm, vector, tmp_path):
+    for name in (FILE, "manifest.json"):
+        (tmp_path / name).write_bytes((vector.folder / name).read_bytes())
+    open_steering(tmp_path).check(lmm)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["parameters"]["n_features"] = 3
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match="3 features"):
+        open_steering(tmp_path).check(lmm)
+    (tmp_path / FILE).write_bytes(b"x" + (tmp_path / FILE).read_bytes()[1:])
+    with pytest.raises(ArtifactError, match="damaged"):
+        open_steering(tmp_path)
+
+
+def test_concepts_become_vectors(lmm, activations, concepts, tmp_path):
+    one = concept_vector(lmm, activations, concepts, 2, out=tmp_path / "one")
+    fine = concept_vector(lmm, activations, concepts, 2, 0, out=tmp_path / "fine")
+    layer = concepts.layer
+    codes = concepts.V[:, 2]
+    expected = concepts.U[2] * codes[codes != 0].mean()
+    np.testing.assert_allclose(one.directions[layer].numpy(), expected, rtol=1e-5)
+    other = concept_vector(lmm, activations, concepts, 0, out=tmp_path / "other")
+    torch.testing.assert_close(fine.directions[layer], one.directions[layer] - other.directions[layer])
+    with pytest.raises(UsageError, match="0 to 5"):
+        concept_vector(lmm, activations, concepts, 6, out=tmp_path / "none")
+
+
+# ---- formats ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".gguf", ".safetensors"])
+def test_vectors_go_out_and_come_back(lmm, vector, tmp_path, suffix):
+    path = export_vectors(vector, tmp_path / f"v{suffix}", alpha=2.0, model="llama")
+    back = import_vectors(path)
+    assert set(back) == set(vector.layers)
+    for layer, v in back.items():
+        torch.testing.assert_close(v, 2 * vector.directions[layer])
+    made = tensor_vector(lmm, back, vector.medians, out=tmp_path / "made", source=path.name)
+    assert made.norms[6] == pytest.approx(2 * vector.norms[6])
+
+
+def test_a_control_vector_is_what_llama_cpp_reads(vector, tmp_path):
+    import gguf
+
+    reader = gguf.GGUFReader(export_vectors(vector, tmp_path / "v.gguf", model="llama"))
+    # as llama.cpp's common_control_vector_load_one wants it: 1-D float32 tensors "direction.k", k ≥ 1
+    assert sorted(t.name for t in reader.tensors) == ["direction.5", "direction.7"]
+    assert all(t.tensor_type == gguf.GGMLQuantizationType.F32 and len(t.shape) == 1 for t in reader.tensors)
+    fields = {name: reader.get_field(name).contents() for name in
+              ("general.architecture", "controlvector.model_hint", "controlvector.layer_count")}  # fmt: skip
+    assert fields == {
+        "general.architecture": "controlvector",
+        "controlvector.model_hint": "llama",
+        "controlvector.layer_count": 2,
+    }
+
+
+def test_what_cannot_be_exchanged_is_refused(lmm, vector, tmp_path):
+    with pytest.raises(UsageError, match="no place for layer 1"):
+        export_vectors({1: torch.ones(3)}, tmp_path / "v.gguf")
+    with pytest.raises(UsageError, match=r"\.gguf or \.safetensors"):
+        export_vectors(vector, tmp_path / "v.pt")
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ArtifactError, match="damaged"):
+        import_vectors(tmp_path / "bad.gguf")
+    np.save(tmp_path / "v.npy", np.ones(lmm.n_features, np.float32))
+    with pytest.raises(UsageError, match="does not say its layer"):
+        import_vectors(tmp_path / "v.npy")
+    assert import_vectors(tmp_path / "v.npy", layer=4)[4].shape == (lmm.n_features,)
+    with pytest.raises(UsageError, match="finite numbers"):
+        tensor_vector(lmm, {4: torch.ones(3)}, {4: 1.0}, out=tmp_path / "wrong")
+
+
+# ---- learned ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_learned_by_loreft_and_comes_back_from_disk(lmm, asked, tmp_path):
+    examples = [Example(s, "no") for s in asked[:24] if s.question_type == "yes/no"]
+    fingerprint = lmm.describe()["fingerprint"]
+    made = learn_from_answers(lmm, examples, out=tmp_path / "r", layers=[7], rank=2, steps=8, batch_size=4, rate=3e-2)
+    assert lmm.describe()["fingerprint"] == fingerprint
+    assert made.n_parameters == 2 * 2 * lmm.n_features + 2
+    shown = [e.sample for e in examples]
+    with steer(lmm, open_steering(tmp_path / "r").intervention()):
+        assert say(lmm, shown, max_new_tokens=4) == ["no"] * len(shown)
+    R = made.functions()[7].R
+    torch.testing.assert_close(R @ R.T, torch.eye(2))
+    assert not (tmp_path / "r" / "state.safetensors").exists()
+
+
+def test_l2s_learns_which_inputs_to_change(lmm, asked, tmp_path):
+    stay = YES_NO.stay(asked)[:30]
+    made = learn_from_pairs(
+        lmm, YES_NO.toward(asked), YES_NO.away(asked), stay=stay, out=tmp_path / "l", read_at="last", hidden=20
+    )
+    inner = made.functions()[lmm.n_blocks]
+    contexts = [read_states(lmm, examples, [-1], positions="last").by_layer[lmm.n_blocks]
+                for examples in (YES_NO.away(asked), stay)]  # fmt: skip
+    moved, kept = (inner(c).norm(dim=1).mean() for c in contexts)
+    assert moved > 3 * kept
+
+
+def test_lora_of_the_same_budget_leaves_the_model_as_it_was(lmm, asked, tmp_path):
+    from vitrail.finetune.training import Plan
+    from vitrail.steer.evaluate import trained_lora
+
+    before = lmm.describe()
+    said = say(lmm, asked[:6], max_new_tokens=4)
+    worn = trained_lora(lmm, YES_NO, asked[:40], 2052, Plan(3, 4, 5e-2, 0, 10, 3, 0), tmp_path)
+    assert 1500 < worn.parameters <= 2052
+    with worn.under(lmm) as pupil:
+        assert pupil.model is not lmm.model
+        changed = say(pupil, asked[:6], max_new_tokens=4)
+    assert lmm.describe() == before
+    assert say(lmm, asked[:6], max_new_tokens=4) == said
+    assert len(changed) == 6
+
+
+# ---- judging and searching -------------------------------------------------------------------------------------------
+
+
+def test_the_effect_and_the_cost_of_answers_are_counted(lmm, asked):
+    some = [s for s in asked if s.question_type in ("yes/no", "colour")][:20]
+    before = [max(s.answers, key=s.answers.count) for s in some]
+    said = ["no" if b == "yes" else b for b in before]
+    colours = [i for i, s in enumerate(some) if s.question_type == "colour"]
+    said[colours[0]] = "no"
+    outcome = Judge(YES_NO, some, before).judge(said)
+    assert outcome.effect["mean"] == 1.0
+    assert outcome.effect["n"] == before.count("yes")
+    assert outcome.cost == pytest.approx(1 / len(colours), abs=0.02)
+    assert list(outcome.side["lost"]) == ["colour"]
+    assert outcome.p < 0.05 or before.count("yes") < 6
+    with pytest.raises(DataError, match="says nothing"):
+        Judge(YES_NO, some, ["no"] * len(some))
+
+
+def test_the_rest_of_a_caption_is_what_the_topic_leaves(samples):
+    place, colour = TASKS["place"], TASKS["colour"]
+    assert place.rest("a dog on the grass").split() == ["a", "dog"]
+    assert colour.rest("a red dog that is brown").split() == ["a", "dog"]
+    before = [colour.rest(s.references[0]) for s in samples[:6]]
+    judge = Judge(colour, samples[:6], before)
+    outcome = judge.judge([f"red {b}" for b in before])
+    assert (outcome.effect["mean"], outcome.cost) == (1.0, pytest.approx(0.0))
+    assert judge.judge(["a red red thing"] * 6).cost > 0.3
+
+
+def test_until_said_ends_with_the_first_mention(lmm, samples):
+    from vitrail.positions import Follower
+
+    until = until_said(lmm, TASKS["colour"])
+    ids = lmm.tokenizer.encode(" a red dog", add_special_tokens=False)
+    prompt = {"input_ids": torch.tensor([[5, 6]]), "attention_mask": torch.ones(1, 2, dtype=torch.long)}
+    follower = Follower({lmm.tokenizer.eos_token_id}, None)
+    follower.see(prompt)
+    found = [follower.now.mask(until).tolist()]
+    for n, token in enumerate(ids):
+        follower.see({"input_ids": torch.tensor([[token]]), "attention_mask": torch.ones(1, 3 + n)})
+        found.append(follower.now.mask(until).tolist())
+    assert found[0] == [[False, True]]
+    said = [lmm.tokenizer.decode([i]).strip() for i in ids].index("red")
+    assert [f[0][0] for f in found[1:]] == [i < said for i in range(len(ids))]
+
+
+def test_a_search_chooses_on_one_half_and_reports_on_the_other(lmm, asked, vector, tmp_path):
+    some = asked[:60]
+    first, second = halves(some)
+    assert not {s.name for s in first} & {s.name for s in second}
+    made = {-1: lambda alpha: Add({-1: vector.directions[lmm.n_blocks]}, alpha, positions="last")}
+    found = search(lmm, YES_NO, some, made, alphas=(0.0, 2.0), budget=0.2, out=tmp_path / "s")
+    assert [p.alpha for p in found.points] == [0.0, 2.0]
+    assert found.points[0].outcome.effect["mean"] == 0.0
+    assert found.plain.effect["mean"] == 0.0
+    if found.picked is not None:
+        assert found.picked.outcome.cost <= 0.2
+        assert found.held_out is not None
+    assert json.loads((tmp_path / "s" / "search.json").read_text())["task"] == "yes-no"
+    none = search(lmm, YES_NO, some, made, alphas=(0.0,), budget=-1.0)
+    assert none.picked is None
+    assert none.held_out is None
+
+
+def test_a_guarded_vector_lets_other_answers_alone(lmm, asked, vector):
+    from vitrail.steer.recipes import guarded
+
+    one = vector.only(lmm.n_blocks)
+    guard = guarded(lmm, YES_NO, asked, one, 3.0)
+    activation = guard.activation
+    fires = [float((activation.of(read_states(lmm, e, [-1], positions="last").by_layer[lmm.n_blocks])
+                    > guard.threshold).float().mean()) for e in (YES_NO.away(asked), YES_NO.stay(asked))]  # fmt: skip
+    assert fires[0] > 0.5 > fires[1]
+    others = [e.sample for e in YES_NO.stay(asked)[:20]]
+    before = say(lmm, others, max_new_tokens=4)
+
+    def changes(intervention) -> int:
+        with steer(lmm, intervention):
+            return sum(a != b for a, b in zip(say(lmm, others, max_new_tokens=4), before, strict=True))
+
+    assert changes(guard) < changes(one.intervention(3.0))
+    with pytest.raises(UsageError, match="one layer"):
+        guarded(lmm, YES_NO, asked, vector)
+
+
+def test_the_front_has_what_no_other_point_beats():
+    from vitrail.steer.outcome import Outcome
+    from vitrail.steer.search import Point
+
+    points = [Point(1, a, Outcome({"mean": e}, 1.0, c, {})) for a, e, c in
+              [(0, 0.1, 0.0), (1, 0.5, 0.1), (2, 0.4, 0.2), (3, 0.9, 0.3)]]  # fmt: skip
+    assert pareto(points) == (0, 1, 3)
+
+
+def test_a_narrow_change_changes_one_thing(lmm, asked, vector):
+    assert narrowness(["black", "black", "red"], ["white", "white", "red"]) == (1.0, 2)
+    assert narrowness(["black", "blue"], ["white", "red"]) == (0.5, 2)
+    assert narrowness(["a"], ["a"]) == (0.0, 0)
+    still = vector.only(6)
+    still = type(still)(still.manifest, {"layer.6": torch.zeros(lmm.n_features)})
+    ranked = rank_by_narrowness(lmm, asked[:8], [still, vector])
+    assert [place for place, _, _ in ranked][-1] == 0
+
+
+def test_tasks_find_their_examples(asked, samples):
+    for name, task in TASKS.items():
+        from_here = asked if isinstance(task, AnswerTask) else samples
+        assert task.toward(from_here), name
+        assert task.away(from_here), name
+    removal = TASKS["neutral"]
+    assert not any(removal.mentions(e.answer) for e in removal.toward(samples))
+    with pytest.raises(DataError, match="No sample has an answer that"):
+        YES_NO.toward(samples)
