@@ -72,6 +72,24 @@ def test_the_other_study_is_made_as_the_first_one_was(both):
     assert b.grounding.manifest["parameters"] == a.grounding.manifest["parameters"]
 
 
+def test_a_shift_becomes_a_vector_that_moves_states_as_its_samples_moved(shift, both, lmm, tmp_path):
+    from vitrail.steer import shift_vector
+
+    a, _ = both
+    for k in range(len(shift)):
+        made = shift_vector(lmm, a.activations, a.concepts, shift, k, out=tmp_path / str(k))
+        codes = a.concepts.V[:, k]
+        scale = 1.0 if a.concepts.parameters["method"] == "kmeans" else codes[codes > 0].mean()
+        expected = scale * shift.shifts[k]
+        np.testing.assert_allclose(made.tensors["layer.8"].numpy(), expected, rtol=1e-5, atol=1e-6)
+    norms = np.linalg.norm(a.activations.states(8), axis=1)
+    assert made.medians[8] == pytest.approx(np.median(norms))
+    with pytest.raises(UsageError, match="concepts 0 to 5; got 6"):
+        shift_vector(lmm, a.activations, a.concepts, shift, 6, out=tmp_path / "none")
+    with pytest.raises(ArtifactError, match="was not made from"):
+        shift_vector(lmm, a.activations, both[1].concepts, shift, 0, out=tmp_path / "other")
+
+
 def test_shifts_are_those_of_the_formulas(shift, both):
     a, b = both
     D = b.activations.states(8).astype(float) - a.activations.states(8)

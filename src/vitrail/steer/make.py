@@ -124,26 +124,46 @@ def _check_concept(k: int, n: int) -> None:
 
 
 def _prototype(concepts: Concepts, k: int) -> np.ndarray:
-    if concepts.parameters["method"] in ("kmeans", "simple"):
-        return concepts.U[k]
+    scale = 1.0 if concepts.parameters["method"] in ("kmeans", "simple") else _mean_activation(concepts, k)
+    return concepts.U[k] * scale
+
+
+def _mean_activation(concepts: Concepts, k: int) -> float:
+    """Of concept `k`, over the samples that have it."""
     active = concepts.V[:, k][concepts.V[:, k] != 0]
-    return concepts.U[k] * (np.abs(active).mean() if len(active) else 0.0)
+    return float(np.abs(active).mean()) if len(active) else 0.0
 
 
-def shift_vector(lmm: LMM, shift: Shift, concept: int, *, out: str | Path, applied_at: Name = "generated") -> Steering:
+def shift_vector(
+    lmm: LMM,
+    activations: Activations,
+    concepts: Concepts,
+    shift: Shift,
+    concept: int,
+    *,
+    out: str | Path,
+    applied_at: Name = "generated",
+) -> Steering:
     """`Δ_k`: how the samples of concept `concept` moved from one model to the other, to be added to the first.
+
+    `activations` and `concepts` are those of the first model. A mean move (prototypes) is taken as published; the shift
+    of an atom (Semi-NMF, PCA) is per unit of its activation, and is taken times the mean activation of the samples that
+    have it.
 
     Raises:
         UsageError: there is no such concept.
+        ArtifactError: the concepts were not made from these activations, or the shift not from these concepts.
     """
+    check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
+    check_parent(shift.folder, shift.manifest, concepts.folder, "a")
     _check_concept(concept, len(shift))
-    layer: Layer = shift.parameters["layer"]
-    out = Path(out)
+    out, layer = Path(out), concepts.layer
     parameters = describe(lmm, "shift", (layer,), applied_at, {"toward": concept})
     if there := finished(out, parameters):
         return there
-    vector = torch.from_numpy(np.asarray(shift.shifts[concept], np.float32))
-    median = float(shift.found.get("median_norm") or 0.0) or float(np.linalg.norm(shift.shifted, axis=1).max())
+    scale = 1.0 if shift.parameters["estimate"] == "mean" else _mean_activation(concepts, concept)
+    vector = torch.from_numpy(np.asarray(scale * shift.shifts[concept], np.float32))
+    median = float(np.median(np.linalg.norm(activations.states(layer), axis=1)))
     return write_steering(out, parameters, {f"layer.{layer}": vector}, {layer: median}, parents={"shift": shift.folder})
 
 
