@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -128,3 +129,23 @@ def saying(lmm, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | Sequence[str
         return sizes
 
     return say
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Runs `vitrail ARGUMENTS` in this process and gives (exit code, stdout, stderr with its lines joined)."""
+
+    from vitrail import cli
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vitrail", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, " ".join(err.split())
+
+    return call

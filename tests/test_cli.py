@@ -11,27 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vitrail import cli
 from vitrail.toyland.draw import draw
 from vitrail.toyland.world import scene
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Runs `vitrail ARGUMENTS` in this process and gives (exit code, stdout, stderr with its lines joined)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vitrail", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return code, out, " ".join(err.split())
-
-    return call
 
 
 def captioned(folder: Path, n: int = 12, word: str = "dog") -> Path:

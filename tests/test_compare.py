@@ -362,24 +362,6 @@ def test_data_of_another_kind_are_refused(activations, lmm, samples, tmp_path):
 # ---- the commands ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    from vitrail import cli
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vitrail", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return code, out, " ".join(err.split())
-
-    return call
-
-
 def test_a_fine_tune_and_what_it_did_by_two_commands(run, lmm, dogs, world, tmp_path):
     pytest.importorskip("peft")
     study = tmp_path / "a"

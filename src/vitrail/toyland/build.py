@@ -135,7 +135,7 @@ def _vision_config() -> CLIPVisionConfig:
 
 
 def clip(vocabulary: int, seed: int) -> CLIPModel:
-    """An untrained CLIP: about 3.6 million parameters."""
+    """An untrained CLIP: about 3.7 million parameters."""
     torch.manual_seed(seed)
     text = CLIPTextConfig(
         vocab_size=vocabulary,
