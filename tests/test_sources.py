@@ -77,6 +77,85 @@ def test_a_record_of_regions_that_is_wrong_is_named(tmp_path, record, message):
         load_samples(written(tmp_path / "regions.json", [record]))
 
 
+@pytest.fixture
+def quarters(tmp_path: Path) -> Path:
+    """An image of four colours, and regions of it: one colour, two of them, and one that reaches past the edge."""
+    image = Image.new("RGB", (8, 6), "red")
+    image.paste("blue", (4, 0, 8, 3))
+    image.paste("green", (0, 3, 4, 6))
+    image.save(tmp_path / "5.jpg", "PNG")
+    boxes = {7: (4, 0, 4, 3, "blue sky"), 2: (0, 0, 4, 6, "blue sky"), 9: (-3, 3, 7, 50, "the grass")}
+    names = ("x", "y", "width", "height", "phrase")
+    regions = [{"region_id": i, **dict(zip(names, box, strict=True))} for i, box in boxes.items()]
+    return written(tmp_path / "region_descriptions.json", [{"id": 5, "regions": regions}, {"id": 6, "regions": []}])
+
+
+def test_every_region_is_a_sample_with_its_part_of_the_image(quarters):
+    samples = load_samples(f"regions:{quarters}")
+    assert [(s.id, s.references) for s in samples] == [
+        ("5-7", ("blue sky",)),
+        ("5-2", ("blue sky",)),
+        ("5-9", ("the grass",)),
+    ]
+    assert samples[0].name == "5.jpg region 7"
+    opened = [s.open() for s in samples]
+    assert [image.size for image in opened] == [(4, 3), (4, 6), (4, 3)]
+    assert [image.getcolors() for image in opened] == [
+        [(12, (0, 0, 255))],
+        [(12, (255, 0, 0)), (12, (0, 128, 0))],
+        [(12, (0, 128, 0))],
+    ]
+    assert len(load_samples(f"regions:{quarters}", limit=2)) == 2
+
+
+def test_regions_are_cut_when_they_are_opened_and_not_before(quarters, tmp_path):
+    (tmp_path / "5.jpg").unlink()
+    first = load_samples(f"regions:{quarters}")[0]
+    with pytest.raises(DataError, match=r"sample '5-7': image 5.jpg region 7 does not exist"):
+        first.open()
+    picture(tmp_path / "5.jpg").rename(tmp_path / "elsewhere.jpg")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "elsewhere.jpg").rename(tmp_path / "images" / "5.jpg")
+    assert load_samples(f"regions:{quarters}", images=tmp_path / "images")[0].open().size == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 0}, r"regions\[0\]: a region should be at least one pixel wide and high, got 0 × 3"),
+        ({"x": "left"}, r"regions\[0\]: field 'x' should be int, got 'left'"),
+        ({"region_id": None}, r"field 'region_id' should be int"),
+        ({"region_id": 2}, r"have the same id, '5-2'"),
+        ({"phrase": 3}, "field 'phrase' should be str"),
+    ],
+)
+def test_a_region_that_is_wrong_is_named(quarters, change, message):
+    document = json.loads(quarters.read_text())
+    document[0]["regions"][0] |= change
+    with pytest.raises(DataError, match=message):
+        load_samples(f"regions:{written(quarters, document)}")
+
+
+def test_a_region_outside_of_its_image_cannot_be_opened(quarters):
+    document = json.loads(quarters.read_text())
+    document[0]["regions"][0] |= {"x": 8}
+    (sample, *_) = load_samples(f"regions:{written(quarters, document)}")
+    with pytest.raises(DataError, match=r"'5-7'.*lies outside of its image of 8 × 6 pixels"):
+        sample.open()
+
+
+def test_only_regions_are_read_region_by_region(tmp_path):
+    with pytest.raises(DataError, match="has no regions; `regions:` is for Visual Genome's"):
+        load_samples(f"regions:{written(tmp_path / 'a.json', COCO)}")
+    with pytest.raises(DataError, match=r"no\.json cannot be read"):
+        load_samples(f"regions:{tmp_path / 'no.json'}")
+    with pytest.raises(DataError, match=r"regions\[0\] should be an object, got 3"):
+        load_samples(f"regions:{written(tmp_path / 'b.json', [{'id': 1, 'regions': [3]}])}")
+    regions = written(tmp_path / "c.json", [{"id": 1, "regions": []}])
+    with pytest.raises(UsageError, match="no use for annotations="):
+        load_samples(f"regions:{regions}", annotations=tmp_path / "a.json")
+
+
 # ---- CSV -------------------------------------------------------------------------------------------------------------
 
 
@@ -213,7 +292,7 @@ def streamed(monkeypatch):
 
 
 def test_a_stream_gives_its_first_rows_and_reads_no_further(streamed):
-    samples = load_samples("some/where", limit=3, stream=True)
+    samples = load_samples("stream:some/where", limit=3)
     assert [(s.id, s.references) for s in samples] == [(str(i), (f"picture {i}",)) for i in range(3)]
     assert samples[2].open().size == (8, 6)
     assert len(streamed) < 10
@@ -221,6 +300,6 @@ def test_a_stream_gives_its_first_rows_and_reads_no_further(streamed):
 
 def test_a_stream_needs_a_limit_and_a_split_that_exists(streamed):
     with pytest.raises(UsageError, match="give a limit"):
-        load_samples("some/where", stream=True)
+        load_samples("stream:some/where")
     with pytest.raises(UsageError, match="has no split 'test'; its splits: train"):
-        load_samples("some/where", split="test", limit=2, stream=True)
+        load_samples("stream:some/where", split="test", limit=2)

@@ -62,8 +62,9 @@ Data = Annotated[
     str,
     typer.Option(
         "--data",
-        help="`toyland`, COCO captions (Karpathy's or its own), VQAv2 questions, Visual Genome regions, JSONL, CSV, "
-        "Parquet, WebDataset shards, a folder of images, or a Hugging Face dataset.",
+        help="`toyland`, COCO captions (Karpathy's or its own), VQAv2 questions, Visual Genome's images with what is "
+        "said of them, or each region by itself (`regions:FILE`), JSONL, CSV, Parquet, WebDataset shards, a folder of "
+        "images, a Hugging Face dataset, or the first --limit rows of one on the hub (`stream:ORG/NAME`).",
     ),
 ]
 Images = Annotated[Path | None, typer.Option(help="Folder of the images, if not beside the data.")]

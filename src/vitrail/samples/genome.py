@@ -1,12 +1,15 @@
-"""Samples from the region descriptions of Visual Genome."""
+"""Samples from the region descriptions of Visual Genome: one per image, or one per region."""
 
 from __future__ import annotations
 
+import io
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vitrail.errors import DataError
 from vitrail.samples.fields import need, texts
+from vitrail.samples.images import EncodedImage, decode
 from vitrail.samples.sample import Found, Sample
 
 #: The folders that Visual Genome's images come in.
@@ -17,20 +20,68 @@ def is_regions(document: Any) -> bool:
     return isinstance(document, list) and bool(document) and isinstance(document[0], dict) and "regions" in document[0]
 
 
-def read_regions(path: Path, document: list[Any], root: Path) -> Found:
+def read_images(path: Path, document: list[Any], root: Path) -> Found:
     """One sample per image of `region_descriptions.json`; what is said of its regions are its captions."""
 
     def build(i: int) -> tuple[str, Sample]:
-        where, record = f"{path}: [{i}]", document[i]
-        if not isinstance(record, dict):
-            raise DataError(f"{where} should be an object, got {record!r:.60}")
-        regions = need(record, "regions", list, where)
-        number = record.get("id", record.get("image_id"))
-        if not isinstance(number, int):
-            raise DataError(f"{where}: field 'id' should be the number of an image, got {number!r:.60}")
-        phrases = [need(region, "phrase", str, f"{where}.regions[{j}]") for j, region in enumerate(regions)]
-        places = [root / folder / f"{number}.jpg" for folder in _FOLDERS]
-        image = next((place for place in places if place.is_file()), places[0])
-        return where, Sample(str(number), image, texts(list(dict.fromkeys(phrases)), "phrase", where))
+        where, number, regions = _record(path, document, i)
+        phrases = [need(region, "phrase", str, place) for place, region in regions]
+        captions = texts(list(dict.fromkeys(phrases)), "phrase", where)
+        return where, Sample(str(number), _file(root, number), captions)
 
     return Found("Visual Genome's region descriptions", [None] * len(document), build)
+
+
+def read_regions(path: Path, document: list[Any], root: Path) -> Found:
+    """One sample per region of `region_descriptions.json`: its part of the image, cut out when it is opened, and the
+    phrase that is said of it. Its id is the image's number and the region's, `2407890-4`."""
+    regions = [
+        (number, place, region)
+        for i in range(len(document))
+        for _, number, those in [_record(path, document, i)]
+        for place, region in those
+    ]
+
+    def build(i: int) -> tuple[str, Sample]:
+        number, where, region = regions[i]
+        named = need(region, "region_id", int, where)
+        left, top, width, height = (need(region, side, int, where) for side in ("x", "y", "width", "height"))
+        if width < 1 or height < 1:
+            raise DataError(f"{where}: a region should be at least one pixel wide and high, got {width} × {height}")
+        file = _file(root, number)
+        cut = partial(_cut, file, (left, top, left + width, top + height))
+        image = EncodedImage(f"{file.name} region {named}", cut, root)
+        return where, Sample(f"{number}-{named}", image, texts(need(region, "phrase", str, where), "phrase", where))
+
+    return Found("the regions of Visual Genome", [None] * len(regions), build)
+
+
+def _record(path: Path, document: list[Any], i: int) -> tuple[str, int, list[tuple[str, dict[str, Any]]]]:
+    """Where the record of an image is, the image's number, and its regions with their places."""
+    where, record = f"{path}: [{i}]", document[i]
+    if not isinstance(record, dict):
+        raise DataError(f"{where} should be an object, got {record!r:.60}")
+    regions = need(record, "regions", list, where)
+    number = record.get("id", record.get("image_id"))
+    if not isinstance(number, int):
+        raise DataError(f"{where}: field 'id' should be the number of an image, got {number!r:.60}")
+    for j, region in enumerate(regions):
+        if not isinstance(region, dict):
+            raise DataError(f"{where}.regions[{j}] should be an object, got {region!r:.60}")
+    return where, number, [(f"{where}.regions[{j}]", region) for j, region in enumerate(regions)]
+
+
+def _file(root: Path, number: int) -> Path:
+    places = [root / folder / f"{number}.jpg" for folder in _FOLDERS]
+    return next((place for place in places if place.is_file()), places[0])
+
+
+def _cut(file: Path, box: tuple[int, int, int, int]) -> bytes:
+    """The part of the image that lies in `box` (left, top, right, bottom), as PNG; some boxes reach past the edge."""
+    image = decode(file)
+    left, top, right, bottom = max(box[0], 0), max(box[1], 0), min(box[2], image.width), min(box[3], image.height)
+    if left >= right or top >= bottom:
+        raise DataError(f"the region {box} lies outside of its image of {image.width} × {image.height} pixels")
+    buffer = io.BytesIO()
+    image.crop((left, top, right, bottom)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

@@ -15,7 +15,7 @@ from vitrail.samples.csv import is_csv, read_csv
 from vitrail.samples.fields import utf8
 from vitrail.samples.files import ACCEPTED, parse_json, read_bytes, read_text
 from vitrail.samples.folders import IMAGE_SUFFIXES, read_folder
-from vitrail.samples.genome import is_regions, read_regions
+from vitrail.samples.genome import is_regions, read_images, read_regions
 from vitrail.samples.hub import read_hugging_face, read_stream
 from vitrail.samples.sample import Found, Sample
 from vitrail.samples.shards import is_shards, read_shards
@@ -29,16 +29,16 @@ def load_samples(
     images: str | Path | None = None,
     annotations: str | Path | None = None,
     limit: int | None = None,
-    stream: bool = False,
 ) -> list[Sample]:
     """The samples of `source`, in its order: all of them, or those of `split`, at most the first `limit`.
 
     "toyland" is the bundled world, drawn into the user's cache the first time, and its train split unless another is
-    named.
+    named. "regions:FILE" reads every region of Visual Genome as a sample of its own, the part of its image with its
+    phrase. "stream:org/name" reads a dataset of the hub as it arrives, the first `limit` of its rows, without
+    downloading the rest.
 
     `images` is the folder below which the image paths of a table or a JSON lie (default: the folder of `source`).
     `annotations` are the answers to VQAv2 questions (default: the file of the standard name beside them).
-    `stream` reads a dataset of the hub as it arrives, the first `limit` of its rows, without downloading the rest.
 
     Raises UsageError for a parameter that cannot be (a split that `source` lacks, among others), and DataError for
     data that are missing, malformed, empty, or that give two samples the same id.
@@ -50,16 +50,26 @@ def load_samples(
     root = None if images is None else Path(images).expanduser().absolute()
     if root is not None and not root.is_dir():
         raise DataError(f"the folder of images {images} does not exist")
-    if stream:
+    way, _, name = str(source).partition(":")
+    if way == "stream":
         if limit is None:
             raise UsageError("A stream has no known end: give a limit.")
-        found = read_stream(str(source), split, limit, root or Path.cwd())
+        found = read_stream(name, split, limit, root or Path.cwd())
+    elif way == "regions":
+        found = _open_regions(Path(name).expanduser().absolute(), root)
     else:
         found = _open_source(source, root, None if annotations is None else Path(annotations).expanduser())
     for name, value in (("images", images), ("annotations", annotations)):
         if value is not None and name not in found.uses:
             raise UsageError(f"{source} is {found.kind}, which has no use for {name}={str(value)!r}")
     return _unique(found.build(i) for i in _select(found.splits, split, limit, source))
+
+
+def _open_regions(path: Path, images: Path | None) -> Found:
+    document, _ = parse_json(path, read_text(path))
+    if not is_regions(document):
+        raise DataError(f"{path} has no regions; `regions:` is for Visual Genome's region_descriptions.json")
+    return read_regions(path, document, images or path.parent)
 
 
 def _open_source(source: str | Path, images: Path | None, annotations: Path | None) -> Found:
@@ -110,7 +120,7 @@ def _open_file(path: Path, root: Path, annotations: Path | None) -> Found:
     if more := text[end:].strip():
         raise DataError(f"{path}: malformed JSON: text after the end of the document, {more[:40]!r}")
     if is_regions(document):
-        return read_regions(path, document, root)
+        return read_images(path, document, root)
     if "questions" in fields:
         return read_vqa(path, fields, root, annotations)
     if "annotations" in fields and "images" in fields:
