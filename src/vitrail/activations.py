@@ -20,7 +20,16 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from vitrail.artifacts import MANIFEST, check_free, file_hash, read_manifest, same_run, write_manifest, write_whole
+from vitrail.artifacts import (
+    MANIFEST,
+    check_files,
+    check_free,
+    file_hash,
+    read_manifest,
+    same_run,
+    write_manifest,
+    write_whole,
+)
 from vitrail.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
@@ -241,14 +250,7 @@ def open_activations(folder: str | Path) -> Activations:
     manifest = read_manifest(folder, KIND)
     if not manifest.get("complete"):
         raise ArtifactError(f"The extraction into {folder} did not finish. Run it again: it goes on where it stopped.")
-    for name, expected in manifest["files"].items():
-        path = folder / name
-        if not path.exists():
-            raise ArtifactError(f"{path} is missing. Remove {folder} and extract again.")
-        if file_hash(path) != expected:
-            raise ArtifactError(
-                f"{path} is damaged: its contents are not what was written. Remove {folder} and extract again."
-            )
+    check_files(folder, manifest, "extract")
     return Activations(folder, manifest)
 
 

@@ -113,6 +113,18 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     return manifest
 
 
+def check_files(folder: Path, manifest: Mapping[str, Any], again: str) -> None:
+    """Raises `ArtifactError` unless every file that the manifest names is as it was written; `again` is what to do."""
+    for name, expected in manifest["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing. Remove {folder} and {again} again.")
+        if file_hash(path) != expected:
+            raise ArtifactError(
+                f"{path} is damaged: its contents are not what was written. Remove {folder} and {again} again."
+            )
+
+
 def parent(folder: Path) -> dict[str, Any]:
     """How a child names the artifact that it was made from: its folder's name and the hash of its manifest; and the
     doctor's certificate of the model behind it, where there is one."""

@@ -12,14 +12,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from vitrail import learners
 from vitrail.activations import Activations
-from vitrail.artifacts import check_parent, file_hash, is_current, parent, read_manifest, write_manifest, write_whole
+from vitrail.artifacts import (
+    check_files,
+    check_parent,
+    file_hash,
+    is_current,
+    parent,
+    read_manifest,
+    write_manifest,
+    write_whole,
+)
 from vitrail.clusters import over_ray
-from vitrail.errors import ArtifactError, NumericsError, UsageError
+from vitrail.errors import NumericsError, UsageError
 from vitrail.progress import Progress, silent
 from vitrail.scores import matched_cosine
 from vitrail.shards import ShardRows
@@ -332,15 +340,8 @@ def open_concepts(folder: str | Path, activations: Activations | None = None) ->
     """
     folder = Path(folder)
     manifest = read_manifest(folder, KIND)
-    path = folder / FILE
-    try:
-        if file_hash(path) != manifest["files"][FILE]:
-            raise ArtifactError(
-                f"{path} is damaged: its contents are not what was written. Remove {folder} and learn again."
-            )
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ArtifactError(f"{path} is damaged or missing ({error}). Remove {folder} and learn again.") from error
+    check_files(folder, manifest, "learn")
+    tensors = load_file(folder / FILE)
     if activations is not None:
         check_parent(folder, manifest, activations.folder, "activations")
     own = {k.removeprefix("learner."): v for k, v in tensors.items() if k.startswith("learner.")}

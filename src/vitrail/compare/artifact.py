@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from vitrail.artifacts import file_hash, read_manifest
+from vitrail.artifacts import check_files, read_manifest
 from vitrail.errors import ArtifactError
 
 KIND = "shift"
@@ -62,10 +62,8 @@ def open_shift(folder: str | Path) -> Shift:
     """
     folder = Path(folder)
     manifest = read_manifest(folder, KIND)
+    check_files(folder, manifest, "compare")
     try:
-        for name, expected in manifest["files"].items():
-            if file_hash(folder / name) != expected:
-                raise ArtifactError(f"{folder / name} is damaged. Remove {folder} and compare again.")
         found = json.loads((folder / FILE).read_text(encoding="utf-8"))
         tensors = load_file(folder / TENSORS)
         return Shift(folder, manifest, found, tensors["shifts"], tensors["shifted"], tensors["mean_move"])

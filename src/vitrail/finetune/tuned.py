@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitrail.artifacts import file_hash, read_manifest
+from vitrail.artifacts import check_files, read_manifest
 from vitrail.errors import ArtifactError
 from vitrail.finetune.training import CURVE
 
@@ -51,8 +51,5 @@ def open_tuned(folder: str | Path) -> Tuned:
     manifest = read_manifest(folder, KIND)
     if not manifest.get("complete"):
         raise ArtifactError(f"The fine-tune in {folder} did not finish. Run it again: it goes on where it stopped.")
-    for name, expected in manifest["files"].items():
-        path = folder / name
-        if not path.is_file() or file_hash(path) != expected:
-            raise ArtifactError(f"{path} is missing or damaged. Remove {folder} and fine-tune again.")
+    check_files(folder, manifest, "fine-tune")
     return Tuned(folder, manifest, json.loads((folder / CURVE).read_text(encoding="utf-8")))

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vitrail.artifacts import (
     MANIFEST,
+    check_files,
     check_free,
+    check_parent,
     file_hash,
     parent,
     read_manifest,
@@ -156,8 +157,8 @@ def describe(
     return {**own, **details}
 
 
-def finished(out: Path, parameters: Mapping[str, Any]) -> Steering | None:
-    """The steering in `out` if it was made with `parameters`, None if there is none.
+def finished(out: Path, parameters: Mapping[str, Any], parents: Mapping[str, Path] | None = None) -> Steering | None:
+    """The steering in `out` if it was made with `parameters` from `parents`, None if there is none.
 
     Raises:
         ArtifactError: `out` holds another one, or something else.
@@ -165,7 +166,10 @@ def finished(out: Path, parameters: Mapping[str, Any]) -> Steering | None:
     if not (out / MANIFEST).exists():
         check_free(out, KIND, own={FILE, "state.safetensors", "loss.json"})
         return None
-    same_run(out, read_manifest(out, KIND), parameters)
+    manifest = read_manifest(out, KIND)
+    same_run(out, manifest, parameters)
+    for kind, folder in (parents or {}).items():
+        check_parent(out, manifest, folder, kind)
     return open_steering(out)
 
 
@@ -200,14 +204,8 @@ def open_steering(folder: str | Path) -> Steering:
     """
     folder = Path(folder)
     manifest = read_manifest(folder, KIND)
-    path = folder / FILE
-    try:
-        if file_hash(path) != manifest["files"][FILE]:
-            raise ArtifactError(f"{path} is damaged: its contents are not what was written. Make it again.")
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ArtifactError(f"{path} is damaged or missing ({error}). Make it again.") from error
-    return Steering(manifest, tensors, folder)
+    check_files(folder, manifest, "make it")
+    return Steering(manifest, load_file(folder / FILE), folder)
 
 
 def about(examples: Sequence[Example]) -> dict[str, Any]:
