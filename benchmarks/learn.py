@@ -9,6 +9,7 @@
 | toyland | the same to convergence, on states of the bundled model |
 | unpenalised | multiplicative updates (Ding, Li & Jordan, PAMI 2010), λ = 0, to equal error |
 | stability | the other methods' stability, on states of the bundled model |
+| gpu | where there is a CUDA device: the same fit on the host; a pass against what the device reads and multiplies |
 
 Every part is added to benchmarks/results/learn.json; those that are not run stay as they are.
 """
@@ -34,6 +35,8 @@ from threadpoolctl import threadpool_info
 
 from vitrail.artifacts import versions, write_json
 from vitrail.learners import PCA, KMeans, SemiNMF, Simple, kkt_residual, objective
+from vitrail.learners.descent import State
+from vitrail.learners.starts import sums_with_codes
 from vitrail.stability import stability
 
 RESULT = Path(__file__).parent / "results" / "learn.json"
@@ -43,10 +46,10 @@ PENALTY = 2.0
 def planted(n_samples: int, n_features: int, seed: int) -> np.ndarray:
     """Forty sparse non-negative directions, a mean and noise: (n_samples, n_features) float32."""
     rng = np.random.default_rng(seed)
-    codes = rng.exponential(3.0, (n_samples, 40)) * (rng.random((n_samples, 40)) < 0.15)
+    codes = rng.exponential(0.5, (n_samples, 40)) * (rng.random((n_samples, 40)) < 0.12)
     directions = rng.normal(size=(40, n_features))
     mean = rng.normal(size=n_features)
-    return (codes @ directions + mean + 0.5 * rng.normal(size=(n_samples, n_features))).astype(np.float32)
+    return (codes @ directions + mean + rng.normal(size=(n_samples, n_features))).astype(np.float32)
 
 
 def toyland_states() -> np.ndarray:
@@ -188,12 +191,74 @@ def stabilities(args: argparse.Namespace) -> dict[str, Any]:
     return {"samples": len(Z), "features": Z.shape[1], "concepts": args.concepts, **found}
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+def gpu(args: argparse.Namespace) -> dict[str, Any] | None:
+    """Nothing where there is no CUDA device."""
+    import torch
+
+    if not torch.cuda.is_available():
+        print("gpu: there is no CUDA device, the part stays as it is")
+        return None
+    host = planted(args.samples, args.features, 0)
+    there = torch.from_numpy(host).cuda()
+    SemiNMF(args.concepts).fit_transform(there)
+    found: dict[str, Any] = {"device": torch.cuda.get_device_name(), "concepts": args.concepts}
+    for name, Z in (("host", host), ("gpu", there)):
+        seconds, fitted = seconds_of(lambda Z=Z: SemiNMF(args.concepts).fit(Z), args.runs)
+        codes, _ = seconds_of(lambda fitted=fitted, Z=Z: fitted.transform(Z), args.runs)
+        found[name] = {"fit_seconds": seconds, "transform_seconds": codes, "objective": fitted.objective_}
+    found["objective_over_host"] = found["gpu"]["objective"] / found["host"]["objective"]
+    del there
+    return found | {"pass": pass_on_gpu(args.gpu_rows, args.features, args.concepts)}
+
+
+def pass_on_gpu(n_rows: int, n_features: int, n_concepts: int, sweeps: int = 3) -> dict[str, float]:
+    """One pass over `n_rows` states, against the two ceilings: the bytes it reads, and its floating-point operations,
+    at the rates that a copy and a large product reach on the same device."""
+    import torch
+
+    Z = torch.randn(n_rows, n_features, device="cuda")
+    U = torch.nn.functional.normalize(torch.randn(n_concepts, n_features, device="cuda", dtype=torch.float64))
+    state = State(U, torch.zeros(n_concepts, n_rows, device="cuda"))
+    seconds, _ = seconds_of(lambda: sums_with_codes(Z, state, PENALTY, sweeps), 20)
+    copied, _ = seconds_of(lambda: Z.clone(), 20)
+    A = torch.randn(8192, 8192, device="cuda")
+    multiplied, _ = seconds_of(lambda: A @ A, 20)
+    bandwidth, rate = 8 * Z.numel() / copied, 2 * 8192**3 / multiplied
+    n_bytes = 4 * (2 * Z.numel() + n_rows * n_concepts**2 * sweeps)
+    n_operations = 4 * Z.numel() * n_concepts + 2 * n_rows * n_concepts**2 * (1 + sweeps)
+    bound = max(n_bytes / bandwidth, n_operations / rate)
+    return {
+        "rows": n_rows,
+        "features": n_features,
+        "seconds": seconds,
+        "bytes_per_s": bandwidth,
+        "flop_per_s": rate,
+        "bound_seconds": bound,
+        "fraction_of_bound": bound / seconds,
+    }
+
+
+def seconds_of(call: Callable[[], Any], runs: int) -> tuple[float, Any]:
+    """The median time of a call on the device, after one to warm up, and what it returned."""
+    import torch
+
+    found, seconds = call(), []
+    for _ in range(runs):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        found = call()
+        torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds), found
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any] | None]] = {
     "speed": speed,
     "many": many,
     "toyland": toyland,
     "unpenalised": unpenalised,
     "stability": stabilities,
+    "gpu": gpu,
 }
 
 
@@ -214,11 +279,14 @@ def main() -> None:
     )
     parser.add_argument("--patience", type=float, default=60.0, help="seconds for multiplicative updates")
     parser.add_argument("--converged", action=argparse.BooleanOptionalAction, default=True, help="six minutes and more")
+    parser.add_argument("--gpu-rows", type=int, default=200_000, help="of the pass on a CUDA device")
     parser.add_argument("--out", type=Path, default=RESULT)
     args = parser.parse_args()
     result = json.loads(args.out.read_text()) if args.out.exists() else {}
     for name in args.parts:
         part = PARTS[name](args)
+        if part is None:
+            continue
         result[name] = {**part, "penalty": 0.0 if name == "unpenalised" else PENALTY, "machine": machine()}
         write_json(args.out, result)
 
