@@ -27,7 +27,7 @@ from vitrail.concepts import open_concepts
 from vitrail.evaluate import compare_methods, evaluate, open_evaluation
 from vitrail.evaluate.ablation import ablate
 from vitrail.evaluate.evaluation import plain
-from vitrail.evaluate.heldout import by_id, extract_test, samples_of
+from vitrail.evaluate.heldout import by_id, samples_of
 from vitrail.ground import open_grounding
 from vitrail.lmm import LMM, load, quieten
 from vitrail.report import comparison_report
@@ -84,25 +84,44 @@ def truth_by_dictionary(home: Path, factors: dict[str, Any]) -> dict[str, float]
     return found
 
 
-def images_of(n: int, word: str) -> list[Sample]:
-    """Samples of another seed of Toyland that speak of `word`, a few more than `n`: the model must say it, too."""
-    samples = [replace(s, id=f"1-{s.id}") for s in load_samples(toyland.dataset_path(5000, seed=1), split=None)]
-    return [s for s in samples if any(word in text.split() for text in s.references)][: round(1.2 * n)]
+def elsewhere(n: int) -> tuple[list[Sample], dict[str, Any]]:
+    """`n` scenes that nothing was learned from, with their factors: another seed's, so that rare words have as many."""
+    world = toyland.dataset_path(n, seed=1)
+    factors = load_factors(world)
+    assert factors is not None
+    samples = [replace(s, id=f"held-out-{s.id}") for s in load_samples(world)]
+    return samples, {f"held-out-{i}": known for i, known in factors.items()}
 
 
-def seconds_for(n: int, lmm: LMM, home: Path, scorers: dict[str, Any], samples: list[Sample]) -> dict[str, float]:
-    """Seconds to evaluate the study in `home` on `n` test images: their states, and everything after that."""
+def seconds_for(
+    n: int, lmm: LMM, home: Path, scorers: dict[str, Any], samples: list[Sample], held_out: list[Sample],
+    factors: dict[str, Any],
+) -> dict[str, float]:  # fmt: skip
+    """Seconds to evaluate the study of Semi-NMF in `home` from nothing, controls and truth included, on `n` test images
+    that have the word: the model's captions and states of these, the states of noise, and all scores."""
     activations = open_activations(home / "activations")
     concepts = open_concepts(home / "semi-nmf" / "concepts", activations)
     grounding = open_grounding(home / "semi-nmf" / "grounding", concepts)
+    said = {row["sample_id"] for row in open_activations(home / "test").rows}
+    some = [s for s in held_out if s.id in said][:n]
+    parts: dict[str, float] = {}
+    before = time.perf_counter()
+
+    def part(what: str, done: int, total: int) -> None:
+        """The time since the last report goes to what has now got on."""
+        nonlocal before
+        now = time.perf_counter()
+        parts[what] = parts.get(what, 0.0) + now - before
+        before = now
+
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
         start = time.perf_counter()
-        test = extract_test(lmm, activations, images_of(n, "dog"), out=out / "test")
-        extracted = time.perf_counter()
-        evaluate(lmm, activations, concepts, grounding, samples, images_of(n, "dog"), out=out / "evaluation", **scorers)
-        done = time.perf_counter()
-    return {"test images with the word": len(test), "states": extracted - start, "evaluation": done - extracted}
+        found = evaluate(
+            lmm, activations, concepts, grounding, samples, some, out=Path(folder) / "evaluation", factors=factors,
+            progress=part, **scorers,
+        )  # fmt: skip
+        seconds = time.perf_counter() - start
+    return {"test images with the word": found.scores["n_test"], "seconds": seconds, "parts": parts}
 
 
 def ablation(n: int, lmm: LMM, home: Path, held_out: list[Sample]) -> dict[str, Any]:
@@ -124,7 +143,8 @@ def main() -> None:
     parser.add_argument("--methods", default="simple,pca,kmeans,semi-nmf")
     parser.add_argument("--concepts", default="20,5,10,40", help="the first is that of the tables")
     parser.add_argument("--layers", default="all", help="`all`, or none")
-    parser.add_argument("--samples", type=int, default=5000)
+    parser.add_argument("--samples", type=int, default=5000, help="scenes; four of five are learned from")
+    parser.add_argument("--test", type=int, default=6000, help="scenes of another seed, to test on")
     parser.add_argument("--ablated", type=int, default=8, help="images per concept; 0 for no ablation")
     parser.add_argument("--timed", type=int, default=500, help="test images of the study that is timed; 0 for none")
     parser.add_argument("--model", default="toyland")
@@ -138,7 +158,9 @@ def main() -> None:
     world = toyland.dataset_path(args.samples)
     factors = load_factors(world)
     assert factors is not None
-    samples, held_out = load_samples(world, split="train"), load_samples(world, split="test")
+    samples = load_samples(world, split="train")
+    held_out, factors_elsewhere = elsewhere(args.test)
+    factors |= factors_elsewhere
     scorers = {
         "image_scorer": load_image_scorer(args.image_scorer),
         "text_scorer": load_text_scorer(args.text_scorer),
@@ -157,7 +179,9 @@ def main() -> None:
     found = {w: {m: found_in(e.scores) for m, e in of.items()} for w, of in made.evaluations.items()}
     first = args.words.split(",")[0]
     result = {
-        "parameters": {k: getattr(args, k) for k in ("words", "methods", "concepts", "layers", "samples", "ablated")},
+        "parameters": {
+            k: getattr(args, k) for k in ("words", "methods", "concepts", "layers", "samples", "test", "ablated")
+        },
         "evaluations": found,
         "tests": made.values["tests"],
         "curves": made.values["curves"],
@@ -166,7 +190,11 @@ def main() -> None:
         },
         "ablation of semi-nmf": ablations,
         "seconds for the comparison": seconds,
-        "seconds for one study": seconds_for(args.timed, lmm, home / first, scorers, samples) if args.timed else None,
+        "seconds for one study": seconds_for(
+            args.timed, lmm, home / first.replace(" ", "-"), scorers, samples, held_out, factors
+        )
+        if args.timed
+        else None,
         "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), **versions()},
     }
     write_json(args.result, plain(result))

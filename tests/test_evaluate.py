@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 import sys
 import zlib
 from pathlib import Path
@@ -17,9 +18,11 @@ from sklearn.cluster import KMeans as SklearnKMeans
 from sklearn.decomposition import sparse_encode
 
 from vitrail import learners, scores
+from vitrail.activations import open_activations
+from vitrail.concepts import open_concepts
 from vitrail.errors import ArtifactError, DataError, UsageError
 from vitrail.evaluate import compare_methods, evaluate, open_evaluation
-from vitrail.evaluate.ablation import _without, ablate
+from vitrail.evaluate.ablation import _say, _without, ablate
 from vitrail.evaluate.comparison import differences
 from vitrail.evaluate.curves import by_concepts, by_layer
 from vitrail.evaluate.dictionary import caption_shares, dictionary_scores
@@ -37,10 +40,13 @@ from vitrail.evaluate.released import (
     valid_word,
 )
 from vitrail.evaluate.tables import all_tables, study_tables
+from vitrail.evaluate.truth import truth_scores
 from vitrail.evaluate.wording import allowed_words, matched_words, random_words
+from vitrail.ground import GroundedConcept, open_grounding
 from vitrail.report import comparison_report, report
 from vitrail.samples import EncodedImage, Sample, load_samples
 from vitrail.scorers import ImageTextScorer, TextScorer
+from vitrail.study import Study, open_study, study, write_report
 
 
 def vector(text: str, d: int = 16) -> np.ndarray:
@@ -244,6 +250,18 @@ def test_concepts_whose_words_fit_their_images_are_told_from_chance():
     assert all(found.against[name].p < 0.01 for name in ("random", "frequency", "shuffled"))
 
 
+def test_the_concepts_of_noise_images_are_held_against_those_of_images():
+    lists = [[f"topic{k}"] for k in range(6)]
+    own = [[photo(k + 6 * i) for i in range(3)] for k in range(6)]
+    noise = ([["topic0"], ["nothing"], ["topic2"], []], [[photo(0), photo(6)], [photo(1)], [photo(2), photo(3)], []])
+    found = score_concepts(Planted(6), lists, own, RANDOM, (), noise).against["noise"]
+    assert (found.level.mean, found.level.n) == (0.5, 3)  # 1, 0 and one half; the last says nothing
+    assert found.gain.mean == 0.5
+    assert found.p == pytest.approx(scores.unpaired_p(np.ones(6), np.array([1, 0, 0.5])))
+    alike = score_concepts(Planted(6), lists, own, RANDOM, (), (lists, own)).against["noise"]
+    assert (alike.gain.mean, alike.p) == (0, 1)
+
+
 def test_words_of_other_images_are_not():
     lists = [[f"topic{(k + 1) % 6}"] for k in range(6)]
     own = [[photo(k + 6 * i) for i in range(3)] for k in range(6)]
@@ -351,10 +369,43 @@ def test_dictionary_scores_stand_beside_their_controls(activations, concepts, do
     assert found["overlap"].value.mean == pytest.approx(scores.overlap(lists))
     assert found["explained variance"].value.mean == pytest.approx(concepts.scores["explained_variance"], abs=1e-4)
     assert found["explained variance"].control < 0.2 < found["explained variance"].value.mean
+    residual = ((Z[:9] - concepts.learner.inverse_transform(concepts.learner.transform(Z[:9]))) ** 2).sum()
+    held_out = 1 - residual / ((Z[:9] - Z.mean(axis=0)) ** 2).sum()
+    assert found["explained variance, held out"].value.mean == pytest.approx(held_out, abs=1e-4)
+    assert found["explained variance, held out"].control < 0.2
     assert found["active concepts per sample"].value.mean == pytest.approx(concepts.scores["active"])
     assert found["pairwise cosine"].control < 0.1
     assert 0.5 < found["stability over seeds"].value.mean <= 1 + 1e-6
     assert all(f.value.low <= f.value.mean <= f.value.high for f in found.values())
+
+
+# ---- the truth -------------------------------------------------------------------------------------------------------
+
+
+def test_planted_factors_are_told_and_judged_on_held_out_samples():
+    """Concept 0 is black, 1 runs, 2 is luck; on held-out samples black is told upside down."""
+    rng = np.random.default_rng(0)
+    black, runs = rng.random((2, 400)) < 0.4
+    V = np.stack([black, runs, rng.random(400) < 0.5], axis=1) + 0.01 * rng.random((400, 3))
+    V[300:, 0] = 1 - black[300:]
+    names = [str(i) for i in range(400)]
+    factors = {
+        n: {"colour": "black" if b else "white", "action": "run" if r else "sit"}
+        for n, b, r in zip(names, black, runs, strict=True)
+    }
+    own = [[names[i] for i in np.argsort(-V[:300, k])[:5]] for k in range(3)]
+    found = truth_scores(V[:300], names[:300], V[300:], names[300:], own, factors)
+    assert found is not None
+    by_value = {v["value"]: v for v in found["values"]}
+    assert (by_value["black"]["concept"], by_value["black"]["auroc"], by_value["black"]["held_out"]) == (0, 1, 0)
+    assert (by_value["run"]["concept"], by_value["run"]["auroc"], by_value["run"]["held_out"]) == (1, 1, 1)
+    assert found["by_chance"]["colour"]["mean"] < 0.65 < 0.75 < found["best"]["colour"]
+    assert [c["value"] for c in found["concepts"][:2]] == ["black", "run"]
+    assert [c["purity"] for c in found["concepts"][:2]] == [1, 1]
+    assert found["concepts"][0]["purity_by_chance"] == pytest.approx(black[:300].mean())
+    assert found["recovery"]["informativeness"]["action"] > 0.95
+    assert found["recovery"]["informativeness"]["colour"] < 0.05
+    assert truth_scores(V, names, V, names, own, {"elsewhere": {"colour": "black"}}) is None
 
 
 # ---- the released procedure, written out -----------------------------------------------------------------------------
@@ -453,6 +504,7 @@ def test_noise_images_have_the_same_texts_at_the_same_positions(lmm, activations
     assert [r["token_ids"] for r in noise.rows] == [r["token_ids"] for r in activations.rows]
     assert [r["position"] for r in noise.rows] == [r["position"] for r in activations.rows]
     assert noise.rows[0]["thumbnail"] != activations.rows[0]["thumbnail"]
+    assert len({row["thumbnail"] for row in noise.rows}) == len(noise.rows)  # every image has noise of its own
     assert np.abs(noise.states(8) - activations.states(8)).max() > 0.1
     again = extract_noise(lmm, some, by_id(dogs), out=tmp_path / "again")
     np.testing.assert_array_equal(noise.states(8), again.states(8))
@@ -493,6 +545,51 @@ def test_ablation_speaks_and_leaves_the_model_as_it_was(lmm, activations, concep
     assert found["words"]["gain"]["n"] == len(found["concepts"]) > 0
 
 
+def test_what_is_gained_is_what_a_random_vector_leaves_and_the_concept_does_not(
+    lmm, activations, concepts, dogs, monkeypatch
+):
+    """Made up captions: without a concept its words are gone, without a random vector half of them stay."""
+    lists = [["black", "small"], ["running", "red"], [], *[["snow"]] * (len(concepts) - 3)]
+    V = np.full((4, len(concepts)), -1.0)
+    V[:, :3] = [[0.5, 0, 1], [1, 0.1, 1], [0, 0.2, 1], [2, 0.3, 1]]
+    said = ["one dog", "a black dog , black and small", "a dog in the snow", "a small black dog"]
+    texts = iter([["a dog", "a dog"], ["a black dog", "a dog"], ["it", "it"], ["a red dog", "it"]])
+    asked = []
+
+    def say(_lmm, _layer, samples, _length, _change):
+        asked.append([s.id for s in samples])
+        return next(texts)
+
+    monkeypatch.setattr(sys.modules["vitrail.evaluate.ablation"], "_say", say)
+    found = ablate(
+        lmm, activations, concepts, lists, dogs[:4], V, said, n_images=2,
+        values=[("colour", "black"), ("action", "running"), None], lexicon={"colour": {"black": ("black",)}},
+    )  # fmt: skip
+    ids = [s.id for s in dogs[:4]]
+    assert asked == [[ids[3], ids[1]]] * 2 + [[ids[3], ids[2]]] * 2  # the strongest that are active at all
+    first, second = found["concepts"]
+    assert first["words"] == {"before": 2, "removed": 0, "random": 0.5}
+    assert first["values"] == {"before": 1, "removed": 0, "random": 0.5}
+    assert second["words"] == {"before": 0, "removed": 0, "random": 0.5}
+    assert "values" not in second  # nobody said which words name it
+    assert found["words"]["gain"]["mean"] == 0.5
+    assert found["values"]["gain"]["n"] == 1
+
+
+def test_only_the_states_that_generate_are_changed(lmm, dogs):
+    some, shapes = [s.open() for s in dogs[:3]], []
+
+    def change(states: torch.Tensor) -> torch.Tensor:
+        shapes.append(tuple(states.shape))
+        return states
+
+    length = 12
+    assert _say(lmm, 8, dogs[:3], length, change) == [g.text for g in lmm.generate(
+        lmm.prepare(some, [lmm.prompt] * 3), length)]  # fmt: skip
+    assert set(shapes) == {(3, lmm.n_features)}
+    assert len(shapes) <= length
+
+
 # ---- all together ----------------------------------------------------------------------------------------------------
 
 
@@ -512,6 +609,7 @@ def test_an_evaluation_is_whole_and_opens_again(made, grounding):
     assert {"concepts", "images", "dictionary", "released", "truth", "words"} <= set(written)
     for measure in ("clip", "bert"):
         assert len(written["concepts"][measure]["units"]) == len(grounding)
+        assert {"random", "frequency", "shuffled", "noise", "captions"} == set(written["concepts"][measure]["against"])
         for scored in written["images"][measure].values():
             assert {"random", "frequency", "shuffled", "noise", "captions"} == set(scored["against"])
             assert all(0 < a["p"] <= 1 for a in scored["against"].values())
@@ -519,6 +617,38 @@ def test_an_evaluation_is_whole_and_opens_again(made, grounding):
     assert sorted(p.name for p in made.folder.parent.iterdir()) == [
         "embeddings", "evaluation", "noise", "noise-concepts", "noise-grounding", "test"
     ]  # fmt: skip
+
+
+def test_every_score_is_of_its_own_words_and_pictures(made, concepts, grounding, dogs, held_out):
+    """By hand from what the stages left: a held-out image with its strongest concept, a concept with its own images,
+    and a concept of noise with the pictures whose noise it was."""
+    fake, home = Counting(), made.folder.parent
+
+    def clip(sample: Sample, grounded: GroundedConcept) -> float:
+        text = "A photo is described by the words " + ", ".join(w.word for w in grounded.words)
+        return 2.5 * max(float(fake.image.images([sample.open()])[0][0] @ fake.image.texts([text])[0][0]), 0)
+
+    test = open_activations(home / "test")
+    V = concepts.learner.transform(test.states(concepts.layer))
+    assert {r["sample_id"] for r in test.rows} <= set(by_id(held_out))
+    expected = [
+        clip(by_id(held_out)[row["sample_id"]], grounding[int(v.argmax())]) if v.max() > 0 else None
+        for row, v in zip(test.rows, V, strict=True)
+    ]
+    units = made.scores["images"]["clip"]["1"]["units"]
+    assert [u is None for u in units] == [e is None for e in expected]
+    assert [u for u in units if u is not None] == pytest.approx([e for e in expected if e is not None], abs=1e-5)
+    known = by_id(dogs)
+
+    def own(grounded: GroundedConcept) -> float:
+        return float(np.mean([clip(known[s.sample_id], grounded) for s in grounded.samples]))
+
+    of_concepts = made.scores["concepts"]["clip"]
+    assert of_concepts["units"] == pytest.approx([own(c) for c in grounding.concepts], abs=1e-5)
+    learned = open_concepts(home / "noise-concepts", open_activations(home / "noise"))
+    assert learned.parameters == concepts.parameters | {"stability": 0}
+    of_noise = [own(c) for c in open_grounding(home / "noise-grounding", learned).concepts if c.samples]
+    assert of_concepts["against"]["noise"]["level"]["mean"] == pytest.approx(np.mean(of_noise), abs=1e-5)
 
 
 def test_the_second_run_encodes_nothing(made, lmm, activations, concepts, grounding, dogs, held_out, factors):
@@ -559,6 +689,41 @@ def test_the_report_shows_it(made, activations, concepts, grounding, tmp_path):
     assert scores_of(made) in page
     without = report(activations, concepts, grounding, out=tmp_path / "plain.html").read_text()
     assert 'id="evaluation"' not in without
+
+
+def test_a_report_is_the_same_whichever_command_writes_it(lmm, dogs, held_out, factors, saying, tmp_path, caplog):
+    saying("a brown dog on the grass")
+    folder = tmp_path / "dog"
+
+    def again(n_concepts: int = 3) -> Study:
+        return study(lmm, dogs, "dog", out=folder, layer=1, require="truth", method="kmeans", n_concepts=n_concepts,
+                     factors=factors)  # fmt: skip
+
+    made = again()
+    assert 'id="evaluation"' not in (folder / "report.html").read_text()
+    evaluate(lmm, made.activations, made.concepts, made.grounding, dogs, held_out, **Counting().both, n_random=5,
+             factors=factors, noise=False, out=folder / "evaluation")  # fmt: skip
+    again()  # a finished study, run again
+    page = (folder / "report.html").read_text()
+    assert 'id="evaluation"' in page
+    assert 'id="truth"' in page
+    opened = open_study(folder)
+    assert opened.factors == {row["sample_id"]: factors[row["sample_id"]] for row in opened.activations.rows}
+    assert write_report(opened, out=tmp_path / "page.html").read_text() == page
+    for stage in ("concepts", "grounding"):
+        shutil.rmtree(folder / stage)
+    again(2)
+    assert 'id="evaluation"' not in (folder / "report.html").read_text()
+    assert "evaluation was not made from" in caplog.text
+
+
+def test_factors_that_are_damaged_are_named(tmp_path, activations, concepts, grounding):
+    for artifact in (activations, concepts, grounding):
+        shutil.copytree(artifact.folder, tmp_path / artifact.folder.name)
+    assert open_study(tmp_path).factors is None
+    (tmp_path / "factors.json").write_text("{")
+    with pytest.raises(ArtifactError, match=r"factors.json is damaged"):
+        open_study(tmp_path)
 
 
 def scores_of(made) -> str:
@@ -653,6 +818,12 @@ def test_tables_in_markdown_and_latex():
     assert r"\caption{50 \% of a\_b \& c.}" in text
 
 
+def test_words_that_mean_something_to_a_table_are_written_as_they_are():
+    table = Table("t", "A caption.", ("word", "", "A"), (((r"a|b\c{d}^", "CS"), (Cell(0.5),)),))
+    assert r"| a\|b\c{d}^ | CS | .500 |" in markdown(table)
+    assert r"a|b\textbackslash{}c\{d\}\textasciicircum{} & CS & .500 \\" in latex(table)
+
+
 def test_tables_of_a_comparison_have_the_papers_columns(side_by_side):
     made = {t.name: t for t in all_tables(side_by_side.values)}
     assert made["images1"].heads == ("word", "", "Rnd-Words", "k-means", "Semi-NMF", "GT-captions")
@@ -663,7 +834,9 @@ def test_tables_of_a_comparison_have_the_papers_columns(side_by_side):
 
 
 def test_tables_of_a_study_show_every_control(made):
-    table = study_tables(made.scores)[0]
+    table, dictionary, truth = study_tables(made.scores)
+    assert [labels[1] for labels, _ in dictionary.rows] == list(made.scores["dictionary"])
+    assert {labels[1]: cells[0].mean for labels, cells in truth.rows} == made.scores["truth"]["best"]
     assert len(table.rows) == 2 * (1 + 3)
     assert {"Rnd-Words", "as frequent words", "shuffled", "Noise-Imgs", "GT-captions"} <= set(table.heads)
 
@@ -683,6 +856,13 @@ def test_curves_leave_out_more_concepts_than_samples(lmm, activations, held_out,
         lmm, activations, test, [2, 10_000], out=tmp_path, method="pca", layer=8, n_random=5
     )  # fmt: skip
     assert [entry["n_concepts"] for entry in found] == [2]
+    learned = open_concepts(tmp_path / "concepts-2" / "concepts", activations)
+    Z, Z_test = activations.states(8), test.states(8)
+    residual = ((Z_test - learned.learner.inverse_transform(learned.learner.transform(Z_test))) ** 2).sum()
+    expected = 1 - residual / ((Z_test - Z.mean(axis=0)) ** 2).sum()
+    assert found[0]["explained variance, held out"]["mean"] == pytest.approx(expected, abs=1e-4)
+    words = [[w.word for w in c.words] for c in open_grounding(tmp_path / "concepts-2" / "grounding").concepts]
+    assert found[0]["overlap"] == scores.overlap(words)
 
 
 def test_the_curve_by_layer_has_its_own_random_level(lmm, activations, dogs, tmp_path):
@@ -691,4 +871,14 @@ def test_the_curve_by_layer_has_its_own_random_level(lmm, activations, dogs, tmp
         n_concepts=3, n_random=10,
     )  # fmt: skip
     assert [entry["layer"] for entry in found] == [3, "final"]
-    assert found[0]["clip"]["random"] != found[1]["clip"]["random"]
+    known = by_id(dogs)
+    for entry in found:
+        layer = entry["layer"]
+        grounded = open_grounding(tmp_path / f"layer-{layer}" / "grounding")
+        lists = [[w.word for w in c.words] for c in grounded.concepts]
+        own = [[known[s.sample_id] for s in c.samples] for c in grounded.concepts]
+        random = random_words(lmm, layer, allowed_words(lmm, activations, grounded), 10, 10, 0)
+        expected = score_concepts(ClipMeasure(Counting().embeddings(tmp_path / "e")), lists, own, random, ())
+        assert entry["clip"]["score"]["mean"] == pytest.approx(expected.score.mean)
+        assert entry["clip"]["random"]["mean"] == pytest.approx(expected.against["random"].level.mean)
+        assert entry["clip"]["p"] == expected.against["random"].p

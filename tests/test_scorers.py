@@ -73,6 +73,25 @@ def siglip_folder(tokenizer, folder: Path) -> Path:
     return save(SiglipModel(config), SiglipProcessor(image_processor=pixels, tokenizer=reader), folder)
 
 
+def siglip2_folder(tokenizer, folder: Path) -> Path:
+    """Of the kind that keeps the proportions of a picture: its patches come with a mask and their number each way."""
+    from transformers import Siglip2Config, Siglip2Model, Siglip2Processor
+    from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
+
+    from vitrail.toyland import build
+
+    torch.manual_seed(0)
+    size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = Siglip2Config(
+        text_config={**size, "vocab_size": len(tokenizer), "max_position_embeddings": 24, "projection_size": 32},
+        vision_config={**size, "num_patches": 16, "patch_size": 8},
+    )
+    pixels = Siglip2ImageProcessorPil(patch_size=8, max_num_patches=16)
+    reader = build.scorer_tokenizer(tokenizer)
+    reader.model_max_length = 24
+    return save(Siglip2Model(config), Siglip2Processor(pixels, reader), folder)
+
+
 def flava_folder(tokenizer, folder: Path) -> Path:
     from transformers import FlavaConfig, FlavaImageProcessorPil, FlavaModel, FlavaProcessor
 
@@ -133,8 +152,9 @@ def test_clipscore_is_torchmetrics_in_other_units(clip_folder, pictures):
     assert ours.max() > 0
 
 
-@pytest.mark.parametrize("family", [siglip_folder, flava_folder])
-def test_other_families_load_and_a_batch_is_its_rows(family, tokenizer, pictures, tmp_path, caplog):
+@pytest.mark.parametrize("family", [siglip_folder, siglip2_folder, flava_folder])
+def test_other_families_load_and_a_batch_is_its_rows(family, tokenizer, pictures, tmp_path):
+    pictures = [pictures[0], pictures[1].crop((0, 0, 100, 40)), pictures[2]]
     scorer = load_image_scorer(family(tokenizer, tmp_path), device="cpu")
     images, texts = np.concatenate(scorer.images(pictures)), np.concatenate(scorer.texts(TEXTS))
     assert images.shape[0] == texts.shape[0] == 3

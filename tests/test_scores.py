@@ -225,6 +225,21 @@ def test_paired_and_unpaired_p_are_scipys():
     assert scores.unpaired_p(a, b) == pytest.approx(peer, abs=0.03)
 
 
+def test_the_interval_of_an_unpaired_difference_is_scipys():
+    rng = np.random.default_rng(2)
+    a, b = rng.exponential(size=150) + 1, rng.exponential(size=90)
+
+    def difference(x, y, axis):
+        return x.mean(axis=axis) - y.mean(axis=axis)
+
+    peer = stats.bootstrap((a, b), difference, vectorized=True, method="percentile", n_resamples=5000)
+    found = scores.unpaired_gain(np.append(a, np.nan), b)
+    assert found.mean == pytest.approx(a.mean() - b.mean())
+    assert (found.low, found.high) == pytest.approx(tuple(peer.confidence_interval), abs=0.03)
+    assert found.n == 240
+    assert np.isnan(scores.unpaired_gain(a, b[:1]).mean)
+
+
 def test_p_of_nothing_is_unknown_and_of_the_smallest_possible_null_not_zero():
     assert np.isnan(scores.paired_p(np.array([np.nan]), np.array([1.0])))
     assert np.isnan(scores.exceeded(np.nan, np.zeros(3)))

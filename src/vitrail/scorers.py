@@ -110,8 +110,9 @@ def load_image_scorer(model: str | Path, *, revision: str | None = None, device:
 
     @torch.inference_mode()
     def images(batch: Sequence[Image.Image]) -> Tensor:
-        pixels = processor.image_processor(list(batch), return_tensors="pt")["pixel_values"]
-        return _pooled(network.get_image_features(pixel_values=pixels.to(place, network.dtype)))
+        inputs = processor.image_processor(list(batch), return_tensors="pt")  # SigLIP 2 has masks beside the pixels
+        inputs = {k: v.to(place, network.dtype if v.is_floating_point() else None) for k, v in inputs.items()}
+        return _pooled(network.get_image_features(**inputs))
 
     @torch.inference_mode()
     def texts(batch: Sequence[str]) -> Tensor:

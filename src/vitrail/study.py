@@ -1,12 +1,16 @@
 """The line in one go: extract → learn → ground → explain → report, into one folder.
 
-    STUDY/activations/  concepts/  grounding/  explanations/  report.html  summary.json
+    STUDY/activations/  concepts/  grounding/  explanations/  factors.json  evaluation/  report.html  summary.json
 
-Every stage keeps what is finished, so a study that was stopped goes on when it is run again.
+Every stage keeps what is finished, so a study that was stopped goes on when it is run again. `factors.json` is there
+where the truth about the samples is known, `evaluation` where `vitrail.evaluate` was run; what a report shows of them
+`write_report` alone decides.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +22,8 @@ from vitrail.activations import Activations, open_activations
 from vitrail.artifacts import write_json
 from vitrail.concepts import Concepts, learn, open_concepts
 from vitrail.errors import ArtifactError
+from vitrail.evaluate import open_evaluation
+from vitrail.evaluate.evaluation import KIND as EVALUATION
 from vitrail.explain import KIND as EXPLANATIONS
 from vitrail.explain import Explanation, explain_samples, open_explanations, save_explanations
 from vitrail.extract import Require, extract, truth
@@ -27,7 +33,10 @@ from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
 from vitrail.words import Alignment, Word
 
+log = logging.getLogger(__name__)
+
 HELD_OUT = 10
+FACTORS = "factors.json"
 
 #: sample id → factor → value: what is known to be true of the samples.
 Factors = Mapping[str, Mapping[str, str | int | None]]
@@ -35,13 +44,14 @@ Factors = Mapping[str, Mapping[str, str | int | None]]
 
 @dataclass(frozen=True)
 class Study:
-    """A study's folder, opened: its artifacts belong together."""
+    """A study's folder, opened: its artifacts belong together. `factors` is the truth about its samples, if known."""
 
     folder: Path
     activations: Activations
     concepts: Concepts
     grounding: Grounding
     explanations: tuple[Explanation, ...]
+    factors: Factors | None = None
 
 
 def open_study(folder: str | Path) -> Study:
@@ -58,7 +68,7 @@ def open_study(folder: str | Path) -> Study:
     grounding = open_grounding(folder / "grounding", concepts)
     made = (folder / EXPLANATIONS).exists()
     explanations = tuple(open_explanations(folder / EXPLANATIONS, grounding)) if made else ()
-    return Study(folder, activations, concepts, grounding, explanations)
+    return Study(folder, activations, concepts, grounding, explanations, _known(folder))
 
 
 def study(
@@ -85,8 +95,6 @@ def study(
 
     Of the samples that have the word the last ten are held out, and explained.
     """
-    from vitrail.report import report
-
     out = Path(out)
     word = Word(word) if isinstance(word, str) else word
     if out.exists() and not out.is_dir():
@@ -115,9 +123,12 @@ def study(
     with _timed(seconds, "explain", progress):
         explanations = explain_samples(lmm, activations, concepts, grounding, held_out)
         save_explanations(explanations, grounding, out / EXPLANATIONS)
-    made = Study(out, activations, concepts, grounding, tuple(explanations))
+    known = {i: dict(factors[i]) for i in activations.sample_ids() if i in factors} if factors else {}
+    if known:
+        write_json(out / FACTORS, known)
+    made = Study(out, activations, concepts, grounding, tuple(explanations), _known(out))
     with _timed(seconds, "report", progress):
-        report(activations, concepts, grounding, out=out / "report.html", explanations=explanations, factors=factors)
+        write_report(made)
     write_json(out / "summary.json", summary(made, seconds))
     return made
 
@@ -131,6 +142,49 @@ def hold_out(
     """
     if require == "predicted":
         having = list(samples)
+def write_report(made: Study, *, out: str | Path | None = None, factors: Factors | None = None) -> Path:
+    """The page of a study, `STUDY/report.html` or `out`: the same one whichever command writes it.
+
+    It shows the explanations, the truth as the study knows it or as `factors` say, and the evaluation in the study's
+    folder. One of other concepts than those that are there now is left out, and that is said.
+    """
+    from vitrail.report import report
+
+    return report(
+        made.activations,
+        made.concepts,
+        made.grounding,
+        out=made.folder / "report.html" if out is None else out,
+        explanations=made.explanations,
+        factors=made.factors if factors is None else factors,
+        evaluation=_evaluated(made),
+    )
+
+
+def _evaluated(made: Study) -> dict[str, Any] | None:
+    """The scores of a study; None where it was not evaluated, or not as it is now."""
+    folder = made.folder / EVALUATION
+    if not folder.exists():
+        return None
+    try:
+        return open_evaluation(folder, made.grounding).scores
+    except ArtifactError as error:
+        log.warning("The report is without an evaluation. %s", error)
+        return None
+
+
+def _known(folder: Path) -> Factors | None:
+    """What the study in `folder` knows of the truth about its samples."""
+    path = folder / FACTORS
+    if not path.is_file():
+        return None
+    try:
+        found: Factors = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}). Remove it, or run the study again.") from error
+    return found
+
+
     else:
         having = [s for s in samples if any(word.find(text) for text in truth(s))]
     aside = having[len(having) - min(n, len(having) // 5) :]

@@ -34,7 +34,7 @@ from vitrail.lmm import LMM, Layer
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
 from vitrail.scorers import ImageTextScorer, TextScorer
-from vitrail.scores import corrected, estimate, paired_p, unpaired_p
+from vitrail.scores import corrected, estimate, paired_p, unpaired_gain, unpaired_p
 
 FILE = "comparison.json"
 #: Differences of a false discovery rate below this are called real.
@@ -176,21 +176,10 @@ def differences(scores: Mapping[str, Mapping[str, Any]], seed: int = 0) -> list[
                 if protocol == "images":
                     gain, p = asdict(estimate(a - b, seed)), paired_p(a, b, seed)
                 else:
-                    gain, p = _unpaired(a, b, seed), unpaired_p(a, b, seed)
+                    gain, p = asdict(unpaired_gain(a, b, seed)), unpaired_p(a, b, seed)
                 found.append(
                     {"word": word, "measure": measure, "protocol": protocol, "first": first, "second": second,
                      "gain": gain, "p": p}
                 )  # fmt: skip
     q_values = corrected([np.nan if f["p"] is None else f["p"] for f in found])
     return [plain(f | {"q": q, "real": bool(q < REAL)}) for f, q in zip(found, q_values, strict=True)]
-
-
-def _unpaired(a: np.ndarray, b: np.ndarray, seed: int) -> dict[str, Any]:
-    """The difference of two means, with the bootstrap interval over both groups."""
-    rng = np.random.default_rng(seed)
-    a, b = a[~np.isnan(a)], b[~np.isnan(b)]
-    if len(a) < 2 or len(b) < 2:
-        return {"mean": float("nan"), "low": float("nan"), "high": float("nan"), "n": len(a) + len(b)}
-    again = rng.choice(a, (2000, len(a))).mean(axis=1) - rng.choice(b, (2000, len(b))).mean(axis=1)
-    low, high = np.quantile(again, [0.025, 0.975])
-    return {"mean": float(a.mean() - b.mean()), "low": float(low), "high": float(high), "n": len(a) + len(b)}

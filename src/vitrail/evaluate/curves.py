@@ -62,7 +62,7 @@ def by_layer(
         random = random_words(lmm, layer, allowed, grounding.manifest["parameters"]["n_words"], n_random, seed)
         entry: dict[str, Any] = {"layer": layer, "explained variance": concepts.scores["explained_variance"]}
         for measure in measures:
-            scored = score_concepts(measure, lists, own, random, (), seed)
+            scored = score_concepts(measure, lists, own, random, (), seed=seed)
             against = scored.against["random"]
             entry[measure.name] = {
                 "score": asdict(scored.score),

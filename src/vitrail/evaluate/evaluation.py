@@ -116,19 +116,23 @@ def evaluate(
     random = random_words(lmm, concepts.layer, allowed, grounding.manifest["parameters"]["n_words"], n_random, seed)
     captions = [text for sample in rows for text in sample.references]
     matched = matched_words(lists, allowed.values(), captions, MATCHED, seed)
-    noisy = None
+    noisy_concepts = noisy_images = None
     if noise:
         states = extract_noise(lmm, activations, known, out=shared / "noise", progress=_renamed(progress, "noise"))
         learned, grounded = noise_dictionary(lmm, states, concepts, grounding, out=out.parent)
-        noisy = ([[w.word for w in c.words] for c in grounded.concepts], np.asarray(learned.learner.transform(Z_test)))
+        said = [[w.word for w in c.words] for c in grounded.concepts]
+        noisy_concepts = (said, [[known[s.sample_id] for s in c.samples] for c in grounded.concepts])
+        noisy_images = (said, np.asarray(learned.learner.transform(Z_test)))
     progress("score", 0, 4)
     found: dict[str, Any] = {
         **_about(activations, concepts, test),
         "words": lists,
-        "concepts": {m.name: score_concepts(m, lists, own, random, matched, seed) for m in measures},
+        "concepts": {m.name: score_concepts(m, lists, own, random, matched, noisy_concepts, seed) for m in measures},
     }
     progress("score", 1, 4)
-    found["images"] = {m.name: score_images(m, lists, held_out, V_test, random, matched, noisy, seed) for m in measures}
+    found["images"] = {
+        m.name: score_images(m, lists, held_out, V_test, random, matched, noisy_images, seed) for m in measures
+    }
     progress("score", 2, 4)
     found["dictionary"] = dictionary_scores(concepts, Z, Z_test, lists, random, own, seed)
     n_words = grounding.manifest["parameters"]["n_words"]

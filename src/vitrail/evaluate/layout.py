@@ -54,7 +54,8 @@ def markdown(table: Table) -> str:
     """The table in Markdown, its caption below."""
     lines = ["| " + " | ".join(table.heads) + " |", "|" + "---|" * len(table.heads)]
     for labels, cells in table.rows:
-        lines.append("| " + " | ".join([*labels, *map(_markdown_cell, cells)]) + " |")
+        shown = [label.replace("|", "\\|") for label in labels]
+        lines.append("| " + " | ".join([*shown, *map(_markdown_cell, cells)]) + " |")
     return "\n".join([*lines, "", table.caption, ""])
 
 
@@ -64,8 +65,9 @@ def _markdown_cell(cell: Cell) -> str:
     return " ".join(part for part in parts if part)
 
 
-_LATEX = {c: rf"\{c}" for c in "&%_#$"} | {
-    "±": r"$\pm$", "≈": r"$\approx$", "≥": r"$\geq$", "<": r"$<$", "–": "--"
+_LATEX = {c: rf"\{c}" for c in "&%_#${}"} | {
+    "±": r"$\pm$", "≈": r"$\approx$", "≥": r"$\geq$", "<": r"$<$", ">": r"$>$", "–": "--",
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
 }  # fmt: skip
 
 

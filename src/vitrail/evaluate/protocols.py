@@ -10,7 +10,7 @@ A control is what the same figure is when one thing is taken away:
 | `random` | the words are those of random directions, as many, through the same filter |
 | `frequency` | the words are others, as frequent in the captions |
 | `shuffled` | the words stay, the images are another concept's (a), or the activations another image's (b) |
-| `noise` | the whole dictionary is that of noise images, same texts, same positions (b) |
+| `noise` | the whole dictionary is that of noise images, same texts, same positions |
 | `captions` | the upper mark: what people wrote |
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from vitrail.evaluate.measures import Measure, WordList
 from vitrail.samples import Sample
-from vitrail.scores import Estimate, corrected, estimate, exceeded, paired_p
+from vitrail.scores import Estimate, corrected, estimate, exceeded, paired_p, unpaired_gain, unpaired_p
 
 #: Draws of the null of random words, matched words, shuffled images.
 DRAWS = 2000
@@ -35,7 +35,8 @@ class Against:
     """A score against one control: `level` is the control's, `gain` the difference per unit, with its interval.
 
     `p` is how likely a gain as large is by chance: from draws of the control for random, matched and shuffled (one
-    sided), by changes of sign of the differences for the others (two sided).
+    sided), by changes of sign of the differences for the others (two sided). The concepts of noise images are others,
+    so in (a) theirs is the difference of two means, and its p from regrouping.
     """
 
     level: Estimate
@@ -77,6 +78,7 @@ def score_concepts(
     own: Sequence[Sequence[Sample]],
     random: Sequence[WordList],
     matched: Sequence[Sequence[WordList]],
+    noise: tuple[Sequence[WordList], Sequence[Sequence[Sample]]] | None = None,
     seed: int = 0,
 ) -> Scored:
     """Protocol (a).
@@ -86,11 +88,9 @@ def score_concepts(
         own: the most activating samples of each concept.
         random: a pool of lists of random words, at least as long; each concept takes as many words as it has itself.
         matched: for each concept lists of words as frequent as its own, for each as many lists, or none at all.
+        noise: the words of the concepts of noise images, and for each the samples whose noise activates it most.
     """
-    union = {sample.id: sample for mine in own for sample in mine}
-    number = {name: i for i, name in enumerate(union)}
-    groups = [[number[s.id] for s in mine] for mine in own]
-    samples = list(union.values())
+    samples, groups = _grouped(own)
     k = len(lists)
     rng = np.random.default_rng(seed)
     crossed = mean_over(measure.words(samples, lists), groups)  # images of concept k (row) with words of concept l
@@ -108,6 +108,11 @@ def score_concepts(
     if k > 1:
         p = exceeded(nanmean(observed), null)
         against["shuffled"] = Against(estimate(shuffled, seed), estimate(observed - shuffled, seed), p)
+    if noise is not None:
+        noisy_samples, noisy_groups = _grouped(noise[1])
+        noisy = np.diag(mean_over(measure.words(noisy_samples, noise[0]), noisy_groups))
+        gain, p = unpaired_gain(observed, noisy, seed), unpaired_p(observed, noisy, seed)
+        against["noise"] = Against(estimate(noisy, seed), gain, p)
     against["captions"] = _paired(observed, captions, seed)
     unit_p = [exceeded(v, pool[i]) if not np.isnan(v) else np.nan for i, v in enumerate(observed)]
     return Scored(
@@ -118,6 +123,13 @@ def score_concepts(
         tuple(unit_p),
         tuple(corrected(unit_p)),
     )
+
+
+def _grouped(own: Sequence[Sequence[Sample]]) -> tuple[list[Sample], list[list[int]]]:
+    """All samples of `own`, each once, and for every concept the numbers of its own among them."""
+    union = {sample.id: sample for mine in own for sample in mine}
+    number = {name: i for i, name in enumerate(union)}
+    return list(union.values()), [[number[s.id] for s in mine] for mine in own]
 
 
 def _by_length(

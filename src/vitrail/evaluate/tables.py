@@ -50,7 +50,7 @@ CONTROLS = {
 
 
 def study_tables(scores: Mapping[str, Any]) -> list[Table]:
-    """The tables of a single evaluation: every score beside its controls, and the dictionary's."""
+    """The tables of a single evaluation: every score beside its controls, the dictionary's, and the truth if known."""
     rows, names = [], list(CONTROLS)
     for measure, short in MEASURES.items():
         parts = {"concepts": scores["concepts"][measure]}
@@ -71,10 +71,11 @@ def study_tables(scores: Mapping[str, Any]) -> list[Table]:
         (("", name), (_range(f["value"]), Cell(f["control"], marks=f["what"])))
         for name, f in scores["dictionary"].items()
     )
-    return [
+    made = [
         Table("scores", caption, heads, tuple(rows)),
         Table("dictionary", "The dictionary by itself.", ("", "score", "value", "by chance"), figures),
     ]
+    return [*made, _truth({scores["word"]: {scores["method"]: scores}})] if scores["truth"] else made
 
 
 def _scores(values: Mapping[str, Any], protocol: str, top: str, caption: str) -> Table:

@@ -29,7 +29,6 @@ def report(
     out: str | Path,
     explanations: Sequence[Explanation] = (),
     factors: Mapping[str, Mapping[str, Value | None]] | None = None,
-    summary: Mapping[str, Any] | None = None,
     evaluation: Mapping[str, Any] | None = None,
 ) -> Path:
     """The study as one HTML file `out`: the same bytes for the same study, no request to anywhere.
@@ -37,7 +36,6 @@ def report(
     Args:
         explanations: single images to show with their concepts.
         factors: sample id → factor → value, where the truth about the samples is known; concepts are held against it.
-        summary: further results to show in the overview, names to values; may be nested.
         evaluation: the scores of `vitrail.evaluate`.
 
     Raises:
@@ -63,7 +61,6 @@ def report(
         cards=content.cards(activations, concepts, grounding, truth),
         truth=truth,
         locals=content.locals_of(activations, explanations),
-        summary=content.flat(summary or {}),
         origins=content.origins(activations, concepts, grounding),
         evaluation=None if evaluation is None else view_of(evaluation),
         extra=Markup("" if evaluation is None else (_HERE / "evaluation.css").read_text(encoding="utf-8")),

@@ -18,7 +18,7 @@ from vitrail.scores.dictionary import (
     matched_cosine,
     pairwise_cosine,
 )
-from vitrail.scores.intervals import Estimate, corrected, estimate, exceeded, paired_p, unpaired_p
+from vitrail.scores.intervals import Estimate, corrected, estimate, exceeded, paired_p, unpaired_gain, unpaired_p
 from vitrail.scores.truth import (
     Disentanglement,
     FactorMatrix,
@@ -73,6 +73,7 @@ __all__ = [
     "pairwise_cosine",
     "permuted_level",
     "purity",
+    "unpaired_gain",
     "unpaired_p",
     "words_text",
 ]

@@ -47,6 +47,19 @@ def _resampled_means(values: np.ndarray, seed: int, resamples: int) -> np.ndarra
     return np.concatenate(parts)
 
 
+def unpaired_gain(first: np.ndarray, second: np.ndarray, seed: int = 0, resamples: int = 2000) -> Estimate:
+    """The difference of the means of two groups, with its percentile bootstrap interval over both; `n` counts the units
+    of both, `std` is NaN, since one unit has no difference. NaN are left out; with fewer than two in a group it is NaN.
+    """
+    first, second = (v[~np.isnan(v)] for v in (np.asarray(first, float), np.asarray(second, float)))
+    n = len(first) + len(second)
+    if min(len(first), len(second)) < 2:
+        return Estimate(np.nan, np.nan, np.nan, np.nan, n)
+    again = _resampled_means(first, seed, resamples) - _resampled_means(second, seed + 1, resamples)
+    low, high = np.quantile(again, [0.025, 0.975])
+    return Estimate(float(first.mean() - second.mean()), np.nan, float(low), float(high), n)
+
+
 def exceeded(observed: float, null: np.ndarray) -> float:
     """The p-value of `observed` against draws of the null: how often chance does as well,
     `(1 + #{null ≥ observed}) / (1 + #null)` (Phipson & Smyth 2010); never 0. NaN when nothing was observed.
