@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from vitrail.steer import (
 )
 from vitrail.steer.artifact import FILE
 from vitrail.steer.interchange import export_vectors, import_vectors
-from vitrail.steer.outcome import narrowness
+from vitrail.steer.outcome import Narrowness, narrowness
 from vitrail.steer.search import halves, pareto
 from vitrail.steer.tasks import AnswerTask, until_said
 from vitrail.steer.vectors import difference, first_component, probe_normal, random_like
@@ -144,7 +145,7 @@ def test_concepts_become_vectors(lmm, activations, concepts, tmp_path):
 # ---- formats ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", [".gguf", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".gguf", ".pt", ".safetensors"])
 def test_vectors_go_out_and_come_back(lmm, vector, tmp_path, suffix):
     path = export_vectors(vector, tmp_path / f"v{suffix}", alpha=2.0, model="llama")
     back = import_vectors(path)
@@ -153,6 +154,9 @@ def test_vectors_go_out_and_come_back(lmm, vector, tmp_path, suffix):
         torch.testing.assert_close(v, 2 * vector.directions[layer])
     made = tensor_vector(lmm, back, vector.medians, out=tmp_path / "made", source=path.name)
     assert made.norms[6] == pytest.approx(2 * vector.norms[6])
+    assert tensor_vector(lmm, back, vector.medians, out=tmp_path / "made", source=path.name).manifest == made.manifest
+    with pytest.raises(ArtifactError, match="sha256"):
+        tensor_vector(lmm, {6: back[6], 8: -back[8]}, vector.medians, out=tmp_path / "made", source=path.name)
 
 
 def test_a_control_vector_is_what_llama_cpp_reads(vector, tmp_path):
@@ -171,11 +175,31 @@ def test_a_control_vector_is_what_llama_cpp_reads(vector, tmp_path):
     }
 
 
+def test_a_pt_file_is_what_steering_vectors_reads(vector, tmp_path):
+    # `SteeringVector(layer_activations=…)` of steering-vectors 0.12: blocks counted from 0
+    found = torch.load(export_vectors(vector, tmp_path / "v.pt"), weights_only=True)
+    assert list(found) == [5, 7]
+    torch.testing.assert_close(found[5], vector.directions[6])
+    torch.save(vector.directions[6], tmp_path / "bare.pt")
+    torch.testing.assert_close(import_vectors(tmp_path / "bare.pt", layer=6)[6], vector.directions[6])
+
+
 def test_what_cannot_be_exchanged_is_refused(lmm, vector, tmp_path):
     with pytest.raises(UsageError, match="no place for layer 1"):
         export_vectors({1: torch.ones(3)}, tmp_path / "v.gguf")
-    with pytest.raises(UsageError, match=r"\.gguf or \.safetensors"):
-        export_vectors(vector, tmp_path / "v.pt")
+    with pytest.raises(UsageError, match=r"no place for layer 0: its layers are 1 to N"):
+        export_vectors({0: torch.ones(3)}, tmp_path / "v.pt")
+    with pytest.raises(UsageError, match=r"\.gguf or \.pt or \.safetensors"):
+        export_vectors(vector, tmp_path / "v.bin")
+    (tmp_path / "code.pt").write_bytes(pickle.dumps({1: Example}, protocol=2))  # a pickle that would import
+    with pytest.raises(ArtifactError, match="damaged"):
+        import_vectors(tmp_path / "code.pt")
+    torch.save({}, tmp_path / "empty.pt")
+    with pytest.raises(ArtifactError, match="no vectors"):
+        import_vectors(tmp_path / "empty.pt")
+    torch.save({0: torch.ones(2, 2)}, tmp_path / "wide.pt")
+    with pytest.raises(ArtifactError, match=r"one vector per layer.*\(2, 2\)"):
+        import_vectors(tmp_path / "wide.pt")
     (tmp_path / "bad.gguf").write_bytes(b"GGUF")
     with pytest.raises(ArtifactError, match="damaged"):
         import_vectors(tmp_path / "bad.gguf")
@@ -236,7 +260,7 @@ def test_lora_of_the_same_budget_leaves_the_model_as_it_was(lmm, asked, tmp_path
 
 
 def test_the_effect_and_the_cost_of_answers_are_counted(lmm, asked):
-    some = [s for s in asked if s.question_type in ("yes/no", "colour")][:20]
+    some = [s for s in asked if s.question_type in ("yes/no", "colour")]
     before = [max(s.answers, key=s.answers.count) for s in some]
     said = ["no" if b == "yes" else b for b in before]
     colours = [i for i, s in enumerate(some) if s.question_type == "colour"]
@@ -245,7 +269,13 @@ def test_the_effect_and_the_cost_of_answers_are_counted(lmm, asked):
     assert outcome.effect["mean"] == 1.0
     assert outcome.effect["n"] == before.count("yes")
     assert outcome.cost == pytest.approx(1 / len(colours), abs=0.02)
-    assert list(outcome.side["lost"]) == ["colour"]
+    assert list(outcome.side["lost"]) == ["colour", "yes/no"]  # those of its own type that were no "yes" are to stay
+    assert outcome.side["lost"]["yes/no"] == 0.0
+    assert outcome.side["answers_moved"][0] == ["yes", "no", before.count("yes")]
+    assert outcome.side["collateral"]["mean"] == pytest.approx(1 / (len(some) - before.count("yes")))
+    official = outcome.side["accuracy"]
+    assert official["all"]["mean"] < outcome.side["accuracy_plain"]["all"] == pytest.approx(1.0, abs=0.05)
+    assert {"all", "yes/no", "other"} <= set(official)
     assert outcome.p < 0.05 or before.count("yes") < 6
     with pytest.raises(DataError, match="says nothing"):
         Judge(YES_NO, some, ["no"] * len(some))
@@ -328,13 +358,29 @@ def test_the_front_has_what_no_other_point_beats():
 
 
 def test_a_narrow_change_changes_one_thing(lmm, asked, vector):
-    assert narrowness(["black", "black", "red"], ["white", "white", "red"]) == (1.0, 2)
-    assert narrowness(["black", "blue"], ["white", "red"]) == (0.5, 2)
-    assert narrowness(["a"], ["a"]) == (0.0, 0)
-    still = vector.only(6)
-    still = type(still)(still.manifest, {"layer.6": torch.zeros(lmm.n_features)})
-    ranked = rank_by_narrowness(lmm, asked[:8], [still, vector])
-    assert [place for place, _, _ in ranked][-1] == 0
+    one = narrowness(["black", "black", "red"], ["white", "white", "red"])
+    assert (one.share, one.changes, one.most) == (1.0, 2, "white → black")
+    assert narrowness(["black", "blue"], ["white", "red"]).share == 0.5
+    assert narrowness(["a"], ["a"]) == Narrowness(0.0, 0.0, 0, "")
+    caption = narrowness(["a big red dog"], ["a small red dog"])
+    assert (caption.share, caption.changes) == (0.5, 2)
+    # the Wilson interval of 1 in 1 and of 20 in 20, by its formula n / (n + z²)
+    assert narrowness(["b"], ["a"]).low == pytest.approx(1 / (1 + 1.95996**2), abs=1e-4)
+    assert narrowness(["b"] * 20, ["a"] * 20).low == pytest.approx(20 / (20 + 1.95996**2), abs=1e-4)
+
+
+def test_what_changes_one_thing_often_is_ranked_before_what_changes_much_or_nothing(lmm, asked):
+    black, white = (lmm.model.get_output_embeddings().weight[lmm.tokenizer.encode(f" {w}")[-1]].detach().float()
+                    for w in ("black", "white"))  # fmt: skip
+    some = [s for s in asked if "white" in s.answers][:6] + asked[:10]
+    noise = torch.randn(lmm.n_features, generator=torch.Generator().manual_seed(0))
+    still = Add({-1: torch.zeros(lmm.n_features)})
+    wild, fine = (Add({-1: a * v / v.norm()}, positions="last") for a, v in ((400.0, noise), (25.0, black - white)))
+    ranked = rank_by_narrowness(lmm, some, [still, wild, fine], max_new_tokens=2)
+    assert [r.place for r in ranked][-1] == 0
+    assert ranked[-1].narrowness.changes == 0
+    lows = [r.narrowness.low for r in ranked]
+    assert lows == sorted(lows, reverse=True)
 
 
 def test_tasks_find_their_examples(asked, samples):

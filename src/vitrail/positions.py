@@ -5,6 +5,8 @@
 | `"prompt"` | the prompt: image, request, template |
 | `"image"` | the image's tokens |
 | `"last"` | the last of the prompt, whose state predicts the first token of the answer |
+| `"first"` | the first of the prompt that is no padding |
+| `"ends"` | `"first"` and `"last"`: those that ReFT changes |
 | `"generated"` | those whose states predict the answer: `"last"`, and every token generated but the end token |
 | `"all"` | prompt and answer |
 | an `UntilSaid` | `"generated"`, until the row has said what is wanted |
@@ -27,7 +29,7 @@ from torch import Tensor
 
 from vitrail.errors import ModelError, UsageError
 
-Name = Literal["prompt", "image", "last", "generated", "all"]
+Name = Literal["prompt", "image", "first", "last", "ends", "generated", "all"]
 
 #: Width of the prompts where prompt and answer go through in one pass; see `forced`.
 _FORCED: ContextVar[int | None] = ContextVar("forced", default=None)
@@ -89,6 +91,10 @@ class Pass:
             return self.real & (where >= self.prompt - 1)
         if positions == "last":
             return self.real & (where == self.prompt - 1)
+        if positions == "first":
+            return self.real & (self.real.cumsum(dim=1) == 1) & (where < self.prompt) & (self.start == 0)
+        if positions == "ends":
+            return self.mask("first") | self.mask("last")
         if positions == "prompt":
             return self.real & (where < self.prompt)
         if positions == "all":

@@ -1,15 +1,19 @@
-"""`vitrail steer`: make, apply, search, evaluate, export."""
+"""`vitrail steer`: make, rank, apply, search, evaluate, export."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vitrail.artifacts import write_json
 from vitrail.cli.commands import app
-from vitrail.cli.objects import to_layer, to_model
+from vitrail.cli.objects import load_again, to_layer, to_model
 from vitrail.cli.options import (
     Adapter,
     BatchSize,
@@ -24,16 +28,20 @@ from vitrail.cli.options import (
     Revision,
     Seed,
     Split,
+    TrustRemoteCode,
 )
 from vitrail.cli.terminal import print_json, progress_bars
 from vitrail.errors import UsageError
 
 if TYPE_CHECKING:
+    from vitrail.activations import Activations
+    from vitrail.concepts import Concepts
     from vitrail.lmm import LMM
     from vitrail.positions import Name, Positions
     from vitrail.progress import Progress
     from vitrail.samples import Sample
     from vitrail.steer import Steering
+    from vitrail.steer.evaluate import Result
     from vitrail.steer.tasks import Task
 
 steering = typer.Typer(no_args_is_help=True, help="Change what a model says by editing its states, and measure it.")
@@ -50,22 +58,23 @@ class Way(str, Enum):
     direft = "direft"
 
 
+class Targets(str, Enum):
+    answers = "answers"
+    prompts = "prompts"
+
+
 class Where(str, Enum):
     prompt = "prompt"
     image = "image"
+    first = "first"
     last = "last"
+    ends = "ends"
     generated = "generated"
     all = "all"
 
 
-TaskName = Annotated[
-    str,
-    typer.Option(
-        "--task",
-        help="Captions: `colour`, `place`, `mood`, `neutral`; answers: `yes-no`, `1-3`, `white-black`, "
-        "`colours-numbers`.",
-    ),
-]
+NAMES = "Captions: `colour`, `place`, `mood`, `neutral`; answers: `yes-no`, `1-3`, `white-black`, `colours-numbers`."
+TaskName = Annotated[str, typer.Option("--task", help=NAMES)]
 TaskData = Annotated[
     str,
     typer.Option("--data", help="`toyland`; or captions (COCO, …) or questions (VQAv2), whichever the task is about."),
@@ -123,14 +132,31 @@ def _numbers(text: str) -> list[float]:
 
 @steering.command()
 def make(
-    task: TaskName,
     out: Out,
-    method: Annotated[Way, typer.Option(help="A vector, or a learned function.")] = Way.mean,
+    task: Annotated[str | None, typer.Option("--task", help=f"From samples that show a task. {NAMES}")] = None,
+    study: Annotated[Path | None, typer.Option("--study", help="From the concepts of this study, see --to.")] = None,
+    shift: Annotated[
+        Path | None, typer.Option("--shift", help="With --study: how the concept --to moved, from this comparison.")
+    ] = None,
+    tensor: Annotated[
+        Path | None,
+        typer.Option(
+            "--tensor", help="From vectors in a .gguf, .safetensors, .pt or .npy; a nameless one needs --layers."
+        ),
+    ] = None,
+    toward: Annotated[int | None, typer.Option("--to", min=0, help="With --study: towards this concept.")] = None,
+    away: Annotated[
+        int | None, typer.Option("--from", min=0, help="With --study: away from this one, `u_j − u_i`.")
+    ] = None,
+    method: Annotated[Way, typer.Option(help="With --task: a vector, or a learned function.")] = Way.mean,
     layers: Layers = "-1",
     positions: At = None,
     saying: Annotated[
         bool, typer.Option("--saying/--whole", help="Of captions: only states that predict the task's words.")
     ] = True,
+    targets: Annotated[
+        Targets, typer.Option(help="Of L2S: what answers differ by, or what asking for it in the prompt does.")
+    ] = Targets.answers,
     rank: Annotated[int, typer.Option(min=1, help="Of LoReFT and DiReFT.")] = 4,
     steps: Annotated[int, typer.Option(min=1, help="Of training LoReFT and DiReFT, at most.")] = 100,
     model: Model = "toyland",
@@ -144,40 +170,109 @@ def make(
     adapter: Adapter = None,
     dtype: Dtype = DType.auto,
     device: Device = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
-    """A steering for a task, from samples that show it, in OUT."""
+    """A steering in OUT: from samples that show a task, from concepts and their shifts, or from a file with vectors."""
     from vitrail.steer.recipes import make_for
-    from vitrail.steer.tasks import task_named
+    from vitrail.steer.tasks import TASKS, task_named
 
-    wanted = task_named(task)
+    given = [name for name, value in (("--task", task), ("--study", study), ("--tensor", tensor)) if value is not None]
+    if len(given) != 1:
+        raise UsageError(f"Say what to make it from: --task, --study or --tensor; got {' and '.join(given) or 'none'}.")
+    of_study = {"--to": toward, "--from": away, "--shift": shift}
+    if study is None and (extra := [name for name, value in of_study.items() if value is not None]):
+        raise UsageError(f"{' and '.join(extra)} need --study.")
     with progress_bars() as progress:
-        samples = task_samples(wanted, data, split, limit, images, progress, "train")
-        lmm = to_model(model, revision, adapter, dtype, device, None, progress)
-        made = make_for(
-            lmm,
-            wanted,
-            samples,
-            out=out,
-            method=method.value,
-            layers=[to_layer(part) for part in layers.split(",")],
-            applied_at=_where(positions),
-            saying=saying,
-            rank=rank,
-            steps=steps,
-            batch_size=batch_size,
-            seed=seed,
-            progress=progress,
-        )
+        if study is not None:
+            made = _of_study(study, shift, toward, away, out, _where(positions), model, device, trust_remote_code)
+        else:
+            wanted = TASKS["colour"] if task is None else task_named(task)
+            samples = task_samples(wanted, data, split, limit, images, progress, "train")
+            lmm = to_model(model, revision, adapter, dtype, device, None, progress, trust_remote_code)
+            if tensor is not None:
+                made = _of_tensor(lmm, tensor, layers, samples, out, _where(positions))
+            else:
+                made = make_for(
+                    lmm,
+                    wanted,
+                    samples,
+                    out=out,
+                    method=method.value,
+                    layers=[to_layer(part) for part in layers.split(",")],
+                    applied_at=_where(positions),
+                    saying=saying,
+                    targets=targets.value,
+                    rank=rank,
+                    steps=steps,
+                    batch_size=batch_size,
+                    seed=seed,
+                    progress=progress,
+                )
     shown = _shown(made)
     if as_json:
         print_json(shown)
     else:
         size = ", ".join(f"{v:.2f} at layer {k}" for k, v in shown.get("norms", {}).items())
         typer.echo(
-            f"{made.method} for {task} is in {out}"
+            f"{made.method} is in {out}"
             + (f"; its norm is {size}, in units of the layer's median norm" if size else "")
         )
+
+
+def _of_study(
+    folder: Path,
+    shift: Path | None,
+    toward: int | None,
+    away: int | None,
+    out: Path,
+    applied_at: Name | None,
+    model: str,
+    device: str | None,
+    trust_remote_code: bool,
+) -> Steering:
+    """A concept's direction, the way from one to another, or a concept's shift."""
+    from vitrail.steer import concept_vector, shift_vector
+
+    if toward is None:
+        raise UsageError("--study needs --to, the number of a concept.")
+    activations, concepts, lmm = _open_study(folder, model, device, trust_remote_code)
+    at: Name = applied_at or "generated"
+    if shift is None:
+        return concept_vector(lmm, activations, concepts, toward, away, out=out, applied_at=at)
+    if away is not None:
+        raise UsageError(
+            "A concept's shift goes from the concept before to the one after: --from has no meaning there."
+        )
+    from vitrail.compare import open_shift
+
+    return shift_vector(lmm, activations, concepts, open_shift(shift), toward, out=out, applied_at=at)
+
+
+def _open_study(
+    folder: Path, model: str, device: str | None, trust_remote_code: bool
+) -> tuple[Activations, Concepts, LMM]:
+    from vitrail.activations import open_activations
+    from vitrail.concepts import open_concepts
+
+    activations = open_activations(folder / "activations")
+    lmm = load_again(activations, None if model == "toyland" else model, device, trust_remote_code)
+    return activations, open_concepts(folder / "concepts", activations), lmm
+
+
+def _of_tensor(
+    lmm: LMM, file: Path, layers: str, samples: list[Sample], out: Path, applied_at: Name | None
+) -> Steering:
+    """Vectors from a file, in units of the norms of `samples`' states."""
+    from vitrail.finetune import Example
+    from vitrail.steer import read_states, tensor_vector
+    from vitrail.steer.interchange import import_vectors
+
+    found = import_vectors(file, to_layer(layers))
+    at: Name = applied_at or "generated"
+    examples = [Example(s, text) for s in samples[:64] for text in (*s.references, *s.answers)[:1]]
+    medians = read_states(lmm, examples, list(found), positions=at).medians
+    return tensor_vector(lmm, found, medians, out=out, applied_at=at, source=file.name)
 
 
 def _shown(made: Steering) -> dict[str, Any]:
@@ -209,6 +304,7 @@ def apply_(
     adapter: Adapter = None,
     dtype: Dtype = DType.auto,
     device: Device = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """What the model says of images before and after."""
@@ -220,7 +316,7 @@ def apply_(
     wanted = None if task is None else task_named(task)
     with progress_bars() as progress:
         samples = task_samples(wanted or TASKS["colour"], data, split, limit, images, progress, "val")
-        lmm = to_model(model, revision, adapter, dtype, device, None, progress)
+        lmm = to_model(model, revision, adapter, dtype, device, None, progress, trust_remote_code)
         opened.check(lmm)
         where = _places(lmm, wanted, positions, until)
         before = say(lmm, samples, batch_size=batch_size)
@@ -262,6 +358,7 @@ def search(
     adapter: Adapter = None,
     dtype: Dtype = DType.auto,
     device: Device = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """The layer and strength with the largest effect at a bearable cost: chosen on one half, reported on the other.
@@ -273,13 +370,14 @@ def search(
     from vitrail.steer import open_steering
     from vitrail.steer import search as run
     from vitrail.steer.gallery import write_gallery
+    from vitrail.steer.outcome import finite
     from vitrail.steer.recipes import tries
     from vitrail.steer.tasks import task_named
 
     opened, wanted = open_steering(folder), task_named(task)
     with progress_bars() as progress:
         samples = task_samples(wanted, data, split, limit, images, progress, "val")
-        lmm = to_model(model, revision, adapter, dtype, device, None, progress)
+        lmm = to_model(model, revision, adapter, dtype, device, None, progress, trust_remote_code)
         opened.check(lmm)
         where = _places(lmm, wanted, positions, until)
         found = run(
@@ -300,7 +398,7 @@ def search(
             positions=where, found=found, batch_size=batch_size, progress=progress,
         )  # fmt: skip
     if as_json:
-        print_json(found.as_dict())
+        print_json(finite(found.as_dict()))
     elif found.picked is None or found.held_out is None:
         typer.echo(f"Nothing that was tried is within the budget of {budget:.0%}. Try less strength, or other layers.")
     else:
@@ -311,73 +409,187 @@ def search(
 
 
 @steering.command()
+def rank(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study whose concepts' differences are tried.")],
+    strength: Annotated[float, typer.Option(help="Of every vector.")] = 1.0,
+    toward: Annotated[int | None, typer.Option("--to", min=0, help="Only vectors towards this concept.")] = None,
+    away: Annotated[int | None, typer.Option("--from", min=0, help="Only vectors away from this one.")] = None,
+    positions: Annotated[Where, typer.Option("--positions", help="Where they are added.")] = Where.generated,
+    best: Annotated[int, typer.Option("--best", min=1, help="Show so many.")] = 20,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest text, in tokens.")] = 16,
+    task: Annotated[str, typer.Option("--task", help="Its questions, or captions, are what is to change.")] = "colour",
+    model: Model = "toyland",
+    data: TaskData = "toyland",
+    split: Split = None,
+    limit: Limit = 32,
+    images: Images = None,
+    batch_size: BatchSize = 32,
+    device: Device = None,
+    trust_remote_code: TrustRemoteCode = False,
+    as_json: Json = False,
+) -> None:
+    """Fine vectors `u_j − u_i` between a study's concepts, in the order of how narrow their effect is.
+
+    Every one is added while the model speaks of the same images. A narrow one makes one change and no other.
+    """
+    from itertools import permutations
+
+    from vitrail.steer import Add, rank_by_narrowness
+    from vitrail.steer.make import concept_direction
+    from vitrail.steer.tasks import task_named
+
+    with progress_bars() as progress:
+        samples = task_samples(task_named(task), data, split, limit, images, progress, "val")
+        _, concepts, lmm = _open_study(study, model, device, trust_remote_code)
+        pairs = [(i, j) for i, j in permutations(range(len(concepts)), 2) if away in (None, i) and toward in (None, j)]
+        if not pairs:
+            raise UsageError(f"There are concepts 0 to {len(concepts) - 1}, and no vector from {away} to {toward}.")
+        fine = [
+            Add({concepts.layer: concept_direction(concepts, j, i)}, strength, positions=positions.value)
+            for i, j in pairs
+        ]
+        found = rank_by_narrowness(
+            lmm, samples, fine, max_new_tokens=max_new_tokens, batch_size=batch_size, progress=progress
+        )[:best]
+    rows = [{"from": pairs[r.place][0], "to": pairs[r.place][1], **asdict(r.narrowness)} for r in found]
+    if as_json:
+        print_json(rows)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("from", "to", "narrow", "at least", "changes", "most frequent", box=None, header_style="bold")
+    for r in rows:
+        table.add_row(
+            str(r["from"]), str(r["to"]), f"{r['share']:.0%}", f"{r['low']:.0%}", str(r["changes"]), r["most"]
+        )
+    Console().print(table)
+
+
+@steering.command()
 def evaluate(
     folders: Annotated[list[Path], typer.Argument(metavar="STEERING...", help="The steerings' folders.")],
     task: TaskName,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for evaluate.json, evaluate.html and what was made for it.")
+    ] = None,
     strength: Annotated[float, typer.Option(help="Of all of them.")] = 1.0,
+    positions: At = None,
+    until: Until = False,
+    steps: Annotated[int, typer.Option(min=1, help="Of training LoRA, at most.")] = 60,
+    repeats: Annotated[int, typer.Option(min=0, help="How often the time of each is taken, in turns.")] = 0,
     scorer: Scorer = None,
     model: Model = "toyland",
     data: TaskData = "toyland",
+    train_data: Annotated[
+        str | None,
+        typer.Option(
+            "--train-data",
+            help="What the mean vector and LoRA are made from, if not --data. Toyland has a train split; without this "
+            "or --train-split, other data is halved by images, and the other half is reported on.",
+        ),
+    ] = None,
+    train_split: Annotated[str | None, typer.Option("--train-split", help="Split of that data.")] = None,
     split: Split = None,
     limit: Limit = 200,
     images: Images = None,
     batch_size: BatchSize = 32,
+    seed: Seed = 0,
     revision: Revision = None,
     adapter: Adapter = None,
     dtype: Dtype = DType.auto,
     device: Device = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
-    """Steerings side by side with no steering, with asking for it, and with a random direction of the same norm."""
+    """Steerings beside no steering, asking for it, a random direction of the same norm, the mean vector, and LoRA.
+
+    --strength, --positions and --until-said are for vectors and L2S; LoReFT and DiReFT are applied as they were taught.
+    """
     from vitrail.scorers import load_image_scorer
     from vitrail.steer import open_steering
-    from vitrail.steer.artifact import VECTORS
-    from vitrail.steer.evaluate import baselines, evaluate_steering, of
+    from vitrail.steer.evaluate import all_baselines, evaluate_steering, of
+    from vitrail.steer.gallery import write_gallery
+    from vitrail.steer.outcome import finite
+    from vitrail.steer.search import halves
     from vitrail.steer.tasks import task_named
 
     opened, wanted = [open_steering(folder) for folder in folders], task_named(task)
-    with progress_bars() as progress:
+    with progress_bars() as progress, ExitStack() as stack:
         samples = task_samples(wanted, data, split, limit, images, progress, "test")
-        lmm = to_model(model, revision, adapter, dtype, device, None, progress)
+        if data == "toyland" or train_data is not None or train_split is not None:
+            taught = task_samples(wanted, train_data or data, train_split, limit, images, progress, "train")
+        else:
+            taught, samples = halves(samples, seed)
+        lmm = to_model(model, revision, adapter, dtype, device, None, progress, trust_remote_code)
         for one in opened:
             one.check(lmm)
-        first = next((one for one in opened if one.method in VECTORS), None)
-        contenders = [] if first is None else baselines(first, strength)
-        contenders += [of(one, strength, f"{one.method} ({f.name})") for one, f in zip(opened, folders, strict=True)]
+        where = _places(lmm, wanted, positions, until)
+        folder = out or Path(stack.enter_context(TemporaryDirectory()))
+        contenders = all_baselines(
+            lmm, wanted, taught, opened, folder=folder, alpha=strength, positions=where, steps=steps,
+            batch_size=batch_size, seed=seed, progress=progress,
+        )  # fmt: skip
+        for one, made in zip(opened, folders, strict=True):
+            trained = one.method in ("loreft", "direft")
+            if one.method != "mean":
+                name = f"{one.method} ({made.name})"
+                contenders.append(of(one, name=name) if trained else of(one, strength, name, where))
         results = evaluate_steering(
             lmm,
             wanted,
             samples,
             contenders,
             scorer=None if scorer is None else load_image_scorer(scorer, device=device),
+            repeats=repeats,
             batch_size=batch_size,
             progress=progress,
         )
+        rows = [r.as_dict() for r in results]
+        if out is not None:
+            write_json(out / "evaluate.json", finite(rows))
+            write_gallery(
+                lmm, opened[0], samples[:12], out / "evaluate.html", task=wanted, results=results,
+                positions=None if opened[0].method in ("loreft", "direft") else where, batch_size=batch_size,
+                progress=progress,
+            )  # fmt: skip
     if as_json:
-        print_json([r.as_dict() for r in results])
+        print_json(finite(rows))
         return
+    _show_results(results)
+
+
+def _show_results(results: list[Result]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("method", "as wanted", "95 %", "p", "the rest lost", "changed", box=None, header_style="bold")
+    scored = any("clip_score" in r.outcome.side for r in results)
+    timed = any(r.speed is not None for r in results)
+    heads = ["method", "as wanted", "95 %", "p", "the rest lost", "changed", "perplexity"]
+    heads += ["CLIPScore"] * scored + ["trained", "to make"] + ["time"] * timed
+    table = Table(*heads, box=None, header_style="bold")
     for r in results:
-        e = r.outcome.effect
-        table.add_row(
+        e, side = r.outcome.effect, r.outcome.side
+        cells = [
             r.name, f"{e['mean']:.1%}", f"{e['low']:.1%} to {e['high']:.1%}", f"{r.outcome.p:.4f}",
-            f"{r.outcome.cost:.1%}", f"{r.outcome.side['changed']:.1%}",
-        )  # fmt: skip
+            f"{r.outcome.cost:.1%}", f"{side['changed']:.1%}", f"{side['perplexity']:.1f}",
+        ]  # fmt: skip
+        cells += [f"{side['clip_score']['mean']:.3f}"] if scored else []
+        cells += [f"{r.parameters:,}", f"{r.seconds:.0f} s"]
+        cells += ["" if r.speed is None else f"{r.speed.share['median']:+.1%}"] if timed else []
+        table.add_row(*cells)
     Console().print(table)
 
 
 @steering.command()
 def export(
     folder: Folder,
-    file: Annotated[Path, typer.Argument(help="A .gguf control vector, or .safetensors.")],
+    file: Annotated[Path, typer.Argument(help="A .gguf control vector, a .pt or a .safetensors.")],
     strength: Annotated[float, typer.Option(help="The vectors are written so many times as long.")] = 1.0,
     hint: Annotated[str, typer.Option(help="In GGUF: the architecture, as llama.cpp calls it.")] = "llama",
     as_json: Json = False,
 ) -> None:
-    """Vectors in a format that other tools read: llama.cpp and repeng take .gguf."""
+    """Vectors in a format that other tools read: llama.cpp and repeng take .gguf, steering-vectors .pt."""
     from vitrail.steer import open_steering
     from vitrail.steer.interchange import export_vectors
 

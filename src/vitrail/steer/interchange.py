@@ -3,17 +3,21 @@
 | format | who reads it |
 |---|---|
 | `.gguf` | llama.cpp (`--control-vector`), repeng (`ControlVector.import_gguf`), EasySteer: a control vector |
+| `.pt` | steering-vectors (`SteeringVector(torch.load(file))`): block → tensor, blocks counted from 0 |
 | `.safetensors` | anything: tensors "layer.7" (features,) float32 |
 
 A control vector names blocks from 0, and has no place for the first: `direction.k` is added after block k + 1 in our
-count, that is at our layer k + 1. llama.cpp adds it at every position, prompt and answer: `positions="all"` here.
+count, that is at our layer k + 1. llama.cpp and steering-vectors add at every position, prompt and answer:
+`positions="all"` here.
 """
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +31,7 @@ from vitrail.lmm import Layer
 from vitrail.steer.artifact import Steering
 
 ARCHITECTURE = "controlvector"
-SUFFIXES = (".gguf", ".safetensors")
+SUFFIXES = (".gguf", ".pt", ".safetensors")
 
 
 def export_vectors(
@@ -39,7 +43,7 @@ def export_vectors(
         model: in GGUF, the architecture that the vectors are for, as llama.cpp calls it ("llama").
 
     Raises:
-        UsageError: another suffix, a learned function, or a layer that GGUF has no place for.
+        UsageError: another suffix, a learned function, or a layer that the format has no place for.
         ModelError: the `gguf` library is not installed.
     """
     path = Path(path)
@@ -49,12 +53,17 @@ def export_vectors(
         tensors = {f"layer.{layer}": v for layer, v in scaled.items()}
         write_whole(path, lambda partial: save_file(tensors, partial))
         return path
-    if path.suffix != ".gguf":
+    if path.suffix not in SUFFIXES:
         raise UsageError(f"Vectors are written as {' or '.join(SUFFIXES)}; got {path.name!r}.")
-    wrong = [layer for layer in scaled if not isinstance(layer, int) or layer < 2]
+    first = 2 if path.suffix == ".gguf" else 1
+    wrong = [layer for layer in scaled if not isinstance(layer, int) or layer < first]
     if wrong:
-        raise UsageError(f"A GGUF control vector has no place for layer {wrong[0]!r}: its layers are 2 to N.")
-    write_whole(path, lambda partial: _write_gguf(partial, scaled, model))
+        raise UsageError(f"A {path.suffix} file has no place for layer {wrong[0]!r}: its layers are {first} to N.")
+    if path.suffix == ".pt":
+        of_block = {int(layer) - 1: v for layer, v in scaled.items()}
+        write_whole(path, lambda partial: torch.save(of_block, partial))
+    else:
+        write_whole(path, lambda partial: _write_gguf(partial, scaled, model))
     return path
 
 
@@ -74,7 +83,8 @@ def _write_gguf(path: Path, directions: Mapping[Layer, Tensor], model: str) -> N
 
 
 def import_vectors(path: str | Path, layer: Layer | None = None) -> dict[Layer, Tensor]:
-    """Layer → vector (features,) float32, from a control vector (`.gguf`), a `.safetensors` or a NumPy `.npy` file.
+    """Layer → vector (features,) float32, from a control vector (`.gguf`), or from tensors in a `.safetensors`, a `.pt`
+    (nothing but tensors is read) or a NumPy `.npy` file.
 
     Args:
         layer: where a file with a single nameless vector belongs.
@@ -86,28 +96,46 @@ def import_vectors(path: str | Path, layer: Layer | None = None) -> dict[Layer, 
     path = Path(path)
     if path.suffix == ".gguf":
         return _read_gguf(path)
-    try:
-        if path.suffix == ".npy":
-            tensors = {"vector": torch.from_numpy(np.load(path, allow_pickle=False))}
-        elif path.suffix == ".safetensors":
-            tensors = load_file(path)
-        else:
-            raise UsageError(f"Vectors are read from .gguf, .safetensors or .npy; got {path.name!r}.")
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ArtifactError(f"{path} is damaged or missing ({error}).") from error
     found: dict[Layer, Tensor] = {}
-    for name, tensor in tensors.items():
-        match = re.fullmatch(r"(?:layer|direction)s?[._](\d+|final)", name)
-        own: Layer | None = layer
-        if match:
-            own = match[1] if match[1] == "final" else int(match[1])
-            own = int(own) + 1 if name.startswith("direction") and own != "final" else own
+    for name, tensor in _tensors(path).items():
+        own = _layer_of(name)
+        own = layer if own is None else own
         if own is None:
             raise UsageError(f"The tensor {name!r} in {path} does not say its layer. Name one.")
-        if own in found or tensor.squeeze().ndim != 1:
-            raise ArtifactError(f"Expected one vector per layer in {path}; {name!r} is {tuple(tensor.shape)}.")
+        if own in found or not isinstance(tensor, Tensor) or tensor.squeeze().ndim != 1:
+            came = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise ArtifactError(f"Expected one vector per layer in {path}; {name!r} is {came}.")
         found[own] = tensor.squeeze().float()
+    if not found:
+        raise ArtifactError(f"{path} holds no vectors.")
     return found
+
+
+def _tensors(path: Path) -> dict[str | int, Any]:
+    """Name → tensor, as they stand in a file."""
+    try:
+        if path.suffix == ".npy":
+            return {"vector": torch.from_numpy(np.load(path, allow_pickle=False))}
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        if path.suffix == ".pt":
+            found = torch.load(path, map_location="cpu", weights_only=True)
+            return found if isinstance(found, dict) else {"vector": found}
+    except (OSError, ValueError, EOFError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+        raise ArtifactError(f"{path} is damaged or missing ({error}).") from error
+    raise UsageError(f"Vectors are read from .gguf, .safetensors, .pt or .npy; got {path.name!r}.")
+
+
+def _layer_of(name: str | int) -> Layer | None:
+    """The layer that a tensor's name says: "layer.7" is 7, "direction.6" and the number 6 (a block) are, too."""
+    if isinstance(name, int):
+        return name + 1
+    match = re.fullmatch(r"(layer|direction)s?[._](\d+|final)", name)
+    if match is None:
+        return None
+    if match[2] == "final":
+        return "final"
+    return int(match[2]) + (match[1] == "direction")
 
 
 def _read_gguf(path: Path) -> dict[Layer, Tensor]:

@@ -96,9 +96,6 @@ class _Directed(Intervention):
         self.layers, self.positions = tuple(self.directions), positions
         self._copies = _Copies()
 
-    def direction(self, layer: Layer, states: Tensor) -> Tensor:
-        return self._copies.like(layer, self.directions[layer], states)
-
 
 class Add(_Directed):
     """Adds a vector: `h + α s` (Khayatan et al. 2025, section 5).
@@ -119,11 +116,12 @@ class Add(_Directed):
     ) -> None:
         super().__init__(directions, positions)
         self.alpha, self.keep_norm = float(alpha), keep_norm
+        self._pushes = {layer: self.alpha * d for layer, d in self.directions.items()}
 
     def move(self, layer: Layer, states: Tensor, now: Pass) -> Tensor:
         if self.alpha == 0.0:
             return states
-        moved = states + self.alpha * self.direction(layer, states)
+        moved = states + self._copies.like(layer, self._pushes[layer], states)
         if self.keep_norm:
             norms = torch.linalg.vector_norm(states, dim=-1, keepdim=True, dtype=torch.float32)
             new = torch.linalg.vector_norm(moved, dim=-1, keepdim=True, dtype=torch.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from vitrail.artifacts import check_parent
 from vitrail.concepts import Concepts
 from vitrail.errors import UsageError
 from vitrail.finetune import Example
+from vitrail.ground import check_model
 from vitrail.lmm import LMM, Layer
 from vitrail.positions import Name
 from vitrail.progress import Progress, silent
@@ -102,20 +104,33 @@ def concept_vector(
 
     Raises:
         UsageError: there is no such concept.
-        ArtifactError: the concepts were not made from these activations.
+        ArtifactError: the concepts were not made from these activations, or these not by this model.
     """
+    check_model(lmm, activations)
     check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
+    out, layer = Path(out), concepts.layer
+    tensors = {f"layer.{layer}": concept_direction(concepts, toward, away)}
+    parameters = describe(lmm, "concept", (layer,), applied_at, {"toward": toward, "away": away})
+    parents = {"concepts": concepts.folder}
+    if there := finished(out, parameters, parents):
+        return there
+    return write_steering(out, parameters, tensors, {layer: _median_norm(activations, layer)}, parents=parents)
+
+
+def concept_direction(concepts: Concepts, toward: int, away: int | None = None) -> Tensor:
+    """(features,): the direction of the concept `toward`, or from the concept `away` to it; see `concept_vector`.
+
+    Raises:
+        UsageError: there is no such concept.
+    """
     for k in (toward, *([] if away is None else [away])):
         _check_concept(k, len(concepts))
-    out, layer = Path(out), concepts.layer
-    parameters = describe(lmm, "concept", (layer,), applied_at, {"toward": toward, "away": away})
-    if there := finished(out, parameters):
-        return there
     vector = _prototype(concepts, toward) - (0.0 if away is None else _prototype(concepts, away))
-    median = float(np.median(np.linalg.norm(activations.states(layer), axis=1)))
-    parents = {"concepts": concepts.folder}
-    tensors = {f"layer.{layer}": torch.from_numpy(np.asarray(vector, np.float32))}
-    return write_steering(out, parameters, tensors, {layer: median}, parents=parents)
+    return torch.from_numpy(np.asarray(vector, np.float32))
+
+
+def _median_norm(activations: Activations, layer: Layer) -> float:
+    return float(np.median(np.linalg.norm(activations.states(layer), axis=1)))
 
 
 def _check_concept(k: int, n: int) -> None:
@@ -152,19 +167,22 @@ def shift_vector(
 
     Raises:
         UsageError: there is no such concept.
-        ArtifactError: the concepts were not made from these activations, or the shift not from these concepts.
+        ArtifactError: the concepts were not made from these activations, these not by this model, or the shift not
+            from these concepts.
     """
+    check_model(lmm, activations)
     check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
     check_parent(shift.folder, shift.manifest, concepts.folder, "a")
     _check_concept(concept, len(shift))
     out, layer = Path(out), concepts.layer
     parameters = describe(lmm, "shift", (layer,), applied_at, {"toward": concept})
-    if there := finished(out, parameters):
+    parents = {"shift": shift.folder}
+    if there := finished(out, parameters, parents):
         return there
     scale = 1.0 if shift.parameters["estimate"] == "mean" else _mean_activation(concepts, concept)
     vector = torch.from_numpy(np.asarray(scale * shift.shifts[concept], np.float32))
-    median = float(np.median(np.linalg.norm(activations.states(layer), axis=1)))
-    return write_steering(out, parameters, {f"layer.{layer}": vector}, {layer: median}, parents={"shift": shift.folder})
+    tensors, medians = {f"layer.{layer}": vector}, {layer: _median_norm(activations, layer)}
+    return write_steering(out, parameters, tensors, medians, parents=parents)
 
 
 def tensor_vector(
@@ -179,11 +197,15 @@ def tensor_vector(
 
     Raises:
         UsageError: a vector of another width.
+        ArtifactError: `out` holds another steering.
     """
     own = {lmm.layer(layer): torch.as_tensor(v) for layer, v in directions.items()}
     for layer, v in own.items():
         if v.shape != (lmm.n_features,) or not torch.isfinite(v.float()).all():
             raise UsageError(f"Expected {lmm.n_features} finite numbers for layer {layer}; got {tuple(v.shape)}.")
-    parameters = describe(lmm, "tensor", tuple(own), applied_at, {"source": source})
+    content = hashlib.sha256(b"".join(v.float().cpu().numpy().tobytes() for v in own.values())).hexdigest()
+    parameters = describe(lmm, "tensor", tuple(own), applied_at, {"source": source, "sha256": content})
+    if there := finished(Path(out), parameters):
+        return there
     units = {lmm.layer(layer): value for layer, value in medians.items()}
     return write_steering(Path(out), parameters, {f"layer.{layer}": v for layer, v in own.items()}, units)

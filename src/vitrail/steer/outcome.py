@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 from vitrail.errors import DataError
 from vitrail.lmm import LMM
@@ -17,6 +20,9 @@ from vitrail.scores import clip_score, estimate, paired_p
 from vitrail.steer.metrics import bleu, cider_d, distinct, normal_answer, surprise, vqa_accuracy
 from vitrail.steer.tasks import AnswerTask, CaptionTask, Task
 
+#: Types of questions with fewer than these are judged together: the accuracy of two questions says nothing.
+FEW = 10
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -25,8 +31,8 @@ class Outcome:
     Args:
         effect: share of the samples that count whose text is as wanted, `{"mean", "low", "high", "n"}`.
         p: that of its difference to no steering, by random changes of sign.
-        cost: how much the rest lost, 0 to 1: captions' CIDEr without the topic, relative to no steering's; or, of
-            answers, the most that a type other than the source's lost in accuracy.
+        cost: how much the rest lost, 0 to 1: captions' CIDEr without the topic, relative to no steering's; or the most
+            accuracy that a type of question lost on answers that were to stay.
         side: everything else that was measured.
     """
 
@@ -61,8 +67,15 @@ class Judge:
                 "change. Give more samples."
             )
 
-    @property
+    @cached_property
+    def _pictures(self) -> np.ndarray:
+        """(n, d): the images as the scorer sees them."""
+        assert self.scorer is not None
+        return np.concatenate(self.scorer.images([s.open() for s in self.samples]))
+
+    @cached_property
     def counts(self) -> np.ndarray:
+        """(n,) bool: the samples that the effect is measured on."""
         return np.array([self.task.counts(b) for b in self.before], bool)
 
     def worked(self, said: Sequence[str]) -> np.ndarray:
@@ -77,12 +90,13 @@ class Judge:
         same = [t == b for t, b in zip(said, self.before, strict=True)]
         side: dict[str, Any] = {"changed": 1 - float(np.mean(same)), "distinct": distinct(said)}
         if self.lmm is not None:
-            images = [s.open() for s in self.samples]
-            losses = surprise(self.lmm, images, [s.question or self.lmm.prompt for s in self.samples], said)
+            losses = surprise(
+                self.lmm, [s.open() for s in self.samples], [s.question or self.lmm.prompt for s in self.samples], said
+            )
             side["perplexity"] = float(np.exp(losses.mean()))
-            if self.scorer is not None and isinstance(self.task, CaptionTask):
-                vectors = np.concatenate(self.scorer.images(images)), np.concatenate(self.scorer.texts(said))
-                side["clip_score"] = _interval(np.diagonal(clip_score(*vectors)))
+        if self.scorer is not None and isinstance(self.task, CaptionTask):
+            texts = np.concatenate(self.scorer.texts(said))
+            side["clip_score"] = _interval(np.diagonal(clip_score(self._pictures, texts)))
         if isinstance(self.task, CaptionTask):
             more, cost = self._of_captions(said, self.task)
         else:
@@ -106,20 +120,27 @@ class Judge:
     def _of_answers(self, said: Sequence[str], task: AnswerTask) -> tuple[dict[str, Any], float]:
         right = np.array([vqa_accuracy(t, s.answers) for t, s in zip(said, self.samples, strict=True)])
         was = np.array([vqa_accuracy(b, s.answers) for b, s in zip(self.before, self.samples, strict=True)])
-        kinds = np.array([s.question_type or s.answer_type or "all" for s in self.samples], object)
-        own = set(kinds[self.counts])
-        accuracy = {kind: _interval(right[kinds == kind]) for kind in sorted(set(kinds))}
-        lost = {kind: float((was - right)[kinds == kind].mean()) for kind in sorted(set(kinds) - own)}
         others = ~self.counts
         changed = np.array([normal_answer(t) != normal_answer(b) for t, b in zip(said, self.before, strict=True)])
+        kinds = np.array([s.question_type or s.answer_type or "all" for s in self.samples], object)
+        lost = {kind: float((was - right)[rows].mean()) for kind, rows in _groups(kinds, others).items()}
+        official = np.array([s.answer_type or "other" for s in self.samples], object)
         side = {
-            "accuracy": accuracy,
+            "accuracy": {"all": _interval(right)} | {k: _interval(right[official == k]) for k in sorted(set(official))},
+            "accuracy_plain": {"all": float(was.mean())} | {k: float(was[official == k].mean()) for k in set(official)},
             "lost": lost,
-            "own_types": sorted(own),
+            "own_types": sorted(set(kinds[self.counts])),
             "collateral": _interval(changed[others].astype(float)) if others.any() else None,
             "answers_moved": _moves(said, self.before),
         }
         return side, max(lost.values(), default=0.0)
+
+
+def _groups(kinds: np.ndarray, those: np.ndarray) -> dict[str, np.ndarray]:
+    """Kind of question → which of `those` (n,) bool are of it; kinds with fewer than `FEW` of them are one group."""
+    counted = Counter(kinds[those])
+    named = np.array([kind if counted[kind] >= FEW else "rare" for kind in kinds], object)
+    return {kind: those & (named == kind) for kind in sorted(set(named[those]))}
 
 
 def _moves(said: Sequence[str], before: Sequence[str], n: int = 8) -> list[list[Any]]:
@@ -133,21 +154,50 @@ def _interval(values: np.ndarray) -> dict[str, float]:
     return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
 
 
-def narrowness(said: Sequence[str], before: Sequence[str]) -> tuple[float, int]:
-    """How narrow a change is: the share of all changes that its most frequent one has, and how many there are.
+@dataclass(frozen=True)
+class Narrowness:
+    """How narrow a change is.
 
-    A change of a short answer is (what was said, what is said); of a caption, each word that came in for another. A
-    fine vector that turns "white" into "black" and nothing else has 1.0.
+    Args:
+        share: of all `changes`, that which the most frequent one, `most`, has; 0 without a change.
+        low: what the share surely is, the lower end of its 95 % interval (Wilson 1927): of one change in one, .21.
     """
-    changes: Counter[Any] = Counter()
+
+    share: float
+    low: float
+    changes: int
+    most: str
+
+
+def narrowness(said: Sequence[str], before: Sequence[str]) -> Narrowness:
+    """How narrow the change from `before` to `said` is.
+
+    A change of a short answer is (what was said, what is said); of a caption, each word that came in or went out. A
+    fine vector that turns "white" into "black" and nothing else has a share of 1.
+    """
+    changes: Counter[str] = Counter()
     for text, was in zip(said, before, strict=True):
         if text == was:
             continue
-        new, old = set(text.split()) - set(was.split()), set(was.split()) - set(text.split())
         if len(text.split()) <= 2 and len(was.split()) <= 2:
-            changes[(was, text)] += 1
+            changes[f"{was} → {text}"] += 1
         else:
-            changes.update(("+", w) for w in new)
-            changes.update(("-", w) for w in old)
+            changes.update(f"+{w}" for w in set(text.split()) - set(was.split()))
+            changes.update(f"−{w}" for w in set(was.split()) - set(text.split()))
+    if not changes:
+        return Narrowness(0.0, 0.0, 0, "")
+    most, n = min(changes.items(), key=lambda change: (-change[1], change[0]))
     total = changes.total()
-    return (max(changes.values()) / total if total else 0.0), total
+    low = float(binomtest(n, total).proportion_ci(method="wilson").low)
+    return Narrowness(n / total, low, total, most)
+
+
+def finite(value: Any) -> Any:
+    """`value` with None in place of numbers that JSON has not."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return value

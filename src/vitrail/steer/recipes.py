@@ -18,11 +18,13 @@ from vitrail.steer.artifact import VECTORS, Steering
 from vitrail.steer.interventions import Activation, Add, Intervention, When
 from vitrail.steer.make import make_vector
 from vitrail.steer.states import read_states
-from vitrail.steer.tasks import AnswerTask, CaptionTask, Task, taught
+from vitrail.steer.tasks import AnswerTask, CaptionTask, Task, asked_plainly, taught
 from vitrail.steer.teach import learn_from_answers, learn_from_pairs
 from vitrail.steer.vectors import probe_normal
 
 Way = Literal["mean", "probe", "pca", "random", "l2s", "loreft", "direft"]
+#: What L2S's targets are read from: answers as wanted and not, or requests that ask for it and do not.
+Targets = Literal["answers", "prompts"]
 
 
 def make_for(
@@ -35,6 +37,7 @@ def make_for(
     layers: Sequence[Layer] = (-1,),
     applied_at: Name | None = None,
     saying: bool = True,
+    targets: Targets = "answers",
     rank: int = 4,
     steps: int = 100,
     batch_size: int = 32,
@@ -49,13 +52,17 @@ def make_for(
 
     Args:
         applied_at: which positions will be changed; "generated" by default.
+        targets: of L2S: states of the answers that are wanted against those that are not; or, as published, the state
+            where a request ends that asks for it against that of the plain request.
 
     Raises:
-        UsageError: no such method; several layers for L2S.
+        UsageError: no such method or targets; several layers for L2S.
         DataError: the samples do not show the task.
     """
     if method not in get_args(Way):
         raise UsageError(f"A steering is made by {', '.join(get_args(Way))}; got {method!r}.")
+    if targets not in get_args(Targets):
+        raise UsageError(f"Targets of L2S are {' or '.join(get_args(Targets))}; got {targets!r}.")
     where: Name = applied_at or "generated"
     if method in ("loreft", "direft"):
         return learn_from_answers(
@@ -68,8 +75,12 @@ def make_for(
         if len(layers) > 1:
             raise UsageError(f"L2S is made for one layer at a time; got {list(layers)}.")
         stay: list[Example] = task.stay(samples) if isinstance(task, AnswerTask) else []
+        read_at: Name = task.read_at
+        if targets == "prompts":
+            away = asked_plainly(task, samples)
+            toward, words, read_at = [Example(task.asked(e.sample), e.answer) for e in away], frozenset(), "last"
         return learn_from_pairs(
-            lmm, toward, away, out=out, layer=layers[0], context=layers[0], stay=stay, read_at=task.read_at,
+            lmm, toward, away, out=out, layer=layers[0], context=layers[0], stay=stay, read_at=read_at,
             saying=words, applied_at=where, batch_size=batch_size, seed=seed, progress=progress,
         )  # fmt: skip
     return make_vector(

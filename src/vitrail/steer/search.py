@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,8 @@ from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
 from vitrail.scorers import ImageTextScorer
 from vitrail.steer.apply import steer
-from vitrail.steer.artifact import Steering
 from vitrail.steer.interventions import Intervention
-from vitrail.steer.outcome import Judge, Outcome, narrowness
+from vitrail.steer.outcome import Judge, Narrowness, Outcome, finite, narrowness
 from vitrail.steer.tasks import Task, say
 
 KIND = "steering search"
@@ -48,6 +46,7 @@ class Found:
         picked: the one with the largest effect within the budget; None when none is within it.
         held_out: what it does on the other half; None without a pick.
         plain: no steering, on the other half.
+        unsteered: no steering, on the half that chooses.
         front: the places in `points` of those that no other beats in both effect and cost.
     """
 
@@ -57,6 +56,7 @@ class Found:
     picked: Point | None
     held_out: Outcome | None
     plain: Outcome
+    unsteered: Outcome
     front: tuple[int, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -67,6 +67,7 @@ class Found:
             "picked": None if self.picked is None else self.picked.as_dict(),
             "held_out": None if self.held_out is None else self.held_out.as_dict(),
             "plain": self.plain.as_dict(),
+            "unsteered": self.unsteered.as_dict(),
             "front": list(self.front),
         }
 
@@ -113,7 +114,8 @@ def search(
         raise UsageError("A search needs layers and strengths to try.")
     choose, report = halves(samples, seed)
     limit = task.max_new_tokens
-    judge = Judge(task, choose, say(lmm, choose, max_new_tokens=limit, batch_size=batch_size))
+    at_first = say(lmm, choose, max_new_tokens=limit, batch_size=batch_size)
+    judge = Judge(task, choose, at_first, lmm, scorer)
     points: list[Point] = []
     tries = [(layer, alpha) for layer in made for alpha in alphas]
     for layer, alpha in tries:
@@ -129,9 +131,10 @@ def search(
         with steer(lmm, made[picked.layer](picked.alpha)):
             said = say(lmm, report, max_new_tokens=limit, batch_size=batch_size)
         held_out = final.judge(said)
-    found = Found(task.name, budget, tuple(points), picked, held_out, final.judge(before), pareto(points))
+    unsteered = judge.judge(at_first)
+    found = Found(task.name, budget, tuple(points), picked, held_out, final.judge(before), unsteered, pareto(points))
     if out is not None:
-        write_json(Path(out) / FILE, _finite(found.as_dict()))
+        write_json(Path(out) / FILE, finite(found.as_dict()))
         write_manifest(Path(out), KIND, {"parameters": {"task": task.name, "budget": budget, "model": lmm.describe()}})
     return found
 
@@ -150,36 +153,32 @@ def pareto(points: Sequence[Point]) -> tuple[int, ...]:
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """The intervention at `place` among those that were ranked, and how narrow its effect is."""
+
+    place: int
+    narrowness: Narrowness
+
+
 def rank_by_narrowness(
     lmm: LMM,
     samples: Sequence[Sample],
-    steerings: Sequence[Steering],
+    interventions: Sequence[Intervention],
     *,
-    alpha: float = 1.0,
     max_new_tokens: int = 8,
     batch_size: int = 32,
     progress: Progress = silent,
-) -> list[tuple[int, float, int]]:
-    """Fine vectors in the order of how narrow their effect is: (place in `steerings`, narrowness, changes).
+) -> list[Ranked]:
+    """Interventions, such as fine vectors, in the order of how narrow their effect surely is (`Narrowness.low`).
 
-    Those that change nothing come last; see `outcome.narrowness`.
+    One that changed a single text has shown little, one that changed nothing comes last; see `outcome.narrowness`.
     """
     before = say(lmm, samples, max_new_tokens=max_new_tokens, batch_size=batch_size)
     found = []
-    for place, one in enumerate(steerings):
-        with steer(lmm, one.intervention(alpha)):
+    for place, one in enumerate(interventions):
+        with steer(lmm, one):
             said = say(lmm, samples, max_new_tokens=max_new_tokens, batch_size=batch_size)
-        found.append((place, *narrowness(said, before)))
-        progress("rank", len(found), len(steerings))
-    return sorted(found, key=lambda f: (f[2] == 0, -f[1], -f[2]))
-
-
-def _finite(value: Any) -> Any:
-    """`value` with None in place of numbers that JSON has not."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return value
+        found.append(Ranked(place, narrowness(said, before)))
+        progress("rank", len(found), len(interventions))
+    return sorted(found, key=lambda f: -f.narrowness.low)

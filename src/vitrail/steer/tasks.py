@@ -165,6 +165,13 @@ def taught(task: Task, samples: Sequence[Sample]) -> list[Example]:
     return task.taught(samples) if isinstance(task, AnswerTask) else task.toward(samples)
 
 
+def asked_plainly(task: Task, samples: Sequence[Sample]) -> list[Example]:
+    """The samples that a task would change, one example each: an answer that is a source, any caption."""
+    if isinstance(task, AnswerTask):
+        return task.away(samples)
+    return _some([Example(s, s.references[0]) for s in samples if s.references], "a caption")
+
+
 def until_said(lmm: LMM, task: CaptionTask) -> UntilSaid:
     """The positions of an answer up to the first mention of what a task wants said: there is no need to push on.
 

@@ -43,8 +43,9 @@ def learn_from_pairs(
 ) -> Steering:
     """L2S (Parekh et al. 2025): a small network that says, from where a prompt ends, which vector to add.
 
-    Its targets are `z_i`, what `toward[i]` has at `layer` that `away[i]` has not, where both have the same request; the
-    mean of `toward` minus `away[i]` where they have not; and nothing for `stay`, whose answers should stay.
+    Its targets are what a sample has at `layer` as an example of `toward` and not as one of `away`; the mean of
+    `toward` minus what it has where it is no example of `toward`; and nothing for `stay`, whose answers should stay.
+    The two may differ in their answers (paired states) or in their requests (prompt-to-steer, as published).
 
     Args:
         context: the layer of the state (the last of the prompt) that the network sees.
@@ -87,10 +88,10 @@ def learn_from_pairs(
 def _targets(toward: Sequence[Example], away: Sequence[Example], to: States, off: States, layer: Layer) -> Tensor:
     """(rows of `off`, features): each one's pair in `to`, or the mean, minus itself."""
     Z, mean = to.by_layer[layer], to.by_layer[layer].mean(0)
-    of_sample: dict[tuple[str, str | None], Tensor] = {}
+    of_sample: dict[str, Tensor] = {}
     for row, i in enumerate(to.examples):
-        of_sample.setdefault((toward[i].sample.id, toward[i].sample.question), Z[row])
-    goals = [of_sample.get((away[i].sample.id, away[i].sample.question), mean) for i in off.examples]
+        of_sample.setdefault(toward[i].sample.id, Z[row])
+    goals = [of_sample.get(away[i].sample.id, mean) for i in off.examples]
     return torch.stack(goals) - off.by_layer[layer]
 
 
