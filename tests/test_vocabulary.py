@@ -9,7 +9,7 @@ from PIL import Image
 
 from vitrail.errors import DataError, UsageError
 from vitrail.samples import Sample
-from vitrail.vocabulary import TOPICS, counts, frequent_nouns, having, inflections, listed, with_ids
+from vitrail.vocabulary import TOPICS, counts, frequent_nouns, frequent_words, having, inflections, listed, with_ids
 
 
 def said(*texts: str) -> list[Sample]:
@@ -113,3 +113,26 @@ def test_words_of_other_scripts_are_found_as_whole_words(texts, word, held):
     data = said(*texts)
     assert [s.id for s in having(data, [word])] == held
     assert counts(data, [word])[word] == len(held)
+
+
+GERMAN = ["ein Hund und eine Katze auf der Wiese", "der Hund rennt", "zwei Hunde im Schnee, 2023", "Hund"]
+
+
+def test_frequent_words_of_another_language_are_those_of_its_dictionary_that_are_not_everywhere():
+    found = frequent_words(said(*GERMAN), 100, "de")
+    assert found.pop("hund") == 3
+    assert found == dict.fromkeys(["katze", "wiese", "rennt", "zwei", "hunde", "schnee"], 1)
+    assert frequent_words(said(*GERMAN), 1, "de") == {"hund": 3}
+
+
+def test_frequent_words_without_a_dictionary_are_all_that_is_in_letters():
+    assert frequent_words(said("काला कुत्ता", "कुत्ता और बिल्ली")) == {"कुत्ता": 2, "काला": 1, "बिल्ली": 1}
+    with pytest.raises(UsageError, match=r"There is no dictionary of 'xx'; there are .*de.*`any` for none"):
+        frequent_words(said(*GERMAN), 10, "xx")
+
+
+def test_what_does_occur_is_named_in_the_captions_own_script():
+    with pytest.raises(DataError, match=r"Words that do occur: собака\.$"):
+        having(said("чёрная собака"), ["сабака"])
+    with pytest.raises(DataError, match="Words that do occur: чёрная, собака"):
+        having(said("чёрная собака"), ["dog"])

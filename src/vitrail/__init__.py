@@ -64,7 +64,7 @@ if TYPE_CHECKING:
         steer,
     )
     from vitrail.study import Study, open_study, study
-    from vitrail.vocabulary import counts, frequent_nouns, having, inflections, with_ids
+    from vitrail.vocabulary import counts, frequent_nouns, frequent_words, having, inflections, with_ids
     from vitrail.words import Word
 
 _HOMES = {
@@ -92,7 +92,7 @@ _HOMES = {
         "open_steering", "steer",
     ),
     "study": ("Study", "open_study", "study"),
-    "vocabulary": ("counts", "frequent_nouns", "having", "inflections", "with_ids"),
+    "vocabulary": ("counts", "frequent_nouns", "frequent_words", "having", "inflections", "with_ids"),
     "words": ("Word",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

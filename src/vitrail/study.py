@@ -86,6 +86,7 @@ def study(
     seed: int = 0,
     n_words: int = 10,
     n_samples: int = 5,
+    language: str = "en",
     max_new_tokens: int = 40,
     batch_size: int = 32,
     factors: Factors | None = None,
@@ -119,7 +120,15 @@ def study(
             activations, out=out / "concepts", method=method, n_concepts=n_concepts, penalty=penalty, seed=seed
         )
     with _timed(seconds, "ground", progress):
-        grounding = ground(lmm, activations, concepts, out=out / "grounding", n_words=n_words, n_samples=n_samples)
+        grounding = ground(
+            lmm,
+            activations,
+            concepts,
+            out=out / "grounding",
+            n_words=n_words,
+            n_samples=n_samples,
+            language=language,
+        )
     with _timed(seconds, "explain", progress):
         explanations = explain_samples(lmm, activations, concepts, grounding, held_out)
         save_explanations(explanations, grounding, out / EXPLANATIONS)

@@ -15,7 +15,7 @@ from typing import Any
 
 from vitrail.errors import DataError, UsageError
 from vitrail.samples import Sample
-from vitrail.words import is_word, nearest, whole_words
+from vitrail.words import common_words, is_word, nearest, spoken, whole_words
 
 
 def _list(words: str) -> frozenset[str]:
@@ -133,6 +133,23 @@ def frequent_nouns(samples: Iterable[Sample], n: int = 100) -> dict[str, int]:
     found: Counter[str] = Counter()
     for sample in samples:
         found.update({noun for text in texts_of(sample) for noun in _nouns(text)})
+    return dict(found.most_common(n))
+
+
+def frequent_words(samples: Iterable[Sample], n: int = 100, language: str = "any") -> dict[str, int]:
+    """The `n` words of a language that most samples hold, of whatever kind, and how many hold each.
+
+    A dictionary says what is a word, and `"any"` takes whatever is made of letters (see `is_word`). The language's own
+    most frequent words, which every caption has ("und", "les"), are left out where there is a dictionary.
+
+    Raises:
+        UsageError: there is no dictionary of `language`; those that there are are named.
+    """
+    common = common_words(language)
+    found: Counter[str] = Counter()
+    for sample in samples:
+        said = {word for text in texts_of(sample) for word in spoken(text)}
+        found.update(w for w in said - common if is_word(w, language) and not w.isdecimal())
     return dict(found.most_common(n))
 
 

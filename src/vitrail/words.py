@@ -125,11 +125,22 @@ def token_span(offsets: Sequence[tuple[int, int]], match: Match) -> tuple[int, i
     return touching[0], touching[-1]
 
 
+def spoken(text: str) -> list[str]:
+    """The words of `text` in lower case: runs of letters, digits and the marks that combine with them."""
+    return _runs().findall(text.lower())
+
+
+@functools.cache
+def _runs() -> re.Pattern[str]:
+    return re.compile(rf"[\w{_combining_marks()}]+")
+
+
 def nearest(word: str, texts: Iterable[str], n: int = 5) -> list[str]:
-    """The words of `texts` most like `word`, then the most frequent ones: what to try instead."""
-    counts = Counter(w for text in texts for w in dict.fromkeys(re.findall(r"\w+", text.lower())) if is_word(w))
-    close = difflib.get_close_matches(word.lower(), counts, n=n, cutoff=0.6)
-    return close or [w for w, _ in counts.most_common(n)]
+    """The words of `texts` most like `word`, else the most frequent, English before others: what to try instead."""
+    counts = Counter(w for text in texts for w in dict.fromkeys(spoken(text)) if is_word(w, "any"))
+    frequent = [w for w, _ in counts.most_common() if w not in _stop_words()]
+    close = difflib.get_close_matches(word.lower(), frequent, n=n, cutoff=0.6)
+    return close or [w for w in frequent if is_word(w)][:n] or frequent[:n]
 
 
 def absent(word: Word, where: str, texts: Iterable[str]) -> WordError:
@@ -148,6 +159,15 @@ def _dictionary(language: str) -> Any:
     except ValueError as error:
         known = ", ".join(sorted(SpellChecker.languages()))
         raise UsageError(f"There is no dictionary of {language!r}; there are {known}, and `any` for none.") from error
+
+
+@functools.cache
+def common_words(language: str) -> frozenset[str]:
+    """The sixty most frequent words of a language, which are hardly ever nouns; none of `"any"`."""
+    if language == "any":
+        return frozenset()
+    frequency = _dictionary(language).word_frequency.dictionary
+    return frozenset(sorted(frequency, key=lambda w: -frequency[w])[:60])
 
 
 @functools.cache

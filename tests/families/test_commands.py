@@ -79,6 +79,15 @@ def test_the_most_frequent_nouns_and_the_forms_of_one(captions):
     assert run(app, ["words", "--forms-of", "dog"]).stdout.strip() == "dogs"
 
 
+def test_the_words_of_another_language_are_counted_and_its_forms_are_not_guessed(tmp_path):
+    lines = [json.dumps({"image": f"{i}.png", "caption": c}) for i, c in enumerate(["ein Hund", "der Hund rennt"])]
+    (tmp_path / "data.jsonl").write_text("\n".join(lines))
+    done = run(app, ["words", "--data", str(tmp_path / "data.jsonl"), "--language", "de", "--json"])
+    assert json.loads(done.stdout)["words"] == {"hund": 2, "rennt": 1}
+    with pytest.raises(UsageError, match="Inflections are known of English, not of 'de'"):
+        run(app, ["words", "--forms-of", "Hund", "--language", "de"], catch_exceptions=False)
+
+
 def test_samples_are_chosen_by_word_and_by_id(captions, tmp_path):
     from vitrail.cli.objects import to_samples
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import shutil
+import sys
 import warnings
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from families.builders import SIGHT, TEXT, llava, paligemma, shaken
 from vitrail.doctor import doctor
@@ -174,24 +178,138 @@ def test_an_adapter_merged_is_the_adapter_on_top(folder, adapter, plain, picture
 # ---- what is loaded --------------------------------------------------------------------------------------------------
 
 
-def test_code_that_comes_with_a_model_does_not_run_unless_asked(folder, tmp_path):
-    """A configuration that names code of its own: refused without a word from that code."""
-    import json
-    import shutil
+OWN = """
+from transformers import LlavaConfig, LlavaForConditionalGeneration
+open({mark!r}, "w").close()
+class OwnConfig(LlavaConfig):
+    model_type = "own"
+class Own(LlavaForConditionalGeneration):
+    config_class = OwnConfig
+"""
 
-    shutil.copytree(folder, tmp_path / "model")
-    config = json.loads((folder / "config.json").read_text())
-    config |= {
-        "model_type": "own",
-        "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModelForImageTextToText": "own.Own"},
-    }
-    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
-    mark = tmp_path / "ran"
-    (tmp_path / "model" / "own.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
-    with pytest.raises(ModelError):
-        load(tmp_path / "model", device="cpu")
+
+@pytest.fixture
+def own(folder, tmp_path, monkeypatch) -> tuple[Path, Path]:
+    """A model with code of its own, and the file that this code writes when it runs."""
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    model, mark = tmp_path / "model", tmp_path / "ran"
+    shutil.copytree(folder, model)
+    names = {"AutoConfig": "own.OwnConfig", "AutoModelForImageTextToText": "own.Own"}
+    config = json.loads((folder / "config.json").read_text()) | {"model_type": "own", "auto_map": names}
+    (model / "config.json").write_text(json.dumps(config))
+    (model / "own.py").write_text(OWN.format(mark=str(mark)))
+    network = shaken(llava()[0])  # by the names of its parameters; transformers saves LLaVA's by older ones
+    save_file(network.state_dict(), model / "model.safetensors", metadata={"format": "pt"})
+    return model, mark
+
+
+def test_code_that_comes_with_a_model_does_not_run_unless_asked(own, plain, pictures):
+    """Refused without a word from that code; asked for, it is the model that it says."""
+    model, mark = own
+    with pytest.raises(ModelError, match=r"comes with code of its own.*--trust-remote-code"):
+        load(model, device="cpu")
     assert not mark.exists()
+    trusted = load(model, device="cpu", trust_remote_code=True)
+    assert mark.exists()
+    assert type(trusted.model).__name__ == "Own"
+    assert states(trusted, pictures)[1].equal(states(plain, pictures)[1])
 
 
-def test_a_revision_is_passed_on_and_kept(folder):
+def test_its_code_runs_again_only_where_it_is_asked_for_again(own, pictures, tmp_path, run):
+    """As typed: every command that loads the model, a study's own one too, needs the word anew."""
+    model, mark = own
+    for i, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{i}.png")
+    lines = [json.dumps({"image": f"{i}.png", "caption": "a dog"}) for i in range(4)]
+    (tmp_path / "data.jsonl").write_text("\n".join(lines))
+    out, word = tmp_path / "s", ("--word", "dog", "--require", "truth", "--device", "cpu")
+    extracting = ("extract", "--model", model, "--data", tmp_path / "data.jsonl", "--out", out, *word)
+    code, _, err = run(*extracting)
+    assert (code, mark.exists()) == (1, False)
+    assert "--trust-remote-code" in err
+    assert run(*extracting, "--trust-remote-code")[0] == 0
+    assert run("learn", out, "--concepts", 2, "--stability", 0)[0] == 0
+    mark.unlink()
+    code, _, err = run("ground", out)
+    assert (code, mark.exists()) == (1, False)
+    assert "comes with code of its own" in err
+    code, _, err = run("ground", out, "--trust-remote-code")
+    assert code == 0, err
+
+
+#: Every command that takes a model by name or folder, with what it cannot do without.
+LOADING = {
+    "study": ("--word", "dog", "--out", "s"),
+    "extract": ("--word", "dog", "--out", "s"),
+    "doctor": (),
+    "finetune": ("--out", "f", "--words", "dog"),
+    "evaluate": ("--words", "dog"),
+    "steer make": ("--task", "colour", "--out", "v"),
+}
+
+
+@pytest.mark.parametrize("command", LOADING)
+def test_a_command_passes_on_whether_code_may_run(command, own, run, monkeypatch, tmp_path):
+    """`load` hears what was typed, and by default that nothing may run."""
+    heard = []
+
+    def load(model, **options):
+        heard.append((str(model), options["trust_remote_code"]))
+        raise ModelError("enough")
+
+    monkeypatch.setattr("vitrail.lmm.load", load)
+    monkeypatch.chdir(tmp_path)
+    model = (own[0],) if command == "doctor" else ("--model", own[0])
+    for more in ((), ("--trust-remote-code",)):
+        assert run(*command.split(), *LOADING[command], *model, *more)[0] == 1
+    assert heard == [(str(own[0]), False), (str(own[0]), True)]
+
+
+def test_a_model_whose_weights_are_not_all_there_is_refused(folder, tmp_path):
+    """transformers would make up what is missing at random, and only warn."""
+    shutil.copytree(folder, tmp_path / "model")
+    file = tmp_path / "model" / "model.safetensors"
+    weights = load_file(file)
+    (lost,) = [name for name in weights if name.endswith("layers.1.mlp.up_proj.weight") and "language" in name]
+    del weights[lost]
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks 1 of the weights .*layers\.1\.mlp\.up_proj\.weight; .*random"):
+        load(tmp_path / "model", device="cpu")
+
+
+# ---- a hub, stood in for by its cache on disk ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hub(folder, tmp_path, monkeypatch) -> dict[str, str]:
+    """A hub with the model `org/tiny` in two revisions; branch → commit."""
+    commits = {"main": "a" * 40, "v1": "b" * 40}
+    there = tmp_path / "hub" / "models--org--tiny"
+    (there / "refs").mkdir(parents=True)
+    for branch, commit in commits.items():
+        (there / "refs" / branch).write_text(commit)
+        shutil.copytree(folder, there / "snapshots" / commit)
+    network, _ = llava()
+    shaken(network).lm_head.weight.data.mul_(2)
+    network.save_pretrained(there / "snapshots" / commits["v1"])
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return commits
+
+
+def test_a_model_comes_from_the_hub_by_name_and_revision_and_its_commit_is_kept(hub, plain):
+    newest, first = load("org/tiny", device="cpu"), load("org/tiny", revision="v1", device="cpu")
+    assert (newest.name, newest.revision, first.revision) == ("org/tiny", hub["main"], hub["v1"])
+    assert newest.describe()["fingerprint"] == plain.describe()["fingerprint"] != first.describe()["fingerprint"]
+    by_commit = load("org/tiny", revision=hub["v1"], device="cpu")
+    assert by_commit.describe() == first.describe()
+
+
+def test_a_model_or_a_revision_that_the_hub_lacks_is_an_error(hub):
+    for name, revision in (("org/tiny", "v7"), ("org/other", None)):
+        with pytest.raises(ModelError, match=f"{name} is neither a model folder nor a model on the hub"):
+            load(name, revision=revision, device="cpu")
+
+
+def test_a_folders_revision_is_kept_as_it_was_given(folder):
     assert load(folder, revision="main", device="cpu").revision == "main"

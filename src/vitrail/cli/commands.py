@@ -27,6 +27,7 @@ from vitrail.cli.options import (
     Ids,
     Images,
     Json,
+    Language,
     LayerOption,
     Limit,
     MatchCase,
@@ -48,6 +49,7 @@ from vitrail.cli.options import (
     Split,
     Stability,
     StudyFolder,
+    TrustRemoteCode,
     WordText,
 )
 from vitrail.cli.sweep import draw_sweep
@@ -109,10 +111,12 @@ def study(
     batch_size: BatchSize = 32,
     words: NWords = 10,
     images_per_concept: NSamples = 5,
+    language: Language = "en",
     revision: Revision = None,
     adapter: Adapter = None,
     dtype: Dtype = DType.auto,
     device: Device = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """From images and a word to grounded concepts and a report, in one go.
@@ -124,7 +128,7 @@ def study(
 
     with progress_bars() as progress:
         samples = to_samples(data, split, limit, images, progress, having, ids)
-        lmm = to_model(model, revision, adapter, dtype, device, prompt, progress)
+        lmm = to_model(model, revision, adapter, dtype, device, prompt, progress, trust_remote_code)
         made = run(
             lmm,
             samples,
@@ -139,6 +143,7 @@ def study(
             seed=seed,
             n_words=words,
             n_samples=images_per_concept,
+            language=language,
             max_new_tokens=max_new_tokens,
             batch_size=batch_size,
             factors=to_factors(data),
@@ -183,6 +188,7 @@ def extract(
     adapter: Adapter = None,
     dtype: Dtype = DType.auto,
     device: Device = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """States of a word, one per sample that has it, into OUT/activations."""
@@ -190,7 +196,7 @@ def extract(
 
     with progress_bars() as progress:
         samples = to_samples(data, split, limit, images, progress, having, ids)
-        lmm = to_model(model, revision, adapter, dtype, device, prompt, progress)
+        lmm = to_model(model, revision, adapter, dtype, device, prompt, progress, trust_remote_code)
         everything = [*range(lmm.n_blocks + 1), "final"]
         made = run(
             lmm,
@@ -241,6 +247,7 @@ def learn(
     ] = True,
     model: OtherModel = None,
     device: Device = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """Concepts of the states in STUDY/activations, into STUDY/concepts."""
@@ -249,7 +256,7 @@ def learn(
 
     activations = open_activations(folder / "activations")
     if sweep:
-        lmm = load_again(activations, model, device) if words else None
+        lmm = load_again(activations, model, device, trust_remote_code) if words else None
         draw_sweep(activations, folder / "sweep", layer, method, seed, try_concepts, try_penalties, lmm, as_json)
         return
     with progress_bars() as progress:
@@ -292,8 +299,10 @@ def ground(
     words: NWords = 10,
     images_per_concept: NSamples = 5,
     own_word: Annotated[bool, typer.Option("--own-word", help="Let the word of interest be among the words.")] = False,
+    language: Language = "en",
     model: OtherModel = None,
     device: Device = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """Words and images of the concepts in STUDY/concepts, into STUDY/grounding."""
@@ -303,7 +312,7 @@ def ground(
 
     activations = open_activations(folder / "activations")
     concepts = open_concepts(folder / "concepts", activations)
-    lmm = load_again(activations, model, device)
+    lmm = load_again(activations, model, device, trust_remote_code)
     made = run(
         lmm,
         activations,
@@ -312,6 +321,7 @@ def ground(
         n_words=words,
         n_samples=images_per_concept,
         own_word=own_word,
+        language=language,
     )
     if as_json:
         print_json(read_json(made.folder / "grounding.json"))
@@ -327,6 +337,7 @@ def explain(
     picture: Annotated[Path | None, typer.Option(help="Also draw the explanation to this PNG or SVG file.")] = None,
     model: OtherModel = None,
     device: Device = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """The concepts behind the word in one image."""
@@ -334,7 +345,7 @@ def explain(
     from vitrail.study import open_study
 
     opened = open_study(folder)
-    lmm = load_again(opened.activations, model, device)
+    lmm = load_again(opened.activations, model, device, trust_remote_code)
     found = run(lmm, opened.activations, opened.concepts, opened.grounding, image, n_concepts=concepts)
     if picture is not None:
         from vitrail.report.picture import draw_explanation

@@ -10,7 +10,7 @@ import typer
 
 from vitrail.cli.commands import app
 from vitrail.cli.objects import load_again, to_samples
-from vitrail.cli.options import Device, Images, Json, Out, Seed, Split
+from vitrail.cli.options import Device, Images, Json, Out, Seed, Split, TrustRemoteCode
 from vitrail.cli.terminal import print_json, progress_bars
 from vitrail.errors import UsageError
 
@@ -62,6 +62,7 @@ def compare(
     split: Split = None,
     images: Images = None,
     device: Device = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """What a fine-tune did to the concepts of a word: refined, changed, split, merged, faded, emerged.
@@ -84,14 +85,14 @@ def compare(
         before = open_study(a)
         samples = None if data is None else to_samples(data, split, None, images, progress)
         progress("load", 0, 2)
-        lmm_a = load_again(before.activations, None, device)
+        lmm_a = load_again(before.activations, None, device, trust_remote_code)
         after: Study
         if b is not None:
             after = open_study(b)
-            lmm_b = load_again(after.activations, None, device)
+            lmm_b = load_again(after.activations, None, device, trust_remote_code)
         else:
             assert samples is not None
-            lmm_b = _other(before, model_b, adapter, device)
+            lmm_b = _other(before, model_b, adapter, device, trust_remote_code)
             after = same_study(before, lmm_b, samples, out=out / "b", progress=progress)
         progress("load", 2, 2)
         seen: Whole | None = None
@@ -105,7 +106,7 @@ def compare(
             made = {
                 step: same_activations(
                     before.activations,
-                    _other(before, None, str(path), device),
+                    _other(before, None, str(path), device, trust_remote_code),
                     samples,
                     out=out / "checkpoints" / path.name,
                     layers=[layer],
@@ -160,7 +161,7 @@ def compare(
         typer.echo(f"The report is {page}")
 
 
-def _other(before: Study, model: str | None, adapter: str | None, device: str | None) -> LMM:
+def _other(before: Study, model: str | None, adapter: str | None, device: str | None, trust_remote_code: bool) -> LMM:
     """The model after: another one, or the one before with an adapter; asked as the one before was."""
     from vitrail.lmm import load
 
@@ -169,9 +170,10 @@ def _other(before: Study, model: str | None, adapter: str | None, device: str | 
         model or p["model"]["name"],
         revision=p["model"]["revision"] if model is None else None,
         adapter=adapter,
-        dtype=p["model"]["dtype"],
+        dtype=p["model"].get("quantization", p["model"]["dtype"]),
         device=device,
         prompt=p["prompt"],
+        trust_remote_code=trust_remote_code,
     )
 
 

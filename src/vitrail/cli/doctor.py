@@ -9,7 +9,7 @@ import typer
 
 from vitrail.cli.commands import app
 from vitrail.cli.objects import to_model
-from vitrail.cli.options import Adapter, Device, DType, Dtype, Json, Prompt, Revision
+from vitrail.cli.options import Adapter, Device, DType, Dtype, Json, Prompt, Revision, TrustRemoteCode
 from vitrail.cli.terminal import print_json, progress_bars
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def doctor(
     dtype: Dtype = DType.auto,
     device: Device = None,
     prompt: Prompt = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """Proves that what is read of a model is what it computes, on this machine. Exit code 1 if anything fails."""
@@ -38,7 +39,7 @@ def doctor(
         raise UsageError("Give two images or three: the doctor compares what they do to the model.")
     opened = [Sample(str(path), path).open() for path in images or []]
     with progress_bars() as progress:
-        lmm = to_model(model, revision, adapter, dtype, device, prompt, progress)
+        lmm = to_model(model, revision, adapter, dtype, device, prompt, progress, trust_remote_code)
         progress("examine", 0, 1)
         found = run(lmm, opened or None)
         progress("examine", 1, 1)

@@ -22,6 +22,7 @@ from vitrail.cli.options import (
     Require,
     RequireOption,
     Seed,
+    TrustRemoteCode,
 )
 from vitrail.cli.terminal import print_json, progress_bars
 from vitrail.errors import UsageError
@@ -73,6 +74,7 @@ def evaluate(
     batch_size: BatchSize = 32,
     seed: Seed = 0,
     device: Device = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """How well concepts are grounded: the papers' scores, with controls, intervals and the truth where it is known.
@@ -102,12 +104,14 @@ def evaluate(
         }  # fmt: skip
         held_out = _samples(data, split, images, progress)
         if folder is not None:
-            values, shown = _evaluate_study(folder, data, images, held_out, model, device, scorers | options)
+            values, shown = _evaluate_study(
+                folder, data, images, held_out, model, device, trust_remote_code, scorers | options
+            )
         else:
             from vitrail.evaluate import compare_methods
             from vitrail.report import comparison_report
 
-            lmm = to_model(model, None, None, DType.auto, device, None, progress)
+            lmm = to_model(model, None, None, DType.auto, device, None, progress, trust_remote_code)
             made = compare_methods(
                 lmm, _samples(data, learn_split, images, progress), held_out, chosen,
                 out=out or Path("evaluation"), methods=[m.strip() for m in methods.split(",") if m.strip()],
@@ -125,7 +129,7 @@ def evaluate(
 
 def _evaluate_study(
     folder: Path, data: str, images: Path | None, held_out: list[Sample], model: str, device: str | None,
-    options: dict[str, Any],
+    trust_remote_code: bool, options: dict[str, Any],
 ) -> tuple[dict[str, Any], str]:  # fmt: skip
     """The scores of a study, and what to print of them; its report is written anew."""
     from vitrail.evaluate import evaluate as run
@@ -135,7 +139,7 @@ def _evaluate_study(
     from vitrail.study import open_study
 
     opened = open_study(folder)
-    lmm = load_again(opened.activations, None if model == "toyland" else model, device)
+    lmm = load_again(opened.activations, None if model == "toyland" else model, device, trust_remote_code)
     samples = _samples(data, None, images, options["progress"])
     made = run(
         lmm, opened.activations, opened.concepts, opened.grounding, samples, held_out,

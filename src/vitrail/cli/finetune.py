@@ -24,6 +24,7 @@ from vitrail.cli.options import (
     Revision,
     Seed,
     Split,
+    TrustRemoteCode,
 )
 from vitrail.cli.terminal import print_json, progress_bars
 
@@ -62,6 +63,7 @@ def finetune(
     revision: Revision = None,
     dtype: Dtype = DType.auto,
     device: Device = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """Teaches a model captions of one kind: a LoRA adapter that loads anywhere PEFT does, in OUT.
@@ -73,7 +75,7 @@ def finetune(
     with progress_bars() as progress:
         samples = to_samples(data, split, limit, images, progress)
         examples = to_examples(samples, data, style, words)
-        lmm = to_model(model, revision, None, dtype, device, prompt, progress)
+        lmm = to_model(model, revision, None, dtype, device, prompt, progress, trust_remote_code)
         made = run(
             lmm,
             examples,

@@ -88,18 +88,30 @@ def to_model(
     device: str | None,
     prompt: str | None,
     progress: Progress,
+    trust_remote_code: bool = False,
 ) -> LMM:
     progress("load", 0, 1)
     from vitrail.lmm import load, quieten
 
     quieten()
-    lmm = load(model, revision=revision, adapter=adapter, dtype=dtype.value, device=device, prompt=prompt)
+    lmm = load(
+        model,
+        revision=revision,
+        adapter=adapter,
+        dtype=dtype.value,
+        device=device,
+        prompt=prompt,
+        trust_remote_code=trust_remote_code,
+    )
     progress("load", 1, 1)
     return lmm
 
 
-def load_again(activations: Activations, model: str | None, device: str | None) -> LMM:
-    """The model that made `activations`, found where they say, or at `model`."""
+def load_again(
+    activations: Activations, model: str | None, device: str | None, trust_remote_code: bool = False
+) -> LMM:
+    """The model that made `activations`, found where they say, or at `model`. That its code ran then says nothing of
+    now: it runs only if that is asked for again."""
     from vitrail.lmm import load, quieten
 
     quieten()
@@ -111,6 +123,7 @@ def load_again(activations: Activations, model: str | None, device: str | None) 
         dtype=made["model"].get("quantization", made["model"]["dtype"]),
         device=device,
         prompt=made["prompt"],
+        trust_remote_code=trust_remote_code,
     )
     if model is not None:
         lmm.name = made["model"]["name"]  # the same model, elsewhere; the rest of its description is compared

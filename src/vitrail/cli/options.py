@@ -58,6 +58,10 @@ Device = Annotated[
     str | None,
     typer.Option(help="`cpu`, `cuda`, …; the accelerator if there is one. `auto` spreads over all, and off-loads."),
 ]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Run code that comes with the model. It may do anything on this machine."),
+]
 Data = Annotated[
     str,
     typer.Option(
@@ -97,4 +101,8 @@ Address = Annotated[str | None, typer.Option(help="Of a running Ray cluster; one
 Penalty = Annotated[float | None, typer.Option(min=0, help="λ of Semi-NMF's sparsity.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 NWords = Annotated[int, typer.Option("--words", min=1, help="Words per concept.")]
+Language = Annotated[
+    str,
+    typer.Option(help="Whose dictionary says what is a word: `en`, `de`, `fr`, `ru` …, or `any` for all in letters."),
+]
 NSamples = Annotated[int, typer.Option("--images-per-concept", min=1, help="Most activating samples per concept.")]

@@ -9,7 +9,7 @@ import typer
 
 from vitrail.cli.commands import app
 from vitrail.cli.objects import to_samples
-from vitrail.cli.options import Data, Images, Json, Limit, Split
+from vitrail.cli.options import Data, Images, Json, Language, Limit, Split
 from vitrail.cli.terminal import print_json, progress_bars
 
 
@@ -23,16 +23,23 @@ def words(
     forms: Annotated[
         str | None, typer.Option("--forms-of", help="Show the inflections of a word, to give to `--forms`.")
     ] = None,
-    n: Annotated[int, typer.Option("-n", min=1, help="How many nouns.")] = 100,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many words.")] = 100,
+    language: Language = "en",
     split: Split = None,
     limit: Limit = None,
     images: Images = None,
     as_json: Json = False,
 ) -> None:
-    """How many samples hold each word: the most frequent nouns, or those of a list. No model is loaded."""
+    """How many samples hold each word: the most frequent nouns, or those of a list. No model is loaded.
+
+    Nouns and inflections are known of English; of another `--language` the most frequent words of any kind are counted.
+    """
     from vitrail import vocabulary
+    from vitrail.errors import UsageError
 
     if forms is not None:
+        if language != "en":
+            raise UsageError(f"Inflections are known of English, not of {language!r}: name the forms with --forms.")
         found = vocabulary.inflections(forms)
         if as_json:
             print_json(list(found))
@@ -42,7 +49,8 @@ def words(
     with progress_bars() as progress:
         samples = to_samples(data, split, limit, images, progress)
     if count is None:
-        held = vocabulary.frequent_nouns(samples, n)
+        english = language == "en"
+        held = vocabulary.frequent_nouns(samples, n) if english else vocabulary.frequent_words(samples, n, language)
     else:
         path = Path(count)
         held = vocabulary.counts(samples, path.read_text(encoding="utf-8").split() if path.is_file() else count)

@@ -75,17 +75,25 @@ def load(
     try:
         config = AutoConfig.from_pretrained(path, **options)
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"{model} is neither a model folder nor a model on the hub that can be reached: {_first_line(error)}"
+        raise _refused(
+            model, error, f"{model} is neither a model folder nor a model on the hub that can be reached"
         ) from error
     if type(config) not in AutoModelForImageTextToText._model_mapping and not trust_remote_code:
         raise ModelError(f"{model} is not an image-text-to-text model: it is of type {config.model_type!r}.")
     mapped: Any = dict(device_map) if device_map is not None else "auto" if device == "auto" else None
     placement = _placement(dtype, mapped, device, max_memory, offload_folder)
     try:
-        network: Any = AutoModelForImageTextToText.from_pretrained(path, **placement, **options)
+        network: Any
+        network, told = AutoModelForImageTextToText.from_pretrained(
+            path, output_loading_info=True, **placement, **options
+        )
     except Exception as error:
-        raise ModelError(f"{model} could not be loaded: {_first_line(error)}") from error
+        raise _refused(model, error, f"{model} could not be loaded") from error
+    if lost := sorted(told["missing_keys"]):
+        raise ModelError(
+            f"{model} lacks {len(lost)} of the weights of a {type(network).__name__}, such as {lost[0]}; they would be "
+            "random. Were its files written by another class, or not all of them copied?"
+        )
     processor = _processor(path, model, options)
     if adapter is not None:
         network = _with_adapter(network, adapter)
@@ -93,7 +101,7 @@ def load(
     if mapped is None and "quantization_config" not in placement:
         network = network.to(_device(device))
     lmm = as_read(network, processor, str(model), prompt)
-    lmm.revision = revision or getattr(config, "_commit_hash", None)
+    lmm.revision = _commit(path, revision) or revision
     lmm.adapter = None if adapter is None else str(adapter)
     return lmm
 
@@ -173,7 +181,7 @@ def _processor(path: str, model: str | Path, options: dict[str, Any]) -> Any:
     except ImportError as error:
         raise ModelError(f"The processor of {model} needs a library that is not installed: {error}") from error
     except Exception as error:
-        raise ModelError(f"{model} has no processor of images and text beside it: {_first_line(error)}") from error
+        raise _refused(model, error, f"{model} has no processor of images and text beside it") from error
     return processor
 
 
@@ -194,6 +202,24 @@ def _location(model: str | Path) -> str:
 
         return str(toyland.model_path())
     return str(model)
+
+
+def _commit(path: str, revision: str | None) -> str | None:
+    """The commit of a model that came from the hub: a branch moves on, its commit does not. None of a folder."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = None if Path(path).exists() else try_to_load_from_cache(path, "config.json", revision=revision)
+    return Path(found).parent.name if isinstance(found, str) else None
+
+
+def _refused(model: str | Path, error: BaseException, what: str) -> ModelError:
+    """The error that says `what`, and why; or that the model has code of its own, which transformers did not run."""
+    if isinstance(error, ValueError) and "trust_remote_code" in str(error):
+        return ModelError(
+            f"{model} comes with code of its own, which may do anything on this machine. Read it, and if you trust it, "
+            "load the model with trust_remote_code=True (--trust-remote-code)."
+        )
+    return ModelError(f"{what}: {_first_line(error)}")
 
 
 def _first_line(error: BaseException) -> str:
