@@ -89,6 +89,22 @@ def test_methods_are_compared_on_words(run, world, tmp_path):
     assert r"\toprule" in (out / "comparison.tex").read_text()
 
 
+def test_held_out_samples_may_lie_elsewhere(run, study, world, tmp_path):
+    """Data without splits: what a study was made of in one place, what it is tested on in another."""
+    from vitrail.samples import load_samples
+
+    lines = [
+        {"id": f"elsewhere-{s.id}", "image": str(s.image), "captions": list(s.references)}
+        for s in load_samples(world, split="test")
+    ]
+    (tmp_path / "held-out.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    code, out, err = run(study, "--data", world, "--held-out", tmp_path / "held-out.jsonl", "--random", 5, "--no-noise",
+                         "--json")  # fmt: skip
+    assert code == 0, err
+    assert json.loads(out)["n_test"] > 0
+    assert json.loads((study / "test" / "manifest.json").read_text())["parameters"]["samples"]["n"] == len(lines)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -142,15 +142,6 @@ def study(
     return made
 
 
-def hold_out(
-    samples: Sequence[Sample], word: Word, require: Require, n: int = HELD_OUT
-) -> tuple[list[Sample], list[Sample]]:
-    """The samples to learn from, and `n` others that are kept aside: the last ones that have the word.
-
-    Where there are fewer than 5 `n` with the word, a fifth of them is kept aside.
-    """
-    if require == "predicted":
-        having = list(samples)
 def write_report(made: Study, *, out: str | Path | None = None, factors: Factors | None = None) -> Path:
     """The page of a study, `STUDY/report.html` or `out`: the same one whichever command writes it.
 
@@ -194,6 +185,15 @@ def _known(folder: Path) -> Factors | None:
     return found
 
 
+def hold_out(
+    samples: Sequence[Sample], word: Word, require: Require, n: int = HELD_OUT
+) -> tuple[list[Sample], list[Sample]]:
+    """The samples to learn from, and `n` others that are kept aside: the last ones that have the word.
+
+    Where there are fewer than 5 `n` with the word, a fifth of them is kept aside.
+    """
+    if require == "predicted":
+        having = list(samples)
     else:
         having = [s for s in samples if any(word.find(text) for text in truth(s))]
     aside = having[len(having) - min(n, len(having) // 5) :]

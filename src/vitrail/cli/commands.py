@@ -362,26 +362,15 @@ def report(
     folder: StudyFolder,
     out: Annotated[Path | None, typer.Option("--out", help="The HTML file; STUDY/report.html by default.")] = None,
     data: Annotated[
-        str | None, typer.Option("--data", help="Data with known factors (`factors.parquet`), to compare with.")
+        str | None,
+        typer.Option("--data", help="Data with known factors (`factors.parquet`); by default what the study knows."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """One self-contained HTML page of the study in STUDY, with its evaluation where there is one."""
-    from vitrail.evaluate import open_evaluation
-    from vitrail.report import report as run
-    from vitrail.study import open_study
+    from vitrail.study import open_study, write_report
 
-    opened = open_study(folder)
-    evaluated = folder / "evaluation"
-    path = run(
-        opened.activations,
-        opened.concepts,
-        opened.grounding,
-        out=out or folder / "report.html",
-        explanations=opened.explanations,
-        factors=None if data is None else to_factors(data),
-        evaluation=open_evaluation(evaluated, opened.grounding).scores if evaluated.exists() else None,
-    )
+    path = write_report(open_study(folder), out=out, factors=None if data is None else to_factors(data))
     if as_json:
         print_json({"report": str(path)})
     else:

@@ -52,8 +52,17 @@ def evaluate(
     model: Model = "toyland",
     data: Data = "toyland",
     images: Images = None,
-    split: Annotated[str, typer.Option("--split", help="Split of the held-out samples.")] = "test",
-    learn_split: Annotated[str, typer.Option("--learn-split", help="Split that a comparison learns from.")] = "train",
+    held_out: Annotated[
+        str | None, typer.Option("--held-out", help="Data of the held-out samples, where they are not in --data.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="Split of the held-out samples: `test`, or with --held-out all."),
+    ] = None,
+    learn_split: Annotated[
+        str | None,
+        typer.Option("--learn-split", help="Split that a comparison learns from: `train`, or with --held-out all."),
+    ] = None,
     image_scorer: Annotated[
         str,
         typer.Option(
@@ -100,12 +109,12 @@ def evaluate(
         progress("load", 1, 1)
         options: dict[str, Any] = {
             "noise": noise, "n_random": random, "n_ablated": ablate, "seed": seed, "progress": progress,
-            "factors": to_factors(data), "lexicon": _lexicon(data),
+            "factors": _factors(data, held_out), "lexicon": _lexicon(data),
         }  # fmt: skip
-        held_out = _samples(data, split, images, progress)
+        aside = _samples(held_out or data, split or (None if held_out else "test"), images, progress)
         if folder is not None:
             values, shown = _evaluate_study(
-                folder, data, images, held_out, model, device, trust_remote_code, scorers | options
+                folder, data, images, aside, model, device, trust_remote_code, scorers | options
             )
         else:
             from vitrail.evaluate import compare_methods
@@ -113,7 +122,7 @@ def evaluate(
 
             lmm = to_model(model, None, None, DType.auto, device, None, progress, trust_remote_code)
             made = compare_methods(
-                lmm, _samples(data, learn_split, images, progress), held_out, chosen,
+                lmm, _samples(data, learn_split or (None if held_out else "train"), images, progress), aside, chosen,
                 out=out or Path("evaluation"), methods=[m.strip() for m in methods.split(",") if m.strip()],
                 layer=to_layer(layer), layers=_layers(layers, lmm.n_blocks), n_concepts=_numbers(concepts),
                 require=require.value, max_new_tokens=max_new_tokens, batch_size=batch_size, **scorers, **options,
@@ -135,8 +144,7 @@ def _evaluate_study(
     from vitrail.evaluate import evaluate as run
     from vitrail.evaluate.layout import markdown
     from vitrail.evaluate.tables import study_tables
-    from vitrail.report import report
-    from vitrail.study import open_study
+    from vitrail.study import open_study, write_report
 
     opened = open_study(folder)
     lmm = load_again(opened.activations, None if model == "toyland" else model, device, trust_remote_code)
@@ -145,10 +153,7 @@ def _evaluate_study(
         lmm, opened.activations, opened.concepts, opened.grounding, samples, held_out,
         out=folder / "evaluation", **options,
     )  # fmt: skip
-    page = report(
-        opened.activations, opened.concepts, opened.grounding, out=folder / "report.html",
-        explanations=opened.explanations, factors=options["factors"], evaluation=made.scores,
-    )  # fmt: skip
+    page = write_report(opened, factors=options["factors"])
     text = "\n".join(markdown(table) for table in study_tables(made.scores))
     (made.folder / "evaluation.md").write_text(text, encoding="utf-8")
     return made.scores, f"{text}\nThe report is {page}"
@@ -161,6 +166,12 @@ def _samples(data: str, split: str | None, images: Path | None, progress: Progre
 
     source = world.dataset_path(progress=progress) if data == "toyland" else data
     return load_samples(source, split=split, images=images)
+
+
+def _factors(data: str, held_out: str | None) -> Any:
+    """What is known of the samples of both."""
+    found = [to_factors(source) or {} for source in (data, held_out) if source is not None]
+    return {i: known for factors in found for i, known in factors.items()} or None
 
 
 def _lexicon(data: str) -> Any:
