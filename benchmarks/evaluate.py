@@ -71,6 +71,29 @@ def found_in(scores: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def in_short(found: dict[str, dict[str, Any]], main: str) -> dict[str, Any]:
+    """What the benchmark is run for: p of the main method's words against random ones, (a) on concepts and (b) on test
+    images by their most active concept; and for every method how well it tells colour, action and place."""
+    chance = {
+        word: {
+            f"{measure}, {protocol}": scored["against"]["random"]["p"]
+            for measure in ("clip", "bert")
+            for protocol, scored in (("a", of[main]["concepts"][measure]), ("b", of[main]["images"][measure]["1"]))
+        }
+        for word, of in found.items()
+    }
+    told: dict[str, dict[str, Any]] = {}
+    for word, of in found.items():
+        for method, figures in of.items():
+            told.setdefault(method, {})[word] = figures["truth"]["mean best AUROC of colour, action, place"]
+    return {
+        f"p of {main} against random words": chance,
+        "mean best AUROC of colour, action, place": {
+            method: {**by_word, "mean": float(np.mean(list(by_word.values())))} for method, by_word in told.items()
+        },
+    }
+
+
 def truth_by_dictionary(home: Path, factors: dict[str, Any]) -> dict[str, float]:
     """Dictionary of another layer or size → mean over the values of colour, action and place of the best AUROC."""
     activations = open_activations(home / "activations")
@@ -182,10 +205,11 @@ def main() -> None:
         "parameters": {
             k: getattr(args, k) for k in ("words", "methods", "concepts", "layers", "samples", "test", "ablated")
         },
+        "in short": in_short(found, made.values["main"]),
         "evaluations": found,
         "tests": made.values["tests"],
         "curves": made.values["curves"],
-        "mean best AUROC of colour, action, place": {
+        "mean best AUROC of colour, action, place, by layer and by K": {
             w: truth_by_dictionary(home / w.replace(" ", "-"), factors) for w in made.evaluations
         },
         "ablation of semi-nmf": ablations,

@@ -29,7 +29,7 @@ from vitrail.evaluate.dictionary import caption_shares, dictionary_scores
 from vitrail.evaluate.embeddings import Embeddings, image_key
 from vitrail.evaluate.evaluation import plain
 from vitrail.evaluate.heldout import by_id, extract_noise, extract_test, samples_of
-from vitrail.evaluate.layout import Cell, Table, latex, markdown, p_value
+from vitrail.evaluate.layout import Cell, Table, latex, markdown, number, p_value
 from vitrail.evaluate.measures import BertMeasure, ClipMeasure
 from vitrail.evaluate.protocols import ranked, score_concepts, score_images
 from vitrail.evaluate.released import (
@@ -250,6 +250,14 @@ def test_concepts_whose_words_fit_their_images_are_told_from_chance():
     assert all(found.against[name].p < 0.01 for name in ("random", "frequency", "shuffled"))
 
 
+def test_equally_frequent_words_are_scored_on_the_images_of_the_concept_they_stand_for():
+    lists, own = [["nothing"]] * 6, [[photo(k + 6 * i) for i in range(3)] for k in range(6)]
+    found = score_concepts(Planted(6), lists, own, RANDOM, [[[f"topic{k}"], ["nothing"]] for k in range(6)])
+    assert found.against["frequency"].level.mean == 0.5
+    shifted = score_concepts(Planted(6), lists, own, RANDOM, [[[f"topic{(k + 1) % 6}"]] for k in range(6)])
+    assert shifted.against["frequency"].level.mean == 0
+
+
 def test_the_concepts_of_noise_images_are_held_against_those_of_images():
     lists = [[f"topic{k}"] for k in range(6)]
     own = [[photo(k + 6 * i) for i in range(3)] for k in range(6)]
@@ -335,7 +343,8 @@ def test_random_words_pass_the_same_filter(lmm, activations, grounding):
     assert [len(words) for words in lists] == [10] * 5
     assert {w for words in lists for w in words} <= {w.lower() for w in allowed.values()}
     assert all(len(set(words)) == 10 for words in lists)
-    assert "dog" not in {w for words in lists for w in words}
+    assert "dog" not in {w.lower() for w in allowed.values()}
+    assert scores.overlap(lists) < 0.25  # directions of either sign have little in common; positive ones share a mean
     assert lists == random_words(lmm, -1, allowed, 10, 5, seed=1) != random_words(lmm, -1, allowed, 10, 5, seed=2)
 
 
@@ -417,6 +426,7 @@ def test_released_top_1_and_top_3_written_out(tmp_path):
     V = np.random.default_rng(0).normal(size=(7, 6))
     lists = [["red", "dog"], ["cat"], [], ["a", "b", "c"], ["x"], ["y", "z"]]
     found = released_clipscore(fake.embeddings(tmp_path), lists, samples, V)
+    assert {f"A photo is described by the words {w}" for w in ("red, dog.", "cat.", ".", "a, b, c.")} <= {*fake.texts}
     per_image = []
     for sample, activations in zip(samples, V, strict=True):
         image = fake.image.images([sample.image])[0][0]
@@ -516,7 +526,7 @@ def test_noise_images_have_the_same_texts_at_the_same_positions(lmm, activations
 def test_what_is_removed_is_the_concepts_share_and_the_control_has_its_norm(concepts, activations):
     h = activations.states(concepts.layer)[:5]
     v = concepts.learner.transform(h)
-    k = int(np.abs(v).sum(axis=0).argmax())
+    k = 1 + int(np.abs(v[:, 1:]).sum(axis=0).argmax())
     without = _without(concepts, k)(torch.from_numpy(h)).numpy()
     np.testing.assert_allclose(h - without, np.outer(v[:, k], concepts.U[k]), atol=1e-4)
     noise = np.random.default_rng(0).normal(size=h.shape)
@@ -577,17 +587,21 @@ def test_what_is_gained_is_what_a_random_vector_leaves_and_the_concept_does_not(
 
 
 def test_only_the_states_that_generate_are_changed(lmm, dogs):
-    some, shapes = [s.open() for s in dogs[:3]], []
+    """Every state that is handed over is one whose prediction is the token that is said next."""
+    some, seen = dogs[:3], []
 
     def change(states: torch.Tensor) -> torch.Tensor:
-        shapes.append(tuple(states.shape))
+        seen.append(states.clone())
         return states
 
     length = 12
-    assert _say(lmm, 8, dogs[:3], length, change) == [g.text for g in lmm.generate(
-        lmm.prepare(some, [lmm.prompt] * 3), length)]  # fmt: skip
-    assert set(shapes) == {(3, lmm.n_features)}
-    assert len(shapes) <= length
+    said = lmm.generate(lmm.prepare([s.open() for s in some], [lmm.prompt] * 3), length)
+    assert _say(lmm, 8, some, length, change) == [g.text for g in said]
+    for i, states in enumerate(seen):
+        next_tokens = lmm.logits(states, 8).argmax(dim=-1).tolist()
+        going_on = [(token, g.ids[i]) for token, g in zip(next_tokens, said, strict=True) if i < len(g.ids)]
+        assert all(token == expected for token, expected in going_on)
+    assert max(len(g.ids) for g in said) <= len(seen) <= length
 
 
 # ---- all together ----------------------------------------------------------------------------------------------------
@@ -727,8 +741,6 @@ def test_factors_that_are_damaged_are_named(tmp_path, activations, concepts, gro
 
 
 def scores_of(made) -> str:
-    from vitrail.evaluate.layout import number
-
     return number(made.scores["images"]["bert"]["1"]["score"]["mean"])
 
 
@@ -776,8 +788,9 @@ def test_differences_that_are_real_are_called_so():
     rng = np.random.default_rng(0)
     low, high = rng.normal(size=40).tolist(), (rng.normal(size=40) + 3).tolist()
     found = differences({"dog": {"a": scored(low, 0.5), "b": scored(high, 0.0005), "c": scored([*low[1:], None], 0.9)}})
-    real = {(t["first"], t["second"]) for t in found if t["real"]}
-    assert real == {("b", "random words"), ("a", "b"), ("b", "c")}
+    for protocol in ("concepts", "images"):
+        real = {(t["first"], t["second"]) for t in found if t["real"] and t["protocol"] == protocol}
+        assert real == {("b", "random words"), ("a", "b"), ("b", "c")}
 
 
 def test_unknown_methods_are_refused(lmm, samples, held_out, tmp_path):
@@ -839,6 +852,11 @@ def test_tables_of_a_study_show_every_control(made):
     assert {labels[1]: cells[0].mean for labels, cells in truth.rows} == made.scores["truth"]["best"]
     assert len(table.rows) == 2 * (1 + 3)
     assert {"Rnd-Words", "as frequent words", "shuffled", "Noise-Imgs", "GT-captions"} <= set(table.heads)
+
+
+def test_numbers_have_three_digits_and_one_way_to_be_written():
+    values = (0.6104, 0.99968, 1.0, -0.0001, 0.0, -0.25, 20.004, None)
+    assert [number(v) for v in values] == [".610", "1.00", "1.00", ".000", ".000", "-.250", "20.00", "–"]
 
 
 def test_small_p_are_not_written_as_zero():

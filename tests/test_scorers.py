@@ -73,22 +73,21 @@ def siglip_folder(tokenizer, folder: Path) -> Path:
     return save(SiglipModel(config), SiglipProcessor(image_processor=pixels, tokenizer=reader), folder)
 
 
-def siglip2_folder(tokenizer, folder: Path) -> Path:
+def siglip2_folder(_tokenizer, folder: Path) -> Path:
     """Of the kind that keeps the proportions of a picture: its patches come with a mask and their number each way."""
-    from transformers import Siglip2Config, Siglip2Model, Siglip2Processor
+    from transformers import Siglip2Config, Siglip2Model, Siglip2Processor, Siglip2Tokenizer
     from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
 
-    from vitrail.toyland import build
-
     torch.manual_seed(0)
+    special = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
+    vocabulary = {token: i for i, token in enumerate([*special, "▁", *"abcdefghijklmnopqrstuvwxyz,."])}
+    reader = Siglip2Tokenizer(vocab=vocabulary, merges=[], model_max_length=24)
     size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = Siglip2Config(
-        text_config={**size, "vocab_size": len(tokenizer), "max_position_embeddings": 24, "projection_size": 32},
+        text_config={**size, "vocab_size": len(vocabulary), "max_position_embeddings": 24, "projection_size": 32},
         vision_config={**size, "num_patches": 16, "patch_size": 8},
     )
     pixels = Siglip2ImageProcessorPil(patch_size=8, max_num_patches=16)
-    reader = build.scorer_tokenizer(tokenizer)
-    reader.model_max_length = 24
     return save(Siglip2Model(config), Siglip2Processor(pixels, reader), folder)
 
 

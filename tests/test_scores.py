@@ -82,6 +82,7 @@ def test_pairwise_cosine_of_each_concept_with_the_others():
 def test_sparsity():
     V = np.array([[1.0, 1, 1, 1], [0, 0, 5, 0], [0, 0, 0, 0]])
     assert scores.l0(V).tolist() == [4, 1, 0]
+    assert scores.l0(np.array([[0.01, -2, 0]])).tolist() == [2]  # however little, whatever the sign
     np.testing.assert_allclose(scores.hoyer(V), [0, 1, np.nan])
     np.testing.assert_allclose(scores.hoyer(V[:2] * -7), [0, 1])
     assert np.isnan(scores.hoyer(V[:, :1])).all()
@@ -211,7 +212,7 @@ def test_too_few_units_have_no_interval_and_unknown_ones_count_for_nothing():
 def test_paired_and_unpaired_p_are_scipys():
     rng = np.random.default_rng(1)
     a = rng.normal(size=12)
-    b = a - 0.5 + rng.normal(size=12)
+    b = a - 0.3 + rng.normal(size=12)
 
     def mean(x, axis):
         return x.mean(axis=axis)
@@ -220,7 +221,9 @@ def test_paired_and_unpaired_p_are_scipys():
         return x.mean(axis=axis) - y.mean(axis=axis)
 
     exact = stats.permutation_test((a - b,), mean, permutation_type="samples", vectorized=True).pvalue
+    assert 0.1 < exact < 0.9  # where one side and two sides differ
     assert scores.paired_p(a, b) == pytest.approx(exact, abs=0.02)
+    assert scores.paired_p(b, a) == pytest.approx(exact, abs=0.02)
     peer = stats.permutation_test((a, b), difference, vectorized=True, n_resamples=9999).pvalue
     assert scores.unpaired_p(a, b) == pytest.approx(peer, abs=0.03)
 

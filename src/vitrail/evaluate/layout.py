@@ -39,6 +39,7 @@ def number(value: float | None) -> str:
     """Three digits, without the zero before the point: ".610", "1.02"."""
     if value is None:
         return "–"
+    value = round(value, 3) + 0.0  # no "1.000" beside "1.00", and no "-.000"
     text = f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 

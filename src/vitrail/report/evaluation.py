@@ -17,6 +17,8 @@ from vitrail.report.page import template, write_page
 
 _HERE = Path(__file__).parent
 LONG = {"clip": "CLIPScore", "bert": "BERTScore F1"}
+#: Width and height of a curve: three fit beside each other, and one on a telephone.
+CURVE = 328, 210
 
 
 @dataclass(frozen=True)
@@ -125,22 +127,23 @@ def comparison_report(values: Mapping[str, Any], *, out: str | Path) -> Path:
     return out
 
 
-def _curves(curves: Mapping[str, Any]) -> list[tuple[str, Markup]]:
-    """A title and a chart for every curve of every word."""
+def _curves(curves: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Markup]]]]:
+    """For every word the titles and charts of its curves."""
     made = []
     for n, (word, of) in enumerate(curves.items()):
-        for measure in MEASURES:
-            if of.get("layers"):
-                made.append((f"“{word}”: {LONG[measure]} by layer", layer_chart(of["layers"], measure, f"layers-{n}")))
+        charts = []
+        if of.get("layers"):
+            charts += [(f"{LONG[m]} by layer", layer_chart(of["layers"], m, f"layers-{n}")) for m in MEASURES]
         if of.get("n_concepts"):
-            made.append((f"“{word}”: by number of concepts", concepts_chart(of["n_concepts"], f"k-{n}")))
+            charts.append(("By number of concepts", concepts_chart(of["n_concepts"], f"k-{n}")))
+        made.append((word, charts))
     return made
 
 
 def layer_chart(layers: Sequence[Mapping[str, Any]], measure: str, name: str) -> Markup:
     """Agreement of words and images against depth, with the level of random words."""
     with matplotlib.rc_context(STYLE):
-        figure, axes = figure_of(430, 230)
+        figure, axes = figure_of(*CURVE)
         x = range(len(layers))
         for what, name_of, colour, style in (
             ("score", "words of concepts", TONE, "o-"),
@@ -151,7 +154,7 @@ def layer_chart(layers: Sequence[Mapping[str, Any]], measure: str, name: str) ->
             axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
             axes.plot(x, mean, style, color=colour, markersize=4, linewidth=1.4, label=name_of)
         axes.set_xticks(list(x), [str(entry["layer"]) for entry in layers])
-        axes.set_xlabel("layer: 0 embeddings, then after each block; final: after the norm")
+        axes.set_xlabel("block (0: embeddings; final: after the norm)")
         axes.set_ylabel(LONG[measure])
         axes.grid(axis="y", color=INK, alpha=0.14, linewidth=0.6)
         axes.legend(frameon=False, fontsize=9)
@@ -162,7 +165,7 @@ def layer_chart(layers: Sequence[Mapping[str, Any]], measure: str, name: str) ->
 def concepts_chart(entries: Sequence[Mapping[str, Any]], name: str) -> Markup:
     """What is rebuilt, and how much words overlap, against the number of concepts."""
     with matplotlib.rc_context(STYLE):
-        figure, axes = figure_of(430, 230)
+        figure, axes = figure_of(*CURVE)
         x = [entry["n_concepts"] for entry in entries]
         held = [entry["explained variance, held out"] for entry in entries]
         axes.plot(x, [e["explained variance"] for e in entries], "o-", color=TONE, markersize=4, linewidth=1.4)
