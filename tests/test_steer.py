@@ -45,8 +45,10 @@ def every_kind(n, vector):
         "project out": ProjectOut({5: torch.stack([vector, vector.flip(0)])}),
         "clamp": Clamp(5, u, 2.0),
         "when": When(u, 0.0, Add({5: vector})),
+        "when not": When(u, 0.0, Add({5: vector}), below=True),
         "function": Function({5: lower_rank(n)}),
         "from context": FromContext(3, {5: g}, 40.0),
+        "from context, when": When(u, -0.02, FromContext(3, {5: g}, 40.0)),
     }
 
 
@@ -182,6 +184,23 @@ def test_each_intervention_does_what_its_formula_says(lmm, images, vector):
     fires = plain @ vector / vector.square().sum() > threshold
     assert 0 < int(fires.sum()) < 4
     torch.testing.assert_close(some, torch.where(fires[:, None], plain + vector, plain), **CLOSE)
+    _, others = moved(lmm, images, When(Activation(vector), threshold, Add({5: vector}), below=True))
+    torch.testing.assert_close(others, torch.where(fires[:, None], plain, plain + vector), **CLOSE)
+    _, learned = moved(lmm, images, Function({5: lower_rank(lmm.n_features)}, 0.5))
+    torch.testing.assert_close(learned, plain + 0.5 * lower_rank(lmm.n_features)(plain), **CLOSE)
+
+
+def test_a_vector_from_context_depends_on_the_state_that_the_prompt_ends_in(lmm, images):
+    g = TwoLayer(lmm.n_features, 10, seed=1).requires_grad_(False)
+    inputs = lmm.prepare(images, REQUESTS)
+    width = inputs["input_ids"].shape[1]
+    said = [lmm.continuation(request, "a dog").ids for request in REQUESTS]
+    rows, at = [0, 1, 2, 3] * 2, [width - 1] * 4 + [width] * 4  # the prompt's last position and the answer's first
+    plain = lmm.states(inputs, said, at, [3, 5], rows)
+    with steer(lmm, FromContext(3, {5: g}, 40.0)):
+        steered = lmm.states(inputs, said, at, [5], rows)[5]
+    pushes = 40.0 * g(plain[3][:4])
+    torch.testing.assert_close(steered, plain[5] + pushes.repeat(2, 1), **CLOSE)
 
 
 def test_the_activation_of_a_concept_is_its_code_among_all_concepts(lmm):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,8 +32,10 @@ from vitrail.steer import (
     tensor_vector,
 )
 from vitrail.steer.artifact import FILE
+from vitrail.steer.evaluate import Contender, baselines, speeds
 from vitrail.steer.interchange import export_vectors, import_vectors
 from vitrail.steer.outcome import Narrowness, narrowness
+from vitrail.steer.recipes import make_for
 from vitrail.steer.search import halves, pareto
 from vitrail.steer.tasks import AnswerTask, until_said
 from vitrail.steer.vectors import difference, first_component, probe_normal, random_like
@@ -252,8 +257,79 @@ def test_lora_of_the_same_budget_leaves_the_model_as_it_was(lmm, asked, tmp_path
         assert pupil.model is not lmm.model
         changed = say(pupil, asked[:6], max_new_tokens=4)
     assert lmm.describe() == before
+    assert not any(p.requires_grad for p in lmm.model.parameters())
     assert say(lmm, asked[:6], max_new_tokens=4) == said
     assert len(changed) == 6
+
+
+def test_pairs_go_by_the_sample_and_the_rest_by_the_mean(asked):
+    from vitrail.steer.states import States
+    from vitrail.steer.teach import _targets
+
+    a, b, c = asked[:3]
+    toward, away = [Example(a, "no"), Example(b, "no")], [Example(b, "yes"), Example(c, "yes"), Example(a, "yes")]
+    Z, Y = torch.tensor([[1.0, 0.0], [0.0, 4.0]]), torch.tensor([[0.0, 1.0], [0.0, 2.0], [5.0, 5.0]])
+    to, off = States({7: Z}, {7: 1.0}, (0, 1)), States({7: Y}, {7: 1.0}, (0, 1, 2))
+    expected = torch.tensor([[0.0, 4.0], [0.5, 2.0], [1.0, 0.0]]) - Y  # b's pair, no pair: the mean, a's pair
+    torch.testing.assert_close(_targets(toward, away, to, off, 7), expected)
+
+
+def test_l2s_can_learn_from_what_a_prompt_does(lmm, samples, tmp_path):
+    colour = TASKS["colour"]
+    made = make_for(lmm, colour, samples[:60], out=tmp_path / "p", method="l2s", layers=[6], targets="prompts")
+    plain, asked = (
+        read_states(lmm, [Example(colour.asked(s) if ask else s, s.references[0]) for s in samples[:60]], [6],
+                    positions="last").by_layer[6]
+        for ask in (False, True)
+    )  # fmt: skip
+    goal = asked - plain
+    found = made.functions()[6](plain)
+    assert torch.cosine_similarity(found, goal).mean() > 0.9
+    assert (found - goal).norm() < 0.5 * goal.norm()
+    with pytest.raises(UsageError, match="'texts'"):
+        make_for(lmm, colour, samples[:4], out=tmp_path / "q", method="l2s", targets="texts")
+
+
+# ---- side by side ----------------------------------------------------------------------------------------------------
+
+
+def test_the_random_direction_is_as_long_as_the_vector_and_the_vector_is_there(lmm, asked, vector):
+    prompt, random, mean = baselines(vector.only(6), 0.5)
+    assert (prompt.asks, random.name, mean.name) == (True, "random direction", "mean")
+    inputs = lmm.prepare([s.open() for s in asked[:2]], [s.question for s in asked[:2]])
+    at = [inputs["input_ids"].shape[1] - 1] * 2
+    plain = lmm.states(inputs, [()] * 2, at, [6])[6]
+    moves = []
+    for contender in (random, mean):
+        with contender.under(lmm) as model:
+            moves.append(model.states(inputs, [()] * 2, at, [6])[6] - plain)
+    v = 0.5 * vector.directions[6]
+    torch.testing.assert_close(moves[1], v.expand(2, -1), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(moves[0].norm(dim=1), v.norm().expand(2), rtol=1e-3, atol=1e-3)
+    assert torch.cosine_similarity(moves[0], moves[1]).abs().max() < 0.3
+
+
+def test_times_are_those_of_as_many_tokens_for_everyone_in_turns(lmm, asked, monkeypatch):
+    said: list[int] = []
+    generate = type(lmm).generate
+
+    def counted(self, inputs, n):
+        before = self.model.generation_config.min_new_tokens
+        assert before == n  # nobody may end early
+        said.append(len(inputs["input_ids"]))
+        return generate(self, inputs, n)
+
+    monkeypatch.setattr(type(lmm), "generate", counted)
+    clock = iter(np.cumsum([0, 9, 0, 9, 0, 1.0, 0, 2.0, 0, 4.0, 0, 2.0]).tolist())  # start and end of every run
+    monkeypatch.setattr("vitrail.steer.evaluate.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    two = [Contender("none", contextlib.nullcontext), Contender("other", contextlib.nullcontext)]
+    # rehearsal; then backwards: other 1 s, none 2 s; then forwards: none 4 s, other 2 s
+    found = speeds(lmm, YES_NO, asked, two, repeats=2, n_tokens=5, rows=4)
+    assert said == [4] * 6
+    assert found[0].per_token == pytest.approx(3.0 / 20)
+    assert found[1].added == pytest.approx(-1.5 / 20)
+    assert found[1].share["median"] == pytest.approx(-0.5)
+    assert lmm.model.generation_config.min_new_tokens is None
 
 
 # ---- judging and searching -------------------------------------------------------------------------------------------
@@ -316,6 +392,9 @@ def test_a_search_chooses_on_one_half_and_reports_on_the_other(lmm, asked, vecto
     made = {-1: lambda alpha: Add({-1: vector.directions[lmm.n_blocks]}, alpha, positions="last")}
     found = search(lmm, YES_NO, some, made, alphas=(0.0, 2.0), budget=0.2, out=tmp_path / "s")
     assert [p.alpha for p in found.points] == [0.0, 2.0]
+    for half, outcome in ((first, found.unsteered), (second, found.plain)):
+        said = say(lmm, half, max_new_tokens=YES_NO.max_new_tokens)
+        assert outcome == Judge(YES_NO, half, said, lmm).judge(said)
     assert found.points[0].outcome.effect["mean"] == 0.0
     assert found.plain.effect["mean"] == 0.0
     if found.picked is not None:
@@ -325,6 +404,26 @@ def test_a_search_chooses_on_one_half_and_reports_on_the_other(lmm, asked, vecto
     none = search(lmm, YES_NO, some, made, alphas=(0.0,), budget=-1.0)
     assert none.picked is None
     assert none.held_out is None
+
+
+def test_the_strongest_within_the_budget_is_picked():
+    from vitrail.steer.outcome import Outcome
+    from vitrail.steer.search import Point, _pick
+
+    points = [Point(1, a, Outcome({"mean": e}, 1.0, c, {})) for a, e, c in
+              [(0, 0.1, 0.0), (1, 0.5, 0.10), (2, 0.5, 0.05), (3, 0.9, 0.3)]]  # fmt: skip
+    assert [_pick(points, budget).alpha for budget in (0.0, 0.1, 0.5)] == [0, 2, 3]
+    assert _pick(points, -0.1) is None
+
+
+def test_rare_types_of_questions_are_judged_together(asked):
+    some = [s for s in asked if s.question_type == "yes/no"][:12]
+    yes = [replace(s, answers=("yes",) * 10) for s in some]
+    stay = [replace(s, question_type=f"type {i % 5}", answers=("red",) * 10) for i, s in enumerate(some)]
+    before = ["yes"] * 12 + ["red"] * 12
+    outcome = Judge(YES_NO, yes + stay, before).judge(["no"] * 12 + ["blue"] + ["red"] * 11)
+    assert outcome.side["lost"] == {"rare": pytest.approx(1 / 12)}
+    assert outcome.cost == pytest.approx(1 / 12)
 
 
 def test_a_guarded_vector_lets_other_answers_alone(lmm, asked, vector):
