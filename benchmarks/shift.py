@@ -1,10 +1,12 @@
 """What three fine-tunes of Toyland's model did to the concepts of two words, and how far shift vectors recover it.
 
-    python benchmarks/shift.py [--samples 5000 --concepts 20 --words 15 --work DIR]
+    python benchmarks/shift.py [--samples 10000 --concepts 20 --words 15 --work DIR]
 
 For every fine-tune (colour, place, mood), word (dog; person, which is man or woman) and method (k-means, Semi-NMF):
-T-Overlap with the matched concepts before and after the shift, against controls; consistency; by layer. Writes
-benchmarks/results/shift.json, beside the figures of Khayatan et al. (2025), and says which targets are met.
+T-Overlap with the matched concepts before and after the shift, against controls; consistency; by layer. With k-means
+once more on the same text: as published each model says its own caption, so that states also differ by what was said
+before the word; with the reference forced on both they do not. Writes benchmarks/results/shift.json, beside the figures
+of Khayatan et al. (2025), and says which targets are met.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from vitrail.compare.intervals import correlation, mean_of, paired_p
 from vitrail.compare.match import match, t_overlap
 from vitrail.compare.shift import ESTIMATES, cosines, members, shifts
 from vitrail.concepts import Concepts, learn
-from vitrail.extract import extract
+from vitrail.extract import Require, extract
 from vitrail.ground import ground, top_words, word_of
 from vitrail.learners import make_learner
 from vitrail.lmm import LMM, load, quieten
@@ -48,6 +50,11 @@ WORDS = {"dog": Word("dog"), "person": Word("person", ("man", "woman"))}
 STYLES = ("colour", "place", "mood")
 #: name → method and λ: Semi-NMF as it is by default, and with sparser codes.
 METHODS = {"kmeans": ("kmeans", None), "semi-nmf": ("semi-nmf", None), "semi-nmf, λ = 20": ("semi-nmf", 20.0)}
+#: text → what `extract` requires, and the methods that are compared on it
+TEXTS: dict[str, tuple[Require, tuple[str, ...]]] = {
+    "own captions": ("both", tuple(METHODS)),
+    "the same text": ("truth", ("kmeans",)),
+}
 LAYERS = (2, 4, 6, 8)
 #: LLaVA-1.5-7B, word "dog", K = 20, k-means, one fine-tune each.
 PAPER = {
@@ -120,12 +127,12 @@ def _codes(concepts: Concepts, rows: np.ndarray) -> np.ndarray:
 
 
 def one(
-    word: str, style: str, method: str, a: Study, b: Study, lmms: tuple[LMM, LMM], out: Path, n_words: int
+    word: str, style: str, text: str, method: str, a: Study, b: Study, lmms: tuple[LMM, LMM], out: Path, n_words: int
 ) -> tuple[dict[str, Any], Shift]:
     """One comparison, what it says in short, and its page in `out`."""
     start = time.perf_counter()
     layers = None
-    if method == "kmeans":
+    if method == "kmeans" and text == "own captions":
         layers = by_layer(a.activations, b.activations, lmms[1], n_concepts=len(a.concepts), n_words=n_words)
     shift = compare(a, b, *lmms, out=out, n_words=n_words, layers=layers)
     shift_report(shift, a.activations, b.activations, out=out / "report.html")
@@ -136,6 +143,7 @@ def one(
     result = {
         "word": word,
         "fine_tune": style,
+        "text": text,
         "method": method,
         "samples": found["samples"],
         "changes": dict(Counter(c["change"] for c in found["concepts"])) | {"emerged": len(found["emerged"])},
@@ -170,16 +178,14 @@ def pooled(found: Sequence[Shift]) -> dict[str, Any]:
     } | {"p of after against before": paired_p(column("t_overlap_after"), column("t_overlap_before"))}
 
 
-def states(lmm: LMM, samples: Sequence[Sample], word: Word, out: Path, base: Activations | None) -> Activations:
-    """States of the base model on all samples that have the word, or of a tuned one on those of the base."""
-    if base is None:
-        return extract(lmm, samples, word, out=out, layers=LAYERS, max_new_tokens=30, batch_size=64)
-    return same_activations(base, lmm, samples, out=out)
+def states(lmm: LMM, samples: Sequence[Sample], word: Word, require: Require, out: Path) -> Activations:
+    """States of the base model on all samples that have the word."""
+    return extract(lmm, samples, word, out=out, layers=LAYERS, require=require, max_new_tokens=30, batch_size=64)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=5000, help="scenes of the data set")
+    parser.add_argument("--samples", type=int, default=10_000, help="scenes of the data set")
     parser.add_argument("--concepts", type=int, default=20)
     parser.add_argument("--words", type=int, default=15, help="words of a concept, as in the paper")
     parser.add_argument("--whole", type=int, default=200, help="scenes of the whole-model view; 0 for none")
@@ -192,35 +198,40 @@ def main() -> None:
     samples, unseen = load_samples(data, split="train"), load_samples(data, split="val")
     base = load("toyland")
     runs, whole = [], {}
-    shifts_of: dict[tuple[str, str], list[Shift]] = {}
+    shifts_of: dict[tuple[str, str, str], list[Shift]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         work = args.work or Path(temporary)
-        before = {w: states(base, samples, word, work / w / "base" / "activations", None) for w, word in WORDS.items()}
+        cases = [(name, text) for name in WORDS for text in TEXTS]
+        before = {}
+        for name, text in cases:
+            folder = work / name / text / "base" / "activations"
+            before[name, text] = states(base, samples, WORDS[name], TEXTS[text][0], folder)
         for style in STYLES:
             tuned = load("toyland", adapter=f"{args.adapters}{style}")
             if args.whole:
                 seen = whole_model(base, tuned, unseen[: args.whole], max_new_tokens=30)
                 whole[style] = seen.as_dict()
-            for name, word in WORDS.items():
-                after = states(tuned, samples, word, work / name / style / "activations", before[name])
-                for method in METHODS:
-                    folder, place = work / name, method.replace(", λ = ", "-")
-                    a = study_of(base, before[name], folder / "base" / place, method, args.concepts)
+            for name, text in cases:
+                folder, known = work / name / text, before[name, text]
+                after = same_activations(known, tuned, samples, out=folder / style / "activations")
+                for method in TEXTS[text][1]:
+                    place = method.replace(", λ = ", "-")
+                    a = study_of(base, known, folder / "base" / place, method, args.concepts)
                     b = study_of(tuned, after, folder / style / place, method, args.concepts)
                     result, shift = one(
-                        name, style, method, a, b, (base, tuned), folder / style / f"shift-{place}", args.words
+                        name, style, text, method, a, b, (base, tuned), folder / style / f"shift-{place}", args.words
                     )
-                    shifts_of.setdefault((name, method), []).append(shift)
+                    shifts_of.setdefault((name, text, method), []).append(shift)
                     runs.append(result)
-                    brief = {k: result[k] for k in ("word", "fine_tune", "method", "met")}
+                    brief = {k: result[k] for k in ("word", "fine_tune", "text", "method", "met")}
                     print(json.dumps(brief | result["recovery"]["counts"]), flush=True)
-        correlations = {f"{w}, {m}": pooled(found) for (w, m), found in shifts_of.items()}
-        for m in METHODS:
-            everything = [s for (_, method), found in shifts_of.items() if method == m for s in found]
-            correlations[f"both words, {m}"] = pooled(everything)
+        correlations = {", ".join(case): pooled(found) for case, found in shifts_of.items()}
+        for text, method in dict.fromkeys(case[1:] for case in shifts_of):
+            everything = [s for case, found in shifts_of.items() if case[1:] == (text, method) for s in found]
+            correlations[f"both words, {text}, {method}"] = pooled(everything)
     asked = {k: v for k, v in vars(args).items() if k not in ("work", "out")}
     result = {
-        "parameters": asked | {"layers": LAYERS, "methods": METHODS},
+        "parameters": asked | {"layers": LAYERS, "methods": METHODS, "texts": TEXTS},
         "base": base.describe(),
         "runs": runs,
         "correlations": correlations,
@@ -237,7 +248,7 @@ def main() -> None:
     for run in runs:
         r = run["recovery"]
         print(
-            f"{run['word']:7} {run['fine_tune']:7} {run['method']:9} "
+            f"{run['word']:7} {run['fine_tune']:7} {run['text']:14} {run['method']:9} "
             f"{r['words_before']['mean']:5.1f} → {r['words_after']['mean']:5.1f} %  {r['counts']}  "
             f"random {run['controls']['a random direction of the same norm']['words_after']['mean']:5.1f} %  "
             f"met: {list(run['met'].values())}"

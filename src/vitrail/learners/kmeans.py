@@ -17,7 +17,7 @@ class KMeans(PrototypeLearner):
 
     inertia_: float
 
-    def __init__(self, n_components: int = 20, *, n_init: int = 5, random_state: int | None = 0) -> None:
+    def __init__(self, n_components: int = 20, *, n_init: int = 20, random_state: int | None = 0) -> None:
         self.n_components = n_components
         self.n_init = n_init
         self.random_state = random_state
