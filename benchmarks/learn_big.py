@@ -41,9 +41,9 @@ def write_states(folder: Path, n_rows: int, n_features: int) -> None:
     row |= {"token_ids": [], "token": 0, "position": 0, "thumbnail": b""}
     for number in range(n_shards):
         n = min(SHARD, n_rows - number * SHARD)
-        codes = rng.exponential(3.0, (n, 60)) * (rng.random((n, 60)) < 0.1)
-        noise = rng.standard_normal((n, n_features), dtype=np.float32)
-        Z = (codes @ directions + mean).astype(np.float32) + 0.5 * noise
+        codes = rng.exponential(0.5, (n, 60)) * (rng.random((n, 60)) < 0.12)
+        Z = (codes @ directions + mean).astype(np.float32)
+        Z += rng.standard_normal((n, n_features), dtype=np.float32)
         rows = [row | {"sample_id": str(number * SHARD + i)} for i in range(n)]
         store.write(number, {1: torch.from_numpy(Z.astype(np.float16))}, rows, Counts(n, n))
     store.finish()
