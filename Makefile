@@ -45,7 +45,7 @@ bench-steer: $(READY)
 
 ## families: proves every family of models again, and writes docs/families.md
 families: $(READY)
-	VITRAIL_FAMILIES=docs/families.json $(BIN)/python -m pytest tests/families/test_families.py
+	VITRAIL_FAMILIES=docs/families.json $(BIN)/python -m pytest tests/families/test_families.py tests/families/test_open_clip.py
 	$(BIN)/python docs/generate.py
 
 ## docs: the pages that are generated

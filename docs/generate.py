@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from typer.testing import CliRunner
 
@@ -50,35 +52,55 @@ TESTS = {
 
 def families() -> str:
     """Which families were proven, and how, from what their tests wrote (`make families`)."""
-    results = json.loads((HERE / "families.json").read_text(encoding="utf-8"))
-    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    without = "" if results["torchvision"] else " torchvision was not installed."
+    runs: dict[str, Any] = json.loads((HERE / "families.json").read_text(encoding="utf-8"))
     lines = [
         "# Families",
         "",
-        f"Proven on {results['date']} with {versions}.{without} Written by `make families` from the tests' results.",
+        "The families of transformers were proven twice; CoCa, the last one, needs torchvision:",
+        "",
+    ]
+    for name, run in sorted(runs.items(), reverse=True):  # without torchvision first
+        versions = ", ".join(f"{library} {version}" for library, version in run["versions"].items())
+        lines.append(f"- {name}, on {run['date']} with {versions};")
+    lines[-1] = lines[-1].removesuffix(";") + "."
+    lines += [
+        "",
+        "Written from the tests' results by `make families`, which proves the families with what is installed, and",
+        "leaves the other run as it was: `make families` in `.venv`, and the same where torchvision is installed, by",
+        "",
+        "    VITRAIL_FAMILIES=docs/families.json python -m pytest tests/families/test_families.py "
+        "tests/families/test_open_clip.py",
         "",
         "Every family goes through the same code; there is no class per model. A family is proven with a tiny model of",
         "its own configuration and random weights: captions of a batch are those of its rows alone, states are the",
         "library's hidden states, concepts are learned and grounded, a vector steers, and the doctor finds nothing.",
         "The error is the doctor's largest relative one. `vitrail doctor MODEL` proves a model with its own weights.",
         "",
+        "In each cell the run without torchvision comes first, then the run with it, where images go through it; – is",
+        "what could not run.",
+        "",
         f"| family | class | {' | '.join(TESTS.values())} | largest error | inputs |",
         f"|---|---|{'---|' * len(TESTS)}---|---|",
     ]
-    marks = {"passed": "✓", "failed": "✗", "skipped": "–"}
-    proofs = list(dict.fromkeys(f["proof"] for f in results["families"]))
-    for f in results["families"]:
-        done = [marks.get(f["tests"].get(test, "skipped"), "?") for test in TESTS]
-        error = f"{f['worst']:.0e}" if "worst" in f else ""
-        proof = proofs.index(f["proof"]) + 1
-        lines.append(f"| {f['family']} | `{f['class']}` | {' | '.join(done)} | {error} | {proof} |")
+    ordered = [{f["family"]: f for f in run["families"]} for _, run in sorted(runs.items(), reverse=True)]
+    known = {name: f for found in ordered for name, f in found.items()}
+    marks = {"passed": "✓", "failed": "✗"}
+    proofs = list(dict.fromkeys(f["proof"] for found in ordered for f in found.values()))
+
+    def cell(name: str, shown: Callable[[dict[str, Any]], str]) -> str:
+        return " ".join(shown(found[name]) if name in found else "–" for found in ordered)
+
+    for name, f in known.items():
+        done = [cell(name, lambda f, test=test: marks.get(f["tests"].get(test), "–")) for test in TESTS]
+        error = cell(name, lambda f: f"{f['worst']:.0e}" if "worst" in f else "–")
+        proof = cell(name, lambda f: str(proofs.index(f["proof"]) + 1))
+        lines.append(f"| {name} | `{f['class']}` | {' | '.join(done)} | {error} | {proof} |")
     lines += ["", "Inputs:", "", *(f"{i}. {proof}" for i, proof in enumerate(proofs, 1))]
     lines += ["", "## What was taken for what", "", "| family | vision | connector | blocks | norm | unembedding |"]
     lines.append("|---|---|---|---|---|---|")
-    for f in results["families"]:
-        parts = [f["modules"][part] for part in ("vision", "connector", "blocks", "norm", "unembedding")]
-        lines.append(f"| {f['family']} | {' | '.join(parts)} |")
+    for name, f in known.items():
+        parts = [f["modules"].get(part, "none") for part in ("vision", "connector", "blocks", "norm", "unembedding")]
+        lines.append(f"| {name} | {' | '.join(parts)} |")
     return "\n".join(lines) + "\n"
 
 

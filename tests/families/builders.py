@@ -1,8 +1,10 @@
 """One tiny, randomly initialised model per family, with the family's own processor where it can be built offline.
 
-Nothing is downloaded: configurations are written here, tokenizers are trained here on a few sentences, and images go
-through the PIL processors of transformers. Video processors need torchvision; where there is none, the family's own
-processor is built without one, since images do not pass through it.
+Nothing is downloaded: configurations are written here, and tokenizers are trained here on a few sentences. Where
+torchvision is installed, every family has its own processor whole: its image processor through torchvision, as
+transformers loads it then, and its video processor. Where there is none, images go through the PIL processors of
+transformers, and a processor that cannot do without torchvision is built without its video part, through which no
+image passes, or what it does with one image is written out.
 """
 
 from __future__ import annotations
@@ -103,9 +105,20 @@ def shaken(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def without_video(kind: type) -> type:
-    """A processor class that does without its video processor."""
-    return type(kind.__name__, (kind,), {"check_argument_for_proper_class": lambda *_: None})
+def image_processor(family: str, **options: Any) -> Any:
+    """The image processor of a family as transformers loads it: through torchvision where that is installed."""
+    return getattr(t, f"{family}ImageProcessor{'' if is_torchvision_available() else 'Pil'}")(**options)
+
+
+def with_video(kind: type, family: str, *parts: Any, stand_in: Any = None, **options: Any) -> Any:
+    """A processor of images, text and videos; without torchvision, `stand_in` is in the video processor's place."""
+    if is_torchvision_available():
+        return kind(*parts, video_processor=getattr(t, f"{family}VideoProcessor")(), **options)
+    unchecked = type(kind.__name__, (kind,), {"check_argument_for_proper_class": lambda *_: None})
+    return unchecked(*parts, video_processor=stand_in, **options)
+
+
+OWN = "its own processor; of the ViT ones, which have none, image processor and tokenizer"
 
 
 @dataclass(frozen=True)
@@ -114,12 +127,22 @@ class Family:
 
     Args:
         build: gives the network and its processor.
-        proof: how its inputs are made here.
+        without: how its inputs are made where there is no torchvision, if not by its own processor.
     """
 
     name: str
     build: Callable[[], tuple[Any, Any]]
-    proof: str = "its own processor"
+    without: str | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether its own processor is whole here, so that it can be saved and loaded."""
+        return self.without is None or is_torchvision_available()
+
+    @property
+    def proof(self) -> str:
+        """How its inputs are made here."""
+        return OWN if self.without is None or self.whole else self.without
 
 
 def llava(text: dict[str, Any] = TEXT, sight: dict[str, Any] = SIGHT) -> tuple[Any, Any]:
@@ -132,7 +155,7 @@ def llava(text: dict[str, Any] = TEXT, sight: dict[str, Any] = SIGHT) -> tuple[A
         vision_feature_layer=-2,
     )
     processor = t.LlavaProcessor(
-        t.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=SIZE),
+        image_processor("CLIP", size={"shortest_edge": 28}, crop_size=SIZE),
         words,
         patch_size=14,
         vision_feature_select_strategy="default",
@@ -152,8 +175,11 @@ def llava_next() -> tuple[Any, Any]:
         vision_feature_layer=-2,
     )
     processor = t.LlavaNextProcessor(
-        t.LlavaNextImageProcessorPil(
-            size={"shortest_edge": 28}, crop_size=SIZE, image_grid_pinpoints=[[28, 56], [56, 28], [56, 56]]
+        image_processor(
+            "LlavaNext",
+            size={"shortest_edge": 28},
+            crop_size=SIZE,
+            image_grid_pinpoints=[[28, 56], [56, 28], [56, 56]],
         ),
         words,
         patch_size=14,
@@ -176,10 +202,11 @@ def llava_onevision() -> tuple[Any, Any]:
         vision_feature_layer=-1,
         vision_feature_select_strategy="full",
     )
-    processor = without_video(t.LlavaOnevisionProcessor)(
-        t.LlavaOnevisionImageProcessorPil(size=SIZE, image_grid_pinpoints=pinpoints),
+    processor = with_video(
+        t.LlavaOnevisionProcessor,
+        "LlavaOnevision",
+        image_processor("LlavaOnevision", size=SIZE, image_grid_pinpoints=pinpoints),
         words,
-        None,
         num_image_tokens=4,
         vision_feature_select_strategy="full",
         chat_template=template("<image>\n"),
@@ -211,7 +238,7 @@ def idefics() -> tuple[Any, Any]:
         eos_token_id=EOS,
         pad_token_id=PAD,
     )
-    return t.IdeficsForVisionText2Text(config), t.IdeficsProcessor(t.IdeficsImageProcessorPil(image_size=28), words)
+    return t.IdeficsForVisionText2Text(config), t.IdeficsProcessor(image_processor("Idefics", image_size=28), words)
 
 
 def _renamed(values: dict[str, Any], **names: str) -> dict[str, Any]:
@@ -221,7 +248,7 @@ def _renamed(values: dict[str, Any], **names: str) -> dict[str, Any]:
 def idefics2() -> tuple[Any, Any]:
     words = tokenizer("<fake_token_around_image>", "<image>", "<end_of_utterance>")
     processor = t.Idefics2Processor(
-        t.Idefics2ImageProcessorPil(size={"shortest_edge": 28, "longest_edge": 42}, do_image_splitting=False),
+        image_processor("Idefics2", size={"shortest_edge": 28, "longest_edge": 42}, do_image_splitting=False),
         words,
         image_seq_len=3,
         chat_template=template("<image>"),
@@ -248,7 +275,7 @@ GRID = [f"<row_{i}_col_{j}>" for i in range(1, 4) for j in range(1, 4)]
 def idefics3() -> tuple[Any, Any]:
     words = tokenizer("<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>", *GRID)
     processor = t.Idefics3Processor(
-        t.Idefics3ImageProcessorPil(size={"longest_edge": 56}, max_image_size={"longest_edge": 28}),
+        image_processor("Idefics3", size={"longest_edge": 56}, max_image_size={"longest_edge": 28}),
         words,
         image_seq_len=1,
         chat_template=template("<image>"),
@@ -271,10 +298,12 @@ def smolvlm() -> tuple[Any, Any]:
         global_image_token="<global-img>",
         video_token="<video>",
     )
-    processor = without_video(t.SmolVLMProcessor)(
-        t.SmolVLMImageProcessorPil(size={"longest_edge": 56}, max_image_size={"longest_edge": 28}),
+    processor = with_video(
+        t.SmolVLMProcessor,
+        "SmolVLM",
+        image_processor("SmolVLM", size={"longest_edge": 56}, max_image_size={"longest_edge": 28}),
         words,
-        SimpleNamespace(num_frames=1, fps=1),
+        stand_in=SimpleNamespace(num_frames=1, fps=1),
         image_seq_len=1,
         chat_template=template("<image>"),
     )
@@ -310,14 +339,16 @@ def _qwen(config: type, text: type, network: type, processor: type, vision: dict
     )
     patch = vision["patch_size"]
     side = patch * vision["spatial_merge_size"]
-    images = t.Qwen2VLImageProcessorPil(
+    images = image_processor(
+        "Qwen2VL",
         size={"shortest_edge": side * side, "longest_edge": 9 * side * side},
         patch_size=patch,
         temporal_patch_size=2,
         merge_size=vision["spatial_merge_size"],
     )
     asked = template("<|vision_start|><|image_pad|><|vision_end|>")
-    return network(made), without_video(processor)(images, words, None, chat_template=asked)
+    video = "Qwen3VL" if network is t.Qwen3VLForConditionalGeneration else "Qwen2VL"
+    return network(made), with_video(processor, video, images, words, chat_template=asked)
 
 
 def qwen2_vl() -> tuple[Any, Any]:
@@ -351,10 +382,11 @@ def internvl() -> tuple[Any, Any]:
         image_seq_length=1,
         downsample_ratio=0.5,
     )
-    processor = without_video(t.InternVLProcessor)(
-        t.GotOcr2ImageProcessorPil(size=SIZE, max_patches=4),
+    processor = with_video(
+        t.InternVLProcessor,
+        "InternVL",
+        image_processor("GotOcr2", size=SIZE, max_patches=4),
         words,
-        None,
         image_seq_length=1,
         chat_template=template("<IMG_CONTEXT>\n"),
     )
@@ -379,14 +411,14 @@ def gemma3() -> tuple[Any, Any]:
         image_token_index=words.image_token_id,
     )
     processor = t.Gemma3Processor(
-        t.Gemma3ImageProcessorPil(size=SIZE), words, image_seq_length=4, chat_template=template("<start_of_image>")
+        image_processor("Gemma3", size=SIZE), words, image_seq_length=4, chat_template=template("<start_of_image>")
     )
     return t.Gemma3ForConditionalGeneration(config), processor
 
 
 def paligemma() -> tuple[Any, Any]:
     words = tokenizer(image_token="<image>")
-    images = t.SiglipImageProcessorPil(size=SIZE)
+    images = image_processor("Siglip", size=SIZE)
     images.image_seq_length = 4
     processor = t.PaliGemmaProcessor(images, words)
     config = t.PaliGemmaConfig(
@@ -427,7 +459,7 @@ def mllama() -> tuple[Any, Any]:
         image_token_index=words.image_token_id,
     )
     processor = t.MllamaProcessor(
-        t.MllamaImageProcessorPil(size=SIZE, max_image_tiles=2), words, chat_template=template("<|image|>")
+        image_processor("Mllama", size=SIZE, max_image_tiles=2), words, chat_template=template("<|image|>")
     )
     return t.MllamaForConditionalGeneration(config), processor
 
@@ -452,7 +484,7 @@ class PixtralByHand:
 
 
 def _pixtral(words: Any, merge: int) -> Any:
-    images = t.PixtralImageProcessorPil(size={"longest_edge": 56}, patch_size=14)
+    images = image_processor("Pixtral", size={"longest_edge": 56}, patch_size=14)
     if not is_torchvision_available():
         return PixtralByHand(images, words, 14 * merge, template("[IMG]"))
     return t.PixtralProcessor(images, words, patch_size=14, spatial_merge_size=merge, chat_template=template("[IMG]"))
@@ -503,7 +535,7 @@ def _blip(words: Any) -> dict[str, Any]:
 
 def blip_2() -> tuple[Any, Any]:
     words = tokenizer()
-    processor = t.Blip2Processor(t.BlipImageProcessorPil(size=SIZE), words, num_query_tokens=3)
+    processor = t.Blip2Processor(image_processor("Blip", size=SIZE), words, num_query_tokens=3)
     text = t.OPTConfig(
         vocab_size=len(words),
         hidden_size=32,
@@ -522,7 +554,7 @@ def blip_2() -> tuple[Any, Any]:
 
 def blip_2_t5() -> tuple[Any, Any]:
     words = tokenizer()
-    processor = t.Blip2Processor(t.BlipImageProcessorPil(size=SIZE), words, num_query_tokens=3)
+    processor = t.Blip2Processor(image_processor("Blip", size=SIZE), words, num_query_tokens=3)
     text = t.T5Config(
         vocab_size=len(words),
         d_model=32,
@@ -542,7 +574,7 @@ def blip_2_t5() -> tuple[Any, Any]:
 
 def instructblip() -> tuple[Any, Any]:
     words = tokenizer()
-    processor = t.InstructBlipProcessor(t.BlipImageProcessorPil(size=SIZE), words, tokenizer(), num_query_tokens=3)
+    processor = t.InstructBlipProcessor(image_processor("Blip", size=SIZE), words, tokenizer(), num_query_tokens=3)
     text = t.LlamaConfig(vocab_size=len(words), **TEXT)
     config = t.InstructBlipConfig(**_blip(words), text_config=text.to_dict())
     return t.InstructBlipForConditionalGeneration(config), processor
@@ -603,7 +635,13 @@ def molmo2() -> tuple[Any, Any]:
         text_config=t.Molmo2TextConfig(vocab_size=len(words) - 8, additional_vocab_size=8, head_dim=8, **TEXT),
         **ids,
     )
-    processor = without_video(t.Molmo2Processor)(PatchesByHand(), None, words, chat_template=template("<|image|>"))
+    images = (
+        t.Molmo2ImageProcessor(size=SIZE, max_crops=2, overlap_margins=[0, 0], pooling_size=[2, 2])
+        if is_torchvision_available()
+        else PatchesByHand()
+    )
+    asked = template("<|image|>")
+    processor = with_video(t.Molmo2Processor, "Molmo2", images, tokenizer=words, chat_template=asked)
     return t.Molmo2ForConditionalGeneration(config), processor
 
 
@@ -620,7 +658,7 @@ def aya_vision() -> tuple[Any, Any]:
         adapter_layer_norm_eps=1e-6,
     )
     processor = t.AyaVisionProcessor(
-        t.GotOcr2ImageProcessorPil(size=SIZE, max_patches=2),
+        image_processor("GotOcr2", size=SIZE, max_patches=2),
         words,
         patch_size=14,
         img_size=28,
@@ -650,7 +688,7 @@ def git() -> tuple[Any, Any]:
         eos_token_id=EOS,
         pad_token_id=PAD,
     )
-    images = t.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=SIZE)
+    images = image_processor("CLIP", size={"shortest_edge": 28}, crop_size=SIZE)
     return t.GitForCausalLM(config), t.GitProcessor(images, words)
 
 
@@ -672,13 +710,13 @@ def chameleon() -> tuple[Any, Any]:
         vocabulary_map=words.get_vocab(),
         **TEXT,
     )
-    images = t.ChameleonImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    images = image_processor("Chameleon", size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     return t.ChameleonForConditionalGeneration(config), t.ChameleonProcessor(images, words, image_seq_length=64)
 
 
 def kosmos_2() -> tuple[Any, Any]:
     words = tokenizer()
-    images = t.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=SIZE)
+    images = image_processor("CLIP", size={"shortest_edge": 28}, crop_size=SIZE)
     processor = t.Kosmos2Processor(images, words, num_patch_index_tokens=4)
     config = t.Kosmos2Config(
         text_config={
@@ -740,7 +778,7 @@ def vit_bert() -> tuple[Any, Any]:
 def _encoder_decoder(decoder: Any, words: Any) -> tuple[Any, Any]:
     config = t.VisionEncoderDecoderConfig.from_encoder_decoder_configs(t.ViTConfig(**SIGHT), decoder)
     config.decoder_start_token_id, config.eos_token_id, config.pad_token_id = BOS, EOS, PAD
-    images = t.ViTImageProcessorPil(size=SIZE)
+    images = image_processor("ViT", size=SIZE)
     return t.VisionEncoderDecoderModel(config=config), Pair(images, words)
 
 
@@ -779,7 +817,7 @@ def florence_2() -> tuple[Any, Any]:
         },
         image_token_id=words.image_token_id,
     )
-    images = t.CLIPImageProcessorPil(size=SIZE, do_center_crop=False)
+    images = image_processor("CLIP", size=SIZE, do_center_crop=False)
     images.image_seq_length = 17
     network = t.Florence2ForConditionalGeneration(config)
     network.generation_config.forced_bos_token_id = BOS
@@ -814,7 +852,7 @@ FAMILIES = [
     Family("GIT", git),
     Family("Chameleon", chameleon),
     Family("Kosmos-2", kosmos_2),
-    Family("ViT + GPT-2", vit_gpt2, "its own image processor and tokenizer"),
-    Family("ViT + BERT", vit_bert, "its own image processor and tokenizer"),
+    Family("ViT + GPT-2", vit_gpt2),
+    Family("ViT + BERT", vit_bert),
     Family("Florence-2", florence_2),
 ]

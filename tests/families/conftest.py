@@ -6,6 +6,8 @@ import datetime
 import json
 import os
 from functools import cache
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -50,35 +52,45 @@ def pictures() -> list[Image.Image]:
 _RESULTS: dict[str, dict] = {}
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Notes the outcome of every test of a family, if `VITRAIL_FAMILIES` names a file to write them to."""
-    properties = dict(report.user_properties)
-    if report.when != "call" or "family" not in properties:
-        return
-    result = _RESULTS.setdefault(properties["family"], {"tests": {}})
-    result["tests"][report.nodeid.split("::")[1].split("[")[0]] = report.outcome
-    result |= {k: v for k, v in properties.items() if k != "family"}
+def described(name: str, lmm: LMM, proof: str) -> dict:
+    """What docs/families.md says of a model beside the outcomes of its tests."""
+    return {"family": name, "class": type(lmm.model).__name__, "proof": proof, "modules": lmm.modules}
 
 
 @pytest.fixture(autouse=True)
 def _named(request: pytest.FixtureRequest, record_property) -> None:
-    if "family" in request.fixturenames:
-        record_property("family", request.getfixturevalue("family").name)
+    if "tiny" in request.fixturenames:
+        family, lmm = request.getfixturevalue("family"), request.getfixturevalue("tiny")
+        record_property("described", described(family.name, lmm, family.proof))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Notes the outcome of every test of a family."""
+    properties = dict(report.user_properties)
+    if report.when != "call" or "described" not in properties:
+        return
+    about = properties.pop("described")
+    result = _RESULTS.setdefault(about["family"], {**about, "tests": {}})
+    result["tests"][report.nodeid.split("::")[1].split("[")[0]] = report.outcome
+    result |= properties
 
 
 def pytest_sessionfinish() -> None:
+    """Puts what this run proved in its place in the file that `VITRAIL_FAMILIES` names: there is one run with
+    torchvision and one without."""
     if not (path := os.environ.get("VITRAIL_FAMILIES")):
         return
-    rows = []
-    for family in FAMILIES:
-        if family.name in _RESULTS:
-            lmm = built(family.name)
-            described = {"family": family.name, "class": type(lmm.model).__name__, "proof": family.proof}
-            rows.append({**described, "modules": lmm.modules, **_RESULTS[family.name]})
+    file = Path(path)
+    seen = {
+        name: metadata.version(name)
+        for name in ("torchvision", "open_clip_torch")
+        if find_spec(name.removesuffix("_torch"))
+    }
     results = {
         "date": datetime.date.today().isoformat(),
-        "versions": {k: v for k, v in versions().items() if k in ("python", "torch", "transformers", "vitrail")},
-        "torchvision": is_torchvision_available(),
-        "families": rows,
+        "versions": {k: v for k, v in versions().items() if k in ("python", "torch", "transformers", "vitrail")} | seen,
+        "families": list(_RESULTS.values()),
     }
-    Path(path).write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    runs = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    runs["with torchvision" if is_torchvision_available() else "without torchvision"] = results
+    file.write_text(json.dumps(runs, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -108,16 +108,21 @@ def speaker(model: Any) -> Any:
 def find_sight(model: Any) -> dict[str, str]:
     """The names of the vision encoder, and of what connects it to the decoder: for people to look at."""
     base = unwrapped(model)
-    vision = [name for name, m in base.named_modules() if name and _is_vision(m)]
+    own = [getattr(base.config, part, None) for part in ("vision_config", "vq_config")]
+    vision = [name for name, m in base.named_modules() if name and _is_vision(m, own)]
     vision = [name for name in vision if not any(name.startswith(f"{other}.") for other in vision)]
-    spoken = {name for name, m in base.named_modules() if m in (find_decoder(base), base.get_output_embeddings())}
-    known = [*vision, *spoken]
+    decoder, parts = find_decoder(base), find_parts(base)
+    # a decoder that holds the vision encoder (Idefics, GIT) holds what connects them, too
+    within = any(m is decoder and any(v.startswith(f"{name}.") for v in vision) for name, m in base.named_modules())
+    spoken = [parts.blocks, parts.norm, parts.unembedding] if within else [decoder, parts.unembedding]
+    read = base.get_input_embeddings() if within else None
+    known = [*vision, *(name for name, m in base.named_modules() if any(m is s for s in spoken))]
     between: list[str] = []
 
     def walk(prefix: str, module: nn.Module) -> None:
         for child, m in module.named_children():
             name = prefix + child
-            if any(k == name for k in known):
+            if any(k == name for k in known) or (m is not decoder and read is not None and _holds(m, read)):
                 continue
             if any(k.startswith(f"{name}.") for k in known):
                 walk(f"{name}.", m)
@@ -128,11 +133,17 @@ def find_sight(model: Any) -> dict[str, str]:
     return {"vision": ", ".join(vision) or "none", "connector": ", ".join(between) or "none"}
 
 
-def _is_vision(module: nn.Module) -> bool:
-    """Whether a module is a model of its own that sees, by its configuration's name or its main input."""
+def _holds(module: nn.Module, other: nn.Module) -> bool:
+    return any(m is other for m in module.modules())
+
+
+def _is_vision(module: nn.Module, own: list[Any]) -> bool:
+    """Whether a module is a model of its own that sees: by its configuration, one of the model's `own` for sight, or by
+    that one's name, or by its main input."""
     config = getattr(module, "config", None)
     return config is not None and (
-        getattr(config, "base_config_key", "") in ("vision_config", "vq_config")
+        any(config is c for c in own)
+        or getattr(config, "base_config_key", "") in ("vision_config", "vq_config")
         or getattr(module, "main_input_name", None) == "pixel_values"
     )
 
