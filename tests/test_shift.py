@@ -8,7 +8,7 @@ import pytest
 from vitrail import learners
 from vitrail.compare.change import Rules, changes_before, counterparts, emerged, mass
 from vitrail.compare.intervals import correlation, mean_of, paired_p
-from vitrail.compare.match import Links, links, match
+from vitrail.compare.match import Links, links, match, t_overlap
 from vitrail.compare.recovery import Target, controls, recover, sweep
 from vitrail.compare.shift import (
     by_codes,
@@ -248,6 +248,12 @@ def test_mass_is_the_share_of_activation_or_of_samples():
     assert mass(V, one_each=True) == pytest.approx([0.5, 0.5])
 
 
+def test_t_overlap_is_the_share_of_the_first_concepts_own_words():
+    assert t_overlap(["red", "blue"], ["blue", "sea", "boat", "sky"]) == 50.0
+    assert t_overlap(["blue", "sea", "boat", "sky"], ["red", "blue"]) == 25.0
+    assert t_overlap([], ["red"]) == 0.0
+
+
 # ---- recovery --------------------------------------------------------------------------------------------------------
 
 
@@ -304,6 +310,23 @@ def test_controls_do_not_recover_what_the_own_shift_does(world):
     for control in found:
         assert np.nanmean(control.words_after) < own.mean() - 20
         assert control.p < 0.01
+
+
+def test_random_directions_are_as_long_as_the_shifts_they_are_held_against(world):
+    given, *_ = world
+    moves, words_of = [], given["words_of"]
+
+    def recording(U: np.ndarray) -> list[list[str]]:
+        moves.append(np.linalg.norm(U - given["U"], axis=1))
+        return words_of(U)
+
+    controls(**given | {"words_of": recording}, words_after=np.zeros(12), estimate="mean", alpha=0.5, draws=3)
+    own = 0.5 * np.linalg.norm(shifts(given["D"], given["V"]), axis=1)
+    *others, first, second, third, everyone = moves
+    assert len(others) == 11
+    for drawn in (first, second, third):
+        assert drawn == pytest.approx(own)
+    assert everyone == pytest.approx(np.full(12, 0.5 * np.linalg.norm(given["D"].mean(0))))
 
 
 def test_controls_of_equal_worth_are_not_called_worse(world):
