@@ -1,6 +1,6 @@
 """Steering Toyland's model: tasks, methods side by side, and what it costs, in one run.
 
-    python benchmarks/steer.py [--train 150 --eval 120 --steps 60 --only yes-no,colour --repeats 25]
+    python benchmarks/steer.py [--train 150 --search 80 --eval 120 --steps 60 --only yes-no,colour --repeats 15]
 
 Writes benchmarks/results/steer.json, after every part, and steer.html, a gallery of the colour task. What the methods
 do does not depend on what else the machine does; the times are taken in turns, but are best taken where it is idle.
@@ -51,7 +51,7 @@ RESULT = Path(__file__).parent / "results" / "steer.json"
 PAGE = RESULT.with_suffix(".html")
 LAYERS = (6, 8)
 #: Of captions; of answers.
-STRENGTHS = {CaptionTask: (0.5, 0.75, 1.0), AnswerTask: (0.25, 0.5, 0.75, 1.0)}
+STRENGTHS = {CaptionTask: (0.5, 0.75, 1.0), AnswerTask: (0.5, 0.75, 1.0)}
 BUDGETS = {CaptionTask: 0.10, AnswerTask: 0.05}
 #: Those with a table of all methods; the others have the vector, the vector with a guard, and LoReFT.
 IN_FULL = ("yes-no", "colour", "place")
@@ -63,7 +63,12 @@ def data(task: Task, split: str, n: int) -> list[Sample]:
     folder = toyland.dataset_path()
     if isinstance(task, AnswerTask):
         return load_samples(folder / f"v2_OpenEnded_mscoco_{split}2014_questions.json", limit=3 * n)
-    return load_samples(folder, split=split, limit=n)
+    samples = load_samples(folder, split=split)
+    if not task.remove:
+        return samples[:n]
+    pattern = task.pattern  # of a removal, half of the images have what is to be removed
+    there = [s for s in samples if any(pattern.search(r) for r in s.references)][: n // 2]
+    return there + [s for s in samples if s not in there][: n - len(there)]
 
 
 class Bench:
@@ -85,7 +90,7 @@ class Bench:
 
     def search(self, task: Task, made: Any) -> Found:
         return search(
-            self.lmm, task, data(task, "val", self.args.eval), made, alphas=STRENGTHS[type(task)],
+            self.lmm, task, data(task, "val", self.args.search), made, alphas=STRENGTHS[type(task)],
             budget=BUDGETS[type(task)],
         )  # fmt: skip
 
@@ -101,7 +106,7 @@ class Bench:
         picked = found.picked or max(found.points, key=lambda p: (-p.outcome.cost, p.outcome.effect["mean"]))
         best = made.only(picked.layer)
         contenders = baselines(best, picked.alpha, positions=at)
-        if isinstance(task, AnswerTask):
+        if isinstance(task, AnswerTask) or task.remove:
             contenders.append(self.guarded(task, samples, made, entry))
         layer = min(int(best.layers[0]), self.lmm.n_blocks - 1)  # the last block has nothing after it but W_U
         contenders += self.taught(task, samples, home, layer, LEARNED if name in IN_FULL else LEARNED[:1])
@@ -117,7 +122,7 @@ class Bench:
         self.write()
         print(f"{name}: {entry['seconds']:.0f} s", flush=True)
 
-    def guarded(self, task: AnswerTask, samples: list[Sample], made: vitrail.Steering, entry: dict) -> Contender:
+    def guarded(self, task: Task, samples: list[Sample], made: vitrail.Steering, entry: dict) -> Contender:
         """The vector behind a condition, at the layer and strength that are best for it."""
         guards = {layer: guarded(self.lmm, task, samples, made.only(layer)).at_strength for layer in made.layers}
         found = self.search(task, guards)
@@ -235,9 +240,8 @@ def main() -> None:
     parser.add_argument(
         "--train", type=int, default=150, help="images that vectors are made from, or a third of the questions"
     )
-    parser.add_argument(
-        "--eval", type=int, default=120, help="images to search on and to report on, or a third of the questions"
-    )
+    parser.add_argument("--search", type=int, default=80, help="images to search on, or a third of the questions")
+    parser.add_argument("--eval", type=int, default=120, help="images to report on, or a third of the questions")
     parser.add_argument("--steps", type=int, default=60, help="of training LoReFT, DiReFT and LoRA")
     parser.add_argument(
         "--repeats", type=int, default=15, help="of every method's generation, for its time; 0 for none"

@@ -234,6 +234,8 @@ def test_lo_reft_changes_states_only_within_its_rows():
         (lambda v: Add({}), "at least one layer"),
         (lambda v: Add({5: v[:3]}), "has 3 features"),
         (lambda v: Add({5: v * float("nan")}), "finite"),
+        (lambda v: Add({5: v}, float("nan")), "finite strength"),
+        (lambda v: Function({5: LoReFT(len(v), 1)}, float("inf")), "finite strength"),
         (lambda v: Add({99: v}), "does not exist"),
         (lambda v: Add({5: v}, positions="answer"), "'answer'"),
         (lambda v: ProjectOut({5: torch.zeros(1, len(v))}), "all zero"),

@@ -47,8 +47,11 @@ def test_a_steering_is_made_searched_for_applied_evaluated_and_exported(question
     assert "effect against perplexity, unsteered model" in page
     assert "effect against other answers changed, %" in page
     done = call("apply", tmp_path / "m", "--data", questions, "--task", "yes-no", "--limit", 3, "--strength", 0.5)
-    assert done["positions_changed"] > 0
     assert len(done["texts"]) == 3
+    alone = call("apply", tmp_path / "m", "--data", questions, "--task", "yes-no", "--limit", 3, "--layer", 8)
+    assert done["positions_changed"] > alone["positions_changed"] > 0
+    with pytest.raises(UsageError, match="has layers 6, 8; got --layer 5"):
+        call("apply", tmp_path / "m", "--data", questions, "--layer", 5)
     call("export", tmp_path / "m", tmp_path / "v.gguf")
     assert (tmp_path / "v.gguf").read_bytes()[:4] == b"GGUF"
     again = call(

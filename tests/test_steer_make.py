@@ -20,6 +20,7 @@ from vitrail.steer import (
     Add,
     Judge,
     concept_vector,
+    evaluate,
     learn_from_answers,
     learn_from_pairs,
     make_vector,
@@ -34,8 +35,9 @@ from vitrail.steer import (
 from vitrail.steer.artifact import FILE
 from vitrail.steer.evaluate import Contender, baselines, speeds
 from vitrail.steer.interchange import export_vectors, import_vectors
+from vitrail.steer.metrics import surprise
 from vitrail.steer.outcome import Narrowness, narrowness
-from vitrail.steer.recipes import make_for
+from vitrail.steer.recipes import guarded, make_for
 from vitrail.steer.search import halves, pareto
 from vitrail.steer.tasks import AnswerTask, until_said
 from vitrail.steer.vectors import difference, first_component, probe_normal, random_like
@@ -321,7 +323,7 @@ def test_times_are_those_of_as_many_tokens_for_everyone_in_turns(lmm, asked, mon
 
     monkeypatch.setattr(type(lmm), "generate", counted)
     clock = iter(np.cumsum([0, 9, 0, 9, 0, 1.0, 0, 2.0, 0, 4.0, 0, 2.0]).tolist())  # start and end of every run
-    monkeypatch.setattr("vitrail.steer.evaluate.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(evaluate, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     two = [Contender("none", contextlib.nullcontext), Contender("other", contextlib.nullcontext)]
     # rehearsal; then backwards: other 1 s, none 2 s; then forwards: none 4 s, other 2 s
     found = speeds(lmm, YES_NO, asked, two, repeats=2, n_tokens=5, rows=4)
@@ -394,7 +396,10 @@ def test_a_search_chooses_on_one_half_and_reports_on_the_other(lmm, asked, vecto
     assert [p.alpha for p in found.points] == [0.0, 2.0]
     for half, outcome in ((first, found.unsteered), (second, found.plain)):
         said = say(lmm, half, max_new_tokens=YES_NO.max_new_tokens)
-        assert outcome == Judge(YES_NO, half, said, lmm).judge(said)
+        alone = Judge(YES_NO, half, said).judge(said)
+        assert (outcome.effect, outcome.side["accuracy"]) == (alone.effect, alone.side["accuracy"])
+        losses = surprise(lmm, [s.open() for s in half], [s.question for s in half], said)
+        assert outcome.side["perplexity"] == pytest.approx(float(np.exp(losses.mean())), rel=1e-4)
     assert found.points[0].outcome.effect["mean"] == 0.0
     assert found.plain.effect["mean"] == 0.0
     if found.picked is not None:
@@ -427,8 +432,6 @@ def test_rare_types_of_questions_are_judged_together(asked):
 
 
 def test_a_guarded_vector_lets_other_answers_alone(lmm, asked, vector):
-    from vitrail.steer.recipes import guarded
-
     one = vector.only(lmm.n_blocks)
     guard = guarded(lmm, YES_NO, asked, one, 3.0)
     activation = guard.activation
@@ -445,6 +448,21 @@ def test_a_guarded_vector_lets_other_answers_alone(lmm, asked, vector):
     assert changes(guard) < changes(one.intervention(3.0))
     with pytest.raises(UsageError, match="one layer"):
         guarded(lmm, YES_NO, asked, vector)
+
+
+def test_a_removal_starts_where_the_word_is_about_to_be_said(lmm, samples, tmp_path):
+    neutral = TASKS["neutral"]
+    made = make_for(lmm, neutral, samples, out=tmp_path / "n", layers=[6])
+    men = read_states(lmm, neutral.away(samples), [6], saying=neutral.words).by_layer[6]
+    kids = read_states(lmm, neutral.toward(samples), [6], saying=neutral.instead).by_layer[6]
+    torch.testing.assert_close(made.directions[6], kids.mean(0) - men.mean(0), rtol=1e-3, atol=1e-3)
+    guard = guarded(lmm, neutral, samples, made)
+    dogs = read_states(lmm, [Example(s, "a dog") for s in samples[:30]], [6]).by_layer[6]
+    fires = [float((guard.activation.of(Z) > guard.threshold).float().mean()) for Z in (men, kids, dogs)]
+    assert fires[0] > 0.8
+    assert max(fires[1:]) < 0.2
+    with pytest.raises(UsageError, match="'colour' only wants something said"):
+        guarded(lmm, TASKS["colour"], samples, made)
 
 
 def test_the_front_has_what_no_other_point_beats():
@@ -489,5 +507,7 @@ def test_tasks_find_their_examples(asked, samples):
         assert task.away(from_here), name
     removal = TASKS["neutral"]
     assert not any(removal.mentions(e.answer) for e in removal.toward(samples))
+    one = replace(samples[0], references=("a Man sees two ladies", "a kid", "a kid and kids", "a child"))
+    assert [e.answer for e in removal.taught([one])] == ["a kid", "a kid and kids", "a child", "a kid sees two kids"]
     with pytest.raises(DataError, match="No sample has an answer that"):
         YES_NO.toward(samples)

@@ -34,9 +34,12 @@ from vitrail.cli.terminal import print_json, progress_bars
 from vitrail.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+    from torch import Tensor
+
     from vitrail.activations import Activations
     from vitrail.concepts import Concepts
-    from vitrail.lmm import LMM
+    from vitrail.lmm import LMM, Layer
     from vitrail.positions import Name, Positions
     from vitrail.progress import Progress
     from vitrail.samples import Sample
@@ -81,6 +84,7 @@ TaskData = Annotated[
 ]
 Folder = Annotated[Path, typer.Argument(metavar="STEERING", help="The steering's folder.")]
 Layers = Annotated[str, typer.Option("--layers", help="One or several, by commas.")]
+Alone = Annotated[str | None, typer.Option("--layer", help="Of vectors at several layers, this one's alone.")]
 At = Annotated[Where | None, typer.Option("--positions", help="Where to apply it; as it was made by default.")]
 Until = Annotated[
     bool, typer.Option("--until-said", help="Of captions: leave each alone once it has said one of the task's words.")
@@ -121,6 +125,16 @@ def _places(lmm: LMM, task: Task | None, positions: Where | None, until: bool) -
     if not isinstance(task, CaptionTask) or positions is not None:
         raise UsageError("--until-said is for tasks of captions, and for no other --positions.")
     return until_said(lmm, task)
+
+
+def _alone(opened: Steering, layer: str | None) -> Steering:
+    """The steering, or the vector of one of its layers."""
+    if layer is None:
+        return opened
+    wanted = to_layer(layer)
+    if wanted not in opened.directions:
+        raise UsageError(f"{opened.folder} has layers {', '.join(map(str, opened.layers))}; got --layer {layer}.")
+    return opened.only(wanted)
 
 
 def _numbers(text: str) -> list[float]:
@@ -174,6 +188,7 @@ def make(
     as_json: Json = False,
 ) -> None:
     """A steering in OUT: from samples that show a task, from concepts and their shifts, or from a file with vectors."""
+    from vitrail.steer.interchange import import_vectors
     from vitrail.steer.recipes import make_for
     from vitrail.steer.tasks import TASKS, task_named
 
@@ -183,6 +198,7 @@ def make(
     of_study = {"--to": toward, "--from": away, "--shift": shift}
     if study is None and (extra := [name for name, value in of_study.items() if value is not None]):
         raise UsageError(f"{' and '.join(extra)} need --study.")
+    vectors = None if tensor is None else import_vectors(tensor, to_layer(layers))
     with progress_bars() as progress:
         if study is not None:
             made = _of_study(study, shift, toward, away, out, _where(positions), model, device, trust_remote_code)
@@ -190,8 +206,8 @@ def make(
             wanted = TASKS["colour"] if task is None else task_named(task)
             samples = task_samples(wanted, data, split, limit, images, progress, "train")
             lmm = to_model(model, revision, adapter, dtype, device, None, progress, trust_remote_code)
-            if tensor is not None:
-                made = _of_tensor(lmm, tensor, layers, samples, out, _where(positions))
+            if tensor is not None and vectors is not None:
+                made = _of_tensor(lmm, vectors, tensor.name, samples, out, _where(positions))
             else:
                 made = make_for(
                     lmm,
@@ -261,18 +277,16 @@ def _open_study(
 
 
 def _of_tensor(
-    lmm: LMM, file: Path, layers: str, samples: list[Sample], out: Path, applied_at: Name | None
+    lmm: LMM, vectors: dict[Layer, Tensor], source: str, samples: list[Sample], out: Path, applied_at: Name | None
 ) -> Steering:
     """Vectors from a file, in units of the norms of `samples`' states."""
     from vitrail.finetune import Example
     from vitrail.steer import read_states, tensor_vector
-    from vitrail.steer.interchange import import_vectors
 
-    found = import_vectors(file, to_layer(layers))
     at: Name = applied_at or "generated"
     examples = [Example(s, text) for s in samples[:64] for text in (*s.references, *s.answers)[:1]]
-    medians = read_states(lmm, examples, list(found), positions=at).medians
-    return tensor_vector(lmm, found, medians, out=out, applied_at=at, source=file.name)
+    medians = read_states(lmm, examples, list(vectors), positions=at).medians
+    return tensor_vector(lmm, vectors, medians, out=out, applied_at=at, source=source)
 
 
 def _shown(made: Steering) -> dict[str, Any]:
@@ -290,6 +304,7 @@ def apply_(
     strength: Annotated[float, typer.Option(help="1 is as it was made.")] = 1.0,
     strengths: Annotated[str, typer.Option("--gallery-strengths", help="Of the gallery, by commas.")] = "0.5,1,1.5,2",
     gallery: Annotated[Path | None, typer.Option(help="Also write a page of before and after to this file.")] = None,
+    layer: Alone = None,
     positions: At = None,
     until: Until = False,
     keep_norm: Annotated[bool, typer.Option("--keep-norm", help="Give each state its own norm back.")] = False,
@@ -312,7 +327,7 @@ def apply_(
     from vitrail.steer.gallery import write_gallery
     from vitrail.steer.tasks import task_named
 
-    opened = open_steering(folder)
+    opened, alphas = _alone(open_steering(folder), layer), _numbers(strengths)
     wanted = None if task is None else task_named(task)
     with progress_bars() as progress:
         samples = task_samples(wanted or TASKS["colour"], data, split, limit, images, progress, "val")
@@ -324,7 +339,7 @@ def apply_(
             after = say(lmm, samples, batch_size=batch_size, progress=progress)
         if gallery is not None:
             write_gallery(
-                lmm, opened, samples, gallery, strengths=_numbers(strengths), task=wanted, positions=where,
+                lmm, opened, samples, gallery, strengths=alphas, task=wanted, positions=where,
                 batch_size=batch_size, progress=progress,
             )  # fmt: skip
     pairs = [{"sample_id": s.id, "before": b, "after": a} for s, b, a in zip(samples, before, after, strict=True)]
@@ -374,7 +389,7 @@ def search(
     from vitrail.steer.recipes import tries
     from vitrail.steer.tasks import task_named
 
-    opened, wanted = open_steering(folder), task_named(task)
+    opened, wanted, alphas = open_steering(folder), task_named(task), _numbers(strengths)
     with progress_bars() as progress:
         samples = task_samples(wanted, data, split, limit, images, progress, "val")
         lmm = to_model(model, revision, adapter, dtype, device, None, progress, trust_remote_code)
@@ -385,7 +400,7 @@ def search(
             wanted,
             samples,
             tries(opened, where),
-            alphas=_numbers(strengths),
+            alphas=alphas,
             budget=budget,
             scorer=None if scorer is None else load_image_scorer(scorer, device=device),
             batch_size=batch_size,
@@ -394,7 +409,7 @@ def search(
             progress=progress,
         )
         write_gallery(
-            lmm, opened, samples[:12], out / "search.html", strengths=_numbers(strengths), task=wanted,
+            lmm, opened, samples[:12], out / "search.html", strengths=alphas, task=wanted,
             positions=where, found=found, batch_size=batch_size, progress=progress,
         )  # fmt: skip
     if as_json:
@@ -455,7 +470,6 @@ def rank(
     if as_json:
         print_json(rows)
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("from", "to", "narrow", "at least", "changes", "most frequent", box=None, header_style="bold")
@@ -463,7 +477,7 @@ def rank(
         table.add_row(
             str(r["from"]), str(r["to"]), f"{r['share']:.0%}", f"{r['low']:.0%}", str(r["changes"]), r["most"]
         )
-    Console().print(table)
+    _show_table(table)
 
 
 @steering.command()
@@ -474,6 +488,7 @@ def evaluate(
         Path | None, typer.Option("--out", help="Folder for evaluate.json, evaluate.html and what was made for it.")
     ] = None,
     strength: Annotated[float, typer.Option(help="Of all of them.")] = 1.0,
+    layer: Alone = None,
     positions: At = None,
     until: Until = False,
     steps: Annotated[int, typer.Option(min=1, help="Of training LoRA, at most.")] = 60,
@@ -508,6 +523,7 @@ def evaluate(
     """
     from vitrail.scorers import load_image_scorer
     from vitrail.steer import open_steering
+    from vitrail.steer.artifact import VECTORS
     from vitrail.steer.evaluate import all_baselines, evaluate_steering, of
     from vitrail.steer.gallery import write_gallery
     from vitrail.steer.outcome import finite
@@ -515,6 +531,7 @@ def evaluate(
     from vitrail.steer.tasks import task_named
 
     opened, wanted = [open_steering(folder) for folder in folders], task_named(task)
+    opened = [_alone(one, layer) if one.method in VECTORS else one for one in opened]
     with progress_bars() as progress, ExitStack() as stack:
         samples = task_samples(wanted, data, split, limit, images, progress, "test")
         if data == "toyland" or train_data is not None or train_split is not None:
@@ -560,25 +577,32 @@ def evaluate(
 
 
 def _show_results(results: list[Result]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     scored = any("clip_score" in r.outcome.side for r in results)
     timed = any(r.speed is not None for r in results)
-    heads = ["method", "as wanted", "95 %", "p", "the rest lost", "changed", "perplexity"]
+    heads = ["method", "as wanted, %", "p", "rest lost", "changed", "perplexity"]
     heads += ["CLIPScore"] * scored + ["trained", "to make"] + ["time"] * timed
     table = Table(*heads, box=None, header_style="bold")
     for r in results:
         e, side = r.outcome.effect, r.outcome.side
         cells = [
-            r.name, f"{e['mean']:.1%}", f"{e['low']:.1%} to {e['high']:.1%}", f"{r.outcome.p:.4f}",
-            f"{r.outcome.cost:.1%}", f"{side['changed']:.1%}", f"{side['perplexity']:.1f}",
+            r.name, f"{100 * e['mean']:.1f} [{100 * e['low']:.1f}, {100 * e['high']:.1f}]", f"{r.outcome.p:.4f}",
+            f"{r.outcome.cost:.1%}", f"{side['changed']:.1%}", f"{side['perplexity']:.2f}",
         ]  # fmt: skip
         cells += [f"{side['clip_score']['mean']:.3f}"] if scored else []
         cells += [f"{r.parameters:,}", f"{r.seconds:.0f} s"]
         cells += ["" if r.speed is None else f"{r.speed.share['median']:+.1%}"] if timed else []
         table.add_row(*cells)
-    Console().print(table)
+    _show_table(table)
+
+
+def _show_table(table: Table) -> None:
+    """On one line per row: a terminal's width is its own, that of a file is not bounded."""
+    from rich.console import Console
+
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(table)
 
 
 @steering.command()

@@ -26,7 +26,7 @@ from vitrail.steer.interventions import Add, Intervention
 from vitrail.steer.lora import lora
 from vitrail.steer.outcome import Judge, Outcome
 from vitrail.steer.recipes import make_for
-from vitrail.steer.tasks import Task, say, taught
+from vitrail.steer.tasks import Task, say
 from vitrail.steer.teach import train_by_answers
 from vitrail.steer.vectors import random_like
 
@@ -169,7 +169,7 @@ def trained_lora(
     """LoRA with at most `budget` parameters, trained on what `task` teaches."""
     start = time.perf_counter()
     with lora(lmm, budget, seed=plan.seed) as (pupil, parameters):
-        train_by_answers(pupil, parameters, taught(task, samples), plan, folder, progress)
+        train_by_answers(pupil, parameters, task.taught(samples), plan, folder, progress)
         weights = {name: p.detach().clone() for name, p in parameters.items()}
     seconds = time.perf_counter() - start
 

@@ -15,6 +15,7 @@ the states live.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -85,6 +86,13 @@ def _checked(directions: Directions, ndim: int) -> dict[Layer, Tensor]:
     return {layer: d.detach().float() for layer, d in directions.items()}
 
 
+def finite(number: float) -> float:
+    """The number itself. Raises `UsageError` for infinity and for what is no number."""
+    if not math.isfinite(number):
+        raise UsageError(f"Expected a finite strength, threshold or value; got {number}.")
+    return float(number)
+
+
 class _Directed(Intervention):
     """With a tensor per layer."""
 
@@ -115,7 +123,7 @@ class Add(_Directed):
         positions: Positions = "generated",
     ) -> None:
         super().__init__(directions, positions)
-        self.alpha, self.keep_norm = float(alpha), keep_norm
+        self.alpha, self.keep_norm = finite(alpha), keep_norm
         self._pushes = {layer: self.alpha * d for layer, d in self.directions.items()}
 
     def move(self, layer: Layer, states: Tensor, now: Pass) -> Tensor:
@@ -144,7 +152,7 @@ class ProjectOut(_Directed):
 
     def __init__(self, directions: Directions, alpha: float = 1.0, *, positions: Positions = "generated") -> None:
         super().__init__(directions, positions)
-        self.alpha = float(alpha)
+        self.alpha = finite(alpha)
         self._bases = {layer: _basis(d) for layer, d in self.directions.items()}
 
     def move(self, layer: Layer, states: Tensor, now: Pass) -> Tensor:
@@ -211,7 +219,7 @@ class Clamp(Intervention):
     ) -> None:
         check(positions)
         self.layers, self.positions = (layer,), positions
-        self.activation, self.value = activation, float(value)
+        self.activation, self.value = activation, finite(value)
 
     def move(self, layer: Layer, states: Tensor, now: Pass) -> Tensor:
         missing = self.value - self.activation.of(states)
@@ -225,7 +233,7 @@ class When(Intervention):
     """`then`, but only at positions where a concept is more active than `threshold` (less, with `below`)."""
 
     def __init__(self, activation: Activation, threshold: float, then: Intervention, *, below: bool = False) -> None:
-        self.activation, self.threshold, self.then, self.below = activation, float(threshold), then, below
+        self.activation, self.threshold, self.then, self.below = activation, finite(threshold), then, below
         self.layers, self.positions = then.layers, then.positions
 
     @property

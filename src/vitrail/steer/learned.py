@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vitrail.errors import UsageError
 from vitrail.lmm import Layer
 from vitrail.positions import Pass, Positions, check
-from vitrail.steer.interventions import Intervention
+from vitrail.steer.interventions import Intervention, finite
 
 
 class LoReFT(nn.Module):
@@ -168,7 +168,7 @@ class Function(Intervention):
         if not functions:
             raise UsageError("An intervention needs at least one layer.")
         self.functions = dict(functions)
-        self.layers, self.positions, self.alpha = tuple(self.functions), positions, float(alpha)
+        self.layers, self.positions, self.alpha = tuple(self.functions), positions, finite(alpha)
 
     def move(self, layer: Layer, states: Tensor, now: Pass) -> Tensor:
         if self.alpha == 0.0:
@@ -195,7 +195,7 @@ class FromContext(Intervention):
         positions: Positions = "generated",
     ) -> None:
         check(positions)
-        self.context, self.functions, self.alpha = context, dict(functions), float(alpha)
+        self.context, self.functions, self.alpha = context, dict(functions), finite(alpha)
         if not functions:
             raise UsageError("An intervention needs at least one layer.")
         self.layers, self.positions = tuple(self.functions), positions

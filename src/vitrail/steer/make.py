@@ -41,6 +41,7 @@ def make_vector(
     layers: Sequence[Layer] = (-1,),
     read_at: Name = "generated",
     saying: Collection[str] = (),
+    saying_away: Collection[str] = (),
     applied_at: Name = "generated",
     batch_size: int = 32,
     seed: int = 0,
@@ -52,7 +53,7 @@ def make_vector(
         method: "mean" the difference of means, "probe" the normal of a linear classifier, "pca" the first component of
             the differences, "random" a random direction with the norm of "mean", for a baseline.
         read_at: which positions of an example's request and answer its state is the mean of.
-        saying: of `toward`, only those that predict the beginning of one of these words.
+        saying: of `toward`, only those that predict the beginning of one of these words; `saying_away` of `away`.
         applied_at: where `steer` will add it, if not told otherwise.
 
     Raises:
@@ -65,6 +66,7 @@ def make_vector(
         "away": about(away),
         "read_at": read_at,
         "saying": sorted(saying),
+        "saying_away": sorted(saying_away),
         "seed": seed,
     }
     parameters = describe(lmm, method, layers, applied_at, details)
@@ -72,7 +74,9 @@ def make_vector(
         return there
     start = time.perf_counter()
     to = read_states(lmm, toward, layers, positions=read_at, saying=saying, batch_size=batch_size, progress=progress)
-    off = read_states(lmm, away, layers, positions=read_at, batch_size=batch_size, progress=progress)
+    off = read_states(
+        lmm, away, layers, positions=read_at, saying=saying_away, batch_size=batch_size, progress=progress
+    )
     found = {f"layer.{layer}": _vector(method, to.by_layer[layer], off.by_layer[layer], seed) for layer in layers}
     return write_steering(out, parameters, found, off.medians, seconds=time.perf_counter() - start)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -59,6 +59,7 @@ class Judge:
     before: Sequence[str]
     lmm: LMM | None = None
     scorer: ImageTextScorer | None = None
+    _seen: dict[tuple[int, str], float] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not any(self.counts):
@@ -90,10 +91,7 @@ class Judge:
         same = [t == b for t, b in zip(said, self.before, strict=True)]
         side: dict[str, Any] = {"changed": 1 - float(np.mean(same)), "distinct": distinct(said)}
         if self.lmm is not None:
-            losses = surprise(
-                self.lmm, [s.open() for s in self.samples], [s.question or self.lmm.prompt for s in self.samples], said
-            )
-            side["perplexity"] = float(np.exp(losses.mean()))
+            side["perplexity"] = float(np.exp(self._surprise(said, self.lmm).mean()))
         if self.scorer is not None and isinstance(self.task, CaptionTask):
             texts = np.concatenate(self.scorer.texts(said))
             side["clip_score"] = _interval(np.diagonal(clip_score(self._pictures, texts)))
@@ -102,6 +100,17 @@ class Judge:
         else:
             more, cost = self._of_answers(said, self.task)
         return Outcome(effect, paired_p(worked, plain), cost, side | more)
+
+    def _surprise(self, said: Sequence[str], lmm: LMM) -> np.ndarray:
+        """(n,): of each text; looked at once where several steerings say the same of a sample."""
+        new = [i for i, t in enumerate(said) if (i, t) not in self._seen]
+        if new:
+            some = [self.samples[i] for i in new]
+            losses = surprise(
+                lmm, [s.open() for s in some], [s.question or lmm.prompt for s in some], [said[i] for i in new]
+            )
+            self._seen.update({(i, said[i]): float(loss) for i, loss in zip(new, losses, strict=True)})
+        return np.array([self._seen[i, t] for i, t in enumerate(said)])
 
     def _of_captions(self, said: Sequence[str], task: CaptionTask) -> tuple[dict[str, Any], float]:
         references = [s.references for s in self.samples]

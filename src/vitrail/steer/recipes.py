@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from vitrail.errors import UsageError
@@ -18,7 +19,7 @@ from vitrail.steer.artifact import VECTORS, Steering
 from vitrail.steer.interventions import Activation, Add, Intervention, When
 from vitrail.steer.make import make_vector
 from vitrail.steer.states import read_states
-from vitrail.steer.tasks import AnswerTask, CaptionTask, Task, asked_plainly, taught
+from vitrail.steer.tasks import AnswerTask, CaptionTask, Task, asked_plainly
 from vitrail.steer.teach import learn_from_answers, learn_from_pairs
 from vitrail.steer.vectors import probe_normal
 
@@ -66,7 +67,7 @@ def make_for(
     where: Name = applied_at or "generated"
     if method in ("loreft", "direft"):
         return learn_from_answers(
-            lmm, taught(task, samples), out=out, method=method, layers=layers, applied_at=where, rank=rank,
+            lmm, task.taught(samples), out=out, method=method, layers=layers, applied_at=where, rank=rank,
             steps=steps, batch_size=min(batch_size, 16), seed=seed, progress=progress,
         )  # fmt: skip
     toward, away = task.toward(samples), task.away(samples)
@@ -83,37 +84,46 @@ def make_for(
             lmm, toward, away, out=out, layer=layers[0], context=layers[0], stay=stay, read_at=read_at,
             saying=words, applied_at=where, batch_size=batch_size, seed=seed, progress=progress,
         )  # fmt: skip
+    removed = task.words if words and isinstance(task, CaptionTask) and task.remove else frozenset()
     return make_vector(
-        lmm, toward, away, out=out, method=method, layers=layers, read_at=task.read_at, saying=words,  # type: ignore[arg-type]
-        applied_at=where, batch_size=batch_size, seed=seed, progress=progress,
+        lmm, toward, away, out=out, method=method, layers=layers, read_at=task.read_at, saying=words,
+        saying_away=removed, applied_at=where, batch_size=batch_size, seed=seed, progress=progress,
     )  # fmt: skip
 
 
 def guarded(
     lmm: LMM,
-    task: AnswerTask,
+    task: Task,
     samples: Sequence[Sample],
     steering: Steering,
     alpha: float = 1.0,
     *,
     batch_size: int = 32,
 ) -> Intervention:
-    """A vector of one layer that is added only where the answer that `task` changes is about to be given.
+    """A vector of one layer that is added only where what `task` changes is about to be said: the answer, or the word.
 
-    That is told by the direction from the states of other answers to those of the source (a probe), halfway between
-    their means; `When` then lets other answers alone.
+    That is told by the direction from the states of everything else to those (a probe), halfway between their means;
+    `When` then lets everything else alone.
 
     Raises:
-        UsageError: vectors of several layers.
+        UsageError: vectors of several layers, or a task that changes nothing that is said, but wants something added.
     """
     if len(steering.layers) != 1:
         raise UsageError(f"A guard is for the vector of one layer; got those of {list(steering.layers)}.")
+    if isinstance(task, CaptionTask) and not task.remove:
+        raise UsageError(f"A guard watches for what is to be changed; {task.name!r} only wants something said.")
     (layer,) = steering.layers
 
-    def read(examples: Sequence[Example]) -> Tensor:
-        return read_states(lmm, examples, [layer], positions=task.read_at, batch_size=batch_size).by_layer[layer]
+    def read(examples: Sequence[Example], words: Collection[str] = ()) -> Tensor:
+        return read_states(
+            lmm, examples, [layer], positions=task.read_at, saying=words, batch_size=batch_size
+        ).by_layer[layer]
 
-    source, others = read(task.away(samples)), read(task.stay(samples) + task.toward(samples))
+    if isinstance(task, AnswerTask):
+        source, others = read(task.away(samples)), read(task.stay(samples) + task.toward(samples))
+    else:
+        source = read(task.away(samples), task.words)
+        others = torch.cat([read(task.toward(samples)), read(task.toward(samples), task.saying)])
     activation = Activation(probe_normal(source, others))
     threshold = float((activation.of(source).median() + activation.of(others).median()) / 2)
     return When(activation, threshold, steering.intervention(alpha))

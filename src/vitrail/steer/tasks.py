@@ -7,6 +7,7 @@ AnswerTask    answers that become another (yes → no), or of another type
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,6 +30,7 @@ class CaptionTask:
     Args:
         ask: what to ask for it in a prompt, for the baseline that only asks.
         phrases: regular expressions of what a mention takes with it ("on the {words}"), for comparing the rest.
+        rewrites: with `remove`, words (singular, plural) and those of `instead` that may stand in their place.
     """
 
     name: str
@@ -37,6 +39,7 @@ class CaptionTask:
     remove: bool = False
     instead: frozenset[str] = frozenset()
     phrases: tuple[str, ...] = ()
+    rewrites: tuple[tuple[frozenset[str], frozenset[str]], ...] = ()
     read_at: Name = "generated"
     max_new_tokens: int = 40
 
@@ -86,6 +89,19 @@ class CaptionTask:
             [Example(s, r) for s in samples for r in s.references if not self.worked(r, "")],
             f"a caption that is not as {self.name!r} wants it",
         )
+
+    def taught(self, samples: Sequence[Sample]) -> list[Example]:
+        """What a learned method is taught: the references as wanted; of a removal these, and the others rewritten with
+        the words of `rewrites` that the references have most often."""
+        if not self.rewrites:
+            return self.toward(samples)
+        said = Counter(w for s in samples for r in s.references for w in r.lower().split())
+        by_word = {w: max(sorted(new), key=said.__getitem__) for old, new in self.rewrites for w in old}
+        kept = [Example(s, r) for s in samples for r in s.references if self.worked(r, "")]
+        return kept + [
+            Example(e.sample, self.pattern.sub(lambda m: by_word[m.group().lower()], e.answer))
+            for e in self.away(samples)
+        ]
 
     def asked(self, sample: Sample) -> Sample:
         """The sample with the request that asks for it."""
@@ -160,11 +176,6 @@ def _some(found: list[Example], what: str) -> list[Example]:
     return found
 
 
-def taught(task: Task, samples: Sequence[Sample]) -> list[Example]:
-    """The examples that a method trained by answers learns `task` from."""
-    return task.taught(samples) if isinstance(task, AnswerTask) else task.toward(samples)
-
-
 def asked_plainly(task: Task, samples: Sequence[Sample]) -> list[Example]:
     """The samples that a task would change, one example each: an answer that is a source, any caption."""
     if isinstance(task, AnswerTask):
@@ -203,8 +214,11 @@ def say(
 _PLACE_PHRASES = (r"(?:, )?(?:on|in|at|near) (?:the|a|an) (?:\w+ )?{words}",)
 _MOOD_PHRASES = (r"on an? {words} day",)
 _NUMBERS = {"one", "two", "three", "four", "five", "six", *map(str, range(1, 11))}
-_GENDERED = {"man", "men", "guy", "guys", "gentleman", "gentlemen", "woman", "women", "lady", "ladies"}
-_NEUTRAL = {"child", "children", "kid", "kids", "toddler", "toddlers", "person", "people"}
+_GENDERED = (
+    frozenset({"man", "guy", "gentleman", "woman", "lady"}),
+    frozenset({"men", "guys", "gentlemen", "women", "ladies"}),
+)
+_NEUTRAL = (frozenset({"person", "child", "kid", "toddler"}), frozenset({"people", "children", "kids", "toddlers"}))
 
 #: The tasks by name; more can be made of the two classes above.
 TASKS: dict[str, Task] = {
@@ -214,8 +228,9 @@ TASKS: dict[str, Task] = {
                     phrases=(r"that (?:is|are) {words}",)),
         CaptionTask("place", TOPICS["place"], "describe the image and the place where it is .", phrases=_PLACE_PHRASES),
         CaptionTask("mood", TOPICS["sentiment"], "describe the image and the mood of it .", phrases=_MOOD_PHRASES),
-        CaptionTask("neutral", frozenset(_GENDERED), "describe the image without saying man or woman .",
-                    remove=True, instead=frozenset(_NEUTRAL)),
+        CaptionTask("neutral", _GENDERED[0] | _GENDERED[1], "describe the image without saying man or woman .",
+                    remove=True, instead=_NEUTRAL[0] | _NEUTRAL[1],
+                    rewrites=tuple(zip(_GENDERED, _NEUTRAL, strict=True))),
         AnswerTask("yes-no", frozenset({"yes"}), frozenset({"no"}), "answer no ."),
         AnswerTask("1-3", frozenset({"1"}), frozenset({"3"}), "answer 3 ."),
         AnswerTask("white-black", frozenset({"white"}), frozenset({"black"}), "answer black ."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from vitrail.steer.apply import steer
 from vitrail.steer.artifact import Steering, about, describe, finished, named, write_steering
 from vitrail.steer.learned import MODULES, Function, fit_two_layer
 from vitrail.steer.states import States, read_states
+
+log = logging.getLogger(__name__)
 
 
 def learn_from_pairs(
@@ -166,7 +169,11 @@ def train_by_answers(
     def go() -> None:
         training = Training(lmm, parameters, learned_from, held_out, plan, out, lambda step: None)
         training.run(progress)
-        training.finish()
+        if training.finish()["best"] == 0:
+            log.warning(
+                "%s: training did not lower the loss on held-out examples, so that what is kept changes nothing. Try "
+                "another layer, other positions, more steps, or more samples.", out,
+            )  # fmt: skip
 
     if not edits:
         return go()
