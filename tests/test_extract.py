@@ -19,7 +19,7 @@ from vitrail import activations as store_module
 from vitrail import extract as extract_function
 from vitrail.activations import Activations, Counts, Store, open_activations
 from vitrail.errors import ArtifactError, DataError, NumericsError, UsageError, WordError
-from vitrail.extract import extract, halving
+from vitrail.extract import extract, halving, in_batches
 from vitrail.lmm import LMM
 from vitrail.samples import Sample, load_samples, thumbnail
 from vitrail.words import Word
@@ -182,6 +182,35 @@ def test_a_single_sample_that_does_not_fit_is_an_error():
 
     with pytest.raises(torch.OutOfMemoryError, match="of 1"):
         halving(never, [1, 2, 3])
+
+
+def test_batches_are_of_like_shape_and_the_order_stays():
+    batches, told = [], []
+
+    def run(batch: list[int]) -> list[int]:
+        batches.append(list(batch))
+        return [10 * item for item in batch]
+
+    assert in_batches(run, [3, 1, 3, 1, 2, 3], 2, lambda item: item, told.append) == [30, 10, 30, 10, 20, 30]
+    assert batches == [[1, 1], [2, 3], [3, 3]]
+    assert told == [2, 4, 6]
+
+
+def test_images_of_other_shapes_are_asked_together_and_rows_keep_their_order(lmm, few, monkeypatch, tmp_path):
+    sizes, prepare = [], LMM.prepare
+
+    def prepared(self, images, requests):
+        sizes.append([image.size for image in images])
+        return prepare(self, images, requests)
+
+    monkeypatch.setattr(LMM, "prepare", prepared)
+    mixed = [dataclasses.replace(s, image=s.open().resize((64 + 32 * (i % 2), 64))) for i, s in enumerate(few)]
+    alone = quick(lmm, mixed, tmp_path / "alone", batch_size=1)
+    sizes.clear()
+    found = quick(lmm, mixed, tmp_path / "together", batch_size=2, shard_size=4)
+    assert [set(batch) for batch in sizes[-4:]] == [{(64, 64)}, {(96, 64)}] * 2
+    assert found.rows == alone.rows
+    np.testing.assert_allclose(found.states(1), alone.states(1), **CLOSE)
 
 
 def test_halving_keeps_the_order_and_every_one_once():

@@ -189,15 +189,10 @@ class Reader:
     ) -> tuple[dict[int | str, Tensor], list[dict[str, Any]], Counts]:
         """States, rows and counts of one shard; adds what the model said to `said`."""
         seen, unreadable = self._open(samples)
-        answered: list[_Seen] = []
-        for start in range(0, len(seen), self.batch_size):
-            answered += halving(self._answer, seen[start : start + self.batch_size])
-            step(len(unreadable) + len(answered))
+        answered = in_batches(self._answer, seen, self.batch_size, _shape, lambda n: step(len(unreadable) + n))
         said += [s.generation.text for s in answered if s.generation]
         kept = [(s, place) for s in answered if (place := self._place(s))]
-        parts: list[dict[Layer, Tensor]] = []
-        for start in range(0, len(kept), self.batch_size):
-            parts += halving(self._states, kept[start : start + self.batch_size])
+        parts = in_batches(self._states, kept, self.batch_size, lambda k: _shape(k[0]))
         rows = [row for _, (row, _) in kept]
         states: dict[int | str, Tensor] = {}
         for layer in self.layers:
@@ -285,6 +280,29 @@ class Reader:
         positions = [width + offset for _, (_, offset) in batch]
         states = self.lmm.states(inputs, continuations, positions, self.layers)
         return [{layer: states[layer][i] for layer in self.layers} for i in range(len(batch))]
+
+
+def _shape(seen: _Seen) -> tuple[int, ...]:
+    """What decides how wide a row of a batch is: the image's size, and how much is asked."""
+    return (*seen.image.size, len(seen.request))
+
+
+def in_batches(
+    run: Callable[[Sequence[Any]], list[T]],
+    items: Sequence[Any],
+    size: int,
+    shape: Callable[[Any], Any],
+    step: Callable[[int], None] = lambda n: None,
+) -> list[T]:
+    """What `run` gives for each of `items`, in their order; it gets them in batches of like `shape`, so that little is
+    padded."""
+    order = sorted(range(len(items)), key=lambda i: shape(items[i]))
+    found: dict[int, T] = {}
+    for start in range(0, len(order), size):
+        chosen = order[start : start + size]
+        found |= dict(zip(chosen, halving(run, [items[i] for i in chosen]), strict=True))
+        step(len(found))
+    return [found[i] for i in range(len(items))]
 
 
 def halving(run: Callable[[Sequence[Any]], list[T]], batch: Sequence[Any]) -> list[T]:

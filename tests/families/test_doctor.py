@@ -14,6 +14,7 @@ from vitrail.doctor import Check, Diagnosis, doctor, quick, relative
 from vitrail.errors import ModelError, NumericsError
 from vitrail.lmm import LMM
 from vitrail.lmm.parts import Parts
+from vitrail.words import Match, Word
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 
@@ -50,6 +51,20 @@ def test_a_whole_model_passes_and_says_what_was_taken_for_what(llava):
     # <s>, <user>, then four patches
     assert "at 4 positions of the text, 2 to 5" in image.says
     assert "✓" in found._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("family", "vision", "connector"),
+    [
+        ("Idefics", "model.vision_model", "model.perceiver_resampler, model.gated_cross_attn_layers"),
+        ("GIT", "git.image_encoder", "git.visual_projection"),
+        ("Chameleon", "model.vqmodel", "none"),
+        ("BLIP-2 (OPT)", "vision_model", "qformer, language_projection"),
+    ],
+)
+def test_vision_and_connector_are_named_inside_of_a_decoder_too(family, vision, connector):
+    modules = built(family).modules
+    assert (modules["vision"], modules["connector"]) == (vision, connector)
 
 
 def test_another_norm_fails_the_logits(llava):
@@ -114,6 +129,74 @@ def test_an_edit_that_misses_its_positions_is_found_out(llava, monkeypatch):
 
     monkeypatch.setattr(Pass, "mask", lambda self, positions: torch.ones_like(self.real))
     assert "a vector changes what it should" in failing(doctor(llava))
+
+
+def test_rows_that_feel_each_other_are_found_out(llava, monkeypatch):
+    """A batch whose rows are mixed a little, as a norm over the batch would do."""
+    states = LMM.states
+
+    def mixed(self, *args):
+        return {k: v + 0.1 * v.mean(0) if len(v) > 1 else v for k, v in states(self, *args).items()}
+
+    monkeypatch.setattr(LMM, "states", mixed)
+    assert "a batch is its rows alone" in failing(doctor(llava))
+
+
+def test_a_block_that_is_skipped_while_it_speaks_is_found_out(llava, monkeypatch):
+    """As under compilation: no hook of the second block is called."""
+    second, generate = llava.parts.blocks[1], LMM.generate
+
+    def unhooked(self, inputs, max_new_tokens):
+        hooks, second._forward_hooks = second._forward_hooks, type(second._forward_hooks)()
+        try:
+            return generate(self, inputs, max_new_tokens)
+        finally:
+            second._forward_hooks = hooks
+
+    monkeypatch.setattr(LMM, "generate", unhooked)
+    assert failing(doctor(llava)) == {"hooks are called"}
+
+
+def test_an_edit_that_is_not_nothing_when_nothing_is_added_is_found_out(llava, monkeypatch):
+    edited = LMM.edited
+
+    def rounded(self, layers, change):
+        return edited(self, layers, lambda k, states, now: change(k, states, now).half().float())
+
+    monkeypatch.setattr(LMM, "edited", rounded)
+    assert "a zero vector changes nothing" in failing(doctor(llava))
+
+
+def test_a_vector_of_another_length_is_found_out(llava, monkeypatch):
+    edited = LMM.edited
+
+    def twice(self, layers, change):
+        return edited(self, layers, lambda k, states, now: 2 * change(k, states, now) - states)
+
+    monkeypatch.setattr(LMM, "edited", twice)
+    assert failing(doctor(llava)) == {"a vector changes what it should"}
+
+
+def test_a_word_matcher_that_misses_or_finds_too_much_is_found_out(llava, monkeypatch):
+    monkeypatch.setattr(clinic, "Word", lambda text: Word(text, match_case=True))
+    assert failing(doctor(llava)) == {"word: capitalised", "word: first in a sentence"}
+
+    class Anywhere:
+        def __init__(self, text):
+            self.text = text
+
+        def find(self, said):
+            start = said.lower().find(self.text)
+            return Match(self.text, start, start + len(self.text)) if start >= 0 else None
+
+    monkeypatch.setattr(clinic, "Word", Anywhere)
+    assert failing(doctor(llava)) == {"word: inside another word"}
+
+
+def test_offsets_that_are_a_token_late_are_found_out(llava, monkeypatch):
+    span = clinic.words.token_span
+    monkeypatch.setattr(clinic.words, "token_span", lambda *args: tuple(i - 1 for i in span(*args)))
+    assert {"word: plain", "word: in pieces"} <= failing(doctor(llava))
 
 
 def test_a_check_that_cannot_run_fails_with_its_error(llava, monkeypatch):
