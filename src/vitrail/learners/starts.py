@@ -20,6 +20,7 @@ from vitrail.learners.descent import Run, State, Sums, descend, unit
 _ROUNDS = ((50, 3), (120, 2))  # of the starts: iterations, and how many of the best go on after so many
 _MORE_DIRECTIONS = 48  # of the subspace than there are atoms
 _WINDOW = 8  # iterations that have to agree that a descent is over
+_DEPENDENT = 1e-8  # least over largest eigenvalue of a Gram matrix, below which its inverse root is not trusted
 _FIRST_SWEEPS = 5  # of codes that begin at zero
 _WORTH_REVIVING = 1.01  # a residual of norm r makes a code along itself when r > λ/2; with some margin
 _NOISE = 1e-6  # of a sample's square: what float32 products may leave of a sample that is fully explained
@@ -167,5 +168,14 @@ def _with_codes(Z: Array, state: State, penalty: float, sweeps: int) -> State:
 
 
 def _orthonormal(Y: Array) -> Array:
-    """Orthonormal rows that span the rows of `Y` (r, n)."""
-    return namespace(Y).linalg.qr(Y.T).Q.T
+    """Orthonormal rows that span the rows of `Y` (r, n).
+
+    By its Gram matrix, a few times as fast as by reflections, and as exact as float32 where the rows are not nearly
+    dependent; where they are, by reflections.
+    """
+    xp = namespace(Y)
+    wide = xp.astype(Y, xp.float64)
+    squares, turns = xp.linalg.eigh(wide @ wide.T)
+    if float(squares[0]) > _DEPENDENT * float(squares[-1]):
+        return xp.astype((turns / xp.sqrt(squares)).T @ wide, Y.dtype)
+    return xp.linalg.qr(Y.T).Q.T
