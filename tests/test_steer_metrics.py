@@ -28,6 +28,13 @@ def test_what_was_written_by_people_has_the_highest_cider():
     assert cider_d(["x y z"] * 3, REFERENCES).tolist() == [0.0] * 3
 
 
+def test_who_repeats_a_word_is_paid_for_it_once():
+    # by hand: of four orders only the first matches, min(2, 1)·1 of norms 2 and 1; one bigram too long, σ = 6
+    once, twice = cider_d(["dog", "cat cat"], [["dog"], ["cat"]])
+    assert once == pytest.approx(10 / 4)
+    assert twice == pytest.approx(10 / 4 * 0.5 * np.exp(-1 / 72))
+
+
 def test_cider_needs_two_images_with_references():
     with pytest.raises(DataError, match="two images"):
         cider_d(["a dog"], [["a dog"]])
@@ -49,6 +56,7 @@ def test_those_who_say_the_same_are_not_distinct():
     assert distinct(["a dog runs", "a dog runs"]) == 0.5
     assert distinct(["a dog", "two cats"]) == 1.0
     assert distinct([]) == 0.0
+    assert distinct(["a dog", "the dog"]) == 1.0  # pairs of words: the last word of a text begins none
 
 
 @pytest.mark.parametrize(
