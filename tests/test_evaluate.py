@@ -846,6 +846,16 @@ def test_tables_of_a_comparison_have_the_papers_columns(side_by_side):
     assert len(best) == 1
 
 
+@pytest.mark.parametrize("real", [True, False])
+def test_marks_say_which_differences_are_real(side_by_side, real):
+    values = json.loads(json.dumps(side_by_side.values))
+    values["tests"] = [t | {"real": real} for t in values["tests"]]
+    table = {t.name: t for t in all_tables(values)}["images1"]
+    for _, (_, *methods, _) in table.rows:
+        assert [("*" in cell.marks) for cell in methods] == [real, real]
+        assert ["≈" in cell.marks for cell in methods] == [not real and not cell.best for cell in methods]
+
+
 def test_tables_of_a_study_show_every_control(made):
     table, dictionary, truth = study_tables(made.scores)
     assert [labels[1] for labels, _ in dictionary.rows] == list(made.scores["dictionary"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import types
@@ -269,17 +270,35 @@ def test_open_clip_is_asked_for_its_validation_pixels_and_its_own_tokenizer(monk
     assert np.linalg.norm(scorer.texts(["a", "bc"])[1]) == pytest.approx(1, abs=1e-5)
 
 
-def test_open_clip_scores_like_open_clip(pictures, tmp_path):
+TINY_COCA = {
+    "embed_dim": 32,
+    "multimodal_cfg": {"context_length": 76, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+    "vision_cfg": {
+        "image_size": 28, "patch_size": 14, "width": 32, "head_width": 16, "layers": 2, "output_tokens": True,
+        "attentional_pool": True, "attn_pooler_queries": 5, "attn_pooler_heads": 2,
+    },
+    "text_cfg": {
+        "context_length": 76, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2, "embed_cls": True,
+        "output_tokens": True,
+    },
+    "custom_text": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["RN50", "tiny_coca"])
+def test_open_clip_scores_like_open_clip(name, pictures, tmp_path):
     """Runs where open_clip and torchvision are installed."""
     open_clip = pytest.importorskip("open_clip")
+    (tmp_path / "tiny_coca.json").write_text(json.dumps(TINY_COCA))
+    open_clip.add_model_config(tmp_path / "tiny_coca.json")
     torch.manual_seed(0)
-    model, _, pixels = open_clip.create_model_and_transforms("RN50", pretrained=None)
+    model, _, pixels = open_clip.create_model_and_transforms(name, pretrained=None)
     torch.save(model.state_dict(), tmp_path / "weights.pt")
-    scorer = load_image_scorer(f"open_clip:RN50/{tmp_path / 'weights.pt'}", device="cpu")
+    scorer = load_image_scorer(f"open_clip:{name}/{tmp_path / 'weights.pt'}", device="cpu")
     model.eval()
     with torch.no_grad():
         images = model.encode_image(torch.stack([pixels(p) for p in pictures]), normalize=True)
-        texts = model.encode_text(open_clip.get_tokenizer("RN50")(TEXTS), normalize=True)
+        texts = model.encode_text(open_clip.get_tokenizer(name)(TEXTS), normalize=True)
     np.testing.assert_allclose(np.concatenate(scorer.images(pictures)), images, atol=1e-4)
     np.testing.assert_allclose(np.concatenate(scorer.texts(TEXTS)), texts, atol=1e-4)
 
