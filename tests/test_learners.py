@@ -29,6 +29,8 @@ from vitrail.learners import (
     objective,
     save,
 )
+from vitrail.learners.descent import Run, State, descend
+from vitrail.learners.starts import revive, sums_with_codes
 
 ALL = pytest.mark.parametrize("name", LEARNERS)
 
@@ -242,9 +244,37 @@ def test_more_starts_are_never_worse():
     assert many.objective_ < few.objective_
 
 
+def test_descents_side_by_side_are_those_of_each_alone():
+    Z = planted(noise=1.0)[0]
+    Z[:, 0] = 0
+    rng = np.random.default_rng(0)
+    U = rng.standard_normal((3, 6, Z.shape[1]))
+    U[:, :, 0] = 0
+    U[1, 2] = np.eye(Z.shape[1])[0]  # an atom to revive, in one of them
+    start = State(U / np.linalg.norm(U, axis=-1, keepdims=True), np.zeros((3, 6, len(Z))))
+    lengths = np.square(Z).sum(1)
+
+    def go(runs: list[Run], state: State) -> State:
+        return descend(
+            runs, state, lambda state: sums_with_codes(Z, state, 2.0, 1), penalty=2.0, squares=float(lengths.sum()),
+            precision=1e-16, max_iter=60, tol=1e-5, window=4, revive=lambda state: revive(Z, lengths, state, 2.0),
+        )  # fmt: skip
+
+    together = [Run() for _ in range(3)]
+    ends = go(together, State(start.U.copy(), start.V.copy()))
+    for i, run in enumerate(together):
+        alone = Run()
+        end = go([alone], State(start.U[[i]].copy(), start.V[[i]].copy()))
+        np.testing.assert_allclose(run.objectives, alone.objectives, rtol=1e-9)
+        assert (run.converged, run.n_revived) == (alone.converged, alone.n_revived)
+        np.testing.assert_allclose(ends.U[i], end.U[0], atol=1e-6)
+    assert len({len(run.objectives) for run in together}) > 1  # they do not end together
+    assert together[1].n_revived > 0
+
+
 def test_a_dead_concept_is_revived(monkeypatch):
     ray = np.eye(3)[[0, 0, 0]]
-    monkeypatch.setattr("vitrail.learners.starts._first_atoms", lambda *_: [ray])
+    monkeypatch.setattr("vitrail.learners.starts._first_atoms", lambda *_: ray[None])
     Z = np.zeros((50, 3))
     Z[:, 0] = np.arange(1, 51) * 100  # all concepts start on this ray, and one of them can do it all
     Z[0], Z[1] = [0, 20, 0], [0, 0, 20]

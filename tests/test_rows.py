@@ -142,7 +142,7 @@ def test_sums_over_pieces_give_the_objective_of_the_whole():
     sums = [Sums.of(part, settled_codes(part, U, 2.0), U) for part in np.array_split(Z, 5)]
     total = sum(sums[1:], start=sums[0])
     exact = objective(Z, U, nonnegative_lasso(Z, U, 2.0), 2.0)
-    assert total.objective(U, 2.0, float(np.square(Z).sum())) == pytest.approx(exact, rel=1e-7)
+    assert total.as_one().objectives(U[None], 2.0, float(np.square(Z).sum())) == pytest.approx([exact], rel=1e-7)
 
 
 @pytest.mark.parametrize("penalty", [0.0, 2.0, 50.0])

@@ -140,19 +140,19 @@ def settled_codes(Z: Array, U: Array, penalty: float) -> Array:
 def sweep(G: Array, C: Array, V: Array, sweeps: int) -> None:
     """Lowers `v G vᵀ − 2 v·c` over `v ≥ 0` in place, by `sweeps` rounds of exact steps in one coordinate at a time.
 
-    Works on the transposes, `C` and `V` of shape (K, n): every step is one matrix-vector product over all samples.
-    A coordinate whose diagonal entry in `G` is zero stays as it is.
+    Works on the transposes, `C` and `V` of shape (…, K, n) beside `G` (…, K, K): every step is one matrix-vector
+    product over all samples. A coordinate whose diagonal entry in `G` is zero stays as it is.
     """
     xp = namespace(V)
-    diagonal = xp.linalg.diagonal(G)
-    scale = 1 / xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
-    others = xp.astype(G * scale[:, None], V.dtype)
-    steps = xp.astype(C * scale[:, None], V.dtype, copy=False)
-    step, zero = xp.empty_like(V[:1]), xp.zeros_like(V[:1, :1])
-    live = [k for k, entry in enumerate(diagonal.tolist()) if entry > 0]
-    for k in live:
-        others[k, k] = 0
-    coordinates = [(others[k : k + 1], steps[k : k + 1], V[k : k + 1]) for k in live]
+    K = V.shape[-2]
+    diagonal = xp.linalg.diagonal(G)[..., None]
+    live = diagonal > 0
+    scale = xp.where(live, 1 / xp.where(live, diagonal, xp.ones_like(diagonal)), xp.zeros_like(diagonal))
+    itself = xp.eye(K, dtype=xp.bool, device=device(V))
+    others = xp.where(itself, xp.where(live, xp.zeros_like(scale), -xp.ones_like(scale)), G * scale)
+    others, steps = xp.astype(others, V.dtype), xp.astype(C * scale, V.dtype, copy=False)
+    step, zero = xp.empty_like(V[..., :1, :]), xp.zeros_like(V[..., :1, :1])
+    coordinates = [(others[..., k : k + 1, :], steps[..., k : k + 1, :], V[..., k : k + 1, :]) for k in range(K)]
     for _ in range(sweeps):
         for weights, goal, code in coordinates:
             xp.matmul(weights, V, out=step)

@@ -84,7 +84,7 @@ class SemiNMF(Learner):
         """Takes `U` (K, d) from elsewhere for its concepts; `objective_` and `n_dead_` are theirs on `rows`."""
         self.n_features_in_ = rows.n_features
         self.components_ = np.ascontiguousarray(U, dtype=rows.dtype)
-        self._finish(Run(State(self.components_, None)), rows, over, keep_codes=False)
+        self._finish(Run(), rows, over, keep_codes=False)
         return self
 
     def _check(self, n_samples: int) -> None:
@@ -100,7 +100,7 @@ class SemiNMF(Learner):
 
     def _learn(self, rows: Rows, over: Map, progress: Progress, keep_codes: bool) -> Array | None:
         """Sets the fitted attributes; the codes of all rows (n, K), where these are to be kept."""
-        run = self._search(rows, over, progress)
+        run, U = self._search(rows, over, progress)
         if not run.converged:
             warnings.warn(
                 f"SemiNMF still improves after max_iter={self.max_iter}: its last iteration lowered the objective by "
@@ -108,7 +108,7 @@ class SemiNMF(Learner):
                 ConvergenceWarning,
                 stacklevel=5,
             )
-        self.components_ = np.ascontiguousarray(to_host(run.state.U)[0], dtype=rows.dtype)
+        self.components_ = np.ascontiguousarray(to_host(U)[0], dtype=rows.dtype)
         return self._finish(run, rows, over, keep_codes)
 
     def _finish(self, run: Run, rows: Rows, over: Map, keep_codes: bool) -> Array | None:
@@ -123,8 +123,8 @@ class SemiNMF(Learner):
         logger.info("Semi-NMF: %.6g after %d iterations", self.objective_, self.n_iter_)
         return namespace(ends[0].codes).concat([end.codes for end in ends]) if keep_codes else None
 
-    def _search(self, rows: Rows, over: Map, progress: Progress) -> Run:
-        """The descent from the starts to the end.
+    def _search(self, rows: Rows, over: Map, progress: Progress) -> tuple[Run, Array]:
+        """The descent from the starts to the end, and the atoms (K, d) that it ends at.
 
         Rows that fit in a sample are all there, and keep their codes from step to step; of more rows the descent in the
         full space begins anew, and finds the codes of every piece again in every pass.
@@ -132,7 +132,7 @@ class SemiNMF(Learner):
         penalty = self.penalty
         rng = check_random_state(self.random_state)
         part = sample(rows, rng, over)
-        best = best_of_starts(
+        run, state = best_of_starts(
             part,
             self.n_components,
             penalty=penalty,
@@ -143,19 +143,21 @@ class SemiNMF(Learner):
             tell=lambda done, total: progress("starts", done, total),
         )
         if len(part) == sum(rows.lengths):
-            run, squares = best, squares_of(part)
+            run.start_anew()
+            squares = squares_of(part)
         else:
-            run = Run(State(best.state.U, None), [], best.n_revived)
+            run, state = Run(n_revived=run.n_revived), State(state.U, None)
             squares = sum(over(lambda _, Z: squares_of(Z), rows))
 
         def evaluate(state: State) -> tuple[Sums, State]:
             if state.V is not None:
                 return sums_with_codes(part, state, penalty, _SWEEPS)
-            U = state.U
-            return reduce(add, over(lambda _, Z: Sums.of(Z, settled_codes(Z, U, penalty), U), rows)), state
+            (U,) = state.U
+            return reduce(add, over(lambda _, Z: Sums.of(Z, settled_codes(Z, U, penalty), U), rows)).as_one(), state
 
-        return descend(
-            run,
+        state = descend(
+            [run],
+            state,
             evaluate,
             penalty=penalty,
             squares=squares,
@@ -165,6 +167,7 @@ class SemiNMF(Learner):
             window=1,
             tell=lambda done: progress("passes", done, self.max_iter),
         )
+        return run, state.U[0]
 
     def _activate(self, Z: Array) -> Array:
         return nonnegative_lasso(Z, self.components_, self.penalty)

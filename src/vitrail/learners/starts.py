@@ -1,21 +1,16 @@
-"""Several starts of Semi-NMF in a subspace, where they cost next to nothing.
+"""Several starts of Semi-NMF in a subspace, side by side, where they cost next to nothing.
 
 The atoms of an optimum are combinations of the rows of `Z`, and most of the fit lies in the leading directions of
 these. The best start is what goes on in the full space.
 """
 
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import lru_cache
+from collections.abc import Callable
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
-from vitrail.learners.arrays import Array, device, dtype_of, is_tensor, namespace, to_host
+from vitrail.learners.arrays import Array, device, dtype_of, namespace, to_host
 from vitrail.learners.codes import sweep
-from vitrail.learners.descent import Run, State, Sums, descend, unit
+from vitrail.learners.descent import Run, State, Sums, descend, times, unit
 
 _ROUNDS = ((50, 3), (120, 2))  # of the starts: iterations, and how many of the best go on after so many
 _MORE_DIRECTIONS = 48  # of the subspace than there are atoms
@@ -36,49 +31,44 @@ def best_of_starts(
     tol: float,
     rng: np.random.RandomState,
     tell: Callable[[int, int], None] = lambda done, total: None,
-) -> Run:
-    """The run with the lowest objective, in the full space again: unit atoms (n_atoms, d), codes (n_atoms, n).
+) -> tuple[Run, State]:
+    """The run with the lowest objective, and where it ended, in the full space again: unit atoms (1, n_atoms, d), codes
+    (1, n_atoms, n).
 
     The first start is the leading directions themselves, as in scikit-learn; the others are random samples. Not all run
-    to the end: on the way the worse ones are given up. Starts run side by side, each on one core.
+    to the end: on the way the worse ones are given up.
     """
     xp = namespace(Z)
     basis = leading_directions(Z, n_atoms + _MORE_DIRECTIONS, rng)
     inside = Z if basis is None else Z @ basis.T
     squares = squares_of(Z)
     lengths = xp.sum(xp.astype(inside, xp.float64) ** 2, axis=1)
-    runs = [
-        Run(_with_codes(inside, State(U, _no_codes(inside, n_atoms)), penalty, _FIRST_SWEEPS))
-        for U in _first_atoms(inside, n_atoms, n_init, rng)
-    ]
-
-    def go_on(run: Run, iterations: int) -> None:
-        if iterations > 0 and not run.converged:
-            descend(
-                run,
-                lambda state: sums_with_codes(inside, state, penalty, 1),
-                penalty=penalty,
-                squares=squares,
-                precision=float(np.finfo(dtype_of(Z)).eps),
-                max_iter=iterations,
-                tol=tol,
-                window=_WINDOW,
-                revive=lambda state: revive(inside, lengths, state, penalty),
-            )
-
+    U = _first_atoms(inside, n_atoms, n_init, rng)
+    V = xp.zeros((n_init, n_atoms, len(Z)), dtype=Z.dtype, device=device(Z))
+    state = _with_codes(inside, State(U, V), penalty, _FIRST_SWEEPS)
+    runs = [Run() for _ in range(n_init)]
     done = 0
-    with _side_by_side(n_init, inside) as over:
-        for until, n_left in (*_ROUNDS, (max_iter, 1)):
-            if len(runs) > n_left or until == max_iter:
-                until = min(until, max_iter)
-                list(over(lambda run, more=until - done: go_on(run, more), runs))
+    for until, n_left in (*_ROUNDS, (max_iter, 1)):
+        until = min(until, max_iter)
+        if len(runs) > n_left or until == max_iter:
+            if done < until:
+                state = descend(
+                    runs,
+                    state,
+                    lambda state: sums_with_codes(inside, state, penalty, 1),
+                    penalty=penalty,
+                    squares=squares,
+                    precision=float(np.finfo(dtype_of(Z)).eps),
+                    max_iter=until - done,
+                    tol=tol,
+                    window=_WINDOW,
+                    revive=lambda state: revive(inside, lengths, state, penalty),
+                )
                 done = until
-                runs = sorted(runs, key=lambda run: run.objective)[:n_left]
-                tell(done, max_iter)
-    best = runs[0]
-    if basis is not None:
-        best.state = State(best.state.U @ xp.astype(basis, xp.float64), best.state.V)
-    return best
+            best = sorted(range(len(runs)), key=lambda i: runs[i].objective)[:n_left]
+            runs, state = [runs[i] for i in best], state.of(best)
+            tell(done, max_iter)
+    return runs[0], state if basis is None else State(times(state.U, xp.astype(basis, xp.float64)), state.V)
 
 
 def sums_with_codes(Z: Array, state: State, penalty: float, sweeps: int) -> tuple[Sums, State]:
@@ -128,8 +118,8 @@ def squares_of(Z: Array) -> float:
     return float(xp.sum(xp.vecdot(Z, Z), dtype=xp.float64))
 
 
-def _first_atoms(Z: Array, n_atoms: int, n_init: int, rng: np.random.RandomState) -> list[Array]:
-    """Unit atoms (n_atoms, d) for every start: the principal directions of `Z`, then samples at random."""
+def _first_atoms(Z: Array, n_atoms: int, n_init: int, rng: np.random.RandomState) -> Array:
+    """Unit atoms (n_init, n_atoms, d), of every start: the principal directions of `Z`, then samples at random."""
     xp = namespace(Z)
     n = len(Z)
     _, directions = xp.linalg.eigh(xp.astype(Z.T @ Z, xp.float64))
@@ -138,32 +128,14 @@ def _first_atoms(Z: Array, n_atoms: int, n_init: int, rng: np.random.RandomState
     leading = leading * xp.where(xp.sum(along * xp.abs(along), axis=0) < 0, -1.0, 1.0)[:, None]  # where more points to
     drawn = [np.sort(rng.choice(n, n_atoms, replace=False)) for _ in range(n_init)]
     first = xp.concat([leading, xp.astype(Z[drawn[0]], xp.float64)])[:n_atoms]
-    return [unit(U, None).U for U in (first, *(xp.astype(Z[rows], xp.float64) for rows in drawn[1:]))]
-
-
-def _no_codes(Z: Array, n_atoms: int) -> Array:
-    return namespace(Z).zeros((n_atoms, len(Z)), dtype=Z.dtype, device=device(Z))
-
-
-@contextmanager
-def _side_by_side(n: int, Z: Array) -> Iterator[Callable]:
-    """A map for `n` calls on arrays like `Z`: in as many threads as there are cores, with one core for each product."""
-    if is_tensor(Z) or n == 1:
-        yield map
-    else:
-        with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(min(n, os.cpu_count() or 1)) as pool:
-            yield pool.map
-
-
-@lru_cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
+    return unit(xp.stack([first, *(xp.astype(Z[rows], xp.float64) for rows in drawn[1:])]), None).U
 
 
 def _with_codes(Z: Array, state: State, penalty: float, sweeps: int) -> State:
     """The state after `sweeps` of its codes, in place."""
-    U = namespace(Z).astype(state.U, Z.dtype, copy=False)
-    sweep(U @ U.T, U @ Z.T - penalty / 2, state.V, sweeps)
+    xp = namespace(Z)
+    U = xp.astype(state.U, Z.dtype, copy=False)
+    sweep(U @ xp.matrix_transpose(U), times(U, Z.T) - penalty / 2, state.V, sweeps)
     return state
 
 
