@@ -69,6 +69,11 @@ def test_nouns_are_told_from_adjectives_and_verbs_by_their_neighbours():
     assert frequent_nouns(data, 1) == {"dog": 2}
 
 
+def test_a_noun_is_counted_wherever_it_is_said_once_it_is_known_for_one():
+    data = said("a picture of a dog", "the picture shows a dog close to a house")
+    assert frequent_nouns(data) == {"picture": 2, "dog": 2, "house": 1}
+
+
 @pytest.mark.parametrize(
     ("word", "expected"),
     [

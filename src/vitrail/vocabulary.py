@@ -50,7 +50,7 @@ def listed(words: str | Collection[str]) -> frozenset[str]:
     """
     if isinstance(words, str):
         words = TOPICS.get(words) or [w.strip() for w in words.split(",")]
-    found = frozenset(w for w in words if w.strip())
+    found = frozenset(w.strip() for w in words if w.strip())
     if not found:
         raise UsageError(f"Name a word, several by commas, or one of the lists {', '.join(TOPICS)}.")
     return found
@@ -124,16 +124,21 @@ def frequent_nouns(samples: Iterable[Sample], n: int = 100) -> dict[str, int]:
     """The `n` English nouns that most samples hold, by their singular, and how many hold each.
 
     Nouns are told by a dictionary and by their neighbours, without a parser: a word that may be something else too
-    ("black", "running", "front") counts where it ends a noun phrase, after an article, a number or an adjective. Needs
-    LemmInflect.
+    ("black", "running", "front") is one if it ends a noun phrase, after an article, a number or an adjective, at least
+    every second time that it is said. Needs LemmInflect.
 
     Raises:
         UsageError: LemmInflect is not installed.
     """
-    found: Counter[str] = Counter()
+    said: Counter[str] = Counter()
+    as_noun: Counter[str] = Counter()
+    held: Counter[str] = Counter()
     for sample in samples:
-        found.update({noun for text in texts_of(sample) for noun in _nouns(text)})
-    return dict(found.most_common(n))
+        found = [noun for text in texts_of(sample) for noun in _nouns(text)]
+        said.update(noun for noun, _ in found)
+        as_noun.update(noun for noun, surely in found if surely)
+        held.update({noun for noun, _ in found})
+    return dict(Counter({noun: k for noun, k in held.items() if 2 * as_noun[noun] >= said[noun]}).most_common(n))
 
 
 def frequent_words(samples: Iterable[Sample], n: int = 100, language: str = "any") -> dict[str, int]:
@@ -159,7 +164,8 @@ _OPENS_A_PHRASE = _list(
 )
 
 
-def _nouns(text: str) -> list[str]:
+def _nouns(text: str) -> list[tuple[str, bool]]:
+    """Every word of `text` that may be a noun, by its singular, and whether it is one as far as its neighbours tell."""
     words = re.findall(r"[a-z]+(?:-[a-z]+)*|[^\w\s]", text.lower())
     found = []
     for i, word in enumerate(words):
@@ -168,9 +174,8 @@ def _nouns(text: str) -> list[str]:
             continue
         before = words[i - 1] if i else ""
         after = words[i + 1] if i + 1 < len(words) else ""
-        opened = before in _OPENS_A_PHRASE or {"ADJ", "NOUN"} & _kinds(before).keys()
-        if len(kinds) == 1 or (opened and "NOUN" not in _kinds(after)):
-            found.append(kinds["NOUN"])
+        opened = before in _OPENS_A_PHRASE or "ADJ" in _kinds(before)
+        found.append((kinds["NOUN"], len(kinds) == 1 or (opened and "NOUN" not in _kinds(after))))
     return found
 
 

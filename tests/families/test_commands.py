@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from families.builders import llava, shaken
 from vitrail.cli import app
+from vitrail.cli.objects import to_samples
 from vitrail.errors import UsageError
 from vitrail.lmm import LMM
 
@@ -89,8 +90,6 @@ def test_the_words_of_another_language_are_counted_and_its_forms_are_not_guessed
 
 
 def test_samples_are_chosen_by_word_and_by_id(captions, tmp_path):
-    from vitrail.cli.objects import to_samples
-
     ids = tmp_path / "ids.txt"
     ids.write_text("2\n0\n")
 
@@ -100,3 +99,13 @@ def test_samples_are_chosen_by_word_and_by_id(captions, tmp_path):
     assert chosen(having="dog,dogs") == ["0", "1"]
     assert chosen(ids=ids) == ["0", "2"]
     assert chosen(ids=ids, having="colour") == ["0", "2"]
+
+
+def test_a_file_is_a_list_of_ones_own(captions, tmp_path):
+    own = tmp_path / "own.txt"
+    with pytest.raises(UsageError, match=r"There is no file .*own\.txt"):
+        run(app, ["words", "--data", str(captions), "--count", str(own)], catch_exceptions=False)
+    own.write_text("black dog\n\nbus\n")
+    done = run(app, ["words", "--data", str(captions), "--count", str(own), "--json"])
+    assert json.loads(done.stdout)["words"] == {"black dog": 1, "bus": 1}
+    assert [s.id for s in to_samples(str(captions), None, None, None, lambda *_: None, having=str(own))] == ["0", "2"]

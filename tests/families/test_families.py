@@ -29,6 +29,12 @@ def requests(tiny):
     return [tiny.prompt, "what is in the picture? where is the dog?"]
 
 
+def test_a_batch_is_padded_on_the_left(tiny, pictures, requests):
+    """Also where a processor puts the image's tokens before the padding of the text."""
+    mask = tiny.prepare(pictures[:2], requests)["attention_mask"]
+    assert (mask.diff(dim=1) >= 0).all()
+
+
 def test_captions_of_a_batch_are_those_of_its_rows_alone(tiny, pictures):
     together = tiny.caption(pictures, max_new_tokens=5, batch_size=len(pictures))
     alone = [tiny.caption([picture], max_new_tokens=5)[0] for picture in pictures]

@@ -17,6 +17,7 @@ from families.builders import SIGHT, TEXT, llava, paligemma, shaken
 from vitrail.doctor import doctor
 from vitrail.errors import ModelError, UsageError
 from vitrail.lmm import load
+from vitrail.lmm.loading import as_read
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 QUESTION = ["what is in the picture?", "a dog?"]
@@ -54,6 +55,15 @@ def test_a_model_without_begin_of_text_in_its_template_gets_one(plain, pictures)
     assert torch.equal(inputs["input_ids"], own["input_ids"])
 
 
+def test_what_is_said_is_most_likely_whatever_the_generation_configuration_says(plain, pictures):
+    """A penalty that forbids every word to come twice, and sampling, as released models have them."""
+    network, processor = llava()
+    defaults = {"repetition_penalty": 100.0, "no_repeat_ngram_size": 1, "do_sample": True, "temperature": 5.0}
+    network.generation_config.update(**defaults)
+    said = as_read(shaken(network), processor, "LLaVA").caption(pictures[:2], max_new_tokens=8)
+    assert said == plain.caption(pictures[:2], max_new_tokens=8)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_is_read_as_it_is_computed(folder, plain, pictures, dtype):
     half = load(folder, dtype=dtype, device="cpu")
@@ -69,8 +79,6 @@ def test_half_precision_is_read_as_it_is_computed(folder, plain, pictures, dtype
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_soft_capped_logits_are_those_of_the_model_in_half_precision(dtype, pictures):
-    from vitrail.lmm.loading import as_read
-
     network, processor = paligemma()
     found = doctor(as_read(shaken(network).to(getattr(torch, dtype)), processor, "PaliGemma"))
     assert found.passed, found.failed
@@ -113,6 +121,12 @@ def test_spread_by_itself_on_a_machine_of_one_device_it_is_the_same(folder, plai
 def test_a_device_and_a_map_contradict(folder):
     with pytest.raises(UsageError, match="not both"):
         load(folder, device="cpu", device_map={"": "cpu"})
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "no such thing"])
+def test_a_device_that_is_not_there_is_an_error_before_anything_is_loaded(folder, device):
+    with pytest.raises(UsageError, match=f"There is no device '{device}' that torch can use here: "):
+        load(folder, device=device)
 
 
 # ---- quantised -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -83,6 +84,7 @@ def options(
 ) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("vitrail").setLevel(logging.DEBUG if debug else logging.WARNING)
+    os.environ.setdefault("HF_HUB_VERBOSITY", "info" if debug else "error")  # a hub out of reach is said once, by us
     logging.getLogger("vitrail.extract").setLevel(logging.DEBUG if debug else logging.INFO)  # what a run will need
 
 

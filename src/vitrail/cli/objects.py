@@ -52,14 +52,29 @@ def to_samples(
     samples = load_samples(data, split=split, limit=limit, images=images)
     if ids is not None:
         samples = vocabulary.with_ids(samples, ids.read_text(encoding="utf-8").split("\n"))
-    return samples if having is None else vocabulary.having(samples, having)
+    return samples if having is None else vocabulary.having(samples, to_words(having))
+
+
+def to_words(text: str) -> str | list[str]:
+    """Words by commas, the name of a list of ours, or the lines of the file that is named.
+
+    Raises:
+        UsageError: it reads as the name of a file, but there is none.
+    """
+    path = Path(text)
+    if path.is_file():
+        return path.read_text(encoding="utf-8").split("\n")
+    if path.suffix == ".txt" or "/" in text:
+        raise UsageError(f"There is no file {text}, from which words could be read.")
+    return text
 
 
 def to_examples(samples: list[Sample], data: str, style: str | None, words: str | None) -> list[Example]:
     """What `--style` or `--words` choose."""
     from vitrail import toyland as world
-    from vitrail.finetune import TOPICS, captions_about, captions_of
+    from vitrail.finetune import captions_about, captions_of
     from vitrail.toyland.dataset import styled_captions
+    from vitrail.vocabulary import listed
 
     if (style is None) == (words is None):
         raise UsageError("Say which captions to learn: either --style (of Toyland) or --words.")
@@ -68,8 +83,7 @@ def to_examples(samples: list[Sample], data: str, style: str | None, words: str 
         folder = folder if folder.is_dir() else folder.parent
         return captions_of(samples, styled_captions(folder, style))  # type: ignore[arg-type]
     assert words is not None
-    listed = {w.strip() for w in words.split(",") if w.strip()}
-    return captions_about(samples, TOPICS.get(words, listed))
+    return captions_about(samples, listed(to_words(words)))
 
 
 def to_factors(data: str) -> Factors | None:
@@ -107,9 +121,7 @@ def to_model(
     return lmm
 
 
-def load_again(
-    activations: Activations, model: str | None, device: str | None, trust_remote_code: bool = False
-) -> LMM:
+def load_again(activations: Activations, model: str | None, device: str | None, trust_remote_code: bool = False) -> LMM:
     """The model that made `activations`, found where they say, or at `model`. That its code ran then says nothing of
     now: it runs only if that is asked for again."""
     from vitrail.lmm import load, quieten

@@ -75,7 +75,11 @@ Images = Annotated[Path | None, typer.Option(help="Folder of the images, if not 
 Split = Annotated[str | None, typer.Option(help="Split of the data; all of them by default (toyland: train).")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Look at the first so many samples.")]
 Having = Annotated[
-    str | None, typer.Option(help="Only samples with one of these words, by commas, or a list: `colour`, `place`, …")
+    str | None,
+    typer.Option(
+        help="Only samples with one of these words, by commas, or of a list: `colour`, `place`, `sentiment`, or a file "
+        "with one a line."
+    ),
 ]
 Ids = Annotated[Path | None, typer.Option(help="Only the samples whose ids this file names, one a line.")]
 WordText = Annotated[str, typer.Option("--word", help="The word of interest.")]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vitrail.cli.commands import app
-from vitrail.cli.objects import to_samples
+from vitrail.cli.objects import to_samples, to_words
 from vitrail.cli.options import Data, Images, Json, Language, Limit, Split
 from vitrail.cli.terminal import print_json, progress_bars
 
@@ -18,7 +17,9 @@ def words(
     data: Data = "toyland",
     count: Annotated[
         str | None,
-        typer.Option("--count", help="Count these words, by commas, or a list: `colour`, `place`, `sentiment`."),
+        typer.Option(
+            "--count", help="Count these words, by commas, or a list: `colour`, `place`, `sentiment`, or a file."
+        ),
     ] = None,
     forms: Annotated[
         str | None, typer.Option("--forms-of", help="Show the inflections of a word, to give to `--forms`.")
@@ -52,8 +53,7 @@ def words(
         english = language == "en"
         held = vocabulary.frequent_nouns(samples, n) if english else vocabulary.frequent_words(samples, n, language)
     else:
-        path = Path(count)
-        held = vocabulary.counts(samples, path.read_text(encoding="utf-8").split() if path.is_file() else count)
+        held = vocabulary.counts(samples, to_words(count))
     if as_json:
         print_json({"samples": len(samples), "words": held})
     else:

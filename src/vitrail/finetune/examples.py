@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from vitrail.errors import DataError
 from vitrail.samples import Sample
-from vitrail.words import nearest
+from vitrail.words import nearest, whole_words
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ def captions_about(samples: Sequence[Sample], words: Collection[str]) -> list[Ex
     """
     if not words:
         raise DataError("No words were given to choose captions by.")
-    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(sorted(map(re.escape, words)))})(?!\w)", re.IGNORECASE)
+    pattern = whole_words(words)
     found = [Example(s, text) for s in samples for text in s.references if pattern.search(text)]
     if not found:
         listed = ", ".join(sorted(words)[:8])

@@ -64,7 +64,7 @@ def load(
 
     Raises:
         ModelError: neither a model nor a name on the hub, or not an image-text-to-text model, or a part was not found.
-        UsageError: `device` and `device_map` together.
+        UsageError: `device` and `device_map` together, or no such device.
     """
     from transformers import AutoConfig, AutoModelForImageTextToText
 
@@ -81,14 +81,15 @@ def load(
     if type(config) not in AutoModelForImageTextToText._model_mapping and not trust_remote_code:
         raise ModelError(f"{model} is not an image-text-to-text model: it is of type {config.model_type!r}.")
     mapped: Any = dict(device_map) if device_map is not None else "auto" if device == "auto" else None
-    placement = _placement(dtype, mapped, device, max_memory, offload_folder)
+    place = _device(device) if mapped is None else None
+    placement = _placement(dtype, mapped, place, max_memory, offload_folder)
     try:
-        network: Any
-        network, told = AutoModelForImageTextToText.from_pretrained(
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
             path, output_loading_info=True, **placement, **options
         )
     except Exception as error:
         raise _refused(model, error, f"{model} could not be loaded") from error
+    network, told = loaded
     if lost := sorted(told["missing_keys"]):
         raise ModelError(
             f"{model} lacks {len(lost)} of the weights of a {type(network).__name__}, such as {lost[0]}; they would be "
@@ -99,7 +100,7 @@ def load(
         network = _with_adapter(network, adapter)
         network = network.merge_and_unload() if merge else network
     if mapped is None and "quantization_config" not in placement:
-        network = network.to(_device(device))
+        network = network.to(place)
     lmm = as_read(network, processor, str(model), prompt)
     lmm.revision = _commit(path, revision) or revision
     lmm.adapter = None if adapter is None else str(adapter)
@@ -130,13 +131,23 @@ def quieten() -> None:
 
 
 def _device(device: str | None) -> torch.device:
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """The device of that name, or the accelerator if there is one.
+
+    Raises:
+        UsageError: this machine, or this torch, has none of that name.
+    """
+    try:
+        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"There is no device {device!r} that torch can use here: {_first_line(error)}") from error
+    return found
 
 
 def _placement(
     dtype: DType,
     mapped: Any,
-    device: str | None,
+    place: torch.device | None,
     max_memory: Mapping[int | str, int | str] | None,
     offload_folder: str | Path | None,
 ) -> dict[str, Any]:
@@ -151,7 +162,7 @@ def _placement(
 
         kind = "load_in_8bit" if dtype == "int8" else "load_in_4bit"
         found = {"dtype": "auto", "quantization_config": BitsAndBytesConfig(**{kind: True})}
-        mapped = mapped or {"": _device(device)}
+        mapped = mapped or {"": place}
     if mapped is not None:
         found["device_map"] = mapped
     if max_memory is not None:
