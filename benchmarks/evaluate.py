@@ -9,6 +9,7 @@ truth, the ablation, the curves by layer and by K, and the seconds for a study o
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shutil
@@ -59,7 +60,7 @@ def found_in(scores: dict[str, Any]) -> dict[str, Any]:
         },
         "images": {m: {top: against(s) for top, s in of.items()} for m, of in scores["images"].items()},
         "dictionary": scores["dictionary"],
-        "released": scores["released"],
+        "released": {k: v for k, v in scores["released"].items() if k != "words"},
         "truth": {
             "mean best AUROC of colour, action, place": float(np.mean([v["auroc"] for v in values])),
             "held out": float(np.mean(held)) if held else None,
@@ -164,7 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--words", default="dog,cat,bus,train")
     parser.add_argument("--methods", default="simple,pca,kmeans,semi-nmf")
-    parser.add_argument("--concepts", default="20,5,10,40", help="the first is that of the tables")
+    parser.add_argument("--concepts", default="20,5,10,24,30,40", help="the first is that of the tables")
     parser.add_argument("--layers", default="all", help="`all`, or none")
     parser.add_argument("--samples", type=int, default=5000, help="scenes; four of five are learned from")
     parser.add_argument("--test", type=int, default=6000, help="scenes of another seed, to test on")
@@ -221,7 +222,8 @@ def main() -> None:
         else None,
         "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), **versions()},
     }
-    write_json(args.result, plain(result))
+    five_digits = json.loads(json.dumps(plain(result)), parse_float=lambda text: float(f"{float(text):.5g}"))
+    write_json(args.result, five_digits)
     print((home / "comparison.md").read_text(encoding="utf-8"))
     if args.keep is None:
         shutil.rmtree(home)

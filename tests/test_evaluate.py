@@ -857,9 +857,11 @@ def test_marks_say_which_differences_are_real(side_by_side, real):
 
 
 def test_tables_of_a_study_show_every_control(made):
-    table, dictionary, truth = study_tables(made.scores)
+    table, dictionary, truth, recovery = study_tables(made.scores)
     assert [labels[1] for labels, _ in dictionary.rows] == list(made.scores["dictionary"])
     assert {labels[1]: cells[0].mean for labels, cells in truth.rows} == made.scores["truth"]["best"]
+    told = made.scores["truth"]["recovery"]["informativeness"]
+    assert [cells[0].mean for _, cells in recovery.rows[2:]] == list(told.values())
     assert len(table.rows) == 2 * (1 + 3)
     assert {"Rnd-Words", "as frequent words", "shuffled", "Noise-Imgs", "GT-captions"} <= set(table.heads)
 

@@ -75,7 +75,24 @@ def study_tables(scores: Mapping[str, Any]) -> list[Table]:
         Table("scores", caption, heads, tuple(rows)),
         Table("dictionary", "The dictionary by itself.", ("", "score", "value", "by chance"), figures),
     ]
-    return [*made, _truth({scores["word"]: {scores["method"]: scores}})] if scores["truth"] else made
+    if scores["truth"]:
+        made.append(_truth({scores["word"]: {scores["method"]: scores}}))
+        made.append(_recovered(scores["truth"]["recovery"] or {}))
+    return [t for t in made if t.rows]
+
+
+def _recovered(recovery: Mapping[str, Any]) -> Table:
+    """How well the factors can be had back from the concepts of one dictionary, factor by factor."""
+    rows = [
+        (("", name), (Cell(recovery[name]), Cell(None))) for name in ("disentanglement", "completeness") if recovery
+    ]
+    common = recovery.get("majority", {})
+    rows += [
+        (("", f"{name}, told from the activations"), (Cell(right), Cell(common[name], marks="most common value")))
+        for name, right in recovery.get("informativeness", {}).items()
+    ]
+    caption = "Recovery of the factors; what is told is the share that is right of the held-out images."
+    return Table("recovery", caption, ("", "score", "value", "by chance"), tuple(rows))
 
 
 def _scores(values: Mapping[str, Any], protocol: str, top: str, caption: str) -> Table:

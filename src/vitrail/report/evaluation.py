@@ -17,8 +17,8 @@ from vitrail.report.page import template, write_page
 
 _HERE = Path(__file__).parent
 LONG = {"clip": "CLIPScore", "bert": "BERTScore F1"}
-#: Width and height of a curve: three fit beside each other, and one on a telephone.
-CURVE = 328, 210
+#: Width of a chart: three fit beside each other, and one on a telephone.
+WIDTH = 328
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,6 @@ class View:
     tables: list[Table]
     charts: list[tuple[str, Markup]]
     units: list[Unit]
-    recovery: Mapping[str, Any] | None
     ablation: Mapping[str, Any] | None
 
 
@@ -50,7 +49,6 @@ def view_of(scores: Mapping[str, Any]) -> View:
         study_tables(scores),
         [(LONG[m], against_chart(scores, m)) for m in MEASURES],
         _units(scores),
-        (scores.get("truth") or {}).get("recovery"),
         scores.get("ablation"),
     )
 
@@ -83,7 +81,7 @@ def against_chart(scores: Mapping[str, Any], measure: str) -> Markup:
     if not rows:
         return Markup("")
     with matplotlib.rc_context(STYLE):
-        figure, axes = figure_of(430, 45 + 19 * len(rows))
+        figure, axes = figure_of(WIDTH, 45 + 19 * len(rows))
         for y, (_, level, own) in enumerate(rows):
             colour = TONE if own else INK
             if level["low"] is not None:
@@ -143,7 +141,7 @@ def _curves(curves: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Markup
 def layer_chart(layers: Sequence[Mapping[str, Any]], measure: str, name: str) -> Markup:
     """Agreement of words and images against depth, with the level of random words."""
     with matplotlib.rc_context(STYLE):
-        figure, axes = figure_of(*CURVE)
+        figure, axes = figure_of(WIDTH, 210)
         x = range(len(layers))
         for what, name_of, colour, style in (
             ("score", "words of concepts", TONE, "o-"),
@@ -165,7 +163,7 @@ def layer_chart(layers: Sequence[Mapping[str, Any]], measure: str, name: str) ->
 def concepts_chart(entries: Sequence[Mapping[str, Any]], name: str) -> Markup:
     """What is rebuilt, and how much words overlap, against the number of concepts."""
     with matplotlib.rc_context(STYLE):
-        figure, axes = figure_of(*CURVE)
+        figure, axes = figure_of(WIDTH, 210)
         x = [entry["n_concepts"] for entry in entries]
         held = [entry["explained variance, held out"] for entry in entries]
         axes.plot(x, [e["explained variance"] for e in entries], "o-", color=TONE, markersize=4, linewidth=1.4)
