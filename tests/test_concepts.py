@@ -256,7 +256,9 @@ def test_a_damaged_file_is_refused(activations, tmp_path, damage):
         flipped = whole[:half] + bytes([whole[half] ^ 1]) + whole[half + 1 :]
         path.write_bytes({"truncated": whole[:half], "flipped": flipped, "emptied": b""}[damage])
     for use in (lambda: open_concepts(tmp_path / "c"), lambda: learn(activations, out=tmp_path / "c", n_concepts=4)):
-        with pytest.raises(ArtifactError, match=r"concepts\.safetensors is (damaged|missing).*Remove .*c and learn again"):
+        with pytest.raises(
+            ArtifactError, match=r"concepts\.safetensors is (damaged|missing).*Remove .*c and learn again"
+        ):
             use()
 
 
