@@ -100,6 +100,7 @@ ALLOWED = {
         "compare",
         "concepts",
         "finetune",
+        "ground",
         "hooks",
         "lmm",
         "positions",

@@ -86,7 +86,7 @@ def make_for(
         )  # fmt: skip
     removed = task.words if words and isinstance(task, CaptionTask) and task.remove else frozenset()
     return make_vector(
-        lmm, toward, away, out=out, method=method, layers=layers, read_at=task.read_at, saying=words,
+        lmm, toward, away, out=out, method=method, layers=layers, read_at=task.read_at, saying=words,  # type: ignore[arg-type]
         saying_away=removed, applied_at=where, batch_size=batch_size, seed=seed, progress=progress,
     )  # fmt: skip
 
