@@ -95,6 +95,12 @@ def test_held_out_examples_share_no_sample_with_those_learned_from(examples):
 # ---- what comes out --------------------------------------------------------------------------------------------------
 
 
+def test_a_fine_tune_keeps_the_doctors_certificate_of_its_base(tuned):
+    found = tuned.manifest["doctor"]
+    assert found["passed"]
+    assert "blocks" in found["modules"]
+
+
 def test_the_loss_falls_and_the_best_weights_are_kept(tuned):
     values = dict(map(tuple, tuned.loss["held_out"]))
     assert list(values) == [0, 2, 4]

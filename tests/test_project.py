@@ -66,7 +66,7 @@ ALLOWED = {
         "stability",
         "words",
     },
-    "finetune": {"artifacts", "finetune", "lmm", "positions", "progress", "samples", "words", "vocabulary"},
+    "finetune": {"artifacts", "doctor", "finetune", "lmm", "positions", "progress", "samples", "words", "vocabulary"},
     "compare": {
         "activations",
         "artifacts",

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from vitrail.errors import ArtifactError, DataError, UsageError
 from vitrail.finetune import Example
@@ -122,6 +123,11 @@ def test_a_vector_is_the_same_from_disk_and_is_not_made_twice(lmm, asked, vector
         make_vector(lmm, YES_NO.toward(asked), YES_NO.away(asked), out=vector.folder, layers=[2], read_at="last")
 
 
+def test_a_steering_keeps_the_doctors_certificate_of_the_model_it_was_read_from(vector):
+    assert vector.manifest["doctor"]["passed"]
+    assert "blocks" in vector.manifest["doctor"]["modules"]
+
+
 def test_a_steering_that_is_damaged_or_of_another_model_is_refused(lmm, vector, tmp_path):
     for name in (FILE, "manifest.json"):
         (tmp_path / name).write_bytes((vector.folder / name).read_bytes())
@@ -187,6 +193,8 @@ def test_a_pt_file_is_what_steering_vectors_reads(vector, tmp_path):
     found = torch.load(export_vectors(vector, tmp_path / "v.pt"), weights_only=True)
     assert list(found) == [5, 7]
     torch.testing.assert_close(found[5], vector.directions[6])
+    save_file({"direction.5": vector.directions[6]}, tmp_path / "v.safetensors")
+    torch.testing.assert_close(import_vectors(tmp_path / "v.safetensors")[6], vector.directions[6])  # by its block, too
     torch.save(vector.directions[6], tmp_path / "bare.pt")
     torch.testing.assert_close(import_vectors(tmp_path / "bare.pt", layer=6)[6], vector.directions[6])
 

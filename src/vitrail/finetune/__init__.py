@@ -7,9 +7,9 @@ tuned.py      the artifact: what is written, and how it is opened
 run.py        `finetune`, put together
 """
 
-from vitrail.finetune.examples import Example, captions_about, captions_of
+from vitrail.finetune.examples import Example, captions_about, captions_of, certificate
 from vitrail.finetune.run import finetune
 from vitrail.finetune.tuned import Tuned, open_tuned
 from vitrail.vocabulary import TOPICS
 
-__all__ = ["TOPICS", "Example", "Tuned", "captions_about", "captions_of", "finetune", "open_tuned"]
+__all__ = ["TOPICS", "Example", "Tuned", "captions_about", "captions_of", "certificate", "finetune", "open_tuned"]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from vitrail.doctor import quick
 from vitrail.errors import DataError
+from vitrail.lmm import LMM
 from vitrail.samples import Sample
 from vitrail.words import nearest, whole_words
 
@@ -17,6 +20,16 @@ class Example:
 
     sample: Sample
     answer: str
+
+
+def certificate(lmm: LMM, examples: Sequence[Example]) -> dict[str, Any]:
+    """The doctor's certificate of `lmm`, from what the first two of `examples` ask.
+
+    Raises:
+        ModelError: what would be read of it is not what it computes.
+    """
+    some = examples[:2]
+    return quick(lmm, [e.sample.open() for e in some], [e.sample.question or lmm.prompt for e in some]).certificate()
 
 
 def captions_about(samples: Sequence[Sample], words: Collection[str]) -> list[Example]:

@@ -18,7 +18,7 @@ from torch import nn
 
 from vitrail.artifacts import MANIFEST, check_free, file_hash, read_manifest, same_run, write_json, write_manifest
 from vitrail.errors import DataError, ModelError, UsageError
-from vitrail.finetune.examples import Example, examples_hash
+from vitrail.finetune.examples import Example, certificate, examples_hash
 from vitrail.finetune.picture import PICTURE, draw_loss
 from vitrail.finetune.training import STATE, Plan, Training
 from vitrail.finetune.tuned import CHECKPOINTS, KIND, Tuned, open_tuned
@@ -97,6 +97,8 @@ def finetune(
             return open_tuned(out)
     else:
         check_free(out, KIND)
+    doctor = certificate(lmm, learned_from)
+    if not (out / MANIFEST).exists():
         write_manifest(out, KIND, {"parameters": parameters, "complete": False})
     with _trainable(lmm, method, rank, scale, seed) as (pupil, trained):
         writer = _Writer(pupil, lmm.name, method, dtype)
@@ -114,7 +116,7 @@ def finetune(
         draw_loss(training.finish(), out / PICTURE)
     ours = {STATE, MANIFEST}
     files = {p.name: file_hash(p) for p in sorted(out.iterdir()) if p.is_file() and p.name not in ours}
-    content = {"parameters": parameters, "complete": True, "parents": {}, "files": files}
+    content = {"parameters": parameters, "complete": True, "doctor": doctor, "parents": {}, "files": files}
     write_manifest(out, KIND, content)
     return open_tuned(out)
 

@@ -181,8 +181,9 @@ def write_steering(
     *,
     parents: Mapping[str, Path] | None = None,
     seconds: float | None = None,
+    doctor: Mapping[str, Any] | None = None,
 ) -> Steering:
-    """Writes a steering to the folder `out`, and opens it."""
+    """Writes a steering to the folder `out`, and opens it; `doctor` is the certificate of a model that was read."""
     kept = {name: t.detach().float().cpu().contiguous() for name, t in tensors.items()}
     write_whole(out / FILE, lambda path: save_file(kept, path))
     content = {
@@ -192,7 +193,7 @@ def write_steering(
         "parents": {kind: parent(folder) for kind, folder in (parents or {}).items()},
         "files": {FILE: file_hash(out / FILE)},
     }
-    write_manifest(out, KIND, content)
+    write_manifest(out, KIND, content if doctor is None else {**content, "doctor": dict(doctor)})
     return open_steering(out)
 
 

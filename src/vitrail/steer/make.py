@@ -16,7 +16,7 @@ from vitrail.activations import Activations
 from vitrail.artifacts import check_parent
 from vitrail.concepts import Concepts
 from vitrail.errors import UsageError
-from vitrail.finetune import Example
+from vitrail.finetune import Example, certificate
 from vitrail.ground import check_model
 from vitrail.lmm import LMM, Layer
 from vitrail.positions import Name
@@ -72,13 +72,15 @@ def make_vector(
     parameters = describe(lmm, method, layers, applied_at, details)
     if there := finished(out, parameters):
         return there
+    doctor = certificate(lmm, away)
     start = time.perf_counter()
     to = read_states(lmm, toward, layers, positions=read_at, saying=saying, batch_size=batch_size, progress=progress)
     off = read_states(
         lmm, away, layers, positions=read_at, saying=saying_away, batch_size=batch_size, progress=progress
     )
     found = {f"layer.{layer}": _vector(method, to.by_layer[layer], off.by_layer[layer], seed) for layer in layers}
-    return write_steering(out, parameters, found, off.medians, seconds=time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return write_steering(out, parameters, found, off.medians, seconds=seconds, doctor=doctor)
 
 
 def _vector(method: FromStates, toward: Tensor, away: Tensor, seed: int) -> Tensor:

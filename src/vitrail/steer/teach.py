@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vitrail.errors import UsageError
-from vitrail.finetune import Example
+from vitrail.finetune import Example, certificate
 from vitrail.finetune.run import hold_out
 from vitrail.finetune.training import Plan, Training
 from vitrail.lmm import LMM, Layer
@@ -72,6 +72,7 @@ def learn_from_pairs(
     parameters = describe(lmm, "l2s", (layer,), applied_at, details)
     if there := finished(out, parameters):
         return there
+    doctor = certificate(lmm, away)
     start = time.perf_counter()
 
     def read(examples: Sequence[Example], at: Name, where: Layer, words: Collection[str] = ()) -> States:
@@ -85,7 +86,7 @@ def learn_from_pairs(
         goal = torch.cat([goal, goal.new_zeros(len(contexts) - len(goal), goal.shape[1])])
     g = fit_two_layer(contexts, goal, hidden=hidden, epochs=epochs, seed=seed)
     seconds = time.perf_counter() - start
-    return write_steering(out, parameters, named(layer, g), off.medians, seconds=seconds)
+    return write_steering(out, parameters, named(layer, g), off.medians, seconds=seconds, doctor=doctor)
 
 
 def _targets(toward: Sequence[Example], away: Sequence[Example], to: States, off: States, layer: Layer) -> Tensor:
@@ -137,6 +138,7 @@ def learn_from_answers(
     parameters = describe(lmm, method, layers, applied_at, details)
     if there := finished(out, parameters):
         return there
+    doctor = certificate(lmm, examples)
     start = time.perf_counter()
     functions = {layer: MODULES[method](lmm.n_features, rank).to(lmm.model.device) for layer in layers}
     train_by_answers(
@@ -151,7 +153,7 @@ def learn_from_answers(
     medians = read_states(lmm, examples[:64], layers, positions=applied_at).medians
     seconds = time.perf_counter() - start
     tensors = {name: t for layer, f in functions.items() for name, t in named(layer, f).items()}
-    return write_steering(out, parameters, tensors, medians, seconds=seconds)
+    return write_steering(out, parameters, tensors, medians, seconds=seconds, doctor=doctor)
 
 
 def train_by_answers(
