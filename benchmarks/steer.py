@@ -1,6 +1,6 @@
 """Steering Toyland's model: tasks, methods side by side, and what it costs, in one run.
 
-    python benchmarks/steer.py [--train 150 --search 80 --eval 120 --steps 60 --only yes-no,colour --repeats 15]
+    python benchmarks/steer.py [--train 150 --search 120 --eval 120 --steps 60 --only yes-no,colour --repeats 15]
 
 Writes benchmarks/results/steer.json, after every part, and steer.html, a gallery of the colour task. What the methods
 do does not depend on what else the machine does; the times are taken in turns, but are best taken where it is idle.
@@ -51,7 +51,7 @@ RESULT = Path(__file__).parent / "results" / "steer.json"
 PAGE = RESULT.with_suffix(".html")
 LAYERS = (6, 8)
 #: Of captions; of answers.
-STRENGTHS = {CaptionTask: (0.5, 0.75, 1.0), AnswerTask: (0.5, 0.75, 1.0)}
+STRENGTHS = {CaptionTask: (0.5, 0.75, 1.0), AnswerTask: (0.25, 0.5, 0.75, 1.0)}
 BUDGETS = {CaptionTask: 0.10, AnswerTask: 0.05}
 #: Those with a table of all methods; the others have the vector, the vector with a guard, and LoReFT.
 IN_FULL = ("yes-no", "colour", "place")
@@ -196,7 +196,7 @@ class Bench:
                 samples,
                 [plain, added],
                 repeats=2 * self.args.repeats,
-                n_tokens=24,
+                n_tokens=16,
                 rows=rows,
             )
             self.result["speed"][f"{rows} at a time"] = {"plain": asdict(found[0]), "steered": asdict(found[1])}
@@ -240,7 +240,7 @@ def main() -> None:
     parser.add_argument(
         "--train", type=int, default=150, help="images that vectors are made from, or a third of the questions"
     )
-    parser.add_argument("--search", type=int, default=80, help="images to search on, or a third of the questions")
+    parser.add_argument("--search", type=int, default=120, help="images to search on, or a third of the questions")
     parser.add_argument("--eval", type=int, default=120, help="images to report on, or a third of the questions")
     parser.add_argument("--steps", type=int, default=60, help="of training LoReFT, DiReFT and LoRA")
     parser.add_argument(

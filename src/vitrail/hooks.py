@@ -99,24 +99,41 @@ def at(rows: Tensor, positions: Tensor) -> Select:
     return torch.no_grad()(select)
 
 
+class Tally:
+    """How many positions masks marked, counted when it is asked for: counting at every token takes time, and waits for
+    the device."""
+
+    KEPT = 512
+
+    def __init__(self) -> None:
+        self._counted, self._masks = 0, list[Tensor]()
+
+    def add(self, mask: Tensor) -> None:
+        self._masks.append(mask)
+        if len(self._masks) > self.KEPT:
+            self._counted = int(self)
+            self._masks.clear()
+
+    def __int__(self) -> int:
+        return self._counted + sum(int(mask.sum()) for mask in self._masks)
+
+
 class Edits:
     """What `edit` did so far: how often each module ran, and at how many positions its states were made others."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.calls = dict.fromkeys(names, 0)
-        self._changed: dict[str, Tensor] = {}
+        self._changed = {name: Tally() for name in self.calls}
 
     @property
     def changed(self) -> dict[str, int]:
         """Name → number of positions (over rows and calls) whose states differ from what the module put out."""
-        return {name: int(self._changed[name]) if name in self._changed else 0 for name in self.calls}
+        return {name: int(tally) for name, tally in self._changed.items()}
 
     def _count(self, name: str, old: Tensor, new: Tensor) -> None:
         self.calls[name] += 1
         if new is not old:
-            # summed where the states live: reading it here would wait for the device at every token
-            n = (new.detach() != old.detach()).any(dim=-1).sum()
-            self._changed[name] = self._changed[name] + n if name in self._changed else n
+            self._changed[name].add((new.detach() != old.detach()).any(dim=-1))
 
 
 @contextmanager

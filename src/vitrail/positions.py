@@ -86,6 +86,8 @@ class Pass:
                     f"{tuple(marked.shape)}."
                 )
             return self.real & marked.to(self.real.device)
+        if positions == "all" or (positions == "generated" and self.start >= self.prompt):
+            return self.real
         where = torch.arange(self.start, self.start + self.width, device=self.real.device)
         if positions == "generated":
             return self.real & (where >= self.prompt - 1)
@@ -97,8 +99,6 @@ class Pass:
             return self.mask("first") | self.mask("last")
         if positions == "prompt":
             return self.real & (where < self.prompt)
-        if positions == "all":
-            return self.real
         if positions == "image":
             if self.image is None:
                 raise ModelError("This model does not say which of its positions are the image's; select others.")

@@ -566,7 +566,8 @@ def evaluate(
         if out is not None:
             write_json(out / "evaluate.json", finite(rows))
             write_gallery(
-                lmm, opened[0], samples[:12], out / "evaluate.html", task=wanted, results=results,
+                lmm, opened[0], samples[:12], out / "evaluate.html", strengths=(0.5, 1.0, strength), task=wanted,
+                results=results,
                 positions=None if opened[0].method in ("loreft", "direft") else where, batch_size=batch_size,
                 progress=progress,
             )  # fmt: skip

@@ -358,7 +358,7 @@ class LMM:
 
     def _heard(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """A pass's arguments as far as the text goes that is gone on with."""
-        if not self._translates or "decoder_input_ids" not in arguments:
+        if "decoder_input_ids" not in arguments or not self._translates:
             return arguments
         own = {"decoder_input_ids": "input_ids", "decoder_attention_mask": "attention_mask"}
         return {own[k]: v for k, v in arguments.items() if k in own} | {

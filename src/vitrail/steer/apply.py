@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vitrail.errors import UsageError
-from vitrail.hooks import Edits
+from vitrail.hooks import Edits, Tally
 from vitrail.lmm import LMM, Layer
 from vitrail.positions import Pass
 from vitrail.steer.interventions import Intervention
@@ -25,7 +25,7 @@ class Steered:
     """
 
     edits: Edits
-    _selected: dict[int, Tensor] = field(default_factory=dict, repr=False)
+    _selected: Tally = field(default_factory=Tally, repr=False)
 
     @property
     def passes(self) -> int:
@@ -34,7 +34,7 @@ class Steered:
 
     @property
     def selected(self) -> int:
-        return sum(int(n) for n in self._selected.values())
+        return int(self._selected)
 
     @property
     def changed(self) -> int:
@@ -62,17 +62,16 @@ def steer(lmm: LMM, *interventions: Intervention) -> Iterator[Steered]:
         _check_width(one, lmm)
         _check_order(one, lmm)
         resolved.append((one, {lmm.layer(v): v for v in one.reads}, {lmm.layer(v): v for v in one.layers}))
-    selected: dict[int, Tensor] = {}
+    selected = Tally()
 
     def change(layer: Layer, states: Tensor, now: Pass) -> Tensor:
-        for number, (one, reads, changes) in enumerate(resolved):
+        for one, reads, changes in resolved:
             if layer in reads:
                 one.read(reads[layer], states, now)
             if layer in changes:
                 own = changes[layer]
                 where = now.mask(one.positions)
-                asked = where.sum()
-                selected[number] = selected[number] + asked if number in selected else asked
+                selected.add(where)
                 moved = one.move(own, states, now)
                 if moved is not states:
                     states = torch.where(where[..., None], moved, states)

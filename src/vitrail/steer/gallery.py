@@ -32,12 +32,13 @@ def write_gallery(
     batch_size: int = 32,
     progress: Progress = silent,
 ) -> Path:
-    """A page with what `lmm` says of `samples` without steering and at each of `strengths`.
+    """A page with what `lmm` says of `samples` without steering and at each of `strengths`, strength 1 at first.
 
-    After a search, the layer that it picked is shown alone.
+    After a search, the layer that it picked is shown alone, at first at the strength that it picked.
     """
     alphas = [0.0, *sorted({a for a in strengths if a != 0})]
     limit = 40 if task is None else task.max_new_tokens
+    first = found.picked.alpha if found is not None and found.picked is not None else 1.0
     layer = found.picked.layer if found is not None and found.picked is not None else None
     said = [say(lmm, samples, max_new_tokens=limit, batch_size=batch_size)]
     for alpha in alphas[1:]:
@@ -73,7 +74,7 @@ def write_gallery(
         shown=shown,
         worked=worked,
         marked=marked,
-        start=alphas.index(found.picked.alpha) if found and found.picked and found.picked.alpha in alphas else None,
+        start=alphas.index(first) if first in alphas else None,
         found=None if found is None else found.as_dict(),
         results=[r.as_dict() for r in results],
     )

@@ -115,7 +115,7 @@ def _tensors(path: Path) -> dict[Any, Any]:
         if path.suffix == ".npy":
             return {"vector": torch.from_numpy(np.load(path, allow_pickle=False))}
         if path.suffix == ".safetensors":
-            return dict(load_file(path))
+            return {**load_file(path)}
         if path.suffix == ".pt":
             found = torch.load(path, map_location="cpu", weights_only=True)
             return found if isinstance(found, dict) else {"vector": found}
