@@ -387,6 +387,28 @@ def test_an_encoder_of_another_family_needs_no_pooler(tokenizer, tmp_path):
     assert np.isfinite(first.texts(["dog " * 100])[0]).all()  # longer than its positions
 
 
+def test_where_there_is_a_decoder_too_the_encoder_reads(tokenizer, tmp_path):
+    from transformers import T5Config, T5EncoderModel, T5Model
+
+    from vitrail.toyland import build
+
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=len(tokenizer), d_model=32, d_kv=16, d_ff=48, num_layers=2, num_heads=2, decoder_start_token_id=0
+    )
+    reader = build.scorer_tokenizer(tokenizer)
+    folder = save(T5Model(config), reader, tmp_path)
+    batch = reader(TEXTS, padding=True, return_special_tokens_mask=True, return_tensors="pt")
+    with torch.no_grad():
+        out = T5EncoderModel.from_pretrained(folder).eval()(
+            batch["input_ids"], batch["attention_mask"], output_hidden_states=True
+        )
+    for states, special, found in zip(
+        out.hidden_states[1], batch["special_tokens_mask"], load_text_scorer(folder, layer=1).texts(TEXTS), strict=True
+    ):
+        np.testing.assert_allclose(found, torch.nn.functional.normalize(states[special == 0], dim=-1), atol=1e-5)
+
+
 def test_embeddings_that_are_not_finite_are_an_error():
     broken = ImageTextScorer("x", "x", lambda b: torch.full((len(b), 2), torch.nan), lambda b: torch.ones(len(b), 2))
     with pytest.raises(ModelError, match="not finite"):
