@@ -36,6 +36,7 @@ from vitrail.steer import (
 from vitrail.steer.artifact import FILE
 from vitrail.steer.evaluate import Contender, baselines, speeds
 from vitrail.steer.interchange import export_vectors, import_vectors
+from vitrail.steer.learned import TwoLayer
 from vitrail.steer.metrics import surprise
 from vitrail.steer.outcome import Narrowness, narrowness
 from vitrail.steer.recipes import guarded, make_for
@@ -241,6 +242,20 @@ def test_an_answer_is_learned_by_loreft_and_comes_back_from_disk(lmm, asked, tmp
     R = made.functions()[7].R
     torch.testing.assert_close(R @ R.T, torch.eye(2))
     assert not (tmp_path / "r" / "state.safetensors").exists()
+
+
+def test_what_is_to_stay_is_taught_to_be_left_alone(lmm, asked, tmp_path, monkeypatch):
+    from vitrail.steer import teach
+
+    seen = []
+    monkeypatch.setattr(teach, "fit_two_layer", lambda c, goal, **_: seen.append((c, goal)) or TwoLayer(c.shape[1], 2))
+    away, stay = YES_NO.away(asked)[:5], YES_NO.stay(asked)[:4]
+    learn_from_pairs(lmm, YES_NO.toward(asked), away, stay=stay, out=tmp_path / "l", read_at="last", hidden=2, epochs=0)
+    ((contexts, goal),) = seen
+    assert goal[:5].any(dim=1).all()
+    assert not goal[5:].any()
+    last = read_states(lmm, away + stay, [-1], positions="last").by_layer[lmm.n_blocks]
+    torch.testing.assert_close(contexts, last, rtol=1e-3, atol=1e-3)
 
 
 def test_l2s_learns_which_inputs_to_change(lmm, asked, tmp_path):
