@@ -43,7 +43,7 @@ from vitrail.steer.evaluate import (
 )
 from vitrail.steer.gallery import write_gallery
 from vitrail.steer.outcome import finite
-from vitrail.steer.recipes import guarded, make_for, tries
+from vitrail.steer.recipes import make_for, tries
 from vitrail.steer.search import Found
 from vitrail.steer.tasks import Task, until_said
 
@@ -107,7 +107,7 @@ class Bench:
         best = made.only(picked.layer)
         contenders = baselines(best, picked.alpha, positions=at)
         if isinstance(task, AnswerTask) or task.remove:
-            contenders.append(self.guarded(task, samples, made, entry))
+            contenders.append(self.guarded(task, samples, home, entry))
         layer = min(int(best.layers[0]), self.lmm.n_blocks - 1)  # the last block has nothing after it but W_U
         contenders += self.taught(task, samples, home, layer, LEARNED if name in IN_FULL else LEARNED[:1])
         if name in IN_FULL:
@@ -122,13 +122,13 @@ class Bench:
         self.write()
         print(f"{name}: {entry['seconds']:.0f} s", flush=True)
 
-    def guarded(self, task: Task, samples: list[Sample], made: vitrail.Steering, entry: dict) -> Contender:
+    def guarded(self, task: Task, samples: list[Sample], home: Path, entry: dict) -> Contender:
         """The vector behind a condition, at the layer and strength that are best for it."""
-        guards = {layer: guarded(self.lmm, task, samples, made.only(layer)).at_strength for layer in made.layers}
-        found = self.search(task, guards)
+        made = make_for(self.lmm, task, samples, out=home / "guarded", method="guarded", layers=LAYERS)
+        found = self.search(task, tries(made))
         entry["search_guarded"] = found.as_dict()
         picked = found.picked or found.points[0]
-        return by("mean, guarded", guards[picked.layer](picked.alpha))
+        return of(made.only(picked.layer), picked.alpha, "mean, guarded")
 
     def taught(
         self, task: Task, samples: list[Sample], home: Path, layer: int, ways: tuple[str, ...]

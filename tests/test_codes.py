@@ -98,7 +98,7 @@ def test_rows_that_pivoting_leaves_are_finished_by_coordinate_descent(monkeypatc
     Z, U = problem()
     exact = nonnegative_lasso(Z, U, 2.0)
     monkeypatch.setattr(codes, "_ROUNDS", 1)
-    monkeypatch.setattr(codes, "_SWEEPS", 0)
+    monkeypatch.setattr(codes, "_MOST_STEPS", 0)
     np.testing.assert_allclose(nonnegative_lasso(Z, U, 2.0), exact, atol=1e-6)
 
 

@@ -163,6 +163,32 @@ def test_rules_reach_the_changes(both, lmm, other, tmp_path):
 # ---- by layer, along a fine-tune, whole model ------------------------------------------------------------------------
 
 
+def test_words_are_those_that_the_studies_allow(shift, both, lmm, other, tmp_path):
+    a, b = both
+    loose = [
+        dataclasses.replace(
+            s,
+            grounding=ground(model, s.activations, s.concepts, out=tmp_path / name, language="any", own_word=True),
+        )
+        for s, model, name in ((a, lmm, "a"), (b, other, "b"))
+    ]
+    found = compare(*loose, lmm, other, out=tmp_path / "shift", **QUICK).concepts
+    for told, c in zip(loose[0].grounding.concepts, found, strict=True):
+        assert c["words"] == [w.word for w in told.words[:6]]
+    assert any("dog" in c["words"] for c in found)
+    assert [c["words"] for c in found] != [c["words"] for c in shift.concepts]
+    with pytest.raises(UsageError, match=r"words were .*'any'.* in one, .*'en'.* in the other"):
+        compare(loose[0], b, lmm, other, out=tmp_path / "none", **QUICK)
+
+
+def test_a_change_is_followed_in_the_language_asked_for(both, other):
+    a, b = (s.activations for s in both)
+    with pytest.raises(UsageError, match="no dictionary of 'klingon'"):
+        by_layer(a, b, other, n_concepts=6, language="klingon")
+    with pytest.raises(UsageError, match="no dictionary of 'klingon'"):
+        along(a, {1: b}, other, layer=8, n_concepts=6, language="klingon")
+
+
 def test_layers_before_the_change_did_not_move(both, other):
     a, b = both
     points = by_layer(a.activations, b.activations, other, n_concepts=4, n_words=5)

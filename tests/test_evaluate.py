@@ -41,8 +41,8 @@ from vitrail.evaluate.released import (
 )
 from vitrail.evaluate.tables import all_tables, study_tables
 from vitrail.evaluate.truth import truth_scores
-from vitrail.evaluate.wording import allowed_words, matched_words, random_words
-from vitrail.ground import GroundedConcept, open_grounding
+from vitrail.evaluate.wording import matched_words, random_words
+from vitrail.ground import GroundedConcept, allowed_words, open_grounding
 from vitrail.report import comparison_report, report
 from vitrail.samples import EncodedImage, Sample, load_samples
 from vitrail.scorers import ImageTextScorer, TextScorer
@@ -338,7 +338,7 @@ def test_activations_that_say_nothing_of_their_images_are_not_told_from_shuffled
 
 
 def test_random_words_pass_the_same_filter(lmm, activations, grounding):
-    allowed = allowed_words(lmm, activations, grounding)
+    allowed = allowed_words(lmm, activations, **grounding.filter)
     lists = random_words(lmm, -1, allowed, 10, 5, seed=1)
     assert [len(words) for words in lists] == [10] * 5
     assert {w for words in lists for w in words} <= {w.lower() for w in allowed.values()}
@@ -907,7 +907,7 @@ def test_the_curve_by_layer_has_its_own_random_level(lmm, activations, dogs, tmp
         grounded = open_grounding(tmp_path / f"layer-{layer}" / "grounding")
         lists = [[w.word for w in c.words] for c in grounded.concepts]
         own = [[known[s.sample_id] for s in c.samples] for c in grounded.concepts]
-        random = random_words(lmm, layer, allowed_words(lmm, activations, grounded), 10, 10, 0)
+        random = random_words(lmm, layer, allowed_words(lmm, activations, **grounded.filter), 10, 10, 0)
         expected = score_concepts(ClipMeasure(Counting().embeddings(tmp_path / "e")), lists, own, random, ())
         assert entry["clip"]["score"]["mean"] == pytest.approx(expected.score.mean)
         assert entry["clip"]["random"]["mean"] == pytest.approx(expected.against["random"].level.mean)

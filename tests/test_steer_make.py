@@ -39,7 +39,7 @@ from vitrail.steer.interchange import export_vectors, import_vectors
 from vitrail.steer.learned import TwoLayer
 from vitrail.steer.metrics import surprise
 from vitrail.steer.outcome import Narrowness, narrowness
-from vitrail.steer.recipes import guarded, make_for
+from vitrail.steer.recipes import make_for, tries
 from vitrail.steer.search import halves, pareto
 from vitrail.steer.tasks import AnswerTask, until_said
 from vitrail.steer.vectors import difference, first_component, probe_normal, random_like
@@ -454,9 +454,12 @@ def test_rare_types_of_questions_are_judged_together(asked):
     assert outcome.cost == pytest.approx(1 / 12)
 
 
-def test_a_guarded_vector_lets_other_answers_alone(lmm, asked, vector):
-    one = vector.only(lmm.n_blocks)
-    guard = guarded(lmm, YES_NO, asked, one, 3.0)
+def test_a_guarded_vector_lets_other_answers_alone(lmm, asked, tmp_path):
+    both = make_for(lmm, YES_NO, asked, out=tmp_path / "g", method="guarded", layers=[-2, -1])
+    plain = make_for(lmm, YES_NO, asked, out=tmp_path / "m", layers=[-1])
+    torch.testing.assert_close(both.directions[lmm.n_blocks], plain.directions[lmm.n_blocks])
+    one = open_steering(tmp_path / "g").only(lmm.n_blocks)
+    guard = one.intervention(3.0)
     activation = guard.activation
     fires = [float((activation.of(read_states(lmm, e, [-1], positions="last").by_layer[lmm.n_blocks])
                     > guard.threshold).float().mean()) for e in (YES_NO.away(asked), YES_NO.stay(asked))]  # fmt: skip
@@ -468,9 +471,14 @@ def test_a_guarded_vector_lets_other_answers_alone(lmm, asked, vector):
         with steer(lmm, intervention):
             return sum(a != b for a, b in zip(say(lmm, others, max_new_tokens=4), before, strict=True))
 
-    assert changes(guard) < changes(one.intervention(3.0))
-    with pytest.raises(UsageError, match="one layer"):
-        guarded(lmm, YES_NO, asked, vector)
+    assert changes(guard) < changes(plain.intervention(3.0))
+    assert changes(one.intervention(0.0)) == 0
+    assert [*tries(both)] == [lmm.n_blocks - 1, lmm.n_blocks]
+    assert tries(both)[lmm.n_blocks](3.0).threshold == guard.threshold != tries(both)[lmm.n_blocks - 1](3.0).threshold
+    with pytest.raises(UsageError, match="one layer at a time"):
+        both.intervention()
+    with pytest.raises(UsageError, match="no place in a file of vectors"):
+        export_vectors(one, tmp_path / "g.safetensors")
 
 
 def test_a_removal_starts_where_the_word_is_about_to_be_said(lmm, samples, tmp_path):
@@ -479,13 +487,17 @@ def test_a_removal_starts_where_the_word_is_about_to_be_said(lmm, samples, tmp_p
     men = read_states(lmm, neutral.away(samples), [6], saying=neutral.words).by_layer[6]
     kids = read_states(lmm, neutral.toward(samples), [6], saying=neutral.instead).by_layer[6]
     torch.testing.assert_close(made.directions[6], kids.mean(0) - men.mean(0), rtol=1e-3, atol=1e-3)
-    guard = guarded(lmm, neutral, samples, made)
+    behind = make_for(lmm, neutral, samples, out=tmp_path / "g", method="guarded", layers=[6])
+    torch.testing.assert_close(behind.directions[6], made.directions[6])
+    guard = behind.intervention()
     dogs = read_states(lmm, [Example(s, "a dog") for s in samples[:30]], [6]).by_layer[6]
     fires = [float((guard.activation.of(Z) > guard.threshold).float().mean()) for Z in (men, kids, dogs)]
     assert fires[0] > 0.8
     assert max(fires[1:]) < 0.2
     with pytest.raises(UsageError, match="'colour' only wants something said"):
-        guarded(lmm, TASKS["colour"], samples, made)
+        make_for(lmm, TASKS["colour"], samples, out=tmp_path / "c", method="guarded")
+    with pytest.raises(UsageError, match="leave out --whole"):
+        make_for(lmm, neutral, samples, out=tmp_path / "c", method="guarded", saying=False)
 
 
 def test_the_front_has_what_no_other_point_beats():

@@ -68,6 +68,12 @@ class Grounding:
     def __getitem__(self, index: int) -> GroundedConcept:
         return self.concepts[index]
 
+    @property
+    def filter(self) -> dict[str, Any]:
+        """Which words may stand for a concept here: what `allowed_words` takes."""
+        asked = self.manifest["parameters"]
+        return {"own_word": asked["own_word"], "language": asked.get("language", "en")}
+
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><td>{c.index}</td><td>{', '.join(w.word for w in c.words)}</td><td>{c.share:.0%}</td></tr>"
@@ -107,10 +113,7 @@ def ground(
     parents = {"concepts": parent(concepts.folder)}
     if is_current(out, KIND, parameters, parents, FILE):
         return open_grounding(out, concepts)
-    allowed = words.word_tokens(lmm.tokenizer, language)
-    if not own_word:
-        own = words.own_tokens(lmm.tokenizer, word_of(activations))
-        allowed = {i: w for i, w in allowed.items() if i not in own}
+    allowed = allowed_words(lmm, activations, own_word=own_word, language=language)
     by_words = top_words(lmm, concepts.U, concepts.layer, allowed, n_words)
     rows = [activations.rows[i] for i in np.flatnonzero(concepts.kept)]
     numbers = np.flatnonzero(concepts.kept)
@@ -140,6 +143,15 @@ def check_model(lmm: LMM, activations: Activations) -> None:
         raise ArtifactError(
             f"{activations.folder} was made by the model {there['name']!r}, not by {here['name']!r} as loaded ({what})."
         )
+
+
+def allowed_words(
+    lmm: LMM, activations: Activations, *, own_word: bool = False, language: str = "en"
+) -> dict[int, str]:
+    """Token id → word: those that may stand for a concept of `activations`; see `ground`."""
+    allowed = words.word_tokens(lmm.tokenizer, language)
+    own = set() if own_word else words.own_tokens(lmm.tokenizer, word_of(activations))
+    return {i: w for i, w in allowed.items() if i not in own}
 
 
 def top_words(

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vitrail import learners, words
+from vitrail import learners
 from vitrail.activations import Activations
 from vitrail.artifacts import write_json, write_whole
 from vitrail.concepts import describe_fit, one_layer, ordinary
 from vitrail.errors import NumericsError, UsageError
-from vitrail.ground import check_model, top_words, word_of
+from vitrail.ground import allowed_words, check_model, top_words
 from vitrail.lmm import LMM
 from vitrail.progress import Progress, silent
 from vitrail.scores import overlap, pairwise_cosine
@@ -67,6 +67,7 @@ def sweep(
     n_runs: int = 3,
     lmm: LMM | None = None,
     n_words: int = 10,
+    language: str = "en",
     progress: Progress = silent,
 ) -> list[Point]:
     """Learns at every K and λ, and writes what comes of it to the folder `out`.
@@ -74,7 +75,7 @@ def sweep(
     Args:
         penalties: λ of Semi-NMF; 0, and 0.02, 0.1 and 0.5 of the states' median norm by default.
         n_runs: runs behind the stability, over seeds and over resamples each.
-        lmm: the model that made the activations, for the overlap of words.
+        lmm: the model that made the activations, for the overlap of words; `language` is that of the words.
 
     Raises:
         UsageError: no such layer or method, fewer samples than concepts, or an empty range.
@@ -89,7 +90,9 @@ def sweep(
         raise UsageError("Nothing to try: name at least one number of concepts and one penalty.")
     if max(n_concepts) > len(Z):
         raise UsageError(f"Cannot learn {max(n_concepts)} concepts from {len(Z)} samples. Ask for fewer.")
-    allowed = None if lmm is None else _allowed(lmm, activations)
+    if lmm is not None:
+        check_model(lmm, activations)
+    allowed = {} if lmm is None else allowed_words(lmm, activations, language=language)
     choices = list(itertools.product(n_concepts, _ladder(Z, method) if penalties is None else penalties))
     points = []
     for done, (k, penalty) in enumerate(choices):
@@ -99,7 +102,7 @@ def sweep(
         scores = describe_fit(Z, V, learner)
         stable = stability_of(learner, Z, n_runs=n_runs, signed=method == "pca")
         shared = None
-        if lmm is not None and allowed is not None:
+        if lmm is not None:
             top = top_words(lmm, learner.components_, layer, allowed, n_words)
             shared = overlap([{w.word for w in found} for found in top])
         points.append(
@@ -160,10 +163,3 @@ def _ladder(Z: np.ndarray, method: str) -> list[float | None]:
         return [None]
     norm = float(np.median(np.linalg.norm(Z, axis=1)))
     return [float(f"{share * norm:.2g}") for share in (0.0, 0.02, 0.1, 0.5)]
-
-
-def _allowed(lmm: LMM, activations: Activations) -> dict[int, str]:
-    """The tokens that may stand for a concept, as in `ground`."""
-    check_model(lmm, activations)
-    own = words.own_tokens(lmm.tokenizer, word_of(activations))
-    return {i: w for i, w in words.word_tokens(lmm.tokenizer).items() if i not in own}

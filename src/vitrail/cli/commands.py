@@ -247,6 +247,7 @@ def learn(
     words: Annotated[
         bool, typer.Option("--words/--no-words", help="Load the model for --sweep, to tell how concepts share words.")
     ] = True,
+    language: Language = "en",
     model: OtherModel = None,
     device: Device = None,
     trust_remote_code: TrustRemoteCode = False,
@@ -259,7 +260,9 @@ def learn(
     activations = open_activations(folder / "activations")
     if sweep:
         lmm = load_again(activations, model, device, trust_remote_code) if words else None
-        draw_sweep(activations, folder / "sweep", layer, method, seed, try_concepts, try_penalties, lmm, as_json)
+        draw_sweep(
+            activations, folder / "sweep", layer, method, seed, try_concepts, try_penalties, lmm, language, as_json
+        )
         return
     with progress_bars() as progress:
         progress("learn", 0, 1)

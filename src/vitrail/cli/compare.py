@@ -122,6 +122,7 @@ def compare(
                 method=before.concepts.parameters["method"],
                 n_concepts=len(before.concepts),
                 n_words=words,
+                **before.grounding.filter,
                 seed=seed,
                 progress=progress,
             )
@@ -134,6 +135,7 @@ def compare(
                 method=before.concepts.parameters["method"],
                 n_concepts=len(before.concepts),
                 n_words=words,
+                **before.grounding.filter,
                 seed=seed,
                 progress=progress,
             )

@@ -30,6 +30,7 @@ def draw_sweep(
     concepts: str,
     penalties: str | None,
     lmm: LMM | None,
+    language: str,
     as_json: bool,
 ) -> None:
     """Runs the sweep and prints what came of it."""
@@ -45,6 +46,7 @@ def draw_sweep(
             penalties=None if penalties is None else _numbers(penalties, float),
             seed=seed,
             lmm=lmm,
+            language=language,
             progress=progress,
         )
     if as_json:

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from vitrail import words
 from vitrail.compare import change as changes
 from vitrail.compare.align import Pairs, align
 from vitrail.concepts import Concepts
 from vitrail.errors import DataError
-from vitrail.ground import most_activating, top_words, word_of
+from vitrail.ground import allowed_words, most_activating, top_words
 from vitrail.learners.base import PrototypeLearner
 from vitrail.lmm import LMM
 from vitrail.study import Study
@@ -39,9 +38,7 @@ class Both:
         self.one_each = isinstance(a.concepts.learner, PrototypeLearner)
         self.masses = tuple(changes.mass(V, one_each=self.one_each) for V in (self.V_a, self.V_b))
         self.U_a, self.U_b = a.concepts.U.astype(np.float64), b.concepts.U.astype(np.float64)
-        tokens = words.word_tokens(lmm_a.tokenizer)
-        own = words.own_tokens(lmm_a.tokenizer, word_of(a.activations))
-        self.allowed = {i: w for i, w in tokens.items() if i not in own}
+        self.allowed = allowed_words(lmm_a, a.activations, **a.grounding.filter)
         self.words_a = self._read(lmm_a, self.U_a)
         self.words_b = self._read(lmm_b, self.U_b)
         self.images_a = [most_activating(column, n_images) for column in self.V_a.T]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vitrail import learners, words
+from vitrail import learners
 from vitrail.activations import Activations
 from vitrail.compare.align import align, check_alike
 from vitrail.compare.intervals import Correlation, Mean, correlation, mean_of
@@ -16,7 +16,7 @@ from vitrail.compare.match import match
 from vitrail.compare.recovery import Target
 from vitrail.compare.shift import Estimate, consistency, cosines, magnitude, shifts
 from vitrail.concepts import ordinary
-from vitrail.ground import top_words, word_of
+from vitrail.ground import allowed_words, top_words
 from vitrail.learners.base import PrototypeLearner
 from vitrail.lmm import LMM
 from vitrail.progress import Progress, silent
@@ -54,10 +54,13 @@ def by_layer(
     method: str = "kmeans",
     n_concepts: int = 20,
     n_words: int = 10,
+    own_word: bool = False,
+    language: str = "en",
     seed: int = 0,
     progress: Progress = silent,
 ) -> list[Point]:
-    """A point for every layer that both have, concepts being learned at each; words are read by `lmm`, the later model.
+    """A point for every layer that both have, concepts being learned at each; words are read by `lmm`, the later model,
+    and are those that may stand for a concept as in `ground`.
 
     Raises as `compare`.
     """
@@ -65,7 +68,7 @@ def by_layer(
     layers = [layer for layer in a.layers if layer in b.layers]
     points = []
     for n, layer in enumerate(layers, 1):
-        points.append(_point(a, b, layer, None, lmm, method, n_concepts, n_words, seed))
+        points.append(_point(a, b, layer, None, lmm, method, n_concepts, n_words, own_word, language, seed))
         progress("layers", n, len(layers))
     return points
 
@@ -79,6 +82,8 @@ def along(
     method: str = "kmeans",
     n_concepts: int = 20,
     n_words: int = 10,
+    own_word: bool = False,
+    language: str = "en",
     seed: int = 0,
     progress: Progress = silent,
 ) -> list[Point]:
@@ -90,15 +95,16 @@ def along(
     points = []
     for n, step in enumerate(sorted(later), 1):
         check_alike(a, later[step])
-        points.append(_point(a, later[step], layer, step, lmm, method, n_concepts, n_words, seed))
+        points.append(_point(a, later[step], layer, step, lmm, method, n_concepts, n_words, own_word, language, seed))
         progress("steps", n, len(later))
     return points
 
 
 def _point(
     a: Activations, b: Activations, layer: int | str, step: int | None, lmm: LMM, method: str, n_concepts: int,
-    n_words: int, seed: int,
+    n_words: int, own_word: bool, language: str, seed: int,
 ) -> Point:  # fmt: skip
+    allowed = allowed_words(lmm, a, own_word=own_word, language=language)
     Z_a, Z_b, pairs = a.states(layer), b.states(layer), align(a, b)
     pairs = pairs.only(ordinary(Z_a)[pairs.a] & ordinary(Z_b)[pairs.b])
     A, B = Z_a[pairs.a], Z_b[pairs.b]
@@ -107,8 +113,6 @@ def _point(
     V = np.asarray(before.transform(A))
     U = before.components_.astype(np.float64)
     estimate: Estimate = "mean" if isinstance(before, PrototypeLearner) else "codes"
-    own = words.own_tokens(lmm.tokenizer, word_of(a))
-    allowed = {i: w for i, w in words.word_tokens(lmm.tokenizer).items() if i not in own}
 
     def read(U: np.ndarray) -> list[list[str]]:
         return [[w.word for w in row] for row in top_words(lmm, U, layer, allowed, n_words)]

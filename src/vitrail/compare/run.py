@@ -83,7 +83,7 @@ def compare(
             from `along`.
 
     Raises:
-        UsageError: another word, layer, method or tokenizer; or a parameter that cannot be.
+        UsageError: another word, layer, method, filter of words or tokenizer; or a parameter that cannot be.
         DataError: no common samples.
         ArtifactError: a model did not make its study, or `out` belongs to another run.
     """
@@ -99,6 +99,11 @@ def compare(
             raise UsageError(
                 f"{a.folder} and {b.folder} cannot be compared: {key} is {here!r} in one, {there!r} in the other."
             )
+    if a.grounding.filter != b.grounding.filter:
+        raise UsageError(
+            f"{a.folder} and {b.folder} cannot be compared: words were {a.grounding.filter} in one, "
+            f"{b.grounding.filter} in the other. Run `vitrail ground` again on one of them."
+        )
     if n_words < 1 or n_images < 1 or draws < 1 or resamples < 0:
         raise UsageError("n_words, n_images and draws must be at least 1, resamples at least 0.")
     if estimate is None:

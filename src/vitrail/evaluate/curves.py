@@ -16,8 +16,8 @@ from vitrail.evaluate.embeddings import Embeddings
 from vitrail.evaluate.heldout import by_id, samples_of
 from vitrail.evaluate.measures import BertMeasure, ClipMeasure, Measure
 from vitrail.evaluate.protocols import score_concepts
-from vitrail.evaluate.wording import allowed_words, random_words
-from vitrail.ground import ground
+from vitrail.evaluate.wording import random_words
+from vitrail.ground import allowed_words, ground
 from vitrail.lmm import LMM
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
@@ -58,7 +58,7 @@ def by_layer(
         grounding = ground(lmm, activations, concepts, out=home / "grounding")
         lists = [[w.word for w in c.words] for c in grounding.concepts]
         own = [[rows[s.row] for s in c.samples] for c in grounding.concepts]
-        allowed = allowed_words(lmm, activations, grounding)
+        allowed = allowed_words(lmm, activations, **grounding.filter)
         random = random_words(lmm, layer, allowed, grounding.manifest["parameters"]["n_words"], n_random, seed)
         entry: dict[str, Any] = {"layer": layer, "explained variance": concepts.scores["explained_variance"]}
         for measure in measures:
@@ -109,7 +109,12 @@ def by_concepts(
         rebuilt = concepts.learner.inverse_transform(np.asarray(concepts.learner.transform(Z_test)))
         mean = Z.astype(np.float64).mean(axis=0)
         random = random_words(
-            lmm, layer, allowed_words(lmm, activations, grounding), max(map(len, lists)), max(n_random, k), seed
+            lmm,
+            layer,
+            allowed_words(lmm, activations, **grounding.filter),
+            max(map(len, lists)),
+            max(n_random, k),
+            seed,
         )
         found.append(
             {

@@ -24,8 +24,8 @@ from vitrail.evaluate.measures import BertMeasure, ClipMeasure, Measure
 from vitrail.evaluate.protocols import score_concepts, score_images
 from vitrail.evaluate.released import released_scores
 from vitrail.evaluate.truth import Factors, truth_scores
-from vitrail.evaluate.wording import allowed_words, matched_words, random_words
-from vitrail.ground import Grounding, check_model
+from vitrail.evaluate.wording import matched_words, random_words
+from vitrail.ground import Grounding, allowed_words, check_model
 from vitrail.lmm import LMM
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
@@ -112,7 +112,7 @@ def evaluate(
     V_test = np.asarray(concepts.learner.transform(Z_test))
     lists = [[w.word for w in c.words] for c in grounding.concepts]
     own = [[rows[s.row] for s in c.samples] for c in grounding.concepts]
-    allowed = allowed_words(lmm, activations, grounding)
+    allowed = allowed_words(lmm, activations, **grounding.filter)
     random = random_words(lmm, concepts.layer, allowed, grounding.manifest["parameters"]["n_words"], n_random, seed)
     captions = [text for sample in rows for text in sample.references]
     matched = matched_words(lists, allowed.values(), captions, MATCHED, seed)

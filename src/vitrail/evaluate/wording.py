@@ -8,23 +8,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from vitrail import words
-from vitrail.activations import Activations
-from vitrail.ground import Grounding, top_words, word_of
+from vitrail.ground import top_words
 from vitrail.lmm import LMM
 
 #: Of the words nearest in frequency, so many are drawn from.
 NEIGHBOURS = 10
-
-
-def allowed_words(lmm: LMM, activations: Activations, grounding: Grounding) -> dict[int, str]:
-    """Token id → word: the same filter that the concepts' words went through."""
-    how = grounding.manifest["parameters"]
-    allowed = words.word_tokens(lmm.tokenizer, how.get("language", "en"))
-    if not how["own_word"]:
-        own = words.own_tokens(lmm.tokenizer, word_of(activations))
-        allowed = {i: w for i, w in allowed.items() if i not in own}
-    return allowed
 
 
 def random_words(

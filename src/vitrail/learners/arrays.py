@@ -14,12 +14,13 @@ Floats: TypeAlias = NDArray[np.floating]
 Array: TypeAlias = Any
 """A numpy array, what numpy can read, or a torch tensor; a function that takes and returns one keeps to its kind."""
 
+_NUMPY = array_api_compat.array_namespace(np.empty(0))
 _BLOCK = 2**22  # float64 numbers in the largest temporary: 32 MiB
 
 
 def namespace(array: Array) -> ModuleType:
     """The functions of the array API standard for arrays of this kind."""
-    return array_api_compat.array_namespace(array)
+    return _NUMPY if type(array) is np.ndarray else array_api_compat.array_namespace(array)
 
 
 def is_tensor(array: Any) -> bool:

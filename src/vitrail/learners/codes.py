@@ -4,10 +4,11 @@ For one representation `z` and concepts `U` (one per row) the code is (CoX-LMM, 
 
     v(z) = argmin_{v ≥ 0} ‖z − v U‖² + λ‖v‖₁
 
-a convex problem in K unknowns that sees the data through `G = U Uᵀ` and `b = z Uᵀ` alone. A few sweeps of coordinate
-descent guess which concepts are active, and block principal pivoting (Kim & Park, SIAM J. Sci. Comput. 2011) finishes:
-solve for the active concepts, exchange those that break the optimality conditions, until none does. Every row is solved
-by itself in float64, so its code depends neither on a random start nor on the rows that happen to share its batch.
+a convex problem in K unknowns that sees the data through `G = U Uᵀ` and `b = z Uᵀ` alone. Codes that have settled in
+float32 (see `settle`) say which concepts are probably active, and block principal pivoting (Kim & Park, SIAM J. Sci.
+Comput. 2011) finishes: solve for the active concepts, exchange those that break the optimality conditions, until none
+does. Every row is solved by itself in float64, so its code depends neither on a random start nor on the rows that
+happen to share its batch.
 
 scikit-learn's `Lasso(alpha, positive=True, fit_intercept=False)` halves and averages the first term: on one `z` with
 `n_features` entries, `alpha = λ / (2 n_features)` is the same problem.
@@ -30,14 +31,13 @@ from vitrail.learners.arrays import (
     row_blocks,
 )
 
-_SWEEPS = 10
 _RIDGE = 1e-10  # of unit-norm concepts: makes the code of duplicate concepts unique (they share it)
 _FEASIBLE = 1e-10  # slack in the optimality conditions, relative to the row's largest |z·u|
 _FULL_EXCHANGES = 3  # without progress, before single exchanges, which cannot cycle in exact arithmetic
 _ROUNDS = 500  # of exchanges, before a row that rounding keeps from ending is left to coordinate descent
 _LAST_SWEEPS = 1000
 _REFINEMENTS, _REFINED = 20, 1e-8  # of codes that are so far from optimal, relative to the row's largest |z·u|
-_STIFFNESS, _RELAXATION, _MOST_STEPS = 0.1, 1.6, 100  # of codes that are to settle
+_STIFFNESS, _RELAXATION, _MOST_STEPS, _LOOK = 0.2, 1.8, 100, 4  # of codes that are to settle
 
 
 def nonnegative_lasso(Z: Array, U: Array, penalty: float) -> Array:
@@ -113,28 +113,43 @@ def objective(Z: Array, U: Array, V: Array, penalty: float) -> float:
 
 
 def settled_codes(Z: Array, U: Array, penalty: float) -> Array:
-    """Codes (K, n) on unit atoms in the precision ε of `Z`, nearly exact: what a pass needs of them.
-
-    The alternating direction method of multipliers (Boyd et al. 2011, with over-relaxation) from zero, until the codes
-    move by less than √ε: it solves with the Gram matrix, so that atoms which resemble each other do not slow it down as
-    they slow coordinate descent. Two sweeps of that end it.
-    """
+    """Codes (K, n) on unit atoms in the precision of `Z`, nearly exact: what a pass needs of them."""
     xp = namespace(Z)
     U = xp.astype(U, Z.dtype, copy=False)
     G, C = U @ U.T, U @ Z.T - penalty / 2
-    eye = xp.eye(len(U), dtype=xp.float64, device=device(Z))
-    inverse = xp.astype(xp.linalg.inv(xp.astype(G, xp.float64) + _STIFFNESS * eye), Z.dtype)
-    settled = float(np.finfo(dtype_of(Z)).eps) ** 0.5
-    V, dual, zero = xp.zeros_like(C), xp.zeros_like(C), xp.zeros_like(C[:1, :1])
-    for _ in range(_MOST_STEPS):
-        free = _RELAXATION * (inverse @ (C + _STIFFNESS * (V - dual))) + (1 - _RELAXATION) * V
-        new = xp.maximum(free + dual, zero)
-        dual += free - new
-        moved, V = xp.linalg.vector_norm(new - V), new
-        if bool(moved <= settled * xp.linalg.vector_norm(V)):
-            break
+    V = settle(G, C)
     sweep(G, C, V, 2)
     return V
+
+
+def settle(G: Array, C: Array) -> Array:
+    """Where `v G vᵀ − 2 v·c` over `v ≥ 0` is nearly least, (K, n), for `C` (K, n) and a `G` of unit diagonal.
+
+    The alternating direction method of multipliers (Boyd et al. 2011, with over-relaxation) from zero, until the codes
+    move by less than √ε of the precision of `C`: it solves with the Gram matrix, so that atoms which resemble each
+    other do not slow it down as they slow coordinate descent. Code and multiplier are the two signs of one array `y`:
+    `v = max(y, 0)`, `dual = min(y, 0)`, and `v − dual = |y|`.
+    """
+    xp = namespace(C)
+    eye = xp.eye(len(G), dtype=xp.float64, device=device(C))
+    inverse = _RELAXATION * xp.linalg.inv(xp.astype(G, xp.float64) + _STIFFNESS * eye)
+    pull, goal = xp.astype(_STIFFNESS * inverse, C.dtype), xp.astype(inverse, C.dtype) @ C
+    settled = float(np.finfo(dtype_of(C)).eps) ** 0.5
+    y, zero = xp.asarray(goal, copy=True), xp.zeros_like(C[:1, :1])
+    size, step = xp.empty_like(y), xp.empty_like(y)
+    for number in range(1, _MOST_STEPS + 1):
+        before = None if number % _LOOK else xp.maximum(y, zero)
+        xp.abs(y, out=size)
+        xp.multiply(y, 1 - _RELAXATION, out=step)
+        xp.minimum(y, step, out=y)
+        xp.matmul(pull, size, out=step)
+        y += step
+        y += goal
+        if before is not None:
+            V = xp.maximum(y, zero)
+            if bool(xp.linalg.vector_norm(V - before) <= settled * xp.linalg.vector_norm(V)):
+                return V
+    return xp.maximum(y, zero)
 
 
 def sweep(G: Array, C: Array, V: Array, sweeps: int) -> None:
@@ -177,11 +192,10 @@ def _pivot(G: Array, C: Array) -> Array:
     """Minimises `v G vᵀ − 2 v·c` over `v ≥ 0`, per row of `C` (n, K), for a positive definite `G` of unit diagonal."""
     xp = namespace(C)
     n, K = C.shape
-    V = xp.zeros((K, n), dtype=C.dtype, device=device(C))
-    sweep(G, contiguous(C.T), V, _SWEEPS)
-    V = contiguous(V.T)
-    free = V > 0
-    slack = _FEASIBLE * xp.max(xp.abs(C), axis=1, keepdims=True)
+    scale = xp.max(xp.abs(C), axis=1, keepdims=True)
+    relative = contiguous(xp.astype(C / xp.where(scale > 0, scale, xp.ones_like(scale)), xp.float32).T)
+    free = contiguous(settle(xp.astype(G, xp.float32), relative).T) > 0
+    V, slack = xp.zeros_like(C), _FEASIBLE * scale
     fewest = xp.full((n,), K + 1, device=device(C))
     patience = xp.full((n,), _FULL_EXCHANGES, device=device(C))
     todo = xp.arange(n, device=device(C))

@@ -12,7 +12,7 @@ from vitrail.learners.arrays import Array, device, dtype_of, namespace, to_host
 from vitrail.learners.codes import sweep
 from vitrail.learners.descent import Run, State, Sums, descend, times, unit
 
-_ROUNDS = ((50, 3), (120, 2))  # of the starts: iterations, and how many of the best go on after so many
+_ROUNDS = ((50, 3), (120, 1))  # of the starts: iterations, and how many of the best go on after so many
 _MORE_DIRECTIONS = 48  # of the subspace than there are atoms
 _WINDOW = 8  # iterations that have to agree that a descent is over
 _DEPENDENT = 1e-8  # least over largest eigenvalue of a Gram matrix, below which its inverse root is not trusted

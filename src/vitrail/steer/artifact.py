@@ -28,20 +28,25 @@ from vitrail.finetune import Example
 from vitrail.finetune.examples import examples_hash
 from vitrail.lmm import LMM, Layer
 from vitrail.positions import Name, Positions
-from vitrail.steer.interventions import Add, Intervention
+from vitrail.steer.interventions import Activation, Add, Intervention, When
 from vitrail.steer.learned import MODULES, FromContext, Function
 
 log = logging.getLogger(__name__)
 
 KIND = "steering"
 FILE = "steering.safetensors"
-Method = Literal["mean", "probe", "pca", "random", "concept", "shift", "tensor", "l2s", "loreft", "direft"]
-VECTORS = ("mean", "probe", "pca", "random", "concept", "shift", "tensor")
+Method = Literal[
+    "mean", "guarded", "probe", "pca", "random", "concept", "shift", "tensor", "l2s", "loreft", "direft"
+]  # fmt: skip
+VECTORS = ("mean", "guarded", "probe", "pca", "random", "concept", "shift", "tensor")
 
 
 @dataclass(frozen=True)
 class Steering:
-    """Vectors or learned functions of some layers; `tensors` are named "layer.7", or "layer.7.W" where several."""
+    """Vectors or learned functions of some layers.
+
+    `tensors` are named "layer.7", or "layer.7.W" where there are several; a vector's guard "guard.7" and "threshold.7".
+    """
 
     manifest: dict[str, Any]
     tensors: dict[str, Tensor]
@@ -88,9 +93,10 @@ class Steering:
         return sum(t.numel() for name, t in self.tensors.items() if not name.endswith(fixed))
 
     def only(self, layer: Layer) -> Steering:
-        """The vector of one layer alone."""
+        """The vector of one layer alone, with its guard."""
         manifest = {**self.manifest, "parameters": {**self.parameters, "layers": [layer]}}
-        return Steering(manifest, {f"layer.{layer}": self.directions[layer]}, self.folder)
+        own = {name: t for name, t in self.tensors.items() if name.partition(".")[2] == str(layer)}
+        return Steering(manifest, own, self.folder)
 
     def functions(self) -> dict[Layer, nn.Module]:
         """Layer → the learned module."""
@@ -112,16 +118,26 @@ class Steering:
         """What to hand to `steer`: at the positions that it was made for, if not said otherwise.
 
         Raises:
-            UsageError: `keep_norm` for a learned function.
+            UsageError: `keep_norm` for a learned function; guarded vectors of several layers.
         """
         where = self.parameters["applied_at"] if positions is None else positions
         if self.method in VECTORS:
-            return Add(self.directions, alpha, keep_norm=keep_norm, positions=where)
+            push = Add(self.directions, alpha, keep_norm=keep_norm, positions=where)
+            return self._behind_its_guard(push) if self.method == "guarded" else push
         if keep_norm:
             raise UsageError(f"keep_norm is for vectors; {self.method} is a learned function.")
         if self.method == "l2s":
             return FromContext(self.parameters["context"], self.functions(), alpha, positions=where)
         return Function(self.functions(), alpha, positions=where)
+
+    def _behind_its_guard(self, push: Add) -> When:
+        if len(self.layers) != 1:
+            raise UsageError(
+                f"A guard is for the vector of one layer at a time; {self.folder} has those of {list(self.layers)}. "
+                "Take one, by `only` or --layer."
+            )
+        (layer,) = self.layers
+        return When(Activation(self.tensors[f"guard.{layer}"]), float(self.tensors[f"threshold.{layer}"]), push)
 
     def check(self, lmm: LMM) -> None:
         """Raises `ArtifactError` unless it fits `lmm` by its width; warns where it was made on other weights."""

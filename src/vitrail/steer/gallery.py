@@ -34,18 +34,18 @@ def write_gallery(
 ) -> Path:
     """A page with what `lmm` says of `samples` without steering and at each of `strengths`, strength 1 at first.
 
-    After a search, the layer that it picked is shown alone, at first at the strength that it picked.
+    After a search, the layer that it picked is shown alone, at first at the strength that it picked; the first layer
+    where none was within its budget.
     """
     alphas = [0.0, *sorted({a for a in strengths if a != 0})]
     limit = 40 if task is None else task.max_new_tokens
     first = found.picked.alpha if found is not None and found.picked is not None else 1.0
-    layer = found.picked.layer if found is not None and found.picked is not None else None
+    layer = None if found is None else steering.layers[0] if found.picked is None else found.picked.layer
+    if layer is not None and steering.method in VECTORS:
+        steering = steering.only(layer)
     said = [say(lmm, samples, max_new_tokens=limit, batch_size=batch_size)]
     for alpha in alphas[1:]:
-        intervention = steering.intervention(alpha, positions=positions)
-        if layer is not None and steering.method in VECTORS:
-            intervention = steering.only(layer).intervention(alpha, positions=positions)
-        with steer(lmm, intervention):
+        with steer(lmm, steering.intervention(alpha, positions=positions)):
             said.append(say(lmm, samples, max_new_tokens=limit, batch_size=batch_size))
         progress("gallery", len(said), len(alphas))
     shown = [
@@ -54,11 +54,11 @@ def write_gallery(
     ]
     about: dict[str, Any] = {
         "by": steering.method,
-        "layers": [layer] if layer is not None else list(steering.layers),
+        "layers": list(steering.layers),
         "positions": _named(positions, steering),
     }
     if steering.method in VECTORS:
-        about["norm in medians"] = [round(v, 2) for k, v in steering.norms.items() if layer in (None, k)]
+        about["norm in medians"] = [round(v, 2) for v in steering.norms.values()]
     marked: Sequence[str] = ()
     worked: list[float] = []
     if task is not None:

@@ -41,10 +41,12 @@ def export_vectors(
         model: in GGUF, the architecture that the vectors are for, as llama.cpp calls it ("llama").
 
     Raises:
-        UsageError: another suffix, a learned function, or a layer that the format has no place for.
+        UsageError: another suffix, a learned function, a guarded vector, or a layer that the format has no place for.
         ModelError: the `gguf` library is not installed.
     """
     path = Path(path)
+    if isinstance(steering, Steering) and steering.method == "guarded":
+        raise UsageError("A guard has no place in a file of vectors: they would be added everywhere. Export a `mean`.")
     directions = steering.directions if isinstance(steering, Steering) else dict(steering)
     scaled = {layer: (alpha * v).float().cpu().contiguous() for layer, v in directions.items()}
     if path.suffix == ".safetensors":

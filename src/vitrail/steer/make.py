@@ -23,7 +23,8 @@ from vitrail.positions import Name
 from vitrail.progress import Progress, silent
 from vitrail.steer import vectors
 from vitrail.steer.artifact import Steering, about, describe, finished, write_steering
-from vitrail.steer.states import read_states
+from vitrail.steer.interventions import Activation
+from vitrail.steer.states import States, read_states
 
 if TYPE_CHECKING:
     from vitrail.compare import Shift
@@ -90,6 +91,63 @@ def _vector(method: FromStates, toward: Tensor, away: Tensor, seed: int) -> Tens
         return vectors.first_component(toward, away, seed)
     mean = vectors.difference(toward, away)
     return vectors.random_like(mean, seed) if method == "random" else mean
+
+
+def make_guarded(
+    lmm: LMM,
+    toward: Sequence[Example],
+    away: Sequence[Example],
+    others: Sequence[tuple[Sequence[Example], Collection[str]]],
+    *,
+    out: str | Path,
+    layers: Sequence[Layer] = (-1,),
+    read_at: Name = "generated",
+    saying: Collection[str] = (),
+    saying_away: Collection[str] = (),
+    applied_at: Name = "generated",
+    batch_size: int = 32,
+    progress: Progress = silent,
+) -> Steering:
+    """A vector per layer as `make_vector`'s "mean", behind a guard: it is added only to states that look like `away`'s.
+
+    The guard is a probe, the normal of a linear classifier between the states of `away` and those of `others`; its
+    threshold lies halfway between the medians of what the two activate.
+
+    Args:
+        others: examples that are to be left alone, with the words that their states predict; all states without any.
+
+    Raises as `make_vector`.
+    """
+    out, layers = Path(out), tuple(lmm.layer(layer) for layer in layers)
+    details = {
+        "toward": about(toward),
+        "away": about(away),
+        "others": [{**about(examples), "saying": sorted(said)} for examples, said in others],
+        "read_at": read_at,
+        "saying": sorted(saying),
+        "saying_away": sorted(saying_away),
+    }
+    parameters = describe(lmm, "guarded", layers, applied_at, details)
+    if there := finished(out, parameters):
+        return there
+    doctor = certificate(lmm, away)
+    start = time.perf_counter()
+
+    def read(examples: Sequence[Example], said: Collection[str]) -> States:
+        return read_states(
+            lmm, examples, layers, positions=read_at, saying=said, batch_size=batch_size, progress=progress
+        )
+
+    to, off = read(toward, saying), read(away, saying_away)
+    rest = [read(examples, said) for examples, said in others]
+    tensors: dict[str, Tensor] = {}
+    for layer in layers:
+        source, alone = off.by_layer[layer], torch.cat([r.by_layer[layer] for r in rest])
+        guard = Activation(vectors.probe_normal(source, alone))
+        tensors[f"layer.{layer}"] = vectors.difference(to.by_layer[layer], source)
+        tensors[f"guard.{layer}"] = guard.u
+        tensors[f"threshold.{layer}"] = (guard.of(source).median() + guard.of(alone).median()) / 2
+    return write_steering(out, parameters, tensors, off.medians, seconds=time.perf_counter() - start, doctor=doctor)
 
 
 def concept_vector(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
-
-import torch
-from torch import Tensor
 
 from vitrail.errors import UsageError
 from vitrail.finetune import Example
@@ -16,14 +13,12 @@ from vitrail.positions import Name, Positions
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
 from vitrail.steer.artifact import VECTORS, Steering
-from vitrail.steer.interventions import Activation, Add, Intervention, When
-from vitrail.steer.make import make_vector
-from vitrail.steer.states import read_states
+from vitrail.steer.interventions import Intervention
+from vitrail.steer.make import make_guarded, make_vector
 from vitrail.steer.tasks import AnswerTask, CaptionTask, Task, asked_plainly
 from vitrail.steer.teach import learn_from_answers, learn_from_pairs
-from vitrail.steer.vectors import probe_normal
 
-Way = Literal["mean", "probe", "pca", "random", "l2s", "loreft", "direft"]
+Way = Literal["mean", "guarded", "probe", "pca", "random", "l2s", "loreft", "direft"]
 #: What L2S's targets are read from: answers as wanted and not, or requests that ask for it and do not.
 Targets = Literal["answers", "prompts"]
 
@@ -49,7 +44,8 @@ def make_for(
 
     Vectors and L2S go from the examples that are not as wanted to those that are; LoReFT and DiReFT are trained on the
     answers as wanted. A caption task's vector is read where the task's words are about to be said (`saying`), an answer
-    task's where the answer is about to begin.
+    task's where the answer is about to begin. A "guarded" vector is the difference of means, added only where what the
+    task changes is about to be said: the answer, or the word that is to be replaced.
 
     Args:
         applied_at: which positions will be changed; "generated" by default.
@@ -57,7 +53,8 @@ def make_for(
             where a request ends that asks for it against that of the plain request.
 
     Raises:
-        UsageError: no such method or targets; several layers for L2S.
+        UsageError: no such method or targets; several layers for L2S; a guard for captions of which nothing is to be
+            replaced.
         DataError: the samples do not show the task.
     """
     if method not in get_args(Way):
@@ -85,57 +82,32 @@ def make_for(
             saying=words, applied_at=where, batch_size=batch_size, seed=seed, progress=progress,
         )  # fmt: skip
     removed = task.words if words and isinstance(task, CaptionTask) and task.remove else frozenset()
+    if method == "guarded":
+        if isinstance(task, AnswerTask):
+            others = [(task.stay(samples) + toward, frozenset[str]())]
+        elif removed:
+            others = [(toward, frozenset[str]()), (toward, words)]
+        else:
+            raise UsageError(
+                f"A guard watches for the words that are to be replaced; {task.name!r} "
+                + ("reads whole captions here: leave out --whole." if task.remove else "only wants something said.")
+            )
+        return make_guarded(
+            lmm, toward, away, others, out=out, layers=layers, read_at=task.read_at, saying=words, saying_away=removed,
+            applied_at=where, batch_size=batch_size, progress=progress,
+        )  # fmt: skip
     return make_vector(
         lmm, toward, away, out=out, method=method, layers=layers, read_at=task.read_at, saying=words,  # type: ignore[arg-type]
         saying_away=removed, applied_at=where, batch_size=batch_size, seed=seed, progress=progress,
     )  # fmt: skip
 
 
-def guarded(
-    lmm: LMM,
-    task: Task,
-    samples: Sequence[Sample],
-    steering: Steering,
-    alpha: float = 1.0,
-    *,
-    batch_size: int = 32,
-) -> Intervention:
-    """A vector of one layer that is added only where what `task` changes is about to be said: the answer, or the word.
-
-    That is told by the direction from the states of everything else to those (a probe), halfway between their means;
-    `When` then lets everything else alone.
-
-    Raises:
-        UsageError: vectors of several layers, or a task that changes nothing that is said, but wants something added.
-    """
-    if len(steering.layers) != 1:
-        raise UsageError(f"A guard is for the vector of one layer; got those of {list(steering.layers)}.")
-    if isinstance(task, CaptionTask) and not task.remove:
-        raise UsageError(f"A guard watches for what is to be changed; {task.name!r} only wants something said.")
-    (layer,) = steering.layers
-
-    def read(examples: Sequence[Example], words: Collection[str] = ()) -> Tensor:
-        return read_states(
-            lmm, examples, [layer], positions=task.read_at, saying=words, batch_size=batch_size
-        ).by_layer[layer]
-
-    if isinstance(task, AnswerTask):
-        source, others = read(task.away(samples)), read(task.stay(samples) + task.toward(samples))
-    else:
-        source = read(task.away(samples), task.words)
-        others = torch.cat([read(task.toward(samples)), read(task.toward(samples), task.saying)])
-    activation = Activation(probe_normal(source, others))
-    threshold = float((activation.of(source).median() + activation.of(others).median()) / 2)
-    return When(activation, threshold, steering.intervention(alpha))
-
-
 def tries(steering: Steering, positions: Positions | None = None) -> dict[Layer, Callable[[float], Intervention]]:
     """Layer → from a strength to the intervention there, for a search: each vector by itself, or the function whole."""
-    at: Positions = steering.parameters["applied_at"] if positions is None else positions
+
+    def alone(one: Steering) -> Callable[[float], Intervention]:
+        return lambda alpha: one.intervention(alpha, positions=positions)
+
     if steering.method not in VECTORS:
-        return {steering.layers[0]: lambda alpha: steering.intervention(alpha, positions=at)}
-
-    def alone(layer: Layer) -> Callable[[float], Intervention]:
-        return lambda alpha: Add({layer: steering.directions[layer]}, alpha, positions=at)
-
-    return {layer: alone(layer) for layer in steering.layers}
+        return {steering.layers[0]: alone(steering)}
+    return {layer: alone(steering.only(layer)) for layer in steering.layers}

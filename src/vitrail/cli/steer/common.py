@@ -1,0 +1,125 @@
+"""What the commands of `vitrail steer` share: their group, options, data and tables."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vitrail.cli.commands import app
+from vitrail.cli.objects import load_again, to_layer
+from vitrail.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from vitrail.activations import Activations
+    from vitrail.concepts import Concepts
+    from vitrail.lmm import LMM
+    from vitrail.positions import Name, Positions
+    from vitrail.progress import Progress
+    from vitrail.samples import Sample
+    from vitrail.steer import Steering
+    from vitrail.steer.tasks import Task
+
+steering = typer.Typer(no_args_is_help=True, help="Change what a model says by editing its states, and measure it.")
+app.add_typer(steering, name="steer")
+
+
+class Where(str, Enum):
+    prompt = "prompt"
+    image = "image"
+    first = "first"
+    last = "last"
+    ends = "ends"
+    generated = "generated"
+    all = "all"
+
+
+NAMES = "Captions: `colour`, `place`, `mood`, `neutral`; answers: `yes-no`, `1-3`, `white-black`, `colours-numbers`."
+TaskName = Annotated[str, typer.Option("--task", help=NAMES)]
+TaskData = Annotated[
+    str,
+    typer.Option("--data", help="`toyland`; or captions (COCO, …) or questions (VQAv2), whichever the task is about."),
+]
+Folder = Annotated[Path, typer.Argument(metavar="STEERING", help="The steering's folder.")]
+Layers = Annotated[str, typer.Option("--layers", help="One or several, by commas.")]
+Alone = Annotated[str | None, typer.Option("--layer", help="Of vectors at several layers, this one's alone.")]
+At = Annotated[Where | None, typer.Option("--positions", help="Where to apply it; as it was made by default.")]
+Until = Annotated[
+    bool, typer.Option("--until-said", help="Of captions: leave each alone once it has said one of the task's words.")
+]
+Strengths = Annotated[str, typer.Option("--strengths", help="Those to try, by commas.")]
+Budget = Annotated[float, typer.Option(min=0, help="The most that the rest may lose: 0.1 is a tenth.")]
+Scorer = Annotated[
+    str | None, typer.Option("--scorer", help="For CLIPScore: `toyland`, or a CLIP; without it, there is none.")
+]
+
+
+def task_samples(
+    task: Task, data: str, split: str | None, limit: int | None, images: Path | None, progress: Progress, default: str
+) -> list[Sample]:
+    """The captions or the questions that a task is about."""
+    from vitrail import toyland as world
+    from vitrail.samples import load_samples
+    from vitrail.steer import AnswerTask
+
+    if data == "toyland":
+        folder, split = world.dataset_path(progress=progress), split or default
+        if isinstance(task, AnswerTask):
+            return load_samples(folder / f"v2_OpenEnded_mscoco_{split}2014_questions.json", limit=limit)
+        return load_samples(folder, split=split, limit=limit)
+    return load_samples(data, split=split, limit=limit, images=images)
+
+
+def position_name(positions: Where | None) -> Name | None:
+    return None if positions is None else positions.value
+
+
+def places(lmm: LMM, task: Task | None, positions: Where | None, until: bool) -> Positions | None:
+    from vitrail.steer import CaptionTask
+    from vitrail.steer.tasks import until_said
+
+    if not until:
+        return position_name(positions)
+    if not isinstance(task, CaptionTask) or positions is not None:
+        raise UsageError("--until-said is for tasks of captions, and for no other --positions.")
+    return until_said(lmm, task)
+
+
+def alone(opened: Steering, layer: str | None) -> Steering:
+    """The steering, or the vector of one of its layers."""
+    if layer is None:
+        return opened
+    wanted = to_layer(layer)
+    if wanted not in opened.directions:
+        raise UsageError(f"{opened.folder} has layers {', '.join(map(str, opened.layers))}; got --layer {layer}.")
+    return opened.only(wanted)
+
+
+def numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"Expected numbers by commas; got {text!r}.") from None
+
+
+def open_study(
+    folder: Path, model: str, device: str | None, trust_remote_code: bool
+) -> tuple[Activations, Concepts, LMM]:
+    from vitrail.activations import open_activations
+    from vitrail.concepts import open_concepts
+
+    activations = open_activations(folder / "activations")
+    lmm = load_again(activations, None if model == "toyland" else model, device, trust_remote_code)
+    return activations, open_concepts(folder / "concepts", activations), lmm
+
+
+def show_table(table: Table) -> None:
+    """On one line per row: a terminal's width is its own, that of a file is not bounded."""
+    from rich.console import Console
+
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(table)
