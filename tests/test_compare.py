@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 from vitrail.activations import Activations
 from vitrail.compare import Rules, along, by_layer, compare, open_shift, same_activations, same_study, whole_model
 from vitrail.compare.align import align, check_alike
+from vitrail.compare.both import Both, codes_of
 from vitrail.compare.whole import check_models, frequencies
 from vitrail.concepts import learn
 from vitrail.errors import ArtifactError, DataError, UsageError
@@ -187,6 +189,30 @@ def test_a_change_is_followed_in_the_language_asked_for(both, other):
         by_layer(a, b, other, n_concepts=6, language="klingon")
     with pytest.raises(UsageError, match="no dictionary of 'klingon'"):
         along(a, {1: b}, other, layer=8, n_concepts=6, language="klingon")
+
+
+def test_codes_are_those_of_the_sample_where_outliers_were_left_out():
+    concepts = SimpleNamespace(kept=np.array([True, False, True, False, True]), V=np.array([[0.0], [2.0], [4.0]]))
+    assert codes_of(concepts, np.array([4, 0, 2])).ravel().tolist() == [4, 0, 2]
+
+
+def test_shifted_concepts_are_looked_at_as_concepts_of_the_learner(both, lmm, other):
+    a, b = both
+    seen = Both(a, b, lmm, other, 6, 4)
+    expected = b.concepts.learner.transform(seen.B.astype(np.float32))
+    np.testing.assert_allclose(seen.activations_of(seen.U_b), expected, rtol=1e-4, atol=1e-4)
+    assert not np.allclose(seen.activations_of(seen.U_a), expected, atol=1e-2)
+
+
+def test_every_concept_is_read_by_its_own_model(both, lmm, other, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        sys.modules["vitrail.compare.both"], "top_words", lambda model, U, *_: read.append((model, U)) or []
+    )
+    seen = Both(*both, lmm, other, 6, 4)
+    seen.read_by_b(seen.U_a)
+    assert [model is other for model, _ in read] == [False, True, True]
+    assert [U is found for (_, U), found in zip(read, (seen.U_a, seen.U_b, seen.U_a), strict=True)] == [True] * 3
 
 
 def test_layers_before_the_change_did_not_move(both, other):

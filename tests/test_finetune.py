@@ -201,6 +201,7 @@ def test_a_fine_tune_stopped_on_its_way_goes_on_to_the_same_end(lmm, examples, t
 
     with pytest.raises(KeyboardInterrupt):
         finetune(lmm, examples, out=tmp_path / "stopped", progress=stop, **QUICK)
+    assert not lmm.model.training
     with pytest.raises(ArtifactError, match="did not finish"):
         open_tuned(tmp_path / "stopped")
     steps = []
@@ -214,7 +215,9 @@ def test_training_stops_when_the_held_out_loss_no_longer_falls(lmm, examples, tm
     made = finetune(lmm, examples[:12], out=tmp_path / "t", rate=0.3, patience=2, **quick)
     assert made.loss["stopped"]
     assert len(made.loss["training"]) < 20
-    assert made.loss["best"] <= len(made.loss["training"]) - 2
+    assert made.loss["best"] == 0 <= len(made.loss["training"]) - 2
+    weights = load_file(made.folder / "adapter_model.safetensors")
+    assert not any(t.any() for name, t in weights.items() if "lora_B" in name)  # those of the best step: as at first
 
 
 def test_full_training_gives_a_model_that_loads(lmm, examples, tmp_path):

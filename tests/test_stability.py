@@ -159,6 +159,15 @@ def test_a_sweep_of_nothing_or_of_too_much_is_refused(tmp_path):
     assert not (tmp_path / "s").exists()
 
 
+def test_a_sweep_reads_words_in_the_language_asked_for(lmm, activations, tmp_path):
+    asked = {"layer": "final", "n_concepts": [3], "penalties": [2.0], "n_runs": 1, "lmm": lmm}
+    with pytest.raises(UsageError, match="no dictionary of 'klingon'"):
+        sweep(activations, out=tmp_path / "s", language="klingon", **asked)
+    assert not (tmp_path / "s").exists()
+    (point,) = sweep(activations, out=tmp_path / "s", language="any", **asked)
+    assert 0 <= point.word_overlap <= 1
+
+
 def test_the_command_line_sweeps_without_a_model(tmp_path):
     stored(tmp_path / "activations", representations(40), (40,))
     asked = ["learn", str(tmp_path), "--sweep", "--try-concepts", "2,3", "--try-penalties", "0.5", "--no-words"]

@@ -34,7 +34,7 @@ class Both:
         self.A = a.activations.states(layer)[self.pairs.a].astype(np.float64)
         self.B = b.activations.states(layer)[self.pairs.b].astype(np.float64)
         self.D = self.B - self.A
-        self.V_a, self.V_b = _codes(a.concepts, self.pairs.a), _codes(b.concepts, self.pairs.b)
+        self.V_a, self.V_b = codes_of(a.concepts, self.pairs.a), codes_of(b.concepts, self.pairs.b)
         self.one_each = isinstance(a.concepts.learner, PrototypeLearner)
         self.masses = tuple(changes.mass(V, one_each=self.one_each) for V in (self.V_a, self.V_b))
         self.U_a, self.U_b = a.concepts.U.astype(np.float64), b.concepts.U.astype(np.float64)
@@ -73,7 +73,7 @@ class Both:
         }  # fmt: skip
 
 
-def _codes(concepts: Concepts, rows: np.ndarray) -> np.ndarray:
+def codes_of(concepts: Concepts, rows: np.ndarray) -> np.ndarray:
     """(n, K): the activations of the rows `rows` of the activations folder, all of which were learned from."""
     places = np.cumsum(concepts.kept) - 1
     return concepts.V[places[rows]]
