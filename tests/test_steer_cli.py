@@ -44,6 +44,7 @@ def test_a_steering_is_made_searched_for_applied_evaluated_and_exported(question
     assert all(p["side"]["perplexity"] > 1 for p in found["points"])
     page = (tmp_path / "s" / "search.html").read_text()
     assert "effect against cost of 2 layers and strengths" in page
+    assert f"layers <b>{found['picked']['layer']}</b>" in page
     assert "effect against perplexity, unsteered model" in page
     assert "effect against other answers changed, %" in page
     done = call("apply", tmp_path / "m", "--data", questions, "--task", "yes-no", "--limit", 3, "--strength", 0.5)
