@@ -454,6 +454,15 @@ def test_rare_types_of_questions_are_judged_together(asked):
     assert outcome.cost == pytest.approx(1 / 12)
 
 
+def test_a_search_tries_every_layer_by_itself_at_the_positions_it_is_told(vector):
+    tried = tries(vector, "last")
+    assert [*tried] == [6, 8]
+    for layer, at_strength in tried.items():
+        one = at_strength(2.0)
+        assert (one.layers, one.alpha, one.positions) == ((layer,), 2.0, "last")
+    assert tries(vector)[6](1.0).positions == vector.parameters["applied_at"]
+
+
 def test_a_guarded_vector_lets_other_answers_alone(lmm, asked, tmp_path):
     both = make_for(lmm, YES_NO, asked, out=tmp_path / "g", method="guarded", layers=[-2, -1])
     plain = make_for(lmm, YES_NO, asked, out=tmp_path / "m", layers=[-1])
