@@ -33,7 +33,7 @@ from vitrail.steer import (
     steer,
     tensor_vector,
 )
-from vitrail.steer.artifact import FILE
+from vitrail.steer.artifact import FILE, about
 from vitrail.steer.evaluate import Contender, baselines, speeds
 from vitrail.steer.interchange import export_vectors, import_vectors
 from vitrail.steer.learned import TwoLayer
@@ -297,6 +297,13 @@ def test_pairs_go_by_the_sample_and_the_rest_by_the_mean(asked):
     to, off = States({7: Z}, {7: 1.0}, (0, 1)), States({7: Y}, {7: 1.0}, (0, 1, 2))
     expected = torch.tensor([[0.0, 4.0], [0.5, 2.0], [1.0, 0.0]]) - Y  # b's pair, no pair: the mean, a's pair
     torch.testing.assert_close(_targets(toward, away, to, off, 7), expected)
+
+
+def test_l2s_is_told_which_answers_are_to_stay(lmm, asked, tmp_path):
+    made = make_for(lmm, YES_NO, asked[:40], out=tmp_path / "l", method="l2s")
+    stay = YES_NO.stay(asked[:40])
+    assert made.parameters["stay"] == about(stay)
+    assert len(stay) > 10
 
 
 def test_l2s_can_learn_from_what_a_prompt_does(lmm, samples, tmp_path):
