@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import re
 
 import numpy as np
@@ -121,6 +122,19 @@ def write_shift(folder, concepts, shifts):
     parents = {"a": parent(concepts.folder)}
     write_manifest(folder, "shift", {"parameters": {"estimate": "mean"}, "files": files, "parents": parents})
     return folder
+
+
+def test_guards_of_several_layers_are_refused_before_anything_is_said_or_trained(questions, tmp_path, monkeypatch):
+    asked = ["--data", questions, "--limit", 40]
+    made = call("make", "--task", "yes-no", "--method", "guarded", "--layers", "6,8", *asked, "--out", tmp_path / "g")
+    assert (made["method"], made["layers"]) == ("guarded", [6, 8])
+    alone = call("apply", tmp_path / "g", "--layer", 8, *asked[:3], 4)
+    assert alone["positions_changed"] > 0
+    monkeypatch.setattr("vitrail.lmm.LMM.generate", None)
+    monkeypatch.setattr(sys.modules["vitrail.steer.evaluate"], "all_baselines", None)
+    for command in (["apply"], ["evaluate", "--task", "yes-no"]):
+        with pytest.raises(UsageError, match="one layer at a time"):
+            call(*command, tmp_path / "g", *asked)
 
 
 def test_fine_vectors_are_ranked_from_the_command_line(concepts, world):

@@ -494,6 +494,12 @@ def test_a_guarded_vector_lets_other_answers_alone(lmm, asked, tmp_path):
     assert tries(both)[lmm.n_blocks](3.0).threshold == guard.threshold != tries(both)[lmm.n_blocks - 1](3.0).threshold
     with pytest.raises(UsageError, match="one layer at a time"):
         both.intervention()
+    with pytest.raises(UsageError, match="needs some; got 'guarded'"):
+        make_vector(lmm, YES_NO.toward(asked), YES_NO.away(asked), out=tmp_path / "n", method="guarded")
+    with pytest.raises(UsageError, match="are for a guarded vector"):
+        make_vector(
+            lmm, YES_NO.toward(asked), YES_NO.away(asked), out=tmp_path / "n", others=[(YES_NO.stay(asked), ())]
+        )
     with pytest.raises(UsageError, match="no place in a file of vectors"):
         export_vectors(one, tmp_path / "g.safetensors")
 

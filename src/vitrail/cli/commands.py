@@ -247,7 +247,9 @@ def learn(
     words: Annotated[
         bool, typer.Option("--words/--no-words", help="Load the model for --sweep, to tell how concepts share words.")
     ] = True,
-    language: Language = "en",
+    language: Annotated[
+        str, typer.Option(help="Of these words, as in `vitrail ground`: `en`, `de`, `fr`, `ru` …, or `any`.")
+    ] = "en",
     model: OtherModel = None,
     device: Device = None,
     trust_remote_code: TrustRemoteCode = False,

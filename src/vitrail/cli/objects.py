@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from vitrail.errors import UsageError
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from vitrail.samples import Sample
     from vitrail.study import Factors
     from vitrail.words import Word
+
+
+Number = TypeVar("Number", int, float)
 
 
 def to_word(text: str, forms: str, match_case: bool) -> Word:
@@ -32,6 +36,15 @@ def to_layer(text: str) -> int | str:
         return int(text)
     except ValueError:
         raise UsageError(f"A layer is a whole number or `final`; got {text!r}.") from None
+
+
+def to_numbers(text: str, kind: Callable[[str], Number]) -> list[Number]:
+    """Numbers by commas; `kind` is int or float."""
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        what = "whole numbers" if kind is int else "numbers"
+        raise UsageError(f"Expected {what} by commas, got {text!r}.") from None
 
 
 def to_samples(

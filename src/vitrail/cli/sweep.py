@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import typer
 
-from vitrail.cli.objects import to_layer
+from vitrail.cli.objects import to_layer, to_numbers
 from vitrail.cli.options import Method
 from vitrail.cli.terminal import print_json, progress_bars
-from vitrail.errors import UsageError
 
 if TYPE_CHECKING:
     from vitrail.activations import Activations
     from vitrail.lmm import LMM
-
-T = TypeVar("T", int, float)
 
 
 def draw_sweep(
@@ -42,8 +38,8 @@ def draw_sweep(
             out=out,
             layer=None if layer is None else to_layer(layer),
             method=method.value,
-            n_concepts=_numbers(concepts, int),
-            penalties=None if penalties is None else _numbers(penalties, float),
+            n_concepts=to_numbers(concepts, int),
+            penalties=None if penalties is None else to_numbers(penalties, float),
             seed=seed,
             lmm=lmm,
             language=language,
@@ -61,10 +57,3 @@ def draw_sweep(
             f"{p.stability_seeds:.2f}, {p.stability_resamples:<22.2f} {overlap}"
         )
     typer.echo(f"The plot is {out / 'sweep.svg'}")
-
-
-def _numbers(text: str, kind: Callable[[str], T]) -> list[T]:
-    try:
-        return [kind(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise UsageError(f"Expected numbers by commas, got {text!r}.") from None

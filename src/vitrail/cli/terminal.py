@@ -15,6 +15,8 @@ from rich.console import Console
 from vitrail.errors import VitrailError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from vitrail.explain import Explanation
     from vitrail.progress import Progress
 
@@ -70,6 +72,12 @@ def print_json(value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def show_table(table: Table) -> None:
+    """On one line per row: a terminal's width is its own, that of a file is not bounded."""
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(table)
 
 
 def show_concepts(concepts: list[dict[str, Any]]) -> None:

@@ -108,14 +108,8 @@ def by_concepts(
         Z_test = test.states(layer)
         rebuilt = concepts.learner.inverse_transform(np.asarray(concepts.learner.transform(Z_test)))
         mean = Z.astype(np.float64).mean(axis=0)
-        random = random_words(
-            lmm,
-            layer,
-            allowed_words(lmm, activations, **grounding.filter),
-            max(map(len, lists)),
-            max(n_random, k),
-            seed,
-        )
+        allowed = allowed_words(lmm, activations, **grounding.filter)
+        random = random_words(lmm, layer, allowed, max(map(len, lists)), max(n_random, k), seed)
         found.append(
             {
                 "n_concepts": k,

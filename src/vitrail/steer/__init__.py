@@ -33,7 +33,7 @@ from vitrail.steer.interventions import (
     When,
 )
 from vitrail.steer.learned import FromContext, Function
-from vitrail.steer.make import concept_vector, make_guarded, make_vector, shift_vector, tensor_vector
+from vitrail.steer.make import concept_vector, make_vector, shift_vector, tensor_vector
 from vitrail.steer.outcome import Judge, Outcome
 from vitrail.steer.search import rank_by_narrowness, search
 from vitrail.steer.states import read_states
@@ -59,7 +59,6 @@ __all__ = [
     "concept_vector",
     "learn_from_answers",
     "learn_from_pairs",
-    "make_guarded",
     "make_vector",
     "open_steering",
     "rank_by_narrowness",

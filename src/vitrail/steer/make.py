@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from vitrail.steer.states import States, read_states
 if TYPE_CHECKING:
     from vitrail.compare import Shift
 
-FromStates = Literal["mean", "probe", "pca", "random"]
+FromStates = Literal["mean", "guarded", "probe", "pca", "random"]
 
 
 def make_vector(
@@ -43,6 +43,7 @@ def make_vector(
     read_at: Name = "generated",
     saying: Collection[str] = (),
     saying_away: Collection[str] = (),
+    others: Sequence[tuple[Sequence[Example], Collection[str]]] = (),
     applied_at: Name = "generated",
     batch_size: int = 32,
     seed: int = 0,
@@ -51,18 +52,25 @@ def make_vector(
     """A vector per layer, from the states of `away` to those of `toward`, in the folder `out`.
 
     Args:
-        method: "mean" the difference of means, "probe" the normal of a linear classifier, "pca" the first component of
-            the differences, "random" a random direction with the norm of "mean", for a baseline.
+        method: "mean" the difference of means, "guarded" the same behind a guard, "probe" the normal of a linear
+            classifier, "pca" the first component of the differences, "random" a random direction with the norm of
+            "mean", for a baseline.
         read_at: which positions of an example's request and answer its state is the mean of.
         saying: of `toward`, only those that predict the beginning of one of these words; `saying_away` of `away`.
+        others: examples that a guarded vector leaves alone, with the words that their states predict; all states
+            without any. The guard is a probe, the normal of a linear classifier between the states of `away` and
+            theirs; its threshold lies halfway between the medians of what the two activate.
         applied_at: where `steer` will add it, if not told otherwise.
 
     Raises:
+        UsageError: a guard without others, or others without a guard.
         DataError: no examples, or none with a position that is meant.
         ArtifactError: `out` holds another steering.
     """
+    if (method == "guarded") != bool(others):
+        raise UsageError(f"Others to be left alone are for a guarded vector, which needs some; got {method!r}.")
     out, layers = Path(out), tuple(lmm.layer(layer) for layer in layers)
-    details = {
+    details: dict[str, Any] = {
         "toward": about(toward),
         "away": about(away),
         "read_at": read_at,
@@ -70,16 +78,23 @@ def make_vector(
         "saying_away": sorted(saying_away),
         "seed": seed,
     }
+    if others:
+        details["others"] = [{**about(examples), "saying": sorted(said)} for examples, said in others]
     parameters = describe(lmm, method, layers, applied_at, details)
     if there := finished(out, parameters):
         return there
     doctor = certificate(lmm, away)
     start = time.perf_counter()
-    to = read_states(lmm, toward, layers, positions=read_at, saying=saying, batch_size=batch_size, progress=progress)
-    off = read_states(
-        lmm, away, layers, positions=read_at, saying=saying_away, batch_size=batch_size, progress=progress
-    )
+
+    def read(examples: Sequence[Example], said: Collection[str]) -> States:
+        return read_states(
+            lmm, examples, layers, positions=read_at, saying=said, batch_size=batch_size, progress=progress
+        )
+
+    to, off, rest = read(toward, saying), read(away, saying_away), [read(*other) for other in others]
     found = {f"layer.{layer}": _vector(method, to.by_layer[layer], off.by_layer[layer], seed) for layer in layers}
+    for layer in layers if rest else ():
+        found |= _guard(layer, off.by_layer[layer], torch.cat([r.by_layer[layer] for r in rest]))
     seconds = time.perf_counter() - start
     return write_steering(out, parameters, found, off.medians, seconds=seconds, doctor=doctor)
 
@@ -93,61 +108,11 @@ def _vector(method: FromStates, toward: Tensor, away: Tensor, seed: int) -> Tens
     return vectors.random_like(mean, seed) if method == "random" else mean
 
 
-def make_guarded(
-    lmm: LMM,
-    toward: Sequence[Example],
-    away: Sequence[Example],
-    others: Sequence[tuple[Sequence[Example], Collection[str]]],
-    *,
-    out: str | Path,
-    layers: Sequence[Layer] = (-1,),
-    read_at: Name = "generated",
-    saying: Collection[str] = (),
-    saying_away: Collection[str] = (),
-    applied_at: Name = "generated",
-    batch_size: int = 32,
-    progress: Progress = silent,
-) -> Steering:
-    """A vector per layer as `make_vector`'s "mean", behind a guard: it is added only to states that look like `away`'s.
-
-    The guard is a probe, the normal of a linear classifier between the states of `away` and those of `others`; its
-    threshold lies halfway between the medians of what the two activate.
-
-    Args:
-        others: examples that are to be left alone, with the words that their states predict; all states without any.
-
-    Raises as `make_vector`.
-    """
-    out, layers = Path(out), tuple(lmm.layer(layer) for layer in layers)
-    details = {
-        "toward": about(toward),
-        "away": about(away),
-        "others": [{**about(examples), "saying": sorted(said)} for examples, said in others],
-        "read_at": read_at,
-        "saying": sorted(saying),
-        "saying_away": sorted(saying_away),
-    }
-    parameters = describe(lmm, "guarded", layers, applied_at, details)
-    if there := finished(out, parameters):
-        return there
-    doctor = certificate(lmm, away)
-    start = time.perf_counter()
-
-    def read(examples: Sequence[Example], said: Collection[str]) -> States:
-        return read_states(
-            lmm, examples, layers, positions=read_at, saying=said, batch_size=batch_size, progress=progress
-        )
-
-    to, off = read(toward, saying), read(away, saying_away)
-    rest = [read(examples, said) for examples, said in others]
-    tensors: dict[str, Tensor] = {}
-    for layer in layers:
-        source, alone = off.by_layer[layer], torch.cat([r.by_layer[layer] for r in rest])
-        guard = Activation(vectors.probe_normal(source, alone))
-        tensors[f"layer.{layer}"] = vectors.difference(to.by_layer[layer], source)
-        tensors[f"guard.{layer}"] = guard.u
-        tensors[f"threshold.{layer}"] = (guard.of(source).median() + guard.of(alone).median()) / 2
-    return write_steering(out, parameters, tensors, off.medians, seconds=time.perf_counter() - start, doctor=doctor)
+def _guard(layer: Layer, source: Tensor, others: Tensor) -> dict[str, Tensor]:
+    """Where the vector of `layer` is added: at states like `source`, not at those like `others`."""
+    guard = Activation(vectors.probe_normal(source, others))
+    threshold = (guard.of(source).median() + guard.of(others).median()) / 2
+    return {f"guard.{layer}": guard.u, f"threshold.{layer}": threshold}
 
 
 def concept_vector(

@@ -14,7 +14,7 @@ from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
 from vitrail.steer.artifact import VECTORS, Steering
 from vitrail.steer.interventions import Intervention
-from vitrail.steer.make import make_guarded, make_vector
+from vitrail.steer.make import make_vector
 from vitrail.steer.tasks import AnswerTask, CaptionTask, Task, asked_plainly
 from vitrail.steer.teach import learn_from_answers, learn_from_pairs
 
@@ -82,23 +82,20 @@ def make_for(
             saying=words, applied_at=where, batch_size=batch_size, seed=seed, progress=progress,
         )  # fmt: skip
     removed = task.words if words and isinstance(task, CaptionTask) and task.remove else frozenset()
+    others: list[tuple[list[Example], frozenset[str]]] = []
     if method == "guarded":
         if isinstance(task, AnswerTask):
-            others = [(task.stay(samples) + toward, frozenset[str]())]
+            others = [(task.stay(samples) + toward, frozenset())]
         elif removed:
-            others = [(toward, frozenset[str]()), (toward, words)]
+            others = [(toward, frozenset()), (toward, words)]
         else:
             raise UsageError(
                 f"A guard watches for the words that are to be replaced; {task.name!r} "
                 + ("reads whole captions here: leave out --whole." if task.remove else "only wants something said.")
             )
-        return make_guarded(
-            lmm, toward, away, others, out=out, layers=layers, read_at=task.read_at, saying=words, saying_away=removed,
-            applied_at=where, batch_size=batch_size, progress=progress,
-        )  # fmt: skip
     return make_vector(
         lmm, toward, away, out=out, method=method, layers=layers, read_at=task.read_at, saying=words,  # type: ignore[arg-type]
-        saying_away=removed, applied_at=where, batch_size=batch_size, seed=seed, progress=progress,
+        saying_away=removed, others=others, applied_at=where, batch_size=batch_size, seed=seed, progress=progress,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vitrail.cli.objects import to_model
+from vitrail.cli.objects import to_model, to_numbers
 from vitrail.cli.options import (
     Adapter,
     BatchSize,
@@ -22,7 +22,7 @@ from vitrail.cli.options import (
     Split,
     TrustRemoteCode,
 )
-from vitrail.cli.steer.common import Alone, At, Folder, TaskData, Until, alone, numbers, places, steering, task_samples
+from vitrail.cli.steer.common import Alone, At, Folder, TaskData, Until, alone, places, steering, task_samples
 from vitrail.cli.terminal import print_json, progress_bars
 
 
@@ -55,15 +55,16 @@ def apply_(
     from vitrail.steer.gallery import write_gallery
     from vitrail.steer.tasks import task_named
 
-    opened, alphas = alone(open_steering(folder), layer), numbers(strengths)
+    opened, alphas = alone(open_steering(folder), layer), to_numbers(strengths, float)
     wanted = None if task is None else task_named(task)
     with progress_bars() as progress:
         samples = task_samples(wanted or TASKS["colour"], data, split, limit, images, progress, "val")
         lmm = to_model(model, revision, adapter, dtype, device, None, progress, trust_remote_code)
         opened.check(lmm)
         where = places(lmm, wanted, positions, until)
+        edit = opened.intervention(strength, positions=where, keep_norm=keep_norm)
         before = say(lmm, samples, batch_size=batch_size)
-        with steer(lmm, opened.intervention(strength, positions=where, keep_norm=keep_norm)) as done:
+        with steer(lmm, edit) as done:
             after = say(lmm, samples, batch_size=batch_size, progress=progress)
         if gallery is not None:
             write_gallery(

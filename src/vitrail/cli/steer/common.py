@@ -13,8 +13,6 @@ from vitrail.cli.objects import load_again, to_layer
 from vitrail.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from vitrail.activations import Activations
     from vitrail.concepts import Concepts
     from vitrail.lmm import LMM
@@ -99,13 +97,6 @@ def alone(opened: Steering, layer: str | None) -> Steering:
     return opened.only(wanted)
 
 
-def numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"Expected numbers by commas; got {text!r}.") from None
-
-
 def open_study(
     folder: Path, model: str, device: str | None, trust_remote_code: bool
 ) -> tuple[Activations, Concepts, LMM]:
@@ -115,11 +106,3 @@ def open_study(
     activations = open_activations(folder / "activations")
     lmm = load_again(activations, None if model == "toyland" else model, device, trust_remote_code)
     return activations, open_concepts(folder / "concepts", activations), lmm
-
-
-def show_table(table: Table) -> None:
-    """On one line per row: a terminal's width is its own, that of a file is not bounded."""
-    from rich.console import Console
-
-    console = Console()
-    (console if console.is_terminal else Console(width=200)).print(table)

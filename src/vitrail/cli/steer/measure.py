@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitrail.artifacts import write_json
-from vitrail.cli.objects import to_model
+from vitrail.cli.objects import to_model, to_numbers
 from vitrail.cli.options import (
     Adapter,
     BatchSize,
@@ -40,14 +40,12 @@ from vitrail.cli.steer.common import (
     Until,
     Where,
     alone,
-    numbers,
     open_study,
     places,
-    show_table,
     steering,
     task_samples,
 )
-from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.cli.terminal import print_json, progress_bars, show_table
 from vitrail.errors import UsageError
 
 if TYPE_CHECKING:
@@ -148,7 +146,7 @@ def search(
     from vitrail.steer.recipes import tries
     from vitrail.steer.tasks import task_named
 
-    opened, wanted, alphas = open_steering(folder), task_named(task), numbers(strengths)
+    opened, wanted, alphas = open_steering(folder), task_named(task), to_numbers(strengths, float)
     with progress_bars() as progress:
         samples = task_samples(wanted, data, split, limit, images, progress, "val")
         lmm = to_model(model, revision, adapter, dtype, device, None, progress, trust_remote_code)
@@ -244,16 +242,18 @@ def evaluate(
         for one in opened:
             one.check(lmm)
         where = places(lmm, wanted, positions, until)
+        own = []
+        for one, made in zip(opened, folders, strict=True):
+            trained = one.method in ("loreft", "direft")
+            if one.method != "mean":
+                name = f"{one.method} ({made.name})"
+                own.append(of(one, name=name) if trained else of(one, strength, name, where))
         folder = out or Path(stack.enter_context(TemporaryDirectory()))
         contenders = all_baselines(
             lmm, wanted, taught, opened, folder=folder, alpha=strength, positions=where, steps=steps,
             batch_size=batch_size, seed=seed, progress=progress,
         )  # fmt: skip
-        for one, made in zip(opened, folders, strict=True):
-            trained = one.method in ("loreft", "direft")
-            if one.method != "mean":
-                name = f"{one.method} ({made.name})"
-                contenders.append(of(one, name=name) if trained else of(one, strength, name, where))
+        contenders += own
         results = evaluate_steering(
             lmm,
             wanted,
