@@ -25,18 +25,18 @@ from vitrail import toyland
 from vitrail.activations import open_activations
 from vitrail.artifacts import versions, write_json
 from vitrail.concepts import open_concepts
-from vitrail.evaluate import compare_methods, evaluate, open_evaluation
-from vitrail.evaluate.ablation import ablate
-from vitrail.evaluate.evaluation import plain
-from vitrail.evaluate.heldout import by_id, samples_of
-from vitrail.ground import open_grounding
+from vitrail.evaluation import compare_methods, evaluate, open_evaluation
+from vitrail.evaluation.ablation import ablate
+from vitrail.evaluation.held_out import by_id, samples_of
+from vitrail.evaluation.one_study import plain
+from vitrail.grounding import open_grounding
 from vitrail.lmm import LMM, load, quieten
-from vitrail.report import comparison_report
+from vitrail.lmm.scorers import load_image_scorer, load_text_scorer
+from vitrail.reports import comparison_report
 from vitrail.samples import Sample, load_samples
-from vitrail.scorers import load_image_scorer, load_text_scorer
 from vitrail.scores import factor_matrix
+from vitrail.toyland.ground_truth import load_factors
 from vitrail.toyland.language import LEXICON
-from vitrail.toyland.truth import load_factors
 
 RESULT = Path(__file__).parent / "results" / "evaluate.json"
 CAPTIONED = ("colour", "action", "place")

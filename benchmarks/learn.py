@@ -34,10 +34,10 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_info
 
 from vitrail.artifacts import versions, write_json
+from vitrail.concepts.stability import stability
 from vitrail.learners import PCA, KMeans, SemiNMF, Simple, kkt_residual, objective
 from vitrail.learners.descent import State
 from vitrail.learners.starts import sums_with_codes
-from vitrail.stability import stability
 
 RESULT = Path(__file__).parent / "results" / "learn.json"
 PENALTY = 2.0

@@ -25,24 +25,24 @@ from typing import Any
 
 import numpy as np
 import torch
+from vitrail.comparison.intervals import correlation, mean_of, paired_p
 
 from vitrail import toyland
 from vitrail.activations import Activations
 from vitrail.artifacts import versions, write_json
-from vitrail.compare import Shift, by_layer, compare, same_activations, whole_model
-from vitrail.compare.align import align
-from vitrail.compare.artifact import plain
-from vitrail.compare.intervals import correlation, mean_of, paired_p
-from vitrail.compare.match import match, t_overlap
-from vitrail.compare.shift import ESTIMATES, cosines, members, shifts
+from vitrail.comparison import Shift, by_layer, compare, same_activations, whole_model
+from vitrail.comparison.artifact import plain
+from vitrail.comparison.matching import match, t_overlap
+from vitrail.comparison.pairs import align
+from vitrail.comparison.shift_vectors import ESTIMATES, cosines, members, shifts
 from vitrail.concepts import Concepts, learn
-from vitrail.extract import Require, extract
-from vitrail.ground import ground, top_words, word_of
+from vitrail.extraction import Require, extract
+from vitrail.grounding import ground, top_words, word_of
 from vitrail.learners import make_learner
 from vitrail.lmm import LMM, load, quieten
-from vitrail.report.shift import shift_report
+from vitrail.reports.comparison import shift_report
 from vitrail.samples import Sample, load_samples
-from vitrail.study import Study
+from vitrail.studies import Study
 from vitrail.words import Word, own_tokens, word_tokens
 
 RESULT = Path(__file__).parent / "results" / "shift.json"
@@ -232,7 +232,7 @@ def main() -> None:
     asked = {k: v for k, v in vars(args).items() if k not in ("work", "out")}
     result = {
         "parameters": asked | {"layers": LAYERS, "methods": METHODS, "texts": TEXTS},
-        "base": base.describe(),
+        "base": base.describe().as_dict(),
         "runs": runs,
         "correlations": correlations,
         "paper": PAPER,

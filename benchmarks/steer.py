@@ -24,13 +24,14 @@ import torch
 import vitrail
 from vitrail import toyland
 from vitrail.artifacts import versions, write_json
-from vitrail.finetune.training import Plan
+from vitrail.finetuning.training import Plan
 from vitrail.lmm import LMM, quieten
-from vitrail.positions import Positions, forced
+from vitrail.lmm.positions import Positions, forced
+from vitrail.lmm.scorers import ImageTextScorer, load_image_scorer
 from vitrail.samples import Sample, load_samples
-from vitrail.scorers import ImageTextScorer, load_image_scorer
-from vitrail.steer import TASKS, Add, AnswerTask, CaptionTask, search, steer
-from vitrail.steer.evaluate import (
+from vitrail.steering import Add, steer
+from vitrail.trials import TASKS, AnswerTask, CaptionTask, search
+from vitrail.trials.contest import (
     LORA_RATE,
     Contender,
     Result,
@@ -41,11 +42,11 @@ from vitrail.steer.evaluate import (
     speeds,
     trained_lora,
 )
-from vitrail.steer.gallery import write_gallery
-from vitrail.steer.outcome import finite
-from vitrail.steer.recipes import make_for, tries
-from vitrail.steer.search import Found
-from vitrail.steer.tasks import Task, until_said
+from vitrail.trials.gallery import write_gallery
+from vitrail.trials.grid_search import Found
+from vitrail.trials.outcome import finite
+from vitrail.trials.recipes import make_for, tries
+from vitrail.trials.tasks import Task, until_said
 
 RESULT = Path(__file__).parent / "results" / "steer.json"
 PAGE = RESULT.with_suffix(".html")

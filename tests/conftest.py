@@ -67,7 +67,7 @@ def dogs(samples):
 @pytest.fixture(scope="session")
 def activations(lmm, dogs, tmp_path_factory: pytest.TempPathFactory):
     """States that predict "dog" in the references of `dogs`, of four layers, in several shards. Read only."""
-    from vitrail.extract import extract
+    from vitrail.extraction import extract
 
     out = tmp_path_factory.mktemp("dog") / "activations"
     return extract(lmm, dogs, "dog", out=out, layers=[0, 3, -1, "final"], require="truth", batch_size=8, shard_size=12)
@@ -84,7 +84,7 @@ def concepts(activations):
 @pytest.fixture(scope="session")
 def grounding(lmm, activations, concepts):
     """`concepts`, grounded, beside them."""
-    from vitrail.ground import ground
+    from vitrail.grounding import ground
 
     return ground(lmm, activations, concepts, out=concepts.folder.parent / "grounding")
 

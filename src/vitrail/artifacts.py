@@ -6,18 +6,22 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import platform
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import asdict, is_dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vitrail.errors import ArtifactError
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+
+T = TypeVar("T")
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
@@ -49,9 +53,45 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         raise
 
 
+def plain(value: Any) -> Any:
+    """The value as JSON has it: dataclasses as objects, tuples and arrays as lists, NaN and infinity as null.
+
+    >>> plain({"mean": float("nan"), 1: (True, 2)})
+    {'mean': None, '1': [True, 2]}
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if hasattr(value, "tolist"):  # a numpy array or number, without importing numpy
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_json(path: Path, kind: type[T], again: str) -> T:
+    """The content of a JSON file as a value of `kind`: a dataclass, or a generic type of dataclasses.
+
+    Args:
+        again: the command that makes the file again, for the message.
+
+    Raises:
+        ArtifactError: the file is missing, is no JSON, or its content does not have the fields of `kind`.
+    """
+    import msgspec
+
+    try:
+        return msgspec.convert(json.loads(path.read_text(encoding="utf-8")), kind, str_keys=True)
+    except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
+        raise ArtifactError(
+            f"{path} is damaged or missing ({error}). Remove {path.parent} and {again} again."
+        ) from error
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as readable JSON, whole or not at all."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Writes `value` (see `plain`) as readable JSON, whole or not at all."""
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_whole(path, lambda partial: _write_text(partial, text))
 
 

@@ -16,12 +16,12 @@ from vitrail import learners
 from vitrail.activations import Activations
 from vitrail.artifacts import write_json, write_whole
 from vitrail.concepts import describe_fit, one_layer, ordinary
+from vitrail.concepts.stability import stability as stability_of
 from vitrail.errors import NumericsError, UsageError
-from vitrail.ground import allowed_words, check_model, top_words
+from vitrail.grounding import GroundingOptions, check_model, word_reader
 from vitrail.lmm import LMM
 from vitrail.progress import Progress, silent
 from vitrail.scores import overlap, pairwise_cosine
-from vitrail.stability import stability as stability_of
 
 #: What a sweep measures, and how the plot calls it.
 MEASURES = {
@@ -92,7 +92,8 @@ def sweep(
         raise UsageError(f"Cannot learn {max(n_concepts)} concepts from {len(Z)} samples. Ask for fewer.")
     if lmm is not None:
         check_model(lmm, activations)
-    allowed = {} if lmm is None else allowed_words(lmm, activations, language=language)
+    options = GroundingOptions(n_words, language=language)
+    reader = None if lmm is None else word_reader(lmm, activations, layer, options)
     choices = list(itertools.product(n_concepts, _ladder(Z, method) if penalties is None else penalties))
     points = []
     for done, (k, penalty) in enumerate(choices):
@@ -100,11 +101,10 @@ def sweep(
         learner = learners.make_learner(method, k, penalty=penalty, seed=seed)
         V = learner.fit_transform(Z)
         scores = describe_fit(Z, V, learner)
-        stable = stability_of(learner, Z, n_runs=n_runs, signed=method == "pca")
+        stable = stability_of(learner, Z, n_runs=n_runs)
         shared = None
-        if lmm is not None:
-            top = top_words(lmm, learner.components_, layer, allowed, n_words)
-            shared = overlap([{w.word for w in found} for found in top])
+        if reader is not None:
+            shared = overlap(reader.words(learner.components_))
         points.append(
             Point(
                 k,

@@ -10,16 +10,16 @@ import torch
 from torch import nn
 
 from families.conftest import built
-from vitrail.doctor import Check, Diagnosis, doctor, quick, relative
 from vitrail.errors import ModelError, NumericsError
 from vitrail.lmm import LMM
+from vitrail.lmm.doctor import Check, Diagnosis, doctor, quick, relative
 from vitrail.lmm.parts import Parts
 from vitrail.words import Match, Word
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 
 
-clinic = sys.modules["vitrail.doctor"]  # `vitrail.doctor` is the function
+clinic = sys.modules["vitrail.lmm.doctor"]  # `vitrail.doctor` is the function
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_an_image_that_does_not_arrive_is_found_out(llava, monkeypatch):
 
 
 def test_an_edit_that_misses_its_positions_is_found_out(llava, monkeypatch):
-    from vitrail.positions import Pass
+    from vitrail.lmm.positions import Pass
 
     monkeypatch.setattr(Pass, "mask", lambda self, positions: torch.ones_like(self.real))
     assert "a vector changes what it should" in failing(doctor(llava))

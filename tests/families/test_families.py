@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from vitrail.concepts import learn
-from vitrail.doctor import doctor, hidden_states
-from vitrail.extract import extract
-from vitrail.ground import ground
+from vitrail.extraction import extract
+from vitrail.grounding import ground
 from vitrail.lmm import load
+from vitrail.lmm.doctor import doctor, hidden_states
 from vitrail.samples import Sample
 
 # image processors of transformers give tensors to numpy

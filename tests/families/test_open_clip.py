@@ -102,7 +102,7 @@ def test_states_are_the_librarys_hidden_states_of_the_whole_text(tiny, pictures)
 
 
 def test_the_doctor_finds_nothing(tiny, pictures, record_property):
-    from vitrail.doctor import doctor
+    from vitrail.lmm.doctor import doctor
 
     found = doctor(tiny, [pictures[0], pictures[1], pictures[3]])
     assert found.passed, found.failed

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from families.builders import SIGHT, TEXT, llava, paligemma, shaken
-from vitrail.doctor import doctor
 from vitrail.errors import ModelError, UsageError
 from vitrail.lmm import load
+from vitrail.lmm.doctor import doctor
 from vitrail.lmm.loading import as_read
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from families.builders import PAD, SENTENCES, shaken, tokenizer
 from vitrail.concepts import learn
-from vitrail.doctor import doctor
 from vitrail.errors import ModelError
-from vitrail.extract import extract
-from vitrail.ground import ground
+from vitrail.extraction import extract
+from vitrail.grounding import ground
 from vitrail.lmm import LMM, Captioner, adopt
+from vitrail.lmm.doctor import doctor
 from vitrail.samples import Sample
 
 WIDTH, HEADS, SIDE = 32, 4, 28

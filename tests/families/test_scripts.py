@@ -7,7 +7,7 @@ import pytest
 from families.conftest import built
 from vitrail import words
 from vitrail.concepts import learn
-from vitrail.extract import extract
+from vitrail.extraction import extract
 from vitrail.samples import Sample
 from vitrail.words import Word
 

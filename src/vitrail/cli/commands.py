@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from vitrail.artifacts import plain
 from vitrail.cli.objects import load_again, to_factors, to_layer, to_model, to_samples, to_word
 from vitrail.cli.options import (
     Adapter,
@@ -85,7 +86,7 @@ def options(
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("vitrail").setLevel(logging.DEBUG if debug else logging.WARNING)
     os.environ.setdefault("HF_HUB_VERBOSITY", "info" if debug else "error")  # a hub out of reach is said once, by us
-    logging.getLogger("vitrail.extract").setLevel(logging.DEBUG if debug else logging.INFO)  # what a run will need
+    logging.getLogger("vitrail.extraction").setLevel(logging.DEBUG if debug else logging.INFO)  # what a run will need
 
 
 @app.command()
@@ -125,8 +126,11 @@ def study(
 
     Writes OUT/report.html and OUT/summary.json. A study that was stopped goes on when the same command is run again.
     """
-    from vitrail.study import study as run
-    from vitrail.study import summary
+    from vitrail.activations import ExtractionOptions
+    from vitrail.concepts import LearningOptions
+    from vitrail.grounding import GroundingOptions
+    from vitrail.runs.study import study as run
+    from vitrail.runs.study import summary
 
     with progress_bars() as progress:
         samples = to_samples(data, split, limit, images, progress, having, ids)
@@ -136,25 +140,22 @@ def study(
             samples,
             to_word(word, forms, match_case),
             out=out,
-            layer=to_layer(layer),
-            alignment=alignment.value,
-            require=require.value,
-            method=method.value,
-            n_concepts=concepts,
-            penalty=penalty,
-            seed=seed,
-            n_words=words,
-            n_samples=images_per_concept,
-            language=language,
-            max_new_tokens=max_new_tokens,
-            batch_size=batch_size,
+            extraction=ExtractionOptions(
+                (to_layer(layer),),
+                alignment.value,
+                require.value,
+                max_new_tokens=max_new_tokens,
+                batch_size=batch_size,
+            ),
+            learning=LearningOptions(method=method.value, n_concepts=concepts, penalty=penalty, seed=seed),
+            grounding=GroundingOptions(words, images_per_concept, language=language),
             factors=to_factors(data),
             progress=progress,
         )
     if as_json:
         print_json(read_json(out / "summary.json"))
     else:
-        show_summary(summary(made, {}), out)
+        show_summary(plain(summary(made)), out)
 
 
 @app.command()
@@ -194,7 +195,7 @@ def extract(
     as_json: Json = False,
 ) -> None:
     """States of a word, one per sample that has it, into OUT/activations."""
-    from vitrail.extract import extract as run
+    from vitrail.extraction import extract as run
 
     with progress_bars() as progress:
         samples = to_samples(data, split, limit, images, progress, having, ids)
@@ -315,7 +316,7 @@ def ground(
     """Words and images of the concepts in STUDY/concepts, into STUDY/grounding."""
     from vitrail.activations import open_activations
     from vitrail.concepts import open_concepts
-    from vitrail.ground import ground as run
+    from vitrail.grounding import ground as run
 
     activations = open_activations(folder / "activations")
     concepts = open_concepts(folder / "concepts", activations)
@@ -348,14 +349,14 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """The concepts behind the word in one image."""
-    from vitrail.explain import explain as run
-    from vitrail.study import open_study
+    from vitrail.explanation import explain as run
+    from vitrail.studies import open_study
 
     opened = open_study(folder)
     lmm = load_again(opened.activations, model, device, trust_remote_code)
     found = run(lmm, opened.activations, opened.concepts, opened.grounding, image, n_concepts=concepts)
     if picture is not None:
-        from vitrail.report.picture import draw_explanation
+        from vitrail.reports.explanation import draw_explanation
 
         draw_explanation(found, picture)
     if as_json:
@@ -375,9 +376,10 @@ def report(
     as_json: Json = False,
 ) -> None:
     """One self-contained HTML page of the study in STUDY, with its evaluation where there is one."""
-    from vitrail.study import open_study, write_report
+    from vitrail.runs.report import report as run
+    from vitrail.studies import open_study
 
-    path = write_report(open_study(folder), out=out, factors=None if data is None else to_factors(data))
+    path = run(open_study(folder), out=out, factors=None if data is None else to_factors(data))
     if as_json:
         print_json({"report": str(path)})
     else:

@@ -16,7 +16,7 @@ from vitrail.errors import UsageError
 
 if TYPE_CHECKING:
     from vitrail.lmm import LMM
-    from vitrail.study import Study
+    from vitrail.studies import Study
 
 
 class Matching(str, Enum):
@@ -70,11 +70,11 @@ def compare(
     Compares the studies A and B, or A and what --model-b or --adapter makes of the same samples (kept in OUT/b). Writes
     OUT/shift.json and OUT/report.html.
     """
-    from vitrail.compare import Whole, along, by_layer, same_activations, same_study, whole_model
-    from vitrail.compare import compare as run
-    from vitrail.finetune import open_tuned
-    from vitrail.report.shift import shift_report
-    from vitrail.study import open_study
+    from vitrail.comparison import Whole, along, by_layer, same_activations, same_study, whole_model
+    from vitrail.comparison import compare as run
+    from vitrail.finetuning import open_tuned
+    from vitrail.reports.comparison import shift_report
+    from vitrail.studies import open_study
 
     given = [name for name, value in (("--b", b), ("--model-b", model_b), ("--adapter", adapter)) if value is not None]
     if len(given) == 0 or ("--b" in given and len(given) > 1):
@@ -122,7 +122,8 @@ def compare(
                 method=before.concepts.parameters["method"],
                 n_concepts=len(before.concepts),
                 n_words=words,
-                **before.grounding.filter,
+                own_word=before.grounding.options.own_word,
+                language=before.grounding.options.language,
                 seed=seed,
                 progress=progress,
             )
@@ -135,7 +136,8 @@ def compare(
                 method=before.concepts.parameters["method"],
                 n_concepts=len(before.concepts),
                 n_words=words,
-                **before.grounding.filter,
+                own_word=before.grounding.options.own_word,
+                language=before.grounding.options.language,
                 seed=seed,
                 progress=progress,
             )

@@ -13,7 +13,7 @@ from vitrail.cli.options import Adapter, Device, DType, Dtype, Json, Prompt, Rev
 from vitrail.cli.terminal import print_json, progress_bars
 
 if TYPE_CHECKING:
-    from vitrail.doctor import Diagnosis
+    from vitrail.lmm.doctor import Diagnosis
 
 
 @app.command()
@@ -31,8 +31,8 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Proves that what is read of a model is what it computes, on this machine. Exit code 1 if anything fails."""
-    from vitrail.doctor import doctor as run
     from vitrail.errors import UsageError
+    from vitrail.lmm.doctor import doctor as run
     from vitrail.samples import Sample
 
     if images and len(images) < 2:

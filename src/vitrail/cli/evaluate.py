@@ -97,7 +97,7 @@ def evaluate(
     if folder is not None and (layers or out):
         raise UsageError("--layers and --out are for a comparison (--words); a study has its own folder and layer.")
     from vitrail.lmm import quieten
-    from vitrail.scorers import load_image_scorer, load_text_scorer
+    from vitrail.lmm.scorers import load_image_scorer, load_text_scorer
 
     quieten()
     with progress_bars() as progress:
@@ -117,8 +117,8 @@ def evaluate(
                 folder, data, images, aside, model, device, trust_remote_code, scorers | options
             )
         else:
-            from vitrail.evaluate import compare_methods
-            from vitrail.report import comparison_report
+            from vitrail.evaluation import compare_methods
+            from vitrail.reports import comparison_report
 
             lmm = to_model(model, None, None, DType.auto, device, None, progress, trust_remote_code)
             made = compare_methods(
@@ -141,10 +141,11 @@ def _evaluate_study(
     trust_remote_code: bool, options: dict[str, Any],
 ) -> tuple[dict[str, Any], str]:  # fmt: skip
     """The scores of a study, and what to print of them; its report is written anew."""
-    from vitrail.evaluate import evaluate as run
-    from vitrail.evaluate.layout import markdown
-    from vitrail.evaluate.tables import study_tables
-    from vitrail.study import open_study, write_report
+    from vitrail.evaluation import evaluate as run
+    from vitrail.reports.layout import markdown
+    from vitrail.reports.tables import study_tables
+    from vitrail.runs.report import report
+    from vitrail.studies import open_study
 
     opened = open_study(folder)
     lmm = load_again(opened.activations, None if model == "toyland" else model, device, trust_remote_code)
@@ -153,7 +154,7 @@ def _evaluate_study(
         lmm, opened.activations, opened.concepts, opened.grounding, samples, held_out,
         out=folder / "evaluation", **options,
     )  # fmt: skip
-    page = write_report(opened, factors=options["factors"])
+    page = report(opened, factors=options["factors"])
     text = "\n".join(markdown(table) for table in study_tables(made.scores))
     (made.folder / "evaluation.md").write_text(text, encoding="utf-8")
     return made.scores, f"{text}\nThe report is {page}"

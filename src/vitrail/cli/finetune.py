@@ -70,7 +70,7 @@ def finetune(
 
     Checkpoints are in OUT/checkpoints, the loss in OUT/loss.json and OUT/loss.svg. A run that was stopped goes on.
     """
-    from vitrail.finetune import finetune as run
+    from vitrail.finetuning import finetune as run
 
     with progress_bars() as progress:
         samples = to_samples(data, split, limit, images, progress)

@@ -11,11 +11,11 @@ from vitrail.errors import UsageError
 if TYPE_CHECKING:
     from vitrail.activations import Activations
     from vitrail.cli.options import DType
-    from vitrail.finetune import Example
     from vitrail.lmm import LMM
     from vitrail.progress import Progress
     from vitrail.samples import Sample
-    from vitrail.study import Factors
+    from vitrail.samples.examples import Example
+    from vitrail.scores import KnownFactors as Factors
     from vitrail.words import Word
 
 
@@ -57,8 +57,7 @@ def to_samples(
     ids: Path | None = None,
 ) -> list[Sample]:
     from vitrail import toyland as world
-    from vitrail import vocabulary
-    from vitrail.samples import load_samples
+    from vitrail.samples import load_samples, vocabulary
 
     if data == "toyland":
         world.dataset_path(progress=progress)
@@ -85,9 +84,9 @@ def to_words(text: str) -> str | list[str]:
 def to_examples(samples: list[Sample], data: str, style: str | None, words: str | None) -> list[Example]:
     """What `--style` or `--words` choose."""
     from vitrail import toyland as world
-    from vitrail.finetune import captions_about, captions_of
+    from vitrail.samples.examples import captions_about, captions_of
+    from vitrail.samples.vocabulary import listed
     from vitrail.toyland.dataset import styled_captions
-    from vitrail.vocabulary import listed
 
     if (style is None) == (words is None):
         raise UsageError("Say which captions to learn: either --style (of Toyland) or --words.")
@@ -101,7 +100,7 @@ def to_examples(samples: list[Sample], data: str, style: str | None, words: str 
 
 def to_factors(data: str) -> Factors | None:
     from vitrail import toyland as world
-    from vitrail.toyland.truth import load_factors
+    from vitrail.toyland.ground_truth import load_factors
 
     folder = world.dataset_path() if data == "toyland" else Path(data)
     return load_factors(folder if folder.is_dir() else folder.parent)

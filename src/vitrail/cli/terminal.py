@@ -17,7 +17,7 @@ from vitrail.errors import VitrailError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vitrail.explain import Explanation
+    from vitrail.explanation import Explanation
     from vitrail.progress import Progress
 
 stderr = Console(stderr=True)

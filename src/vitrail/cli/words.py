@@ -35,8 +35,8 @@ def words(
 
     Nouns and inflections are known of English; of another `--language` the most frequent words of any kind are counted.
     """
-    from vitrail import vocabulary
     from vitrail.errors import UsageError
+    from vitrail.samples import vocabulary
 
     if forms is not None:
         if language != "en":

@@ -12,7 +12,7 @@ are rows.
 | `simple` | `Simple` | the rows of largest norm | 1 / (1 + distance) |
 """
 
-from vitrail.learners.base import ConceptLearner, Learner
+from vitrail.learners.base import ConceptLearner, Learner, PieceLearner
 from vitrail.learners.codes import codes_from_gram, kkt_residual, nonnegative_lasso, objective
 from vitrail.learners.kmeans import KMeans
 from vitrail.learners.pca import PCA
@@ -29,6 +29,7 @@ __all__ = [
     "KMeans",
     "Learner",
     "Map",
+    "PieceLearner",
     "Rows",
     "SemiNMF",
     "Simple",

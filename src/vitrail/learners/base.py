@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -23,6 +23,7 @@ from vitrail.learners.arrays import (
     row_blocks,
     to_host,
 )
+from vitrail.learners.rows import Map, Rows
 from vitrail.progress import Progress, silent
 
 Self = TypeVar("Self", bound="Learner")
@@ -56,6 +57,15 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
     n_components: int
     components_: Floats
     n_features_in_: int
+
+    title: ClassVar[str]
+    """The name in tables and plots."""
+    signed: ClassVar[bool] = False
+    """Whether activations have a sign, so that a concept and its opposite are the same."""
+    prototypes: ClassVar[bool] = False
+    """Whether concepts are points among the states; else they are directions that add up."""
+    out_of_core: ClassVar[bool] = False
+    """Whether the learner fits states that come in pieces (`fit_rows`, `adopt`): from disk, or over many machines."""
 
     _on_device = False
     """Whether the learner works on tensors of an accelerator where they are; else they are copied to the host."""
@@ -144,13 +154,25 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
         return tags
 
 
+class PieceLearner(Protocol):
+    """What a learner with `out_of_core` can do beside the contract of all learners."""
+
+    def fit_rows(self, rows: Rows, over: Map, *, progress: Progress = silent) -> Any:
+        """Learns from representations in pieces; `over` maps a function over the pieces."""
+
+    def adopt(self, U: Array, rows: Rows, over: Map) -> Any:
+        """Takes the concepts `U` (n_concepts, n_features) for its own, and fits what else there is to them."""
+
+
 class PrototypeLearner(Learner, ABC):
-    """Base of learners whose concepts are points among the data; an activation says how near a sample is to one.
+    """Base of learners whose concepts are points among the data. An activation is the nearness of a sample to one.
 
     `v_k = 1 / (1 + ‖z − u_k‖₂)`, in (0, 1], and 1 at the prototype itself. Activations are not coordinates: `V U` means
     nothing here. The model of `z` is its nearest prototype, so that is what `inverse_transform` returns, the first on
     a tie.
     """
+
+    prototypes = True
 
     def _activate(self, Z: Floats) -> Floats:
         return 1 / (1 + cdist(Z, self.components_))  # differences first: exact near a prototype, unlike a Gram matrix

@@ -15,6 +15,8 @@ class KMeans(PrototypeLearner):
     Attributes: `components_` (K, d); `inertia_`, the sum of squared distances of samples to their centroid.
     """
 
+    title = "k-means"
+
     inertia_: float
 
     def __init__(self, n_components: int = 20, *, n_init: int = 20, random_state: int | None = 0) -> None:

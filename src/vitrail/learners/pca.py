@@ -17,6 +17,9 @@ class PCA(Learner):
     K may not exceed the number of features either.
     """
 
+    title = "PCA"
+    signed = True
+
     mean_: Floats
     explained_variance_: Floats
 

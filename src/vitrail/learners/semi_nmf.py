@@ -45,6 +45,9 @@ class SemiNMF(Learner):
     revived in it; `n_dead_`, how many concepts no sample of `Z` uses in the end.
     """
 
+    title = "Semi-NMF"
+    out_of_core = True
+
     objective_: float
     objectives_: NDArray[np.float64]
     n_iter_: int

@@ -16,6 +16,8 @@ class Simple(PrototypeLearner):
     Attributes: `components_` (K, d).
     """
 
+    title = "Simple"
+
     def __init__(self, n_components: int = 20) -> None:
         self.n_components = n_components
 

@@ -4,11 +4,12 @@ lmm = load("llava-hf/llava-1.5-7b-hf")       # any image-text-to-text model of t
 lmm = adopt(captioner, "mine")               # any torch module that is a `Captioner`
 """
 
+from vitrail.lmm.captioner import Adopted, Captioner, adopt
+from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.loading import load, quieten
 from vitrail.lmm.model import LMM, DType, Generation, Layer
 from vitrail.lmm.parts import Parts, find_parts, fingerprint
 from vitrail.lmm.prompts import DEFAULT_PROMPT
-from vitrail.lmm.protocol import Adopted, Captioner, adopt
 
 __all__ = [
     "DEFAULT_PROMPT",
@@ -18,6 +19,7 @@ __all__ = [
     "DType",
     "Generation",
     "Layer",
+    "ModelDescription",
     "Parts",
     "adopt",
     "find_parts",

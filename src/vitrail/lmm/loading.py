@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +11,9 @@ from typing import Any
 import torch
 
 from vitrail.errors import ModelError, UsageError
+from vitrail.lmm.adapters import first_line, put_on
 from vitrail.lmm.model import LMM, DType
-from vitrail.lmm.parts import find_parts, fingerprint, speaker, translates, unwrapped
+from vitrail.lmm.parts import find_parts, speaker, translates, unwrapped
 from vitrail.lmm.prompts import DEFAULT_PROMPT, PLAIN
 
 log = logging.getLogger(__name__)
@@ -97,7 +96,7 @@ def load(
         )
     processor = _processor(path, model, options)
     if adapter is not None:
-        network = _with_adapter(network, adapter)
+        network = put_on(network, adapter)
         network = network.merge_and_unload() if merge else network
     if mapped is None and "quantization_config" not in placement:
         network = network.to(place)
@@ -140,7 +139,7 @@ def _device(device: str | None) -> torch.device:
         found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(1, device=found)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"There is no device {device!r} that torch can use here: {_first_line(error)}") from error
+        raise UsageError(f"There is no device {device!r} that torch can use here: {first_line(error)}") from error
     return found
 
 
@@ -230,63 +229,4 @@ def _refused(model: str | Path, error: BaseException, what: str) -> ModelError:
             f"{model} comes with code of its own, which may do anything on this machine. Read it, and if you trust it, "
             "load the model with trust_remote_code=True (--trust-remote-code)."
         )
-    return ModelError(f"{what}: {_first_line(error)}")
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0]
-
-
-def _with_adapter(network: Any, adapter: str | Path) -> Any:
-    try:
-        from peft import PeftModel, get_peft_model_state_dict
-        from peft.utils import load_peft_weights
-    except ImportError as error:
-        raise ModelError("An adapter needs PEFT: pip install 'vitrail[peft]'.") from error
-    path = _adapter_location(adapter)
-    _check_base(network, path, adapter)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Found missing adapter keys")  # we say it, as an error
-            warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated")  # PEFT still uses it
-            wrapped = PeftModel.from_pretrained(network, path)
-        there, here = (
-            set(load_peft_weights(path, device="cpu")),
-            set(get_peft_model_state_dict(wrapped, save_embedding_layers=False)),
-        )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ModelError(f"{adapter} is not an adapter for this model: {_first_line(error)}") from error
-    if there != here:
-        raise ModelError(
-            f"{adapter} is not an adapter for this model: {len(here - there)} of the weights that it needs are "
-            f"missing, and {len(there - here)} have no place in it. Put it on the model that it was made from."
-        )
-    return wrapped
-
-
-def _adapter_location(adapter: str | Path) -> str:
-    """The folder of an adapter that comes with Toyland ("toyland:place"), or `adapter` as it is."""
-    world, colon, name = str(adapter).partition(":")
-    if colon and world == "toyland":
-        from vitrail import toyland
-
-        return str(toyland.adapter_path(name))
-    return str(adapter)
-
-
-def _check_base(network: Any, path: str, adapter: str | Path) -> None:
-    """An adapter made by `vitrail.finetune` says which weights it was made on: others of the same shape are refused."""
-    manifest = Path(path) / "manifest.json"
-    if not manifest.is_file():
-        return
-    try:
-        base = json.loads(manifest.read_text(encoding="utf-8"))["parameters"]["model"]
-        name, expected, dtype = base["name"], base["fingerprint"], base["dtype"]
-    except (ValueError, KeyError, TypeError):
-        return  # not ours to judge
-    found = fingerprint(network)
-    if found != expected and str(network.dtype) == f"torch.{dtype}":  # rounded weights have another fingerprint
-        raise ModelError(
-            f"{adapter} was made on {name} (fingerprint {expected}), not on the model it is put on ({found}). "
-            "Load it on its own base, or fine-tune this one."
-        )
+    return ModelError(f"{what}: {first_line(error)}")

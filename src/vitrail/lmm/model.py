@@ -12,11 +12,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from vitrail import hooks, words
+from vitrail import words
 from vitrail.errors import ModelError, UsageError
+from vitrail.lmm import hooks
+from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.parts import Parts, find_sight, fingerprint, place, speaker, text_config, translates, unwrapped
+from vitrail.lmm.positions import Follower, Pass, forced
 from vitrail.lmm.prompts import DEFAULT_PROMPT, PLAIN, Plain, chat, plain, tail
-from vitrail.positions import Follower, Pass, forced
+from vitrail.samples import Sample
 
 #: 0 are the embeddings, 1..N the residual stream after a block, −1..−N counted from the last one, or "final".
 Layer = int | str
@@ -81,20 +84,21 @@ class LMM:
         """The model's type, as transformers names it."""
         return unwrapped(self.model).config.model_type
 
-    def describe(self) -> dict[str, Any]:
-        """What a manifest says of the model: whatever would make its states others."""
+    def describe(self) -> ModelDescription:
+        """What a manifest says of the model: everything that changes its states."""
         quantized = getattr(getattr(unwrapped(self.model), "config", None), "quantization_config", None)
-        return {
-            "name": self.name,
-            "revision": self.revision,
-            "adapter": self.adapter,
-            "class": type(unwrapped(self.model)).__name__,
-            "dtype": self.dtype,
-            "n_blocks": self.n_blocks,
-            "n_features": self.n_features,
-            "parts": self.parts.names,
-            "fingerprint": fingerprint(self.model),
-        } | ({} if quantized is None else {"quantization": _quantization(quantized)})
+        return ModelDescription(
+            name=self.name,
+            revision=self.revision,
+            adapter=self.adapter,
+            kind=type(unwrapped(self.model)).__name__,
+            dtype=self.dtype,
+            n_blocks=self.n_blocks,
+            n_features=self.n_features,
+            parts=self.parts.names,
+            fingerprint=fingerprint(self.model),
+            quantization=None if quantized is None else _quantization(quantized),
+        )
 
     @property
     def modules(self) -> dict[str, str]:
@@ -140,6 +144,18 @@ class LMM:
                 f"families that are asked in plain text ({', '.join(PLAIN)}). Set `processor.chat_template`."
             )
         return PLAIN[self.family]
+
+    def request(self, sample: Sample) -> str:
+        """What the model is asked of `sample`: its question, or the request for a caption."""
+        return sample.question or self.prompt
+
+    def prepare_samples(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        """A batch of `samples`, whose images are opened, each with its request; see `prepare`.
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        return self.prepare([s.open() for s in samples], [self.request(s) for s in samples])
 
     def prepare(self, images: Sequence[Image.Image], requests: Sequence[str]) -> dict[str, Tensor]:
         """A left-padded batch: each image with its request, as the model was trained to be asked."""

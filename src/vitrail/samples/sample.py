@@ -32,6 +32,11 @@ class Sample:
         """What to show as the image's name: its file name, its place in a table, or the sample's id."""
         return self.id if isinstance(self.image, Image.Image) else self.image.name
 
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What people said of the image: its captions, or the answers to its question."""
+        return self.references if self.question is None else self.answers
+
     def open(self) -> Image.Image:
         """The image: RGB, upright (EXIF), fully decoded, transparency over white.
 

@@ -2,9 +2,9 @@
 
 | file | what |
 |---|---|
-| `words.py` | overlap, CLIPScore, BERTScore |
+| `grounding.py` | overlap, CLIPScore, BERTScore |
 | `dictionary.py` | cosines, reconstruction, sparsity, stability |
-| `truth.py` | concepts against known factors: AUROC, purity, disentanglement |
+| `factors.py` | concepts against known factors: AUROC, purity, disentanglement |
 | `intervals.py` | bootstrap intervals, permutation tests, correction for many tests |
 """
 
@@ -17,12 +17,13 @@ from vitrail.scores.dictionary import (
     l0,
     matched_cosine,
     pairwise_cosine,
+    unit,
 )
-from vitrail.scores.intervals import Estimate, corrected, estimate, exceeded, paired_p, unpaired_gain, unpaired_p
-from vitrail.scores.truth import (
+from vitrail.scores.factors import (
     Disentanglement,
     FactorMatrix,
     HeldOut,
+    KnownFactors,
     Value,
     auroc,
     disentanglement,
@@ -31,7 +32,7 @@ from vitrail.scores.truth import (
     permuted_level,
     purity,
 )
-from vitrail.scores.words import (
+from vitrail.scores.grounding import (
     CAPTION_PROMPT,
     WORDS_PROMPT,
     BertScore,
@@ -41,21 +42,38 @@ from vitrail.scores.words import (
     overlap_matrix,
     words_text,
 )
+from vitrail.scores.intervals import (
+    Alternative,
+    Correlation,
+    Estimate,
+    corrected,
+    correlation,
+    estimate,
+    exceeded,
+    median_estimate,
+    paired_p,
+    unpaired_gain,
+    unpaired_p,
+)
 
 __all__ = [
     "CAPTION_PROMPT",
     "WORDS_PROMPT",
+    "Alternative",
     "BertScore",
+    "Correlation",
     "Disentanglement",
     "Estimate",
     "FactorMatrix",
     "HeldOut",
+    "KnownFactors",
     "Value",
     "auroc",
     "bert_score",
     "best_of_row",
     "clip_score",
     "corrected",
+    "correlation",
     "cosines",
     "dead",
     "disentanglement",
@@ -67,12 +85,14 @@ __all__ = [
     "hoyer",
     "l0",
     "matched_cosine",
+    "median_estimate",
     "overlap",
     "overlap_matrix",
     "paired_p",
     "pairwise_cosine",
     "permuted_level",
     "purity",
+    "unit",
     "unpaired_gain",
     "unpaired_p",
     "words_text",

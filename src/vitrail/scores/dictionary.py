@@ -9,9 +9,15 @@ from vitrail.scores.intervals import Estimate
 
 
 def cosines(A: np.ndarray, B: np.ndarray) -> np.ndarray:
-    """(n, m) cosines between the rows of `A` and of `B`; 0 where a row is zero."""
-    A, B = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (A, B))
-    return A @ B.T
+    """(n, m) cosines between the rows of `A` (n, d) and of `B` (m, d), in float64; 0 where a row is zero."""
+    return unit(A) @ unit(B).T
+
+
+def unit(U: np.ndarray) -> np.ndarray:
+    """The rows of `U` (n, d) at norm 1, in float64; zero rows stay zero."""
+    U = np.asarray(U, np.float64)
+    norms = np.linalg.norm(U, axis=1, keepdims=True)
+    return U / np.where(norms > 0, norms, 1.0)
 
 
 def pairwise_cosine(U: np.ndarray) -> np.ndarray:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import false_discovery_control
+from scipy import stats
+
+#: Of a test: whether a difference in either direction counts, or only an increase.
+Alternative = Literal["two-sided", "greater"]
 
 
 @dataclass(frozen=True)
@@ -74,24 +78,43 @@ def exceeded(observed: float, null: np.ndarray) -> float:
     return float((1 + np.sum(null >= observed - close)) / (1 + len(null)))
 
 
-def paired_p(first: np.ndarray, second: np.ndarray, seed: int = 0, resamples: int = 9999) -> float:
-    """Two-sided p-value of a difference of means between paired units (n,), by random changes of sign.
+def paired_p(
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    alternative: Alternative = "two-sided",
+    seed: int = 0,
+    resamples: int = 9999,
+) -> float:
+    """The p-value of a difference of means between paired units (n,), under random signs of the differences.
 
-    Pairs of which one is NaN are left out; NaN without any pair.
+    All signs are tried where there are at most `resamples` ways to choose them; then the p-value is exact.
+
+    Args:
+        first: values of the units; pairs of which one value is NaN are left out.
+        second: values of the same units under the other condition.
+        alternative: "greater" tests whether the mean of `first` is larger, "two-sided" whether it differs.
+
+    Returns:
+        NaN without a pair; 1 where all differences are zero.
     """
     differences = np.asarray(first, float) - np.asarray(second, float)
     differences = differences[~np.isnan(differences)]
     if not len(differences):
         return float("nan")
-    rng = np.random.default_rng(seed)
-    step = max(1, 2_000_000 // len(differences))
-    null = np.concatenate(
-        [
-            (rng.integers(0, 2, (min(step, resamples - start), len(differences))) * 2 - 1) @ differences
-            for start in range(0, resamples, step)
-        ]
+    if not np.any(differences):
+        return 1.0
+    found = stats.permutation_test(
+        (differences,),
+        lambda d, axis: d.mean(axis),
+        permutation_type="samples",
+        alternative=alternative,
+        n_resamples=resamples,
+        vectorized=True,
+        batch=max(1, 2_000_000 // len(differences)),
+        rng=np.random.default_rng(seed),
     )
-    return exceeded(abs(float(differences.sum())), np.abs(null))
+    return float(found.pvalue)
 
 
 def unpaired_p(first: np.ndarray, second: np.ndarray, seed: int = 0, resamples: int = 9999) -> float:
@@ -118,5 +141,36 @@ def corrected(p_values: Sequence[float]) -> list[float]:
     known = ~np.isnan(p)
     q = np.full(len(p), np.nan)
     if known.any():
-        q[known] = false_discovery_control(p[known])
+        q[known] = stats.false_discovery_control(p[known])
     return [float(v) for v in q]
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Pearson's r and Spearman's ρ of `n` pairs, each with its two-sided p-value; NaN where they are not defined."""
+
+    r: float
+    p: float
+    rho: float
+    rho_p: float
+    n: int
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> Correlation:
+    """The correlation of `x` and `y` (n,), over the pairs without NaN."""
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    known = ~(np.isnan(x) | np.isnan(y))
+    x, y = x[known], y[known]
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return Correlation(np.nan, np.nan, np.nan, np.nan, len(x))
+    r: Any = stats.pearsonr(x, y)
+    rho: Any = stats.spearmanr(x, y)
+    return Correlation(float(r.statistic), float(r.pvalue), float(rho.statistic), float(rho.pvalue), len(x))
+
+
+def median_estimate(values: np.ndarray, seed: int = 0, resamples: int = 2000) -> Estimate:
+    """The median of `values` (n,) and its 95 % percentile bootstrap interval; `mean` holds the median, `std` is NaN."""
+    values = np.asarray(values, float)
+    again = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))
+    low, high = np.quantile(np.median(values[again], axis=1), [0.025, 0.975])
+    return Estimate(float(np.median(values)), np.nan, float(low), float(high), len(values))

@@ -51,9 +51,10 @@ def apply_(
     as_json: Json = False,
 ) -> None:
     """What the model says of images before and after."""
-    from vitrail.steer import TASKS, open_steering, say, steer
-    from vitrail.steer.gallery import write_gallery
-    from vitrail.steer.tasks import task_named
+    from vitrail.steering import open_steering, steer
+    from vitrail.trials import TASKS, say
+    from vitrail.trials.gallery import write_gallery
+    from vitrail.trials.tasks import task_named
 
     opened, alphas = alone(open_steering(folder), layer), to_numbers(strengths, float)
     wanted = None if task is None else task_named(task)
@@ -90,8 +91,8 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Vectors in a format that other tools read: llama.cpp and repeng take .gguf, steering-vectors .pt."""
-    from vitrail.steer import open_steering
-    from vitrail.steer.interchange import export_vectors
+    from vitrail.steering import open_steering
+    from vitrail.steering.interchange import export_vectors
 
     path = export_vectors(open_steering(folder), file, alpha=strength, model=hint)
     if as_json:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from vitrail.activations import Activations
     from vitrail.concepts import Concepts
     from vitrail.lmm import LMM
-    from vitrail.positions import Name, Positions
+    from vitrail.lmm.positions import Name, Positions
     from vitrail.progress import Progress
     from vitrail.samples import Sample
-    from vitrail.steer import Steering
-    from vitrail.steer.tasks import Task
+    from vitrail.steering import Steering
+    from vitrail.trials.tasks import Task
 
 steering = typer.Typer(no_args_is_help=True, help="Change what a model says by editing its states, and measure it.")
 app.add_typer(steering, name="steer")
@@ -62,7 +62,7 @@ def task_samples(
     """The captions or the questions that a task is about."""
     from vitrail import toyland as world
     from vitrail.samples import load_samples
-    from vitrail.steer import AnswerTask
+    from vitrail.trials import AnswerTask
 
     if data == "toyland":
         folder, split = world.dataset_path(progress=progress), split or default
@@ -77,8 +77,8 @@ def position_name(positions: Where | None) -> Name | None:
 
 
 def places(lmm: LMM, task: Task | None, positions: Where | None, until: bool) -> Positions | None:
-    from vitrail.steer import CaptionTask
-    from vitrail.steer.tasks import until_said
+    from vitrail.trials import CaptionTask
+    from vitrail.trials.tasks import until_said
 
     if not until:
         return position_name(positions)

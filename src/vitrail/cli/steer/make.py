@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vitrail.lmm import LMM, Layer
-    from vitrail.positions import Name
+    from vitrail.lmm.positions import Name
     from vitrail.samples import Sample
-    from vitrail.steer import Steering
+    from vitrail.steering import Steering
 
 
 class Way(str, Enum):
@@ -98,9 +98,9 @@ def make(
     as_json: Json = False,
 ) -> None:
     """A steering in OUT: from samples that show a task, from concepts and their shifts, or from a file with vectors."""
-    from vitrail.steer.interchange import import_vectors
-    from vitrail.steer.recipes import make_for
-    from vitrail.steer.tasks import TASKS, task_named
+    from vitrail.steering.interchange import import_vectors
+    from vitrail.trials.recipes import make_for
+    from vitrail.trials.tasks import TASKS, task_named
 
     given = [name for name, value in (("--task", task), ("--study", study), ("--tensor", tensor)) if value is not None]
     if len(given) != 1:
@@ -160,7 +160,7 @@ def _of_study(
     trust_remote_code: bool,
 ) -> Steering:
     """A concept's direction, the way from one to another, or a concept's shift."""
-    from vitrail.steer import concept_vector, shift_vector
+    from vitrail.steering import concept_vector, shift_vector
 
     if toward is None:
         raise UsageError("--study needs --to, the number of a concept.")
@@ -172,7 +172,7 @@ def _of_study(
         raise UsageError(
             "A concept's shift goes from the concept before to the one after: --from has no meaning there."
         )
-    from vitrail.compare import open_shift
+    from vitrail.comparison import open_shift
 
     return shift_vector(lmm, activations, concepts, open_shift(shift), toward, out=out, applied_at=at)
 
@@ -181,8 +181,8 @@ def _of_tensor(
     lmm: LMM, vectors: dict[Layer, Tensor], source: str, samples: list[Sample], out: Path, applied_at: Name | None
 ) -> Steering:
     """Vectors from a file, in units of the norms of `samples`' states."""
-    from vitrail.finetune import Example
-    from vitrail.steer import read_states, tensor_vector
+    from vitrail.samples.examples import Example
+    from vitrail.steering import read_states, tensor_vector
 
     at: Name = applied_at or "generated"
     examples = [Example(s, text) for s in samples[:64] for text in (*s.references, *s.answers)[:1]]
@@ -191,7 +191,7 @@ def _of_tensor(
 
 
 def _shown(made: Steering) -> dict[str, Any]:
-    from vitrail.steer.artifact import VECTORS
+    from vitrail.steering.artifact import VECTORS
 
     found: dict[str, Any] = {"folder": str(made.folder), "method": made.method, "layers": list(made.layers)}
     if made.method in VECTORS:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitrail.artifacts import write_json
+from vitrail.artifacts import plain, write_json
 from vitrail.cli.objects import to_model, to_numbers
 from vitrail.cli.options import (
     Adapter,
@@ -49,7 +49,7 @@ from vitrail.cli.terminal import print_json, progress_bars, show_table
 from vitrail.errors import UsageError
 
 if TYPE_CHECKING:
-    from vitrail.steer.evaluate import Result
+    from vitrail.trials.contest import Result
 
 
 @steering.command()
@@ -78,9 +78,10 @@ def rank(
     """
     from itertools import permutations
 
-    from vitrail.steer import Add, rank_by_narrowness
-    from vitrail.steer.make import concept_direction
-    from vitrail.steer.tasks import task_named
+    from vitrail.steering import Add
+    from vitrail.steering.make import concept_direction
+    from vitrail.trials import rank_by_narrowness
+    from vitrail.trials.tasks import task_named
 
     with progress_bars() as progress:
         samples = task_samples(task_named(task), data, split, limit, images, progress, "val")
@@ -138,13 +139,12 @@ def search(
     Tries every layer of STEERING (vectors) by itself, or the function as it is. Writes OUT/search.json and
     OUT/search.html.
     """
-    from vitrail.scorers import load_image_scorer
-    from vitrail.steer import open_steering
-    from vitrail.steer import search as run
-    from vitrail.steer.gallery import write_gallery
-    from vitrail.steer.outcome import finite
-    from vitrail.steer.recipes import tries
-    from vitrail.steer.tasks import task_named
+    from vitrail.lmm.scorers import load_image_scorer
+    from vitrail.steering import open_steering
+    from vitrail.trials import search as run
+    from vitrail.trials.gallery import write_gallery
+    from vitrail.trials.recipes import tries
+    from vitrail.trials.tasks import task_named
 
     opened, wanted, alphas = open_steering(folder), task_named(task), to_numbers(strengths, float)
     with progress_bars() as progress:
@@ -170,7 +170,7 @@ def search(
             positions=where, found=found, batch_size=batch_size, progress=progress,
         )  # fmt: skip
     if as_json:
-        print_json(finite(found.as_dict()))
+        print_json(found.as_dict())
     elif found.picked is None or found.held_out is None:
         typer.echo(f"Nothing that was tried is within the budget of {budget:.0%}. Try less strength, or other layers.")
     else:
@@ -221,14 +221,13 @@ def evaluate(
 
     --strength, --positions and --until-said are for vectors and L2S; LoReFT and DiReFT are applied as they were taught.
     """
-    from vitrail.scorers import load_image_scorer
-    from vitrail.steer import open_steering
-    from vitrail.steer.artifact import VECTORS
-    from vitrail.steer.evaluate import all_baselines, evaluate_steering, of
-    from vitrail.steer.gallery import write_gallery
-    from vitrail.steer.outcome import finite
-    from vitrail.steer.search import halves
-    from vitrail.steer.tasks import task_named
+    from vitrail.lmm.scorers import load_image_scorer
+    from vitrail.steering import open_steering
+    from vitrail.steering.artifact import VECTORS
+    from vitrail.trials.contest import all_baselines, evaluate_steering, of
+    from vitrail.trials.gallery import write_gallery
+    from vitrail.trials.grid_search import halves
+    from vitrail.trials.tasks import task_named
 
     opened, wanted = [open_steering(folder) for folder in folders], task_named(task)
     opened = [alone(one, layer) if one.method in VECTORS else one for one in opened]
@@ -266,7 +265,7 @@ def evaluate(
         )
         rows = [r.as_dict() for r in results]
         if out is not None:
-            write_json(out / "evaluate.json", finite(rows))
+            write_json(out / "evaluate.json", plain(rows))
             write_gallery(
                 lmm, opened[0], samples[:12], out / "evaluate.html", strengths=(0.5, 1.0, strength), task=wanted,
                 results=results,
@@ -274,7 +273,7 @@ def evaluate(
                 progress=progress,
             )  # fmt: skip
     if as_json:
-        print_json(finite(rows))
+        print_json(plain(rows))
         return
     _show_results(results)
 

@@ -1,0 +1,122 @@
+# The public names, by the step of the line; `__init__.py` imports each one when it is first used.
+
+# What is raised on purpose
+from .errors import (
+    ArtifactError as ArtifactError,
+    DataError as DataError,
+    ModelError as ModelError,
+    NumericsError as NumericsError,
+    UsageError as UsageError,
+    VitrailError as VitrailError,
+    WordError as WordError,
+)
+
+# Samples, and words in them
+from .samples import (
+    Sample as Sample,
+    load_samples as load_samples,
+)
+from .samples.examples import (
+    Example as Example,
+    captions_about as captions_about,
+    captions_of as captions_of,
+)
+from .samples.vocabulary import (
+    TOPICS as TOPICS,
+    counts as counts,
+    frequent_nouns as frequent_nouns,
+    frequent_words as frequent_words,
+    having as having,
+    inflections as inflections,
+    with_ids as with_ids,
+)
+from .words import Word as Word
+
+# Models
+from .lmm import (
+    LMM as LMM,
+    Captioner as Captioner,
+    adopt as adopt,
+    load as load,
+)
+from .lmm.doctor import (
+    Diagnosis as Diagnosis,
+    doctor as doctor,
+)
+from .lmm.scorers import (
+    load_image_scorer as load_image_scorer,
+    load_text_scorer as load_text_scorer,
+)
+
+# The line: states, concepts, words and images
+from .activations import (
+    Activations as Activations,
+    ExtractionOptions as ExtractionOptions,
+    open_activations as open_activations,
+)
+from .extraction import extract as extract
+from .concepts import (
+    Concepts as Concepts,
+    LearningOptions as LearningOptions,
+    learn as learn,
+    open_concepts as open_concepts,
+)
+from .grounding import (
+    Grounding as Grounding,
+    GroundingOptions as GroundingOptions,
+    ground as ground,
+    open_grounding as open_grounding,
+)
+from .explanation import (
+    Explanation as Explanation,
+    explain as explain,
+)
+from .studies import (
+    Study as Study,
+    open_study as open_study,
+    same_activations as same_activations,
+    same_study as same_study,
+)
+from .runs.study import study as study
+from .runs.report import report as report
+
+# How well concepts are grounded
+from .evaluation import (
+    Comparison as Comparison,
+    Evaluation as Evaluation,
+    compare_methods as compare_methods,
+    evaluate as evaluate,
+    open_evaluation as open_evaluation,
+)
+
+# What a fine-tune did
+from .finetuning import (
+    Tuned as Tuned,
+    finetune as finetune,
+    open_tuned as open_tuned,
+)
+from .comparison import (
+    Rules as Rules,
+    Shift as Shift,
+    Whole as Whole,
+    along as along,
+    by_layer as by_layer,
+    compare as compare,
+    open_shift as open_shift,
+    whole_model as whole_model,
+)
+
+# Steering
+from .steering import (
+    Activation as Activation,
+    Add as Add,
+    Clamp as Clamp,
+    FromContext as FromContext,
+    Function as Function,
+    ProjectOut as ProjectOut,
+    Steering as Steering,
+    When as When,
+    make_vector as make_vector,
+    open_steering as open_steering,
+    steer as steer,
+)

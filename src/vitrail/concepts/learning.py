@@ -1,0 +1,396 @@
+"""Learning: activations → concepts `U` and their activations `V`, with `Z ≈ V U`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, reduce
+from operator import add
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from vitrail import learners
+from vitrail.activations import Activations
+from vitrail.activations.rows import ShardRows
+from vitrail.artifacts import (
+    check_files,
+    check_parent,
+    file_hash,
+    is_current,
+    parent,
+    read_manifest,
+    write_manifest,
+    write_whole,
+)
+from vitrail.concepts.over_ray import over_ray
+from vitrail.concepts.stability import consensus as consensus_of
+from vitrail.concepts.stability import stability as stability_of
+from vitrail.errors import NumericsError, UsageError
+from vitrail.lmm import Layer
+from vitrail.progress import Progress, silent
+from vitrail.scores import matched_cosine
+
+logger = logging.getLogger(__name__)
+
+KIND = "concepts"
+FILE = "concepts.safetensors"
+
+#: A state of more than this many times the median norm is an attention sink, not an example of the word.
+OUTLIER_NORM = 10.0
+
+#: States that take more bytes than this in float32 are learned from a piece at a time. The concepts are the same.
+IN_MEMORY = 2**28
+
+Engine = Literal["local", "ray"]
+
+
+@dataclass(frozen=True)
+class LearningOptions:
+    """How concepts are learned.
+
+    Args:
+        layer: which of the extracted layers; may be None when there is one.
+        method: a name in `vitrail.learners.LEARNERS`.
+        n_concepts: number of concepts, K.
+        penalty: λ of the Semi-NMF objective `‖Z − V U‖² + λ‖V‖₁`; the method's default for None.
+        seed: of everything random.
+        stability: number of runs with other seeds, and as many from resamples, that measure how well each concept
+            comes back (see `concepts.stability`); from a sample of the states where they are many. 0 for none.
+        consensus: whether the concepts are the mean over the run and those with other seeds.
+    """
+
+    layer: Layer | None = None
+    method: str = "semi-nmf"
+    n_concepts: int = 20
+    penalty: float | None = None
+    seed: int = 0
+    stability: int = 4
+    consensus: bool = False
+
+    def learner(self) -> learners.Learner:
+        """An unfitted learner.
+
+        Raises:
+            UsageError: no such method, or options that do not go together.
+        """
+        made = learners.make_learner(self.method, self.n_concepts, penalty=self.penalty, seed=self.seed)
+        if self.stability < 0:
+            raise UsageError(f"stability is a number of runs, 0 or more; got {self.stability}.")
+        if self.consensus and not made.out_of_core:
+            raise UsageError(f"{made.title} has no consensus; {_with_pieces()} has.")
+        if self.consensus and self.stability == 0:
+            raise UsageError("A consensus needs other runs to agree with: ask for stability=1 or more.")
+        return made
+
+
+def _with_pieces() -> str:
+    """The methods that learn from states in pieces, by name."""
+    return ", ".join(repr(name) for name, learner in learners.LEARNERS.items() if learner.out_of_core)
+
+
+@dataclass(frozen=True)
+class Concepts:
+    """Concepts of a word: `U` (n_concepts, n_features), `V` (n_samples, n_concepts), and the learner that made them."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    learner: learners.Learner
+    V: np.ndarray
+    kept: np.ndarray
+
+    @property
+    def U(self) -> np.ndarray:
+        return self.learner.components_
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return self.manifest["parameters"]
+
+    @property
+    def options(self) -> LearningOptions:
+        """How the concepts were learned; passed to `learn_as`, it learns in the same way again."""
+        return LearningOptions(**self.parameters)
+
+    @property
+    def layer(self) -> Layer:
+        return self.parameters["layer"]
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Explained variance, share of zero activations and the like; see `describe_fit`."""
+        return self.manifest["scores"]
+
+    @property
+    def stability(self) -> dict[str, list[float]] | None:
+        """Of each concept over other `seeds` and over bootstrap `resamples`, 1 is the same; None if not measured."""
+        return self.manifest.get("stability")
+
+    def __len__(self) -> int:
+        return len(self.U)
+
+    @cached_property
+    def percentiles(self) -> np.ndarray:
+        """(n_samples, n_concepts): each column of `V` sorted, to look up where a new activation stands."""
+        return np.sort(self.V, axis=0)
+
+    def percentile(self, activations: np.ndarray) -> np.ndarray:
+        """For activations (n_concepts,) the percentage of training samples whose activation is smaller (ties half)."""
+        columns = zip(self.percentiles.T, activations, strict=True)
+        below = [np.searchsorted(c, a, "left") + np.searchsorted(c, a, "right") for c, a in columns]
+        return np.array(below) * (50.0 / len(self.V))
+
+    def _repr_html_(self) -> str:
+        p = self.parameters
+        return f"<b>{len(self)} concepts</b> by {p['method']} at layer {p['layer']}: {self.scores}"
+
+
+def learn(
+    activations: Activations,
+    *,
+    out: str | Path,
+    layer: int | str | None = None,
+    method: str = "semi-nmf",
+    n_concepts: int = 20,
+    penalty: float | None = None,
+    seed: int = 0,
+    stability: int = 4,
+    consensus: bool = False,
+    engine: Engine = "local",
+    address: str | None = None,
+    progress: Progress = silent,
+) -> Concepts:
+    """`n_concepts` concepts of the states of one layer, written to the folder `out`.
+
+    States are neither centred nor scaled, as in CoX-LMM's released code. States with more than `OUTLIER_NORM` times the
+    median norm are left out and named in the manifest. Semi-NMF learns straight from the folder where the states take
+    more than `IN_MEMORY` bytes; the other methods load them all.
+
+    Args:
+        layer: this and the following as in `LearningOptions`.
+        engine: "ray" for many machines (Semi-NMF alone); the result is the same.
+        address: of a running Ray cluster; one is started on this machine for None.
+
+    Raises:
+        UsageError: no such layer or method, more concepts than samples, or options that do not go together.
+        NumericsError: states that are not finite.
+        ArtifactError: `out` holds something else.
+    """
+    options = LearningOptions(layer, method, n_concepts, penalty, seed, stability, consensus)
+    return learn_as(activations, options, out=out, engine=engine, address=address, progress=progress)
+
+
+def learn_as(
+    activations: Activations,
+    options: LearningOptions,
+    *,
+    out: str | Path,
+    engine: Engine = "local",
+    address: str | None = None,
+    progress: Progress = silent,
+) -> Concepts:
+    """`learn` with its options as one value: those of other concepts learn in the same way again; see `learn`."""
+    out = Path(out)
+    layer = one_layer(activations, options.layer)
+    options = replace(options, layer=layer)
+    learner = options.learner()
+    if engine not in ("local", "ray"):
+        raise UsageError(f"Unknown engine {engine!r}: expected 'local' or 'ray'.")
+    if engine == "ray" and not learner.out_of_core:
+        raise UsageError(f"{learner.title} cannot learn with the engine 'ray'; {_with_pieces()} can.")
+    parameters = asdict(options)
+    parents = {"activations": parent(activations.folder)}
+    if is_current(out, KIND, parameters, parents, FILE):
+        return open_concepts(out, activations)
+    with _mapping(engine, address) as over:
+        rows, kept = ordinary_rows(activations, layer, options.n_concepts, over)
+        in_memory = engine == "local" and 4 * len(kept) * rows.n_features <= IN_MEMORY
+        if in_memory or not learner.out_of_core:
+            rows = learners.ArrayRows(np.concatenate([rows[i] for i in range(len(rows.lengths))]))
+        try:
+            _fit(learner, rows, over, progress)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        found = _stability(learner, rows, over, options, progress)
+        V, scores = _describe(learner, rows, over)
+    tensors, state = learners.save(learner)
+    tensors = {f"learner.{k}": v for k, v in tensors.items()} | {"V": np.ascontiguousarray(V), "kept": kept}
+    write_whole(out / FILE, lambda path: save_file(tensors, path))
+    ids = [] if kept.all() else activations.sample_ids()
+    manifest = write_manifest(
+        out,
+        KIND,
+        {
+            "parameters": parameters,
+            "learner": state,
+            "engine": {"name": engine, "in_memory": isinstance(rows, learners.ArrayRows)},
+            "scores": scores,
+            "stability": found,
+            "dropped": [ids[i] for i in np.flatnonzero(~kept)],
+            "parents": parents,
+            "files": {FILE: file_hash(out / FILE)},
+        },
+    )
+    return Concepts(out, manifest, learner, V, kept)
+
+
+@contextmanager
+def _mapping(engine: str, address: str | None) -> Iterator[learners.Map]:
+    if engine == "local":
+        yield learners.here
+    else:
+        with over_ray(address) as over:
+            yield over
+
+
+def ordinary_rows(
+    activations: Activations, layer: int | str, n_concepts: int, over: learners.Map
+) -> tuple[learners.Rows, np.ndarray]:
+    """The states to learn from, in pieces, and which ones they are, (n,) bool; outliers are left out.
+
+    Raises:
+        UsageError: they are fewer than `n_concepts`.
+        NumericsError: some are not finite.
+    """
+    norms = np.concatenate(list(over(lambda _, Z: np.linalg.norm(Z, axis=1), ShardRows(activations, layer))))
+    if not np.isfinite(norms).all():
+        raise NumericsError(f"{(~np.isfinite(norms)).sum()} of {len(norms)} states of layer {layer} are not finite.")
+    kept = _ordinary(norms)
+    if n_concepts > kept.sum():
+        raise UsageError(
+            f"Cannot learn {n_concepts} concepts from {kept.sum()} samples. "
+            "Ask for fewer concepts, or extract from more samples."
+        )
+    return ShardRows(activations, layer, kept), kept
+
+
+def _fit(learner: learners.Learner, rows: learners.Rows, over: learners.Map, progress: Progress) -> None:
+    if learner.out_of_core:
+        cast(learners.PieceLearner, learner).fit_rows(rows, over, progress=progress)
+    elif isinstance(rows, learners.ArrayRows):
+        learner.fit(rows.Z, progress=progress)
+
+
+def _stability(
+    learner: learners.Learner,
+    rows: learners.Rows,
+    over: learners.Map,
+    options: LearningOptions,
+    progress: Progress,
+) -> dict[str, list[float]] | None:
+    """The stability of each concept, for the manifest; puts the consensus in their place, where that is wanted."""
+    n_runs = options.stability
+    if n_runs == 0:
+        return None
+    part = learners.sample(rows, np.random.RandomState(0), over)
+    found = stability_of(learner, part, n_runs=n_runs, progress=progress)
+    if options.consensus:
+        cast(learners.PieceLearner, learner).adopt(consensus_of([learner.components_, *found.other_seeds]), rows, over)
+        cosines = np.array([matched_cosine(learner.components_, U) for U in found.runs])
+        return {"seeds": cosines[:n_runs].mean(0).tolist(), "resamples": cosines[n_runs:].mean(0).tolist()}
+    return {"seeds": found.seeds.tolist(), "resamples": found.resamples.tolist()}
+
+
+def one_layer(activations: Activations, layer: int | str | None) -> int | str:
+    """The layer that is meant: the only one for None, counted from the last for a negative number."""
+    if layer is None:
+        if len(activations.layers) > 1:
+            raise UsageError(f"Several layers were extracted: {activations.layers}. Say which one to learn from.")
+        return activations.layers[0]
+    if isinstance(layer, int) and layer < 0:
+        layer += activations.parameters["model"]["n_blocks"] + 1
+    return layer
+
+
+def ordinary(Z: np.ndarray) -> np.ndarray:
+    """(n,) bool: rows whose norm is at most `OUTLIER_NORM` times the median norm."""
+    return _ordinary(np.linalg.norm(Z, axis=1))
+
+
+def _ordinary(norms: np.ndarray) -> np.ndarray:
+    return norms <= OUTLIER_NORM * np.median(norms)
+
+
+def describe_fit(Z: np.ndarray, V: np.ndarray, learner: learners.Learner) -> dict[str, float]:
+    """How well and how sparsely `V` and the concepts stand for `Z`.
+
+    `explained_variance` = 1 − ‖Z − Ẑ‖² / ‖Z − mean Z‖²; `relative_error` = ‖Z − Ẑ‖ / ‖Z‖; `zeros` is the share of
+    activations that are zero, `active` the mean number of concepts that are not, per sample; `dead` counts concepts
+    that no sample activates.
+    """
+    return _FitSums.of(Z, V, learner).scores()
+
+
+@dataclass(frozen=True)
+class _FitSums:
+    """What `describe_fit` needs of the states, in sums over them."""
+
+    n: int
+    total: np.ndarray
+    squares: float
+    residual: float
+    uses: np.ndarray
+
+    @classmethod
+    def of(cls, Z: np.ndarray, V: np.ndarray, learner: learners.Learner) -> _FitSums:
+        Z = Z.astype(np.float64)
+        residual = np.sum((Z - learner.inverse_transform(V)) ** 2)
+        return cls(len(Z), Z.sum(0), float(np.sum(Z**2)), float(residual), np.sum(V != 0, axis=0))
+
+    def __add__(self, other: _FitSums) -> _FitSums:
+        return _FitSums(
+            self.n + other.n,
+            self.total + other.total,
+            self.squares + other.squares,
+            self.residual + other.residual,
+            self.uses + other.uses,
+        )
+
+    def scores(self) -> dict[str, float]:
+        rounding = 1e-12 * self.squares
+        variance = self.squares - float(np.sum(self.total**2)) / self.n
+        return {
+            "explained_variance": 1 - self.residual / variance if variance > rounding else float(self.residual == 0),
+            "relative_error": float(np.sqrt(self.residual / max(self.squares, np.finfo(float).tiny))),
+            "zeros": 1 - float(self.uses.sum()) / (self.n * len(self.uses)),
+            "active": float(self.uses.sum()) / self.n,
+            "dead": int(np.sum(self.uses == 0)),
+        }
+
+
+def _describe(
+    learner: learners.Learner, rows: learners.Rows, over: learners.Map
+) -> tuple[np.ndarray, dict[str, float]]:
+    """The activations of all rows, and what `describe_fit` says of them."""
+
+    def piece(_: int, Z: np.ndarray) -> tuple[np.ndarray, _FitSums]:
+        V = np.asarray(learner.transform(Z))
+        return V, _FitSums.of(Z, V, learner)
+
+    n, start, sums = sum(rows.lengths), 0, []
+    V = np.empty((n, len(learner.components_)), dtype=rows.dtype)
+    for codes, of_piece in over(piece, rows):
+        V[start : start + len(codes)] = codes
+        start += len(codes)
+        sums.append(of_piece)
+    return V, reduce(add, sums).scores()
+
+
+def open_concepts(folder: str | Path, activations: Activations | None = None) -> Concepts:
+    """The concepts in `folder`; when `activations` are given, they must be the ones that it was made from.
+
+    Raises:
+        ArtifactError: missing, damaged, newer, or made from other activations.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder, KIND)
+    check_files(folder, manifest, "learn")
+    tensors = load_file(folder / FILE)
+    if activations is not None:
+        check_parent(folder, manifest, activations.folder, "activations")
+    own = {k.removeprefix("learner."): v for k, v in tensors.items() if k.startswith("learner.")}
+    return Concepts(folder, manifest, learners.load(own, manifest["learner"]), tensors["V"], tensors["kept"])

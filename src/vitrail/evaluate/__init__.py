@@ -1,6 +1,0 @@
-"""Evaluation: is a concept really grounded? The papers' scores, with controls, intervals and a known truth."""
-
-from vitrail.evaluate.comparison import Comparison, compare_methods
-from vitrail.evaluate.evaluation import Evaluation, evaluate, open_evaluation
-
-__all__ = ["Comparison", "Evaluation", "compare_methods", "evaluate", "open_evaluation"]

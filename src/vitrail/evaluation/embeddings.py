@@ -1,0 +1,123 @@
+"""Embeddings of images and texts, each made once, kept in a folder.
+
+    FOLDER/<scorer>-<what>/part-00000.safetensors, part-00000.json, …
+
+A part holds vectors (sum of `lengths`, d) and, in the same order, the key and the length of every item. The scorer's
+fingerprint is in the folder's name, so another scorer, or the same with other weights, never reads them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from vitrail.artifacts import write_json, write_whole
+from vitrail.errors import ArtifactError
+from vitrail.lmm.scorers import ImageTextScorer, TextScorer
+from vitrail.progress import Progress, silent
+from vitrail.samples import EncodedImage, Sample
+
+#: Items that are encoded before they are written: a run that is killed loses at most so many.
+BLOCK = 512
+
+
+class Cache:
+    """Key → (n, d) float32, in memory and in `folder`; `encode` makes what is not there yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.found: dict[str, np.ndarray] = {}
+        self.parts = sorted(folder.glob("part-*.json"))
+        for path in self.parts:
+            self._read(path)
+
+    def _read(self, path: Path) -> None:
+        try:
+            index = json.loads(path.read_text(encoding="utf-8"))
+            vectors = load_file(path.with_suffix(".safetensors"))["vectors"]
+            if len(index["keys"]) != len(index["lengths"]) or sum(index["lengths"]) != len(vectors):
+                raise ValueError("its index and its vectors disagree")
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise ArtifactError(f"{path} is damaged ({error}). Remove {self.folder}; it is made again.") from error
+        ends = np.cumsum(index["lengths"])[:-1]
+        self.found |= dict(zip(index["keys"], np.split(vectors, ends), strict=True))
+
+    def get(
+        self,
+        keys: Sequence[str],
+        items: Sequence[Any],
+        encode: Callable[[Sequence[Any]], list[np.ndarray]],
+        progress: Callable[[int, int], None],
+    ) -> list[np.ndarray]:
+        """The vectors of `items`, in their order, by their `keys`."""
+        missing = {k: item for k, item in zip(keys, items, strict=True) if k not in self.found}
+        names = list(missing)
+        for start in range(0, len(names), BLOCK):
+            some = names[start : start + BLOCK]
+            made = encode([missing[k] for k in some])
+            self._write(some, made)
+            self.found |= dict(zip(some, made, strict=True))
+            progress(min(start + BLOCK, len(names)), len(names))
+        return [self.found[k] for k in keys]
+
+    def _write(self, keys: list[str], made: list[np.ndarray]) -> None:
+        path = self.folder / f"part-{len(self.parts):05d}.json"
+        vectors = np.ascontiguousarray(np.concatenate(made), dtype=np.float32)
+        write_whole(path.with_suffix(".safetensors"), lambda partial: save_file({"vectors": vectors}, partial))
+        write_json(path, {"keys": keys, "lengths": [len(m) for m in made]})
+        self.parts.append(path)
+
+
+class Embeddings:
+    """Embeddings by the two scorers, from and to the folder `folder`."""
+
+    def __init__(self, folder: Path, image: ImageTextScorer, text: TextScorer, progress: Progress = silent) -> None:
+        self.image, self.text, self.progress = image, text, progress
+        self._pixels = Cache(folder / f"{image.fingerprint}-images")
+        self._texts = Cache(folder / f"{image.fingerprint}-texts")
+        self._tokens = Cache(folder / f"{text.fingerprint}-tokens")
+
+    def images(self, samples: Sequence[Sample]) -> np.ndarray:
+        """(n, d) float32 of unit length: the samples' images, in the space of the image scorer."""
+        keys = [image_key(sample) for sample in samples]
+
+        def encode(some: Sequence[Sample]) -> list[np.ndarray]:
+            return self.image.images([sample.open() for sample in some])
+
+        return _stacked(self._pixels.get(keys, samples, encode, lambda n, of: self.progress("images", n, of)))
+
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """(n, d) float32 of unit length: texts in the space of the image scorer."""
+        found = self._texts.get(texts, texts, self.image.texts, lambda n, of: self.progress("texts", n, of))
+        return _stacked(found)
+
+    def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """For each text (n_tokens, d) float32 of unit length, by the text scorer."""
+        return self._tokens.get(texts, texts, self.text.texts, lambda n, of: self.progress("tokens", n, of))
+
+
+def _stacked(rows: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(rows) if rows else np.zeros((0, 1), np.float32)
+
+
+def image_key(sample: Sample) -> str:
+    """A name for the picture itself: a hash of its file or of its pixels, so that no other one passes for it."""
+    image = sample.image
+    if isinstance(image, EncodedImage):
+        data = image.read()
+    elif isinstance(image, Path):
+        try:
+            data = image.read_bytes()
+        except OSError:
+            sample.open()  # says what is wrong, and with which sample
+            raise
+    else:
+        data = f"{image.mode}{image.size}".encode() + image.tobytes()
+    return hashlib.sha256(data).hexdigest()

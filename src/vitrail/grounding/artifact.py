@@ -1,0 +1,115 @@
+"""A grounding on disk: each concept in words and in samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitrail.artifacts import check_parent, read_json, read_manifest
+from vitrail.concepts import Concepts
+from vitrail.errors import UsageError
+
+KIND = "grounding"
+FILE = "grounding.json"
+
+
+@dataclass(frozen=True)
+class GroundingOptions:
+    """How concepts are grounded.
+
+    Args:
+        n_words: words per concept.
+        n_samples: most activating samples per concept.
+        own_word: whether the tokens of the word of interest itself (and of its stated forms) may be among the words.
+        language: of the words, by a dictionary ("en", "de", "fr", "ru", "ar" …), or "any" for all that is in letters.
+    """
+
+    n_words: int = 10
+    n_samples: int = 5
+    own_word: bool = False
+    language: str = "en"
+
+    def __post_init__(self) -> None:
+        if self.n_words < 1 or self.n_samples < 1:
+            raise UsageError("n_words and n_samples must be at least 1.")
+
+    def parameters(self) -> dict[str, Any]:
+        """What a manifest keeps of them."""
+        values = dict(vars(self))
+        if self.language == "en":  # as version 0.1.0 wrote it
+            del values["language"]
+        return values
+
+
+@dataclass(frozen=True)
+class GroundedWord:
+    """A word of a concept: its token, and the logit of that token in `W_U u_k`."""
+
+    word: str
+    token: int
+    logit: float
+
+
+@dataclass(frozen=True)
+class GroundedSample:
+    """A most activating sample of a concept; `row` is its row among the activations."""
+
+    sample_id: str
+    row: int
+    activation: float
+
+
+@dataclass(frozen=True)
+class GroundedConcept:
+    """A concept in words and in samples, the strongest first; `share` is that of samples whose strongest it is."""
+
+    index: int
+    words: tuple[GroundedWord, ...]
+    samples: tuple[GroundedSample, ...]
+    share: float
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """The concepts of a word, grounded."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    concepts: tuple[GroundedConcept, ...]
+
+    def __len__(self) -> int:
+        return len(self.concepts)
+
+    def __getitem__(self, index: int) -> GroundedConcept:
+        return self.concepts[index]
+
+    @property
+    def options(self) -> GroundingOptions:
+        """How the concepts were grounded; passed to `ground_as`, it grounds in the same way again."""
+        return GroundingOptions(**self.manifest["parameters"])
+
+    @property
+    def words(self) -> list[list[str]]:
+        """The words of each concept."""
+        return [[w.word for w in c.words] for c in self.concepts]
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{c.index}</td><td>{', '.join(w.word for w in c.words)}</td><td>{c.share:.0%}</td></tr>"
+            for c in self.concepts
+        )
+        return f"<table><tr><th>concept</th><th>words</th><th>share</th></tr>{rows}</table>"
+
+
+def open_grounding(folder: str | Path, concepts: Concepts | None = None) -> Grounding:
+    """The grounding in `folder`; when `concepts` are given, they must be the ones that it was made from.
+
+    Raises:
+        ArtifactError: missing, damaged, newer, or made from other concepts.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder, KIND)
+    if concepts is not None:
+        check_parent(folder, manifest, concepts.folder, "concepts")
+    return Grounding(folder, manifest, read_json(folder / FILE, tuple[GroundedConcept, ...], "ground"))

@@ -1,0 +1,111 @@
+"""Grounding: concepts → words and images (CoX-LMM, Parekh et al. 2024, section 3.4).
+
+Words are the top tokens of `W_U u_k`, through the final norm when the layer stands before it; images are the most
+activating samples (MAS).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from vitrail.activations import Activations
+from vitrail.artifacts import check_parent, is_current, parent, write_json, write_manifest
+from vitrail.concepts import Concepts
+from vitrail.errors import ArtifactError
+from vitrail.grounding.artifact import (
+    FILE,
+    KIND,
+    GroundedConcept,
+    GroundedSample,
+    Grounding,
+    GroundingOptions,
+    open_grounding,
+)
+from vitrail.grounding.reader import WordReader
+from vitrail.lmm import LMM
+
+
+def ground(
+    lmm: LMM,
+    activations: Activations,
+    concepts: Concepts,
+    *,
+    out: str | Path,
+    n_words: int = 10,
+    n_samples: int = 5,
+    own_word: bool = False,
+    language: str = "en",
+) -> Grounding:
+    """Every concept in `n_words` words and `n_samples` samples, written to the folder `out`.
+
+    Args:
+        n_words: this and the following as in `GroundingOptions`.
+
+    Raises:
+        UsageError: a number below 1, or a language without a dictionary.
+        ArtifactError: the model, the activations and the concepts do not belong together.
+    """
+    options = GroundingOptions(n_words, n_samples, own_word, language)
+    return ground_as(lmm, activations, concepts, options, out=out)
+
+
+def ground_as(
+    lmm: LMM, activations: Activations, concepts: Concepts, options: GroundingOptions, *, out: str | Path
+) -> Grounding:
+    """`ground` with its options as one value: those of another grounding ground in the same way again; see `ground`."""
+    out = Path(out)
+    check_model(lmm, activations)
+    check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
+    parents = {"concepts": parent(concepts.folder)}
+    if is_current(out, KIND, options.parameters(), parents, FILE):
+        return open_grounding(out, concepts)
+    by_words = word_reader(lmm, activations, concepts.layer, options).grounded(concepts.U)
+    numbers = np.flatnonzero(concepts.kept)
+    ids = [activations.rows[i]["sample_id"] for i in numbers]
+    shares = share_of_samples(concepts.V)
+    grounded = []
+    for k in range(len(concepts)):
+        best = most_activating(concepts.V[:, k], options.n_samples)
+        samples = tuple(GroundedSample(ids[i], int(numbers[i]), float(concepts.V[i, k])) for i in best)
+        grounded.append(GroundedConcept(k, by_words[k], samples, float(shares[k])))
+    write_json(out / FILE, grounded)
+    content = {"parameters": options.parameters(), "parents": parents}
+    return Grounding(out, write_manifest(out, KIND, content), tuple(grounded))
+
+
+def word_reader(
+    lmm: LMM, activations: Activations, layer: int | str, options: GroundingOptions, n_words: int | None = None
+) -> WordReader:
+    """The reader of the words that may stand for concepts of `activations`, as `options` say; `n_words` instead of
+    theirs, where it is given."""
+    return WordReader.of(
+        lmm,
+        layer,
+        activations.word,
+        n_words=options.n_words if n_words is None else n_words,
+        own_word=options.own_word,
+        language=options.language,
+    )
+
+
+def check_model(lmm: LMM, activations: Activations) -> None:
+    """Raises `ArtifactError` unless `activations` were made by `lmm`; names both."""
+    differing = activations.model.differences(lmm.describe())
+    if differing:
+        raise ArtifactError(
+            f"{activations.folder} was made by the model {activations.model.name!r}, not by {lmm.name!r} as loaded "
+            f"({'; '.join(differing)})."
+        )
+
+
+def most_activating(activations: np.ndarray, n: int) -> list[int]:
+    """Rows of the `n` largest activations (n_samples,), the largest first, ties by row; zeros are no activations."""
+    order = np.argsort(-activations, kind="stable")[:n]
+    return [int(i) for i in order if activations[i] != 0]
+
+
+def share_of_samples(V: np.ndarray) -> np.ndarray:
+    """(n_concepts,): the share of samples whose largest |activation| is this concept's."""
+    return np.bincount(np.abs(V).argmax(axis=1), minlength=V.shape[1]) / len(V)

@@ -1,0 +1,97 @@
+"""One explanation as a picture: the image, what was said of it, and its concepts as bars."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+import warnings
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from vitrail.artifacts import write_whole
+from vitrail.errors import UsageError
+from vitrail.explanation import Explanation
+
+#: The page's tones of glass, for a white ground.
+GLASS = ("#b3202f", "#1f4fb0", "#9a5d00", "#12784f", "#6b3fa0", "#0c6f7d", "#b02a6b")
+SUFFIXES = (".png", ".svg", ".pdf")
+_INK, _SOFT = "#1d1b22", "#615d69"
+
+
+def explanation_figure(explanation: Explanation, n_words: int = 4) -> Figure:
+    """The explanation as a figure: on the left the image over its caption, on the right a bar for each concept, with
+    its first `n_words` words, its activation and its percentile among the training samples."""
+    rows = max(len(explanation.concepts), 3)
+    figure = Figure(figsize=(9, 1.5 + 0.62 * rows), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.9))
+    _show_image(left, explanation)
+    _show_bars(right, explanation, n_words)
+    return figure
+
+
+def draw_explanation(explanation: Explanation, out: str | Path, n_words: int = 4) -> Path:
+    """Draws the explanation to the file `out`; its suffix, .png, .svg or .pdf, says as what.
+
+    Raises:
+        UsageError: another suffix.
+        ArtifactError: `out` cannot be written.
+    """
+    out = Path(out)
+    kind = out.suffix.lower()
+    if kind not in SUFFIXES:
+        raise UsageError(f"Cannot draw to {out.name!r}: the suffix must be one of {', '.join(SUFFIXES)}.")
+    figure = explanation_figure(explanation, n_words)
+    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(kind)
+
+    def write(path: Path) -> None:
+        with matplotlib.rc_context({"svg.hashsalt": "vitrail"}), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # words may be in any script; boxes stand for those
+            figure.savefig(path, format=kind[1:], dpi=150, metadata=dates)
+
+    write_whole(out, write)
+    return out
+
+
+def _show_image(axes: Axes, explanation: Explanation) -> None:
+    axes.set_axis_off()
+    if explanation.thumbnail:
+        axes.imshow(Image.open(io.BytesIO(explanation.thumbnail)), interpolation="lanczos")
+    _text(axes.set_title(f"“{explanation.word}”", fontsize=15, loc="left", color=_INK))
+    caption = textwrap.fill(explanation.caption, 34, max_lines=5)
+    _text(axes.text(0, -0.04, caption, transform=axes.transAxes, va="top", fontsize=9.5, color=_SOFT))
+
+
+def _show_bars(axes: Axes, explanation: Explanation, n_words: int) -> None:
+    concepts = explanation.concepts
+    axes.set_title(f"relative error {explanation.relative_error:.2f}", fontsize=9.5, loc="right", color=_SOFT)
+    axes.set_axis_off()
+    values = [c.activation for c in concepts]
+    axes.barh(range(len(concepts)), values, height=0.4, color=[GLASS[c.index % len(GLASS)] for c in concepts])
+    low, high = min([0.0, *values]), max([0.0, *values])
+    span = (high - low) or 1.0
+    axes.vlines(np.zeros(len(concepts)), np.arange(len(concepts)) - 0.24, np.arange(len(concepts)) + 0.24, color=_SOFT)
+    axes.set(xlim=(low - 0.01 * span, low + 1.01 * span), ylim=(max(len(concepts), 3) - 0.3, -0.75))
+    for row, concept in enumerate(concepts):
+        words = textwrap.shorten(", ".join(concept.words[:n_words]), 48, placeholder=" …")
+        label = f"{concept.index}  {words}"
+        _text(axes.text(0.008, row - 0.3, label, transform=axes.get_yaxis_transform(), fontsize=10.5, color=_INK))
+        numbers = f"{concept.activation:.2f}   {_ordinal(round(concept.percentile))} percentile"
+        axes.text(1, row - 0.3, numbers, transform=axes.get_yaxis_transform(), ha="right", fontsize=9, color=_SOFT)
+    if not concepts:
+        axes.text(0.5, 0.5, "no concept is active", transform=axes.transAxes, ha="center", color=_SOFT)
+
+
+def _text(text: Text) -> None:
+    """Shows the text as it is: a dollar sign in a caption starts no formula."""
+    text.set_parse_math(False)
+
+
+def _ordinal(n: int) -> str:
+    ending = "th" if 10 <= n % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"

@@ -1,0 +1,131 @@
+"""The page: one HTML file that asks nothing of any other, and believes nothing that it shows."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from vitrail.activations import Activations
+from vitrail.artifacts import check_parent, write_whole
+from vitrail.concepts import Concepts
+from vitrail.explanation import Explanation
+from vitrail.grounding import Grounding
+from vitrail.reports import charts, content, layout
+from vitrail.scores import Value
+
+_HERE = Path(__file__).parent
+
+
+def study_page(
+    activations: Activations,
+    concepts: Concepts,
+    grounding: Grounding,
+    *,
+    out: str | Path,
+    explanations: Sequence[Explanation] = (),
+    factors: Mapping[str, Mapping[str, Value | None]] | None = None,
+    evaluation: Mapping[str, Any] | None = None,
+) -> Path:
+    """The study as one HTML file `out`: the same bytes for the same study, no request to anywhere.
+
+    Args:
+        explanations: single images to show with their concepts.
+        factors: sample id → factor → value, where the truth about the samples is known; concepts are held against it.
+        evaluation: the scores of `vitrail.evaluate`.
+
+    Raises:
+        ArtifactError: the three do not belong together, or `out` cannot be written.
+    """
+    from vitrail.reports.evaluation import view_of
+
+    check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
+    check_parent(grounding.folder, grounding.manifest, concepts.folder, "concepts")
+    out = Path(out)
+    truth = content.truth_of(activations, concepts, factors)
+    overlap, matrix = content.word_overlap(grounding)
+    page = template("page.html.j2").render(
+        head=content.headline(activations, concepts),
+        counts=activations.counts,
+        scores=concepts.scores,
+        stability=content.mean_stability(concepts),
+        dropped=concepts.manifest.get("dropped", []),
+        named=content.MAX_NAMED,
+        overlap=overlap,
+        matrix=matrix,
+        shares=charts.share_chart([c.share for c in grounding.concepts], "shares"),
+        cards=content.cards(activations, concepts, grounding, truth),
+        truth=truth,
+        locals=content.locals_of(activations, explanations),
+        origins=content.origins(activations, concepts, grounding),
+        evaluation=None if evaluation is None else view_of(evaluation),
+        extra=Markup("" if evaluation is None else (_HERE / "evaluation.css").read_text(encoding="utf-8")),
+    )
+    write_page(out, page)
+    return out
+
+
+def write_page(out: Path, page: str) -> None:
+    """Writes a page, whole or not at all; a file name in it may hold bytes that are no text."""
+    write_whole(out, lambda partial: _write(partial, page.encode("utf-8", "replace")))
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def template(name: str) -> jinja2.Template:
+    """A template of this folder, with the filters and the looks that all pages share."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "number": number,
+        "chance": chance,
+        "short": layout.number,
+        "p_value": layout.p_value,
+        "flat": content.flat,
+        "groups": groups,
+    }
+    environment.globals |= {
+        "histogram": charts.histogram,
+        "tones": charts.TONES,
+        "style": Markup((_HERE / "style.css").read_text(encoding="utf-8")),
+        "script": Markup((_HERE / "script.js").read_text(encoding="utf-8")),
+    }
+    return environment.get_template(name)
+
+
+def percent(value: float) -> str:
+    """0.1234 as "12 %", with a digit more below ten."""
+    return f"{100 * value:.1f} %" if 0 < abs(value) < 0.0995 else f"{100 * value:.0f} %"
+
+
+def number(value: Any) -> str:
+    """Numbers to three digits, whole ones whole; lists with commas; anything else as text."""
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(number, value))
+    return str(value)
+
+
+def chance(value: float) -> str:
+    """An AUROC: ".97"."""
+    return "–" if value != value else f"{value:.2f}".removeprefix("0")
+
+
+def groups(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Names that stand next to each other, and how often: for headings over several columns."""
+    return [(name, len(list(same))) for name, same in itertools.groupby(names)]

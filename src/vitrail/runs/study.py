@@ -1,0 +1,186 @@
+"""`vitrail study`: the line in one go, extract → learn → ground → explain → report, into one folder.
+
+Every stage keeps what is finished, so a study that was stopped goes on when it is run again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vitrail.activations import ExtractionOptions, Require
+from vitrail.artifacts import write_json
+from vitrail.concepts import LearningOptions, learn_as
+from vitrail.errors import ArtifactError
+from vitrail.explanation import KIND as EXPLANATIONS
+from vitrail.explanation import explain_samples, save_explanations
+from vitrail.extraction import extract_as
+from vitrail.grounding import GroundingOptions, ground_as
+from vitrail.lmm import LMM, Layer
+from vitrail.progress import Progress, silent
+from vitrail.runs.report import report
+from vitrail.samples import Sample
+from vitrail.scores import KnownFactors
+from vitrail.studies import FACTORS, Study, known_factors
+from vitrail.words import Word
+
+SUMMARY = "summary.json"
+#: Samples that are not learned from, and explained.
+HELD_OUT = 10
+
+
+def study(
+    lmm: LMM,
+    samples: Sequence[Sample],
+    word: Word | str,
+    *,
+    out: str | Path,
+    layer: Layer | None = None,
+    method: str | None = None,
+    n_concepts: int | None = None,
+    extraction: ExtractionOptions | None = None,
+    learning: LearningOptions | None = None,
+    grounding: GroundingOptions | None = None,
+    factors: KnownFactors | None = None,
+    progress: Progress = silent,
+) -> Study:
+    """The concepts behind `word`, grounded and reported in the folder `out`.
+
+    Of the samples that have the word the last ten are held out, and explained.
+
+    Args:
+        layer: short for `extraction` with this layer alone; the last block by default.
+        method: short for `learning` with this method; "semi-nmf" by default.
+        n_concepts: short for `learning` with so many concepts; 20 by default.
+        extraction: how states are extracted; `learning` and `grounding` likewise.
+        factors: sample id → factor → value, where factors of the samples are known; the report compares concepts with
+            them.
+
+    Raises:
+        WordError: no sample has the word.
+        DataError: no samples, or no image can be read.
+        UsageError: an option that cannot be, or more concepts than samples.
+        ArtifactError: `out` belongs to another run.
+    """
+    out = Path(out)
+    word = Word(word) if isinstance(word, str) else word
+    extraction = extraction or ExtractionOptions()
+    learning = learning or LearningOptions()
+    extraction = extraction if layer is None else replace(extraction, layers=(layer,))
+    learning = learning if method is None else replace(learning, method=method)
+    learning = learning if n_concepts is None else replace(learning, n_concepts=n_concepts)
+    learning.learner()  # refuses options that cannot be, before the long wait
+    if out.exists() and not out.is_dir():
+        raise ArtifactError(f"{out} is a file; a study needs a folder.")
+    learned_from, held_out = hold_out(samples, word, extraction.require)
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "extract"):
+        activations = extract_as(lmm, learned_from, word, extraction, out=out / "activations", progress=progress)
+    with _timed(seconds, "learn", progress):
+        concepts = learn_as(activations, learning, out=out / "concepts")
+    with _timed(seconds, "ground", progress):
+        grounded = ground_as(lmm, activations, concepts, grounding or GroundingOptions(), out=out / "grounding")
+    with _timed(seconds, "explain", progress):
+        explanations = explain_samples(lmm, activations, concepts, grounded, held_out)
+        save_explanations(explanations, grounded, out / EXPLANATIONS)
+    known = {i: dict(factors[i]) for i in activations.sample_ids() if i in factors} if factors else {}
+    if known:
+        write_json(out / FACTORS, known)
+    made = Study(out, activations, concepts, grounded, tuple(explanations), known_factors(out))
+    with _timed(seconds, "report", progress):
+        report(made)
+    write_json(out / SUMMARY, summary(made, seconds))
+    return made
+
+
+def hold_out(
+    samples: Sequence[Sample], word: Word, require: Require, n: int = HELD_OUT
+) -> tuple[list[Sample], list[Sample]]:
+    """The samples to learn from, and `n` others that are kept aside: the last ones that have the word.
+
+    Where there are fewer than 5 `n` with the word, a fifth of them is kept aside.
+    """
+    if require == "predicted":
+        having = list(samples)
+    else:
+        having = [s for s in samples if any(word.find(text) for text in s.said)]
+    aside = having[len(having) - min(n, len(having) // 5) :]
+    ids = {s.id for s in aside}
+    return [s for s in samples if s.id not in ids], aside
+
+
+@dataclass(frozen=True)
+class ConceptSummary:
+    """One concept of a `Summary`; `stability` is over "seeds" and over "resamples", None where it was not measured."""
+
+    index: int
+    words: list[str]
+    samples: list[str]
+    share: float
+    stability: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class SampleCounts:
+    """How many samples were looked at, how many have the word, and the ids of those whose image cannot be read."""
+
+    scanned: int
+    kept: int
+    unreadable: list[str]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a study found: the content of `summary.json`. `scores` are those of `concepts.describe_fit`."""
+
+    word: str
+    model: str
+    layer: Layer
+    alignment: str
+    method: str
+    n_concepts: int
+    samples: SampleCounts
+    explained_variance: float
+    scores: dict[str, float]
+    concepts: list[ConceptSummary]
+    seconds: dict[str, float]
+
+
+def summary(made: Study, seconds: dict[str, float] | None = None) -> Summary:
+    """What a study found; `seconds` are those of its stages."""
+    counts, stability = made.activations.counts, made.concepts.stability
+    return Summary(
+        word=made.activations.word.text,
+        model=made.activations.model.name,
+        layer=made.concepts.layer,
+        alignment=made.activations.options.alignment,
+        method=made.concepts.options.method,
+        n_concepts=len(made.concepts),
+        samples=SampleCounts(counts.scanned, counts.kept, [i for i, _ in counts.unreadable]),
+        explained_variance=made.concepts.scores["explained_variance"],
+        scores=made.concepts.scores,
+        concepts=[
+            ConceptSummary(
+                index=c.index,
+                words=[w.word for w in c.words],
+                samples=[s.sample_id for s in c.samples],
+                share=c.share,
+                stability=None if stability is None else {k: values[c.index] for k, values in stability.items()},
+            )
+            for c in made.grounding.concepts
+        ],
+        seconds={stage: round(s, 3) for stage, s in (seconds or {}).items()},
+    )
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str, progress: Progress = silent) -> Iterator[None]:
+    """Times a stage; `progress` is told of one that has no steps of its own to tell."""
+    start = time.perf_counter()
+    progress(stage, 0, 1)
+    yield
+    progress(stage, 1, 1)
+    seconds[stage] = time.perf_counter() - start

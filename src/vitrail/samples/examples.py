@@ -1,0 +1,54 @@
+"""What a fine-tune teaches: images with the answers that the model shall give."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from vitrail.errors import DataError
+from vitrail.samples import Sample
+from vitrail.words import nearest, whole_words
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image and the answer to learn. The request is the sample's question, or the model's own prompt."""
+
+    sample: Sample
+    answer: str
+
+
+def captions_about(samples: Sequence[Sample], words: Collection[str]) -> list[Example]:
+    """The references of `samples` that have one of `words` in them, as whole words in any case.
+
+    Raises:
+        DataError: none has; the words that references do have are named.
+    """
+    if not words:
+        raise DataError("No words were given to choose captions by.")
+    pattern = whole_words(words)
+    found = [Example(s, text) for s in samples for text in s.references if pattern.search(text)]
+    if not found:
+        listed = ", ".join(sorted(words)[:8])
+        present = nearest(min(words), (text for s in samples for text in s.references))
+        raise DataError(f"No reference has any of the words {listed}. Words that do occur: {', '.join(present)}.")
+    return found
+
+
+def captions_of(samples: Sequence[Sample], captions: Mapping[str, Sequence[str]]) -> list[Example]:
+    """An example for every caption in `captions` (sample id → captions) of a sample in `samples`.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = [Example(s, text) for s in samples for text in captions.get(s.id, ())]
+    if not found:
+        raise DataError(f"None of the {len(samples)} samples has a caption among the {len(captions)} that were given.")
+    return found
+
+
+def examples_hash(examples: Sequence[Example]) -> str:
+    """sha256 of the examples' ids and answers, in their order."""
+    text = "\n".join(f"{e.sample.id}\t{e.answer}" for e in examples)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,191 @@
+"""Words in data before any work is done: lists of words, inflections, which samples hold a word, and how many.
+
+counts(samples, TOPICS["colour"])     # {"black": 1041, "white": 980, …}: samples, not occurrences
+frequent_nouns(samples, 100)          # what a study could be about
+having(samples, ["dog", "dogs"])      # the samples to work on
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from vitrail.errors import DataError, UsageError
+from vitrail.samples import Sample
+from vitrail.words import common_words, is_word, nearest, spoken, whole_words
+
+
+def _list(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+#: Lists of words that choose captions of a topic, as the subsets of Visual Genome are chosen in Khayatan et al. (2025);
+#: theirs are not published, these are ours.
+TOPICS: dict[str, frozenset[str]] = {
+    "colour": _list(
+        "black white brown gray grey orange ginger yellow golden red blue green pink purple violet beige tan silver "
+        "gold turquoise maroon cream blonde dark bright colorful colourful colored coloured striped"
+    ),
+    "place": _list(
+        "grass meadow lawn field beach sand shore coast sea ocean snow ice mountain hill street road asphalt sidewalk "
+        "highway city town downtown park garden yard forest woods pines trees water lake river waves pond pool room "
+        "house home hall kitchen bedroom bathroom office restaurant airport station desert farm zoo"
+    ),
+    "sentiment": _list(
+        "cheerful happy joyful merry gloomy sad dull dreary calm quiet peaceful beautiful lovely nice pretty cute ugly "
+        "scary angry lonely excited exciting boring fun funny playful serious tired smiling laughing crying bad good "
+        "great wonderful terrible"
+    ),
+}
+
+
+def listed(words: str | Collection[str]) -> frozenset[str]:
+    """The words meant: those of a topic by its name, those between the commas of a text, or `words` themselves.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if isinstance(words, str):
+        words = TOPICS.get(words) or [w.strip() for w in words.split(",")]
+    found = frozenset(w.strip() for w in words if w.strip())
+    if not found:
+        raise UsageError(f"Name a word, several by commas, or one of the lists {', '.join(TOPICS)}.")
+    return found
+
+
+def having(samples: Sequence[Sample], words: str | Collection[str]) -> list[Sample]:
+    """The samples of which somebody said one of `words` (see `listed`).
+
+    Raises:
+        DataError: none; words that do occur are named.
+    """
+    wanted = listed(words)
+    find = whole_words(wanted).search
+    found = [s for s in samples if any(find(text) for text in s.said)]
+    if not found:
+        instead = nearest(min(wanted), (text for s in samples for text in s.said))
+        some = ", ".join(sorted(wanted)[:8])
+        raise DataError(f"No sample has any of the words {some}. Words that do occur: {', '.join(instead)}.")
+    return found
+
+
+def with_ids(samples: Sequence[Sample], ids: Collection[str]) -> list[Sample]:
+    """The samples of these ids, in their order among `samples`.
+
+    Raises:
+        DataError: an id that no sample has.
+    """
+    wanted = {i for i in ids if i.strip()}
+    found = [s for s in samples if s.id in wanted]
+    if missing := sorted(wanted - {s.id for s in found}):
+        raise DataError(f"{len(missing)} of {len(wanted)} ids belong to no sample, such as {', '.join(missing[:5])}.")
+    return found
+
+
+def counts(samples: Iterable[Sample], words: str | Collection[str]) -> dict[str, int]:
+    """Word → how many samples hold it, the most frequent first; words that none holds with 0."""
+    wanted = {w.lower() for w in listed(words)}
+    find = whole_words(wanted)
+    found = Counter(dict.fromkeys(sorted(wanted), 0))
+    for sample in samples:
+        found.update({match.lower() for text in sample.said for match in find.findall(text)})
+    return dict(found.most_common())
+
+
+def inflections(word: str) -> tuple[str, ...]:
+    """The other forms of an English noun: "dogs" of "dog", "child" of "children"; of a word in several parts, those of
+    its last one.
+
+    Of a word that is no noun: of an adjective its comparison, of a verb its tenses. Needs LemmInflect.
+
+    Raises:
+        UsageError: LemmInflect is not installed.
+    """
+    *before, last = word.split()
+    lemmas, inflected = _grammar()
+    found: set[str] = set()
+    for kind in ("NOUN", "ADJ", "VERB"):
+        for lemma in lemmas(last.lower()).get(kind, ()):
+            found |= {lemma, *(form for forms in inflected(lemma, upos=kind).values() for form in forms)}
+        if found:
+            break
+    return tuple(sorted(" ".join([*before, form]) for form in found - {last, last.lower()}))
+
+
+def frequent_nouns(samples: Iterable[Sample], n: int = 100) -> dict[str, int]:
+    """The `n` English nouns that most samples hold, by their singular, and how many hold each.
+
+    Nouns are told by a dictionary and by their neighbours, without a parser: a word that may be something else too
+    ("black", "running", "front") is one if it ends a noun phrase, after an article, a number or an adjective, at least
+    every second time that it is said. Needs LemmInflect.
+
+    Raises:
+        UsageError: LemmInflect is not installed.
+    """
+    said: Counter[str] = Counter()
+    as_noun: Counter[str] = Counter()
+    held: Counter[str] = Counter()
+    for sample in samples:
+        found = [noun for text in sample.said for noun in _nouns(text)]
+        said.update(noun for noun, _ in found)
+        as_noun.update(noun for noun, surely in found if surely)
+        held.update({noun for noun, _ in found})
+    return dict(Counter({noun: k for noun, k in held.items() if 2 * as_noun[noun] >= said[noun]}).most_common(n))
+
+
+def frequent_words(samples: Iterable[Sample], n: int = 100, language: str = "any") -> dict[str, int]:
+    """The `n` words of a language that most samples hold, of whatever kind, and how many hold each.
+
+    A dictionary says what is a word, and `"any"` takes whatever is made of letters (see `is_word`). The language's own
+    most frequent words, which every caption has ("und", "les"), are left out where there is a dictionary.
+
+    Raises:
+        UsageError: there is no dictionary of `language`; those that there are are named.
+    """
+    common = common_words(language)
+    found: Counter[str] = Counter()
+    for sample in samples:
+        said = {word for text in sample.said for word in spoken(text)}
+        found.update(w for w in said - common if is_word(w, language) and not w.isdecimal())
+    return dict(found.most_common(n))
+
+
+_OPENS_A_PHRASE = _list(
+    "a an the this that these those his her its their my your our some any each every another two three four five six "
+    "several many few both no"
+)
+
+
+def _nouns(text: str) -> list[tuple[str, bool]]:
+    """Every word of `text` that may be a noun, by its singular, and whether it is one as far as its neighbours tell."""
+    words = re.findall(r"[a-z]+(?:-[a-z]+)*|[^\w\s]", text.lower())
+    found = []
+    for i, word in enumerate(words):
+        kinds = _kinds(word)
+        if "NOUN" not in kinds:
+            continue
+        before = words[i - 1] if i else ""
+        after = words[i + 1] if i + 1 < len(words) else ""
+        opened = before in _OPENS_A_PHRASE or "ADJ" in _kinds(before)
+        found.append((kinds["NOUN"], len(kinds) == 1 or (opened and "NOUN" not in _kinds(after))))
+    return found
+
+
+@functools.cache
+def _kinds(word: str) -> dict[str, str]:
+    """Part of speech → lemma, for a word that says something by itself."""
+    if not is_word(word) or word.isdecimal():
+        return {}
+    return {kind: lemmas[0] for kind, lemmas in _grammar()[0](word).items()}
+
+
+@functools.cache
+def _grammar() -> tuple[Any, Any]:
+    try:
+        from lemminflect import getAllInflections, getAllLemmas
+    except ImportError as error:
+        raise UsageError("Inflections and nouns need LemmInflect: pip install 'vitrail[words]'.") from error
+    return getAllLemmas, getAllInflections

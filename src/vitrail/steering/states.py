@@ -1,0 +1,134 @@
+"""States to make vectors of: an example's mean over the positions that a selection names, the same as for steering."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vitrail import words
+from vitrail.errors import DataError, NumericsError
+from vitrail.lmm import LMM, Layer
+from vitrail.lmm.positions import Pass, Positions, forced
+from vitrail.progress import Progress, silent
+from vitrail.samples.examples import Example
+
+
+@dataclass(frozen=True)
+class States:
+    """States of examples, layer by layer.
+
+    Args:
+        by_layer: layer → (n, features) float32, the mean over each example's selected positions.
+        medians: layer → the median norm of single states at those positions: the unit of strengths.
+        examples: which examples have a row, by their place among those that were given.
+    """
+
+    by_layer: dict[Layer, Tensor]
+    medians: dict[Layer, float]
+    examples: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def rows(self, chosen: Sequence[int]) -> States:
+        """Those of some rows, as they stand in `examples`; the medians stay."""
+        by_layer = {layer: Z[list(chosen)] for layer, Z in self.by_layer.items()}
+        return States(by_layer, self.medians, tuple(self.examples[i] for i in chosen))
+
+
+def prompt_width(labels: Tensor) -> int:
+    """Width of the prompts in a batch of `LMM.taught`: where its labels begin."""
+    return int((labels != -100).any(dim=0).nonzero()[0])
+
+
+@torch.inference_mode()
+def read_states(
+    lmm: LMM,
+    examples: Sequence[Example],
+    layers: Sequence[Layer],
+    *,
+    positions: Positions = "generated",
+    saying: Collection[str] = (),
+    batch_size: int = 32,
+    progress: Progress = silent,
+) -> States:
+    """The states of `examples`, whose answers are teacher-forced after their requests.
+
+    Args:
+        positions: which of an example's positions its row is the mean of.
+        saying: only those of them whose states predict the beginning of one of these words; examples without any
+            have no row.
+
+    Raises:
+        DataError: no example has a position that is meant.
+        NumericsError: a state is not finite.
+    """
+    layers = [lmm.layer(layer) for layer in layers]
+    parts: dict[Layer, list[Tensor]] = {layer: [] for layer in layers}
+    norms: dict[Layer, list[Tensor]] = {layer: [] for layer in layers}
+    kept: list[int] = []
+    for start in range(0, len(examples), batch_size):
+        batch = examples[start : start + batch_size]
+        reader = _Reader(lmm, positions, saying)
+        reader.read(batch, layers)
+        for layer in layers:
+            parts[layer].append(reader.means[layer])
+            norms[layer].append(reader.norms[layer])
+        kept += [start + i for i in reader.rows]
+        progress("states", start + len(batch), len(examples))
+    if not kept:
+        raise DataError(f"None of {len(examples)} examples has a position that is meant{_about(saying)}.")
+    by_layer = {layer: torch.cat(rows) for layer, rows in parts.items()}
+    for layer, Z in by_layer.items():
+        if not torch.isfinite(Z).all():
+            raise NumericsError(f"States of layer {layer} are not finite. Load the model in a wider dtype.")
+    return States(by_layer, {layer: float(torch.cat(n).median()) for layer, n in norms.items()}, tuple(kept))
+
+
+def _about(saying: Collection[str]) -> str:
+    return f" (before {', '.join(sorted(saying)[:8])})" if saying else ""
+
+
+class _Reader:
+    """Reads one batch: `means` layer → (rows, features), `norms` layer → (positions,), `rows` of the batch."""
+
+    def __init__(self, lmm: LMM, positions: Positions, saying: Collection[str]) -> None:
+        self.lmm, self.positions, self.saying = lmm, positions, saying
+        self.means: dict[Layer, Tensor] = {}
+        self.norms: dict[Layer, Tensor] = {}
+        self.rows: list[int] = []
+
+    def read(self, batch: Sequence[Example], layers: Sequence[Layer]) -> None:
+        requests = [self.lmm.request(e.sample) for e in batch]
+        inputs, labels = self.lmm.taught([e.sample.open() for e in batch], requests, [e.answer for e in batch])
+        width = prompt_width(labels)
+        said = _beginnings(self.lmm, labels, width, self.saying) if self.saying else None
+
+        def look(layer: Layer, states: Tensor, now: Pass) -> Tensor:
+            where = now.mask(self.positions)
+            where = (where if said is None else where & said.to(where.device)).to(states.device)
+            total = (states.float() * where[..., None]).sum(1) / where.sum(1, keepdim=True).clamp_min(1)
+            self.means[layer] = total[where.any(1)].cpu()
+            self.norms[layer] = torch.linalg.vector_norm(states[where].float(), dim=-1).cpu()
+            self.rows = where.any(1).nonzero().flatten().tolist()
+            return states
+
+        with forced(width), self.lmm.edited(layers, look):
+            self.lmm.run(inputs)
+
+
+def _beginnings(lmm: LMM, labels: Tensor, width: int, saying: Collection[str]) -> Tensor:
+    """(batch, positions) bool: where the next token begins one of the words `saying`."""
+    word = words.Word(min(saying), tuple(saying))
+    found = torch.zeros_like(labels, dtype=torch.bool)
+    for row, marked in zip(labels, found, strict=True):
+        ids = [int(i) for i in row[width:] if i != -100]
+        offsets = words.token_offsets(lmm.tokenizer, ids)
+        text = words.decode(lmm.tokenizer, ids)
+        for match in word.pattern.finditer(text):
+            first, _ = words.token_span(offsets, words.Match(match.group(), *match.span()))
+            marked[width - 1 + first] = True
+    return found

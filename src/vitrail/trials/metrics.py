@@ -1,0 +1,143 @@
+"""What was said, in numbers: CIDEr-D, BLEU, VQAv2's accuracy, diversity, and how fluent it is to a model.
+
+BLEU comes from sacreBLEU. CIDEr-D is our own: the one library that has it without Java asks for an audio model and
+pins packages that cannot be had; ours gives the published code's figures (a test holds them to 1e-9).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+
+from vitrail.errors import DataError
+from vitrail.lmm import LMM
+from vitrail.lmm.positions import forced
+from vitrail.steering.states import prompt_width
+
+_ORDERS = 4
+_SIGMA = 6.0
+Grams = Counter[tuple[str, ...]]
+
+
+def tokens(text: str) -> list[str]:
+    """Lower-case words and numbers, marks left out: what captions are compared by."""
+    return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower())
+
+
+def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
+    """(n,): CIDEr-D of each candidate against its references (Vedantam et al. 2015); their mean is the corpus score.
+
+    Word n-grams up to 4, weighted by how few images have them in a reference; 10 is the most. Document frequencies are
+    those of `references`, so that figures compare only over the same images.
+
+    Raises:
+        DataError: fewer than two images, or one without a reference.
+    """
+    if len(candidates) != len(references):
+        raise ValueError(f"{len(candidates)} candidates, but references for {len(references)}")
+    if len(references) < 2 or not all(references):
+        raise DataError("CIDEr needs two images or more, each with a reference.")
+    counted = [[_grams(tokens(r)) for r in refs] for refs in references]
+    frequency = Counter(gram for refs in counted for gram in set().union(*refs))
+    log_n = math.log(len(references))
+
+    def vectors(grams: Grams) -> tuple[list[dict[tuple[str, ...], float]], list[float], int]:
+        parts: list[dict[tuple[str, ...], float]] = [{} for _ in range(_ORDERS)]
+        for gram, n in grams.items():
+            parts[len(gram) - 1][gram] = n * (log_n - math.log(max(1.0, frequency[gram])))
+        norms = [math.sqrt(sum(v * v for v in part.values())) for part in parts]
+        return parts, norms, sum(n for gram, n in grams.items() if len(gram) == 2)  # as published: length in bigrams
+
+    scores = []
+    for text, refs in zip(candidates, counted, strict=True):
+        said, said_norms, said_length = vectors(_grams(tokens(text)))
+        total = 0.0
+        for grams in refs:
+            there, norms, length = vectors(grams)
+            penalty = math.exp(-((said_length - length) ** 2) / (2 * _SIGMA**2))
+            for k in range(_ORDERS):
+                dot = sum(min(v, there[k][g]) * there[k][g] for g, v in said[k].items() if g in there[k])
+                scale = said_norms[k] * norms[k]
+                total += penalty * (dot / scale if scale else dot)
+        scores.append(10.0 * total / (_ORDERS * len(refs)))
+    return np.array(scores)
+
+
+def _grams(words: Sequence[str]) -> Grams:
+    return Counter(tuple(words[i : i + k]) for k in range(1, _ORDERS + 1) for i in range(len(words) - k + 1))
+
+
+def bleu(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """BLEU-4 of the corpus, 0 to 100, by sacreBLEU; words as `tokens` cuts them."""
+    from sacrebleu.metrics import BLEU
+
+    most = max(map(len, references))
+    streams = [[" ".join(tokens(refs[i])) if i < len(refs) else None for refs in references] for i in range(most)]
+    scorer = BLEU(tokenize="none", force=True)
+    return float(scorer.corpus_score([" ".join(tokens(c)) for c in candidates], streams).score)  # type: ignore[arg-type]
+
+
+def distinct(texts: Sequence[str], n: int = 2) -> float:
+    """How many of the texts' word n-grams are different ones, 0 to 1 (Li et al. 2016): low when all say the same."""
+    grams = [tuple(t[i : i + n]) for t in map(tokens, texts) for i in range(len(t) - n + 1)]
+    return len(set(grams)) / len(grams) if grams else 0.0
+
+
+_DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+_NUMBERS = {"none": "0", **{word: str(n) for n, word in enumerate(_DIGITS)}}
+_ARTICLES = {"a", "an", "the"}
+_MARKS = re.compile(r"[;/\[\]\"{}()=+\\_><@`,?!.-]")
+
+
+def normal_answer(text: str) -> str:
+    """An answer as VQAv2's evaluation compares it: no marks, no articles, numbers as digits, lower case."""
+    text = re.sub(r"(?<=\d),(?=\d)", "", text.lower().strip())
+    text = re.sub(r"(?<!\d)\.|\.(?!\d)", " ", text)  # "3.5" keeps its point
+    kept = re.sub(r"(?<=\d)\.(?=\d)", "\0", text)
+    words = _MARKS.sub(" ", kept).replace("\0", ".").split()
+    return " ".join(_NUMBERS.get(w, w) for w in words if w not in _ARTICLES)
+
+
+def vqa_accuracy(answer: str, truth: Sequence[str]) -> float:
+    """VQAv2's accuracy of one answer, 0 to 1: the mean over people of min(1, others who said the same / 3).
+
+    Goyal et al. 2017: each of the (ten) people is left out in turn, and three who agree among the rest are enough.
+    With fewer than four people it is the share who said it.
+    """
+    said, people = normal_answer(answer), [normal_answer(t) for t in truth]
+    if not people:
+        raise DataError("An answer cannot be judged without the answers that people gave.")
+    if len(people) < 4:
+        return sum(p == said for p in people) / len(people)
+    same = sum(p == said for p in people)
+    return float(np.mean([min(1.0, (same - (p == said)) / 3) for p in people]))
+
+
+@torch.inference_mode()
+def surprise(
+    lmm: LMM, images: Sequence[Image.Image], requests: Sequence[str], texts: Sequence[str], *, batch_size: int = 32
+) -> np.ndarray:
+    """(n,): mean negative log-likelihood per token (nats) of each text, end token included, as `lmm` sees it.
+
+    `exp` of the mean is the perplexity; outside a `steer` block it is that under the unsteered model.
+    """
+    found: list[float] = []
+    for start in range(0, len(texts), batch_size):
+        part = slice(start, start + batch_size)
+        inputs, labels = lmm.taught(images[part], requests[part], texts[part])
+        with forced(prompt_width(labels)):
+            logits = lmm.run(inputs).logits[:, -labels.shape[1] : -1]
+        target = labels[:, 1:]
+        wanted = target != -100
+        losses = torch.zeros(target.shape)
+        losses[wanted] = torch.nn.functional.cross_entropy(
+            logits[wanted].float(), target[wanted], reduction="none"
+        ).cpu()
+        found += (losses.sum(1) / wanted.sum(1).cpu()).tolist()
+    return np.array(found)

@@ -1,0 +1,133 @@
+"""`vitrail evaluate`: a study, several methods, and every kind of bad input. Never a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vitrail import cli
+from vitrail.explanation import save_explanations
+from vitrail.lmm.scorers import ImageTextScorer, TextScorer
+
+
+def direction(text: str) -> np.ndarray:
+    return np.random.default_rng(sum(map(ord, text))).normal(size=8)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lmm):
+    """Runs `vitrail ARGUMENTS` in this process, with this model and scorers that take no time."""
+    image = ImageTextScorer(
+        "fake", "fake", lambda images: torch.tensor(np.array([np.asarray(i, float).mean(axis=(0, 1)) for i in images])),
+        lambda texts: torch.tensor(np.array([direction(t)[:3] for t in texts])),
+    )  # fmt: skip
+    text = TextScorer(
+        "fake", "fake", 2, lambda texts: [torch.tensor(np.array([direction(w) for w in t.split()])) for t in texts]
+    )
+    monkeypatch.setattr(sys.modules["vitrail.lmm.scorers"], "load_image_scorer", lambda name, device: image)
+    monkeypatch.setattr(sys.modules["vitrail.lmm.scorers"], "load_text_scorer", lambda name, layer, device: text)
+    for name in ("load_again", "to_model"):
+        monkeypatch.setattr(sys.modules["vitrail.cli.evaluate"], name, lambda *_: lmm)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vitrail", "evaluate", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, " ".join(err.split())
+
+    return call
+
+
+@pytest.fixture
+def study(activations, concepts, grounding, tmp_path) -> Path:
+    """The study of the session's dogs, in a folder of its own."""
+    home = tmp_path / "dog"
+    for artifact in (activations, concepts, grounding):
+        shutil.copytree(artifact.folder, home / artifact.folder.name)
+    save_explanations([], grounding, home / "explanations")
+    return home
+
+
+def test_a_study_is_evaluated_into_its_folder_and_its_report(run, study, world, monkeypatch):
+    code, out, err = run(study, "--data", world, "--random", 20, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found == json.loads((study / "evaluation" / "evaluation.json").read_text())
+    assert (found["word"], found["n_concepts"]) == ("dog", 6)
+    assert found["truth"]["best"]["colour"] > 0.5
+    assert "Rnd-Words" in (study / "evaluation" / "evaluation.md").read_text()
+    assert 'id="evaluation"' in (study / "report.html").read_text()
+    assert {"test", "noise", "embeddings"} <= {p.name for p in study.iterdir()}
+    (study / "report.html").unlink()
+    monkeypatch.setattr(sys, "argv", ["vitrail", "report", str(study)])
+    with contextlib.suppress(SystemExit):
+        cli.main()
+    assert 'id="evaluation"' in (study / "report.html").read_text()
+
+
+def test_methods_are_compared_on_words(run, world, tmp_path):
+    out = tmp_path / "comparison"
+    code, printed, err = run(
+        "--words", "dog", "--methods", "simple,pca", "--concepts", "3", "--data", world, "--out", out,
+        "--random", 10, "--no-noise", "--require", "truth",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "| dog | CS |" in printed
+    assert {"comparison.json", "comparison.md", "comparison.tex", "report.html"} <= {p.name for p in out.iterdir()}
+    assert r"\toprule" in (out / "comparison.tex").read_text()
+
+
+def test_held_out_samples_may_lie_elsewhere(run, study, world, tmp_path):
+    """Data without splits: what a study was made of in one place, what it is tested on in another."""
+    from vitrail.samples import load_samples
+
+    lines = [
+        {"id": f"elsewhere-{s.id}", "image": str(s.image), "captions": list(s.references)}
+        for s in load_samples(world, split="test")
+    ]
+    (tmp_path / "held-out.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    code, out, err = run(study, "--data", world, "--held-out", tmp_path / "held-out.jsonl", "--random", 5, "--no-noise",
+                         "--json")  # fmt: skip
+    assert code == 0, err
+    assert json.loads(out)["n_test"] > 0
+    assert json.loads((study / "test" / "manifest.json").read_text())["parameters"]["samples"]["n"] == len(lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "Name either a STUDY to evaluate, or --words"),
+        (["x", "--words", "dog"], 2, "Name either a STUDY to evaluate, or --words"),
+        (["x", "--layers", "all"], 2, "--layers and --out are for a comparison"),
+        (["--words", "dog", "--concepts", "many"], 2, "whole numbers of at least 1"),
+        (["--words", "dog", "--concepts", "0"], 2, "whole numbers of at least 1"),
+        (["--words", "dog", "--methods", "magic"], 2, "methods among"),
+        (["--words", "dog", "--split", "nowhere"], 2, "no samples in split 'nowhere'"),
+        (["nowhere"], 1, "There is no study at nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_an_exit_code(run, world, tmp_path, arguments, code, message, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found, out, err = run(*arguments, "--data", world)
+    assert (found, out) == (code, "")
+    assert message in err
+
+
+def test_a_scorer_that_is_none_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["vitrail", "evaluate", "x", "--image-scorer", "/nowhere"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 1
+    assert "could not be loaded as a scorer" in " ".join(capsys.readouterr().err.split())

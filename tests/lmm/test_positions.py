@@ -1,0 +1,129 @@
+"""One selection of positions: by name, mask or function, never padding, in one pass as in generation with a cache."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vitrail.errors import ModelError, UsageError
+from vitrail.lmm.positions import Follower, Pass, check, forced
+
+END, IMAGE = 9, 7
+#: Two prompts of width 4, the second padded on the left.
+PROMPT = {
+    "input_ids": torch.tensor([[7, 7, 1, 2], [0, 7, 3, 4]]),
+    "attention_mask": torch.tensor([[1, 1, 1, 1], [0, 1, 1, 1]]),
+}
+
+
+def passes(*calls: dict) -> list[Pass]:
+    follower = Follower({END}, IMAGE)
+    seen = []
+    for call in calls:
+        follower.see(call)
+        seen.append(follower.now)
+    return seen
+
+
+def generating(*tokens: list[int]) -> list[Pass]:
+    """The passes of a generation that says `tokens[i]` in its step i."""
+    calls, mask = [PROMPT], PROMPT["attention_mask"]
+    for step in tokens:
+        mask = torch.cat([mask, torch.ones(2, 1, dtype=torch.long)], 1)
+        calls.append({"input_ids": torch.tensor(step)[:, None], "attention_mask": mask})
+    return passes(*calls)
+
+
+def marked(mask: torch.Tensor) -> list[list[int]]:
+    return mask.int().tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "prefill", "decode"),
+    [
+        ("prompt", [[1, 1, 1, 1], [0, 1, 1, 1]], [[0], [0]]),
+        ("image", [[1, 1, 0, 0], [0, 1, 0, 0]], [[0], [0]]),
+        ("first", [[1, 0, 0, 0], [0, 1, 0, 0]], [[0], [0]]),
+        ("last", [[0, 0, 0, 1], [0, 0, 0, 1]], [[0], [0]]),
+        ("ends", [[1, 0, 0, 1], [0, 1, 0, 1]], [[0], [0]]),
+        ("generated", [[0, 0, 0, 1], [0, 0, 0, 1]], [[1], [1]]),
+        ("all", [[1, 1, 1, 1], [0, 1, 1, 1]], [[1], [1]]),
+    ],
+)
+def test_names_select_in_the_prompt_and_in_a_step_of_generation(name, prefill, decode):
+    first, step = generating([5, 5])
+    assert marked(first.mask(name)) == prefill
+    assert marked(step.mask(name)) == decode
+
+
+def test_a_row_that_has_ended_is_selected_no_more():
+    passed = generating([5, END], [5, 0], [END, 0])
+    assert [marked(p.mask("generated")) for p in passed[1:]] == [[[1], [0]], [[1], [0]], [[0], [0]]]
+
+
+def test_one_pass_over_prompt_and_answer_selects_what_generation_does():
+    stepwise = torch.cat([p.mask("generated") for p in generating([5, 6], [5, END], [END, 0])], 1)
+    ids = torch.cat([PROMPT["input_ids"], torch.tensor([[5, 5, END], [6, END, 0]])], 1)
+    mask = torch.cat([PROMPT["attention_mask"], torch.tensor([[1, 1, 1], [1, 1, 0]])], 1)
+    with forced(4):
+        (whole,) = passes({"input_ids": ids, "attention_mask": mask})
+    assert marked(whole.mask("generated")) == marked(stepwise)
+    (unsaid,) = passes({"input_ids": ids, "attention_mask": mask})
+    assert marked(unsaid.mask("last")) == [[0] * 6 + [1], [0] * 7]
+
+
+def test_a_mask_selects_in_the_prompt_but_no_padding():
+    first, step = generating([5, 5])
+    mask = torch.tensor([[True, False, False, True], [True, True, False, False]])
+    assert marked(first.mask(mask)) == [[1, 0, 0, 1], [0, 1, 0, 0]]
+    assert marked(step.mask(mask)) == [[0], [0]]
+
+
+def test_a_function_selects_by_token():
+    first, step = generating([5, 3])
+    assert marked(first.mask(lambda p: p.ids == 3)) == [[0, 0, 0, 0], [0, 0, 1, 0]]
+    assert marked(step.mask(lambda p: p.ids == 3)) == [[0], [1]]
+
+
+def test_memory_lasts_for_one_generation():
+    first, step = generating([5, 5])
+    assert step.memory is first.memory
+    assert passes(PROMPT)[0].memory is not first.memory
+
+
+@pytest.mark.parametrize(
+    ("positions", "what"),
+    [("everywhere", "got 'everywhere'"), (torch.ones(2, 3, dtype=torch.bool), r"\(2, 4\)"),
+     (torch.ones(2, 4), "bool mask"), (lambda p: p.real[:, :2], "Expected the selection")],
+)  # fmt: skip
+def test_what_cannot_be_a_selection_is_refused(positions, what):
+    (first,) = passes(PROMPT)
+    with pytest.raises(UsageError, match=what):
+        first.mask(positions)
+
+
+def test_a_wrong_name_is_refused_at_once():
+    with pytest.raises(UsageError, match="'answer'"):
+        check("answer")
+
+
+def test_image_positions_must_be_known():
+    follower = Follower({END}, None)
+    follower.see(PROMPT)
+    with pytest.raises(ModelError, match="image"):
+        follower.now.mask("image")
+
+
+def test_what_cannot_be_followed_is_refused():
+    four = torch.ones(2, 1, 4, 4)
+    with pytest.raises(ModelError, match="2D attention mask"):
+        passes({"input_ids": PROMPT["input_ids"], "attention_mask": four})
+    with pytest.raises(ModelError, match="pieces"):
+        passes(PROMPT, {"input_ids": torch.ones(2, 3, dtype=torch.long), "attention_mask": torch.ones(2, 7)})
+    with pytest.raises(ModelError, match="outside its forward pass"):
+        _ = Follower({END}, None).now
+
+
+def test_without_a_mask_nothing_is_padding():
+    (first,) = passes({"input_ids": PROMPT["input_ids"]})
+    assert bool(first.mask("all").all())
