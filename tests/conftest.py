@@ -149,3 +149,15 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         return code, out, " ".join(err.split())
 
     return call
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Pieces of 100 rows, whether of arrays or of shards, and a sample that is less than all of them."""
+    from vitrail.activations.rows import ShardRows
+    from vitrail.learners import rows as rows_module
+
+    monkeypatch.setattr(rows_module, "_PIECE", 100)
+    monkeypatch.setattr(ShardRows.__init__, "__defaults__", (None, 100))
+    monkeypatch.setattr(rows_module, "_SAMPLE", 24 * 300)
+    return 100

@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import percentileofscore
 
 from vitrail.errors import ArtifactError, DataError, UsageError, WordError
-from vitrail.explanation import FILE, cosine, explain, explain_samples, open_explanations, save_explanations
+from vitrail.explanation import FILE, explain, explain_samples, open_explanations, save_explanations
 from vitrail.lmm import LMM
 from vitrail.samples import thumbnail
 from vitrail.words import Word
@@ -157,13 +157,6 @@ def test_of_several_samples_those_with_the_word_are_explained_in_order(study, do
     assert [e.word for e in found] == ["dog", "Dog"]
     assert [text.strip() for text in said] == ["a dog", "a cat", "two dogs and a Dog"]
     assert explain_samples(*study, []) == []
-
-
-def test_cosines_are_those_of_scipy_and_zero_for_nothing():
-    rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((4, 6)), rng.standard_normal((5, 6))
-    np.testing.assert_allclose(cosine(a, b), 1 - cdist(a, b, "cosine"))
-    assert cosine(np.zeros((1, 6)), b).tolist() == [[0.0] * 5]
 
 
 # ---- folders ---------------------------------------------------------------------------------------------------------

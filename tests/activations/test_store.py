@@ -316,7 +316,9 @@ def test_a_full_disk_leaves_no_partial_file_and_the_run_can_go_on(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(*(("vitrail.activations.save_file",) if target == "save_file" else (pq, "write_table")), fill)
+        patch.setattr(
+            *(("vitrail.activations.store.save_file",) if target == "save_file" else (pq, "write_table")), fill
+        )
         with pytest.raises(ArtifactError, match=message):
             write(store, 1)
     assert not [p.name for p in store.folder.iterdir() if p.name.endswith(".partial")]

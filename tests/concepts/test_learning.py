@@ -12,10 +12,12 @@ import pytest
 import torch
 from scipy.stats import percentileofscore
 from sklearn.metrics import r2_score
+from tests import stored_states
 
 from vitrail.activations import Activations, Counts, Store
 from vitrail.artifacts import MANIFEST
-from vitrail.concepts import FILE, describe_fit, learn, open_concepts, ordinary
+from vitrail.concepts import describe_fit, learn, open_concepts, ordinary
+from vitrail.concepts.learning import FILE
 from vitrail.errors import ArtifactError, NumericsError, UsageError
 from vitrail.learners import LEARNERS, make_learner
 
@@ -286,3 +288,18 @@ def test_concepts_are_frozen(activations, tmp_path):
     found = learn(activations, out=tmp_path / "c", n_concepts=4)
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.V = None
+
+
+def test_learn_takes_the_folder_where_memory_is_short(tmp_path, monkeypatch, small_pieces):
+    Z = stored_states.representations()
+    Z[[7, 500]] *= 50
+    activations = stored_states.stored(tmp_path / "a", Z, (300, 400))
+    inside = learn(activations, out=tmp_path / "b", n_concepts=6, stability=0)
+    monkeypatch.setattr("vitrail.concepts.learning.IN_MEMORY", 1)
+    outside = learn(activations, out=tmp_path / "c", n_concepts=6, stability=0)
+    assert (inside.manifest["engine"]["in_memory"], outside.manifest["engine"]["in_memory"]) == (True, False)
+    np.testing.assert_array_equal(inside.U, outside.U)
+    np.testing.assert_array_equal(inside.V, outside.V)
+    assert outside.manifest["dropped"] == ["s7", "s500"]
+    for name, value in inside.scores.items():
+        assert outside.scores[name] == pytest.approx(value, rel=1e-9)
