@@ -28,7 +28,7 @@ import torch
 from vitrail.comparison.intervals import correlation, mean_of, paired_p
 
 from vitrail import toyland
-from vitrail.activations import Activations
+from vitrail.activations import Activations, Require
 from vitrail.artifacts import versions, write_json
 from vitrail.comparison import Shift, by_layer, compare, same_activations, whole_model
 from vitrail.comparison.artifact import plain
@@ -36,7 +36,7 @@ from vitrail.comparison.matching import match, t_overlap
 from vitrail.comparison.pairs import align
 from vitrail.comparison.shift_vectors import ESTIMATES, cosines, members, shifts
 from vitrail.concepts import Concepts, learn
-from vitrail.extraction import Require, extract
+from vitrail.extraction import extract
 from vitrail.grounding import ground, top_words, word_of
 from vitrail.learners import make_learner
 from vitrail.lmm import LMM, load, quieten

@@ -3,6 +3,7 @@ made them. Never pickle."""
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 import json
@@ -65,6 +66,8 @@ def plain(value: Any) -> Any:
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
+    if isinstance(value, bytes):  # base64, as msgspec reads it
+        return base64.b64encode(value).decode()
     if hasattr(value, "tolist"):  # a numpy array or number, without importing numpy
         return plain(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value

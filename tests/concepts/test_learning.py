@@ -21,9 +21,6 @@ from vitrail.concepts.learning import FILE
 from vitrail.errors import ArtifactError, NumericsError, UsageError
 from vitrail.learners import LEARNERS, make_learner
 
-ROW = {"image": "x.jpg", "references": ["a dog"], "request": "?", "text": "a dog", "form": "dog", "start": 2, "end": 5}
-ROW |= {"token_ids": [1, 2], "token": 1, "position": 9, "thumbnail": b""}
-
 
 def representations(n: int = 40, d: int = 12, seed: int = 0) -> np.ndarray:
     """Sums of five directions with non-negative weights, and noise."""
@@ -35,7 +32,7 @@ def stored(folder: Path, Z: np.ndarray, layers: tuple = (4,)) -> Activations:
     """Activations whose states are `Z` in every layer; sample ids are s0, s1, …"""
     parameters = {"model": {"name": "m", "n_blocks": 4}, "word": {"text": "dog", "forms": []}, "layers": list(layers)}
     store = Store(folder, parameters, 1)
-    rows = [ROW | {"sample_id": f"s{i}"} for i in range(len(Z))]
+    rows = [stored_states.row_of(f"s{i}") for i in range(len(Z))]
     store.write(0, {layer: torch.tensor(Z) for layer in layers}, rows, Counts(len(Z), len(Z)))
     return store.finish()
 

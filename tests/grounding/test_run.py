@@ -129,7 +129,7 @@ def test_samples_are_those_that_activate_a_concept_most(activations, concepts, g
         assert [s.activation for s in concept.samples] == sorted((s.activation for s in concept.samples), reverse=True)
         for s in concept.samples:
             assert s.activation == column[s.row]
-            assert s.sample_id == activations.rows[s.row]["sample_id"]
+            assert s.sample_id == activations.rows[s.row].sample_id
 
 
 def test_the_row_of_a_sample_is_its_row_among_all_states_dropped_ones_included(lmm, activations, concepts, tmp_path):
@@ -141,7 +141,7 @@ def test_the_row_of_a_sample_is_its_row_among_all_states_dropped_ones_included(l
         assert not {0, 5} & {s.row for s in concept.samples}
         for s in concept.samples:
             assert s.activation == concepts.V[s.row, concept.index]
-            assert s.sample_id == activations.rows[s.row]["sample_id"]
+            assert s.sample_id == activations.rows[s.row].sample_id
 
 
 def test_most_activating_is_the_largest_first_ties_by_row_and_no_zeros():

@@ -94,7 +94,7 @@ def test_the_summary_says_what_was_found(made):
 
 
 def test_the_last_samples_are_held_out_and_explained(made, some):
-    learned_from = {row["sample_id"] for row in made.activations.rows}
+    learned_from = {row.sample_id for row in made.activations.rows}
     assert learned_from == {s.id for s in some[:16]}
     assert [e.image for e in made.explanations] == [s.name for s in some[16:]]
     assert {e.caption for e in made.explanations} == {CAPTION}
@@ -144,8 +144,8 @@ def test_the_bundled_model_is_studied_from_its_own_captions(lmm, samples, tmp_pa
         assert len(concept["samples"]) <= 5
     assert sum(len(concept["samples"]) for concept in summary["concepts"]) >= 10
     for row in made.activations.rows:
-        assert Word("dog").find(row["text"])
-        assert any(Word("dog").find(text) for text in row["references"])
+        assert Word("dog").find(row.text)
+        assert any(Word("dog").find(text) for text in row.references)
     assert len(made.explanations) > 0
 
 

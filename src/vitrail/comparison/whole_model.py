@@ -14,8 +14,8 @@ from scipy import stats
 
 from vitrail import scores, words
 from vitrail.errors import UsageError
-from vitrail.extraction import halving
 from vitrail.lmm import LMM, Generation
+from vitrail.lmm.batching import halving
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
 
