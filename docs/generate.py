@@ -118,16 +118,16 @@ def file_tree() -> str:
     """Every module of the package, of `tools/` and of `benchmarks/`, in folders."""
     lines: list[str] = []
 
-    def walk(folder: Path, depth: int) -> None:
+    def walk(folder: Path, name: str, depth: int) -> None:
         pad = "  " * depth
-        lines.append(f"{pad}{folder.name}/")
+        lines.append(f"{pad}{name}/")
         for path in sorted(folder.glob("*.py"), key=lambda p: (p.name != "__init__.py", p.name)):
             lines.append(f"{pad}  {path.name:<24} {first_sentence(path)}".rstrip())
         for inner in sorted(p for p in folder.iterdir() if any(p.rglob("*.py"))):
-            walk(inner, depth + 1)
+            walk(inner, inner.name, depth + 1)
 
     for folder in ("src/vitrail", "tools", "benchmarks"):
-        walk(HERE.parent / folder, 0)
+        walk(HERE.parent / folder, folder, 0)
     return "\n".join(lines) + "\n"
 
 
@@ -135,7 +135,7 @@ def first_sentence(path: Path) -> str:
     """What a module says of itself: its docstring up to the first full stop, without line breaks."""
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     paragraph = " ".join(text.split("\n\n")[0].split())
-    return re.split(r"(?<=\w)\.(?:\s|$)", paragraph)[0]
+    return re.split(r"(?<!\bal)\.(?:\s|$)", paragraph)[0]  # "et al." ends no sentence
 
 
 PAGES = {"cli.md": cli_reference, "families.md": families, "architecture.md": architecture}
