@@ -364,7 +364,8 @@ def test_models_with_another_tokenizer_are_refused(lmm):
     processor.tokenizer = copy.deepcopy(lmm.tokenizer)
     processor.tokenizer.add_tokens(["schnauzer"])
     with pytest.raises(UsageError, match="their tokenizers differ in 1 of"):
-        check_models(lmm, dataclasses.replace(lmm, processor=processor, name="other"))
+        backend = dataclasses.replace(lmm.backend, processor=processor)
+        check_models(lmm, dataclasses.replace(lmm, backend=backend, name="other"))
 
 
 def test_no_common_samples_is_an_error_that_names_an_id_of_each(activations):

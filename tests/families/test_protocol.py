@@ -149,8 +149,8 @@ def test_it_is_a_captioner_and_becomes_an_lmm(foreign):
     assert isinstance(foreign.model, Captioner)
     assert isinstance(foreign, LMM)
     assert not any(p.requires_grad for p in foreign.model.parameters())
-    assert foreign.describe()["n_features"] == WIDTH
-    assert foreign.describe()["parts"]["norm"] == "norm"
+    assert foreign.describe().n_features == WIDTH
+    assert foreign.describe().parts["norm"] == "norm"
 
 
 def test_the_doctor_finds_nothing(foreign, pictures):

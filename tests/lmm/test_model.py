@@ -28,7 +28,8 @@ from transformers import (
 )
 
 from vitrail.errors import ModelError, UsageError
-from vitrail.lmm import LMM, find_parts, fingerprint, load
+from vitrail.lmm import LMM, ModelDescription, find_parts, fingerprint, load
+from vitrail.lmm.transformers_backend import TransformersBackend
 from vitrail.toyland import model_path
 
 REQUESTS = ["describe the image .", "what color is the dog on the grass ?", "is it night ?", "how many ?"]
@@ -195,7 +196,7 @@ def capped():
         vision_config=vision, text_config=text, image_token_index=63, vocab_size=64, projection_dim=32, hidden_size=32
     )
     network = PaliGemmaForConditionalGeneration(config).eval()
-    return LMM(network, None, "capped", find_parts(network))
+    return LMM(TransformersBackend(network, None, find_parts(network)), "capped")
 
 
 def test_logits_are_soft_capped_as_the_model_does_it(capped):
@@ -260,7 +261,7 @@ def test_a_generation_has_no_prompt_end_or_padding(model, images):
 def test_generation_stops_at_the_first_end(lmm):
     end = lmm.tokenizer.eos_token_id
     words = lmm.tokenizer.encode(" a dog", add_special_tokens=False)
-    said = lmm._generation([*words, end, *words, end], {end})
+    said = lmm.backend.generation([*words, end, *words, end])
     assert (list(said.ids), said.text) == (words, " a dog")
 
 
@@ -300,7 +301,7 @@ def test_a_batch_is_padded_on_the_left(lmm, images):
 def test_a_model_without_a_chat_template_is_refused_when_asked(lmm, images, monkeypatch):
     monkeypatch.setattr(lmm.processor, "chat_template", None)
     monkeypatch.setattr(lmm.tokenizer, "chat_template", None)
-    with pytest.raises(ModelError, match="toyland has no chat template"):
+    with pytest.raises(ModelError, match="This LlavaForConditionalGeneration has no chat template"):
         lmm.prepare(images[:1], REQUESTS[:1])
 
 
@@ -390,17 +391,17 @@ def test_a_model_without_a_decoder_is_an_error(monkeypatch):
 
 def test_a_model_of_another_structure_is_described_as_it_is(other, other_model):
     text = "model.language_model"
-    assert other.describe() == {
-        "name": str(other_model),
-        "revision": None,
-        "adapter": None,
-        "class": "LlavaForConditionalGeneration",
-        "dtype": "float32",
-        "n_blocks": 3,
-        "n_features": 48,
-        "parts": {"blocks": f"{text}.layers", "norm": f"{text}.norm", "unembedding": "lm_head"},
-        "fingerprint": fingerprint(other.model),
-    }
+    assert other.describe() == ModelDescription(
+        name=str(other_model),
+        revision=None,
+        adapter=None,
+        kind="LlavaForConditionalGeneration",
+        dtype="float32",
+        n_blocks=3,
+        n_features=48,
+        parts={"blocks": f"{text}.layers", "norm": f"{text}.norm", "unembedding": "lm_head"},
+        fingerprint=fingerprint(other.model),
+    )
     with pytest.raises(UsageError, match="0 to 3"):
         other.layer(4)
 
@@ -411,7 +412,7 @@ def test_other_weights_under_the_same_name_are_another_model(other_model):
     assert before.describe() == again.describe()
     with torch.no_grad():
         again.parts.blocks[1].mlp.down_proj.weight[-1, -1] += 1e-3
-    assert before.describe()["fingerprint"] != again.describe()["fingerprint"]
+    assert before.describe().fingerprint != again.describe().fingerprint
 
 
 # ---- adapters --------------------------------------------------------------------------------------------------------
@@ -438,7 +439,7 @@ def adapter(other_model, tmp_path_factory):
 def test_parts_are_found_under_an_adapter_and_read_as_the_library_does(other, other_model, adapter, images):
     adapted = load(other_model, adapter=adapter, device="cpu")
     assert adapted.parts.names == other.parts.names
-    differing = {k for k, v in adapted.describe().items() if v != other.describe()[k]}
+    differing = {k for k, v in vars(adapted.describe()).items() if v != getattr(other.describe(), k)}
     assert differing == {"adapter", "fingerprint"}
     inputs = adapted.prepare(images[:1], REQUESTS[:1])
     position = inputs["input_ids"].shape[1] - 1

@@ -22,7 +22,8 @@ from torch import Tensor
 from vitrail import words
 from vitrail.artifacts import versions
 from vitrail.errors import ModelError, NumericsError, VitrailError
-from vitrail.lmm import LMM, hooks
+from vitrail.lmm import LMM, ModelDescription, hooks
+from vitrail.lmm.messages import first_line
 from vitrail.samples import Sample
 from vitrail.words import Word
 
@@ -63,7 +64,7 @@ class Check:
 class Diagnosis:
     """The certificate of a model: which modules were taken for what, and what was proven with them."""
 
-    model: dict[str, Any]
+    model: ModelDescription
     modules: dict[str, str]
     checks: tuple[Check, ...]
     versions: dict[str, str]
@@ -78,11 +79,14 @@ class Diagnosis:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"passed": self.passed, **asdict(self), "checks": [asdict(c) for c in self.checks]}
+        return {"passed": self.passed, "model": self.model.as_dict(), **self._findings(), "versions": self.versions}
 
     def certificate(self) -> dict[str, Any]:
         """What an artifact keeps of it; the model's description and the versions lie beside it."""
-        return {"passed": self.passed, "modules": self.modules, "checks": [asdict(c) for c in self.checks]}
+        return {"passed": self.passed, **self._findings()}
+
+    def _findings(self) -> dict[str, Any]:
+        return {"modules": self.modules, "checks": [asdict(check) for check in self.checks]}
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -90,7 +94,7 @@ class Diagnosis:
             f"<td>{'' if c.error is None else f'{c.error:.1e}'}</td><td>{html.escape(c.says)}</td></tr>"
             for c in self.checks
         )
-        return f"<b>Doctor</b> of {html.escape(self.model['name'])}<table>{rows}</table>"
+        return f"<b>Doctor</b> of {html.escape(self.model.name)}<table>{rows}</table>"
 
 
 def doctor(lmm: LMM, images: Sequence[Image.Image] | None = None) -> Diagnosis:
@@ -151,7 +155,7 @@ class Examiner:
         self.layers = [*range(lmm.n_blocks + 1), "final"]
 
     def diagnosis(self, checks: Iterator[Check]) -> Diagnosis:
-        return Diagnosis(self.lmm.describe().as_dict(), self.lmm.modules, tuple(checks), versions())
+        return Diagnosis(self.lmm.describe(), self.lmm.modules, tuple(checks), versions())
 
     def every(self) -> Iterator[Check]:
         yield self._tried("image", self.image)
@@ -177,7 +181,7 @@ class Examiner:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             log.debug("%s", name, exc_info=True)
-            return Check(name, False, None, f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+            return Check(name, False, None, f"{type(error).__name__}: {first_line(error)}")
 
     def _within(self, error: float, says: str) -> tuple[bool, float, str]:
         return error <= self.tolerance, error, says

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vitrail.errors import ModelError
+from vitrail.lmm.families import family_of
 
-#: Decoders (by `model_type`) whose blocks end with their own norm, so that there is no final one.
-POST_NORM = frozenset({"bart", "git", "trocr"})
+#: The name of a part that is no module of the model: an `nn.Identity` in place of a norm.
+ABSENT = "none"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,18 @@ class Parts:
     norm: nn.Module
     unembedding: nn.Module
     names: dict[str, str]
+
+    def within(self, model: nn.Module) -> Parts:
+        """The parts of `model`, which has the structure of the model that these were found in."""
+        there: dict[str, Any] = {part: model.get_submodule(name) for part, name in self.names.items() if name != ABSENT}
+        return replace(self, **there)
+
+    @classmethod
+    def named(cls, model: nn.Module, blocks: nn.ModuleList, norm: nn.Module, unembedding: nn.Module) -> Parts:
+        """These modules, with their names inside `model`; "none" for one that is not inside it."""
+        names = {id(m): name for name, m in model.named_modules()}
+        found = {"blocks": blocks, "norm": norm, "unembedding": unembedding}
+        return cls(blocks, norm, unembedding, {part: names.get(id(m), ABSENT) for part, m in found.items()})
 
 
 def unwrapped(model: Any) -> Any:
@@ -46,6 +59,14 @@ def text_config(model: Any) -> Any:
 def translates(model: Any) -> bool:
     """Whether an encoder reads the prompt, and the decoder begins anew."""
     return bool(text_config(model).is_encoder_decoder or unwrapped(model).config.is_encoder_decoder)
+
+
+def quantisation(config: Any) -> str:
+    """The dtype that `load` takes for weights of such a quantisation, or the method's name."""
+    settings = config if isinstance(config, dict) else config.to_dict()
+    kinds = {"load_in_8bit": "int8", "load_in_4bit": "int4"}
+    found = [kind for name, kind in kinds.items() if settings.get(name)]
+    return found[0] if found else str(settings.get("quant_method", "unknown"))
 
 
 def find_parts(model: Any) -> Parts:
@@ -77,8 +98,7 @@ def find_parts(model: Any) -> Parts:
     names = {id(m): n for n, m in base.named_modules()}
     owner = decoder.get_submodule(name.rpartition(".")[0])
     norm = _final_norm(base, owner, names[id(unembedding)], config)
-    found = {"blocks": blocks, "norm": norm, "unembedding": unembedding}
-    return Parts(blocks, norm, unembedding, {part: names.get(id(m), "none") for part, m in found.items()})
+    return Parts.named(base, blocks, norm, unembedding)
 
 
 def find_decoder(base: Any) -> Any:
@@ -166,7 +186,7 @@ def _final_norm(base: Any, owner: nn.Module, unembedding: str, config: Any) -> n
         beside = [
             (n, m) for n, m in head if f"{parent}.{n}" != unembedding and any(_is_norm(x, width) for x in m.modules())
         ]
-    if not beside and config.model_type in POST_NORM:
+    if not beside and family_of(config.model_type).post_norm:
         return nn.Identity()
     return _only("final norm", beside, type(base).__name__)[1]
 
