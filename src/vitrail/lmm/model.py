@@ -57,8 +57,8 @@ class LMM:
         if isinstance(self.backend, TorchBackend):
             return self.backend
         raise ModelError(
-            f"{self.name} answers requests, but its weights and states are out of reach: "
-            f"{type(self.backend).__name__} is no TorchBackend. Load the weights with `vitrail.load` or `vitrail.adopt`."
+            f"{self.name} answers requests, but gives no access to its states: {type(self.backend).__name__} is not a "
+            "TorchBackend. Load the model's weights with `vitrail.load` or `vitrail.adopt`."
         )
 
     # ---- what it is --------------------------------------------------------------------------------------------------
