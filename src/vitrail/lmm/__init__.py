@@ -10,9 +10,10 @@ from vitrail.lmm.batches import Batch
 from vitrail.lmm.captioner import Captioner, adopt
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT
-from vitrail.lmm.loading import DType, Placement, from_transformers, load, load_as, quieten
+from vitrail.lmm.loading import DType, from_transformers, load, load_as, quieten
 from vitrail.lmm.model import LMM
 from vitrail.lmm.parts import Parts, find_parts, fingerprint
+from vitrail.lmm.placement import Placement
 
 __all__ = [
     "DEFAULT_PROMPT",

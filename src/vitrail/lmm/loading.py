@@ -9,13 +9,14 @@ from typing import Any, Literal, cast
 
 import torch
 
-from vitrail.errors import ModelError, UsageError
+from vitrail.errors import ModelError
 from vitrail.lmm.adapters import put_on
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT, family_of
 from vitrail.lmm.messages import first_line
 from vitrail.lmm.model import LMM
 from vitrail.lmm.parts import find_parts, speaker, translates, unwrapped
+from vitrail.lmm.placement import Placement, device_of
 from vitrail.lmm.transformers_backend import TransformersBackend
 
 #: In which the weights are held: as the model says, in a float type, or quantised by bitsandbytes.
@@ -30,32 +31,6 @@ NOT_GREEDY = (
     "length_penalty",
     "early_stopping",
 )
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where the modules of a model go, as accelerate takes it.
-
-    Args:
-        device_map: which module goes where; "auto" spreads the model over all devices, and what does not fit over the
-            memory of the CPU and the disk.
-        max_memory: with "auto", the most of each device, such as `{0: "20GiB", "cpu": "60GiB"}`.
-        offload_folder: where weights are written that go to the disk.
-    """
-
-    device_map: Mapping[str, int | str] | Literal["auto"] = "auto"
-    max_memory: Mapping[int | str, int | str] | None = None
-    offload_folder: str | Path | None = None
-
-    def as_options(self) -> dict[str, Any]:
-        """What `from_pretrained` is told."""
-        auto = self.device_map == "auto"
-        found: dict[str, Any] = {"device_map": "auto" if auto else dict(cast(Mapping, self.device_map))}
-        if self.max_memory is not None:
-            found["max_memory"] = dict(self.max_memory)
-        if self.offload_folder is not None:
-            found["offload_folder"] = str(self.offload_folder)
-        return found
 
 
 def load(
@@ -91,7 +66,7 @@ def load(
     path = _location(model)
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     _check_kind(path, model, options)
-    place = Placement() if device == "auto" else device if isinstance(device, Placement) else _device(device)
+    place = Placement() if device == "auto" else device if isinstance(device, Placement) else device_of(device)
     placement = _placement(dtype, place)
     network = _network(path, model, {**placement, **options})
     processor = _processor(path, model, options)
@@ -175,20 +150,6 @@ def quieten() -> None:
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-
-
-def _device(device: str | None) -> torch.device:
-    """The device of that name; by default the accelerator if there is one.
-
-    Raises:
-        UsageError: torch can use no device of that name on this machine.
-    """
-    try:
-        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=found)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"There is no device {device!r} that torch can use here: {first_line(error)}") from error
-    return found
 
 
 def _placement(dtype: DType, place: Placement | torch.device) -> dict[str, Any]:
