@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import shutil
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from families.builders import SIGHT, TEXT, llava, paligemma, shaken
 from vitrail.errors import ModelError, UsageError
-from vitrail.lmm import Placement, from_transformers, load
+from vitrail.lmm import Placement, from_transformers, load, load_as
 from vitrail.lmm.doctor import doctor
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
@@ -173,6 +174,13 @@ def adapter(folder, tmp_path_factory):
 
 
 @pytest.mark.filterwarnings(f"ignore:{OLD_NAME}")
+def test_a_described_adapter_is_put_on_again(folder, adapter, plain):
+    worn = load(folder, adapter=adapter, device="cpu").describe()
+    assert load_as(worn, device="cpu").describe() == worn != plain.describe()
+    assert load_as(dataclasses.replace(worn, adapter=None), device="cpu").describe() == plain.describe()
+
+
+@pytest.mark.filterwarnings(f"ignore:{OLD_NAME}")
 def test_an_adapter_merged_is_the_adapter_on_top(folder, adapter, plain, pictures):
     on_top, merged = (load(folder, adapter=adapter, merge=merge, device="cpu") for merge in (False, True))
     assert not hasattr(merged.model, "peft_config") or not hasattr(merged.model, "get_base_model")
@@ -317,6 +325,20 @@ def test_a_model_or_a_revision_that_the_hub_lacks_is_an_error(hub):
     for name, revision in (("org/tiny", "v7"), ("org/other", None)):
         with pytest.raises(ModelError, match=f"{name} is neither a model folder nor a model on the hub"):
             load(name, revision=revision, device="cpu")
+
+
+def test_a_model_is_loaded_as_it_was_described(hub):
+    """Its revision and precision come from the description, not from what is newest."""
+    described = load("org/tiny", revision="v1", dtype="bfloat16", device="cpu").describe()
+    again = load_as(described, device="cpu", prompt="what is it ?")
+    assert again.describe() == described
+    assert (again.revision, again.dtype, again.prompt) == (hub["v1"], "bfloat16", "what is it ?")
+
+
+def test_a_model_that_moved_is_still_called_as_it_was_described(hub, folder, tmp_path):
+    described = load("org/tiny", device="cpu").describe()
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    assert load_as(described, model=moved, device="cpu").describe() == described
 
 
 def test_a_folders_revision_is_kept_as_it_was_given(folder):
