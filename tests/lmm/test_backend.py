@@ -102,6 +102,11 @@ def test_an_lmm_around_a_copy_reads_the_parts_of_the_copy(lmm):
     assert dataclasses.replace(copied, backend=lmm.backend) == lmm
 
 
+def test_equal_lmms_are_one_key(lmm):
+    assert {lmm: "here"}[dataclasses.replace(lmm)] == "here"
+    assert dataclasses.replace(lmm, name="other") not in {lmm}
+
+
 def test_an_lmm_shows_itself_in_a_line(lmm):
     assert repr(lmm).startswith("LMM(name='toyland', revision=None, adapter=None, prompt=")
 
