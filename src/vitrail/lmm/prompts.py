@@ -9,7 +9,7 @@ from vitrail.lmm.families import Plain
 
 
 def chat(processor: Any, request: str, answer: str | None = None) -> str:
-    """The text of one image, a request and perhaps its answer, by the chat template of `processor`."""
+    """The text of one image, a request and its answer, if there is one, by the chat template of `processor`."""
     turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": request}]}]
     if answer is not None:
         turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
@@ -25,10 +25,10 @@ def plain(style: Plain, processor: Any, request: str) -> str:
 
 
 def tail(tokenizer: Any, prompt: str, whole: str) -> list[int]:
-    """The tokens of `whole` after those of `prompt`, which it begins with.
+    """The token ids of `whole` after those of `prompt`, which it begins with.
 
-    The two are encoded whole, since a piece alone may encode otherwise; where the boundary falls inside a token, the
-    rest is encoded alone.
+    Both are encoded as they are, since the rest alone may become other tokens. Only if the boundary falls inside a
+    token, the rest is encoded alone.
 
     Raises:
         ModelError: `whole` does not begin with `prompt`.
