@@ -127,6 +127,7 @@ class Examiner:
         self.layers = [*range(lmm.n_blocks + 1), "final"]
 
     def diagnosis(self, checks: Iterator[Check]) -> Diagnosis:
+        """The certificate that consists of `checks`, which run now."""
         return Diagnosis(self.lmm.describe(), self.lmm.modules, tuple(checks), versions())
 
     def every(self) -> Iterator[Check]:
@@ -186,6 +187,7 @@ class Examiner:
         return found["0"][0].float()
 
     def states(self) -> Finding:
+        """The last position's states of every layer are the library's `hidden_states`."""
         rows = range(len(self.images))
         inputs = self._prepare(rows)
         out = self.lmm.run(inputs, output_hidden_states=True)
@@ -206,6 +208,7 @@ class Examiner:
         return self._within(worst, f"layers 0 to {n}, the library's last being our layer {last}")
 
     def logits(self) -> Finding:
+        """States decode to the model's own logits, before and after the final norm."""
         inputs = self._prepare(range(len(self.images)))
         states = self._last(inputs)
         expected = self.lmm.run(inputs).logits[:, -1].float().cpu()
@@ -221,6 +224,7 @@ class Examiner:
         return getattr(torch, self.lmm.dtype)
 
     def padding(self) -> Finding:
+        """A padded row has the states of the same row without padding."""
         inputs = self._prepare(range(len(self.images)))
         key = "encoder_input_ids" if "encoder_input_ids" in inputs else "input_ids"
         together, width = self._last(inputs), inputs[key].shape[1]
@@ -237,6 +241,7 @@ class Examiner:
         return self._within(error, f"rows with up to {most} padded positions against the same rows alone")
 
     def batch(self) -> Finding:
+        """A batch has the states of its rows alone."""
         rows, same = range(len(self.images)), [self.lmm.prompt] * len(self.images)
         together = self._last(self._prepare(rows, same))
         error = 0.0
@@ -313,6 +318,7 @@ class Examiner:
         return before["block"].float().cpu(), after["block"].float().cpu()
 
     def zero(self) -> Finding:
+        """Adding zero changes neither states nor captions."""
         before, after = self._pushed(torch.zeros(self.lmm.n_features))
         error = relative(after, before)
         inputs = self._prepare(range(len(self.images)))
@@ -322,6 +328,7 @@ class Examiner:
         return Finding(error == 0 and same, error, "states and captions are the same")
 
     def vector(self) -> Finding:
+        """A vector that is added at the last position moves that position by the vector, and no other."""
         generator = torch.Generator().manual_seed(0)
         direction = torch.randn(self.lmm.n_features, generator=generator)
         before, _ = self._pushed(torch.zeros_like(direction))
@@ -335,6 +342,7 @@ class Examiner:
         return Finding(passed, error, "the last position moved by just the vector, the others not at all")
 
     def word(self, sentence: str, text: str, there: bool) -> Finding:
+        """The word `text` is found in `sentence`, or not, and in the right tokens of this model's tokenizer."""
         tokenizer = self.lmm.tokenizer
         ids = tokenizer.encode(sentence, add_special_tokens=False)
         said = words.decode(tokenizer, ids)

@@ -69,10 +69,15 @@ def load_image_scorer(model: str | Path, *, revision: str | None = None, device:
     place = device_of(device)
     if str(model).startswith(OPEN_CLIP):
         return _open_clip(str(model), place)
+    return _of_transformers(str(model), revision, place)
+
+
+def _of_transformers(model: str, revision: str | None, place: torch.device) -> ImageTextScorer:
+    """A CLIP, SigLIP, FLAVA or the like of transformers, or the bundled one."""
     from transformers import AutoModel, AutoProcessor
 
-    path = reading.bundled("clip") if str(model) == "toyland" else str(model)
-    network, processor = reading.loaded(AutoModel, AutoProcessor, path, str(model), revision)
+    path = reading.bundled("clip") if model == "toyland" else model
+    network, processor = reading.loaded(AutoModel, AutoProcessor, path, model, revision)
     parts = ("get_image_features", "get_text_features")
     if not all(hasattr(network, p) for p in parts) or not hasattr(processor, "image_processor"):
         raise ModelError(
@@ -80,7 +85,7 @@ def load_image_scorer(model: str | Path, *, revision: str | None = None, device:
             "CLIPScore needs a CLIP, a SigLIP, a FLAVA or the like."
         )
     network = network.to(place).eval().requires_grad_(False)
-    read = reading.text_reader(network, processor.tokenizer, str(model))
+    read = reading.text_reader(network, processor.tokenizer, model)
 
     @torch.inference_mode()
     def images(batch: Sequence[Image.Image]) -> Tensor:
@@ -95,7 +100,7 @@ def load_image_scorer(model: str | Path, *, revision: str | None = None, device:
         return _pooled(network.get_text_features(**inputs))
 
     handling = [processor.image_processor.to_json_string(), reading.text_handling(processor.tokenizer)]
-    return ImageTextScorer(str(model), reading.hashed(fingerprint(network), *handling), images, texts)
+    return ImageTextScorer(model, reading.hashed(fingerprint(network), *handling), images, texts)
 
 
 def _pooled(output: Any) -> Tensor:
