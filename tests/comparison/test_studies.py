@@ -363,8 +363,9 @@ def test_models_with_another_tokenizer_are_refused(lmm):
     processor = copy.copy(lmm.processor)
     processor.tokenizer = copy.deepcopy(lmm.tokenizer)
     processor.tokenizer.add_tokens(["schnauzer"])
+    changed = dataclasses.replace(lmm.backend, processor=processor)
     with pytest.raises(UsageError, match="their tokenizers differ in 1 of"):
-        check_models(lmm, dataclasses.replace(lmm, processor=processor, name="other"))
+        check_models(lmm, dataclasses.replace(lmm, backend=changed, name="other"))
 
 
 def test_no_common_samples_is_an_error_that_names_an_id_of_each(activations):

@@ -167,16 +167,16 @@ def compare(
 
 def _other(before: Study, model: str | None, adapter: str | None, device: str | None, trust_remote_code: bool) -> LMM:
     """The model after: another one, or the one before with an adapter; asked as the one before was."""
-    from vitrail.lmm import load
+    from dataclasses import replace
 
-    p = before.activations.parameters
-    return load(
-        model or p["model"]["name"],
-        revision=p["model"]["revision"] if model is None else None,
-        adapter=adapter,
-        dtype=p["model"].get("quantization", p["model"]["dtype"]),
+    from vitrail.lmm import load_as
+
+    made = before.activations
+    after = replace(made.model, adapter=adapter)
+    return load_as(
+        after if model is None else replace(after, name=model, revision=None),
         device=device,
-        prompt=p["prompt"],
+        prompt=made.options.prompt,
         trust_remote_code=trust_remote_code,
     )
 

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -158,7 +158,7 @@ def _trainable(
     if method == "full":
         if not hasattr(lmm.model, "save_pretrained"):
             raise ModelError(f"{lmm.name} cannot be saved as a model of transformers; train an adapter (lora).")
-        pupil = replace(lmm, model=copy.deepcopy(lmm.model))
+        pupil = lmm.with_model(copy.deepcopy(lmm.model))
         pattern = re.compile(linear_layers(lmm) + r"\..*")
         trained = {n: p.requires_grad_(True) for n, p in pupil.model.named_parameters() if pattern.fullmatch(n)}
         yield pupil, trained

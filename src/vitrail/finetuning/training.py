@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from vitrail.artifacts import write_json, write_whole
 from vitrail.errors import ArtifactError, NumericsError
 from vitrail.lmm import LMM
-from vitrail.lmm.positions import forced
+from vitrail.lmm.positions import forced, prompt_width
 from vitrail.progress import Progress
 from vitrail.samples.examples import Example
 
@@ -151,8 +151,8 @@ class Training:
             [lmm.request(e.sample) for e in batch],
             [e.answer for e in batch],
         )
-        prompt = int((labels != -100).any(dim=0).nonzero()[0])  # its width: steering may be for what follows alone
-        with forced(prompt), torch.autocast(lmm.device.type, dtype=torch.bfloat16):
+        # steering may be for the answers alone
+        with forced(prompt_width(labels)), torch.autocast(lmm.device.type, dtype=torch.bfloat16):
             logits = lmm.run(inputs).logits
         logits = logits[:, -labels.shape[1] : -1]  # from the end: a model may put its image before the text
         wanted = labels[:, 1:] != -100

@@ -11,7 +11,7 @@ from torch import Tensor
 from vitrail import words
 from vitrail.errors import DataError, NumericsError
 from vitrail.lmm import LMM, Layer
-from vitrail.lmm.positions import Pass, Positions, forced
+from vitrail.lmm.positions import Pass, Positions, forced, prompt_width
 from vitrail.progress import Progress, silent
 from vitrail.samples.examples import Example
 
@@ -37,11 +37,6 @@ class States:
         """Those of some rows, as they stand in `examples`; the medians stay."""
         by_layer = {layer: Z[list(chosen)] for layer, Z in self.by_layer.items()}
         return States(by_layer, self.medians, tuple(self.examples[i] for i in chosen))
-
-
-def prompt_width(labels: Tensor) -> int:
-    """Width of the prompts in a batch of `LMM.taught`: where its labels begin."""
-    return int((labels != -100).any(dim=0).nonzero()[0])
 
 
 @torch.inference_mode()

@@ -17,8 +17,7 @@ from PIL import Image
 
 from vitrail.errors import DataError
 from vitrail.lmm import LMM
-from vitrail.lmm.positions import forced
-from vitrail.steering.states import prompt_width
+from vitrail.lmm.positions import forced, prompt_width
 
 _ORDERS = 4
 _SIGMA = 6.0
