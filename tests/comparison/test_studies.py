@@ -12,12 +12,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from vitrail.comparison.whole_model import check_models, frequencies
 
 from vitrail.activations import Activations
 from vitrail.comparison import Rules, along, by_layer, compare, open_shift, same_activations, same_study, whole_model
 from vitrail.comparison.aligned import Both, codes_of
 from vitrail.comparison.pairs import align, check_alike
-from vitrail.comparison.whole_model import check_models, frequencies
 from vitrail.concepts import learn
 from vitrail.errors import ArtifactError, DataError, UsageError
 from vitrail.extraction import extract
