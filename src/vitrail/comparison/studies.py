@@ -122,13 +122,15 @@ def check_studies(a: Study, b: Study, lmm_a: LMM, lmm_b: LMM) -> None:
             raise UsageError(
                 f"{a.folder} and {b.folder} cannot be compared: {name} is {here!r} in one, {there!r} in the other."
             )
-    for key in ("own_word", "language"):
-        here, there = getattr(a.grounding.options, key), getattr(b.grounding.options, key)
-        if here != there:
-            raise UsageError(
-                f"{a.folder} and {b.folder} cannot be compared: {key} of the words is {here!r} in one, {there!r} in "
-                "the other. Run `vitrail ground` again on one of them."
-            )
+    here, there = (
+        f"language={study.grounding.options.language!r}, own_word={study.grounding.options.own_word}"
+        for study in (a, b)
+    )
+    if here != there:
+        raise UsageError(
+            f"{a.folder} and {b.folder} cannot be compared: words were chosen with {here} in one, with {there} in the "
+            "other. Run `vitrail ground` again on one of them."
+        )
 
 
 def _matched(aligned: AlignedStudies, options: ComparisonOptions) -> Matched:
