@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from vitrail.activations import Activations
 from vitrail.errors import DataError
 from vitrail.studies import (
     noise_activations,
@@ -99,3 +100,12 @@ def test_the_noise_study_reads_the_same_words_of_other_states(before_and_after, 
     assert found.grounding.folder == tmp_path / "noise-grounding"
     assert found.concepts.options == dataclasses.replace(a.concepts.options, stability=0)
     assert found.grounding.options == a.grounding.options
+
+
+def test_noise_is_shown_with_the_text_that_was_said_before(activations, lmm, dogs, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("vitrail.studies.again.extract_as", lambda *a, **k: asked.append(a))
+    said = activations.manifest | {"parameters": activations.parameters | {"require": "both"}}
+    noise_activations(Activations(activations.folder, said), lmm, dogs, out=tmp_path)
+    _, samples, _, options = asked[0]
+    assert (len(samples), options.require) == (len(activations), "truth")
