@@ -172,9 +172,9 @@ class Findings:
     concepts: tuple[ConceptChange, ...]
     emerged: tuple[EmergedConcept, ...]
     after: tuple[ConceptAfter, ...]
-    flow: tuple[tuple[int, ...], ...]
-    linked: tuple[tuple[bool, ...], ...]
-    link_strength: tuple[tuple[float, ...], ...]
+    flow: list[list[int]]
+    linked: list[list[bool]]
+    link_strength: list[list[float]]
     recovery: RecoverySummary
     controls: tuple[Control, ...]
     alpha_curve: AlphaCurve
