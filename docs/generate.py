@@ -1,5 +1,7 @@
-"""Writes the pages that come from the code: `docs/cli.md` from `--help`, `docs/families.md` from the tests' results, and
-the list of files in `docs/architecture.md` from their docstrings.
+"""Writes the pages that come from the code.
+
+`docs/cli.md` comes from `--help`, `docs/families.md` from the tests' results, and the list of files in
+`docs/architecture.md` from the docstrings of the modules.
 
 `--check` says whether they are stale.
 """

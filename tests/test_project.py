@@ -1,4 +1,4 @@
-"""The project as a whole: which part may know which, what names mean, what importing costs, and whether pages are true."""
+"""The project as a whole: which part may know which, what names mean, what imports cost, and whether pages are true."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from vitrail import words
 from vitrail.activations import Counts, ExtractionOptions, Row
 from vitrail.errors import DataError, NumericsError
 from vitrail.lmm import LMM, Generation, Layer
-from vitrail.lmm.batching import halving, in_batches
 from vitrail.lmm.doctor import Diagnosis, quick
+from vitrail.lmm.running import halving, in_batches
 from vitrail.samples import Sample, thumbnail
 from vitrail.words import Match, Word
 

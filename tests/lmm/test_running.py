@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vitrail.lmm.batching import halving, in_batches
+from vitrail.lmm.running import halving, in_batches
 
 
 def test_a_single_sample_that_does_not_fit_is_an_error():
