@@ -15,11 +15,18 @@ from vitrail.activations import ExtractionOptions
 from vitrail.concepts import Concepts
 from vitrail.evaluation.measures import WordList
 from vitrail.evaluation.options import Lexicon
-from vitrail.evaluation.results import AblatedConcept, Ablation, AblationCounts, AblationEffect, FactorScores
+from vitrail.evaluation.results import (
+    AblatedConcept,
+    Ablation,
+    AblationCounts,
+    AblationEffect,
+    FactorScores,
+    FactorValue,
+)
 from vitrail.lmm import LMM, Layer
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
-from vitrail.scores import Value, estimate, paired_p
+from vitrail.scores import estimate, paired_p
 from vitrail.words import Word
 
 
@@ -29,7 +36,7 @@ class Target:
 
     words: WordList
     factor: str | None = None
-    value: Value | None = None
+    value: FactorValue | None = None
     names: Sequence[str] = ()
 
 

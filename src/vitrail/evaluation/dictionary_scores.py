@@ -96,7 +96,7 @@ class _ByChance:
     def of(
         cls, concepts: Concepts, Z: Float[np.ndarray, "n d"], random: Sequence[WordList], rng: np.random.Generator
     ) -> _ByChance:
-        k, d = concepts.U.shape
+        k, d = len(concepts), concepts.U.shape[1]
         subspace = np.linalg.qr(rng.standard_normal((d, min(k, d))))[0]
         lists = [[random[i] for i in rng.integers(0, len(random), k)] for _ in range(DRAWS)]
         cosines = [scores.pairwise_cosine(rng.standard_normal((k, d))).mean() for _ in range(DRAWS)]

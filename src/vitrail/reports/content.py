@@ -82,8 +82,8 @@ class Match:
 
 @dataclass(frozen=True)
 class Local:
-    """One explanation: the image, a bar for each of its concepts (with the number, percentile and words of the concept),
-    and the look-alikes that are among the activations."""
+    """One explanation: the image, its look-alikes that are among the activations, and a bar for each of its concepts
+    with the concept's number, percentile and words."""
 
     photo: Photo
     bars: list[tuple[Bar, int, float, tuple[str, ...]]]
