@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from vitrail.evaluation.held_out import by_id, samples_of
 
 from vitrail import toyland
 from vitrail.activations import open_activations
@@ -27,7 +28,6 @@ from vitrail.artifacts import versions, write_json
 from vitrail.concepts import open_concepts
 from vitrail.evaluation import compare_methods, evaluate, open_evaluation
 from vitrail.evaluation.ablation import ablate
-from vitrail.evaluation.held_out import by_id, samples_of
 from vitrail.evaluation.one_study import plain
 from vitrail.grounding import open_grounding
 from vitrail.lmm import LMM, load, quieten
@@ -101,7 +101,7 @@ def truth_by_dictionary(home: Path, factors: dict[str, Any]) -> dict[str, float]
     found = {}
     for folder in sorted((home / "curves").glob("*")):
         concepts = open_concepts(folder / "concepts", activations)
-        ids = [activations.rows[i]["sample_id"] for i in np.flatnonzero(concepts.kept)]
+        ids = [activations.rows[i].sample_id for i in np.flatnonzero(concepts.kept)]
         matrix = factor_matrix(concepts.V, [factors[i] for i in ids])
         chosen = [f in CAPTIONED for f in matrix.factors]
         found[folder.name] = float(matrix.match.max(axis=0)[chosen].mean())
@@ -126,7 +126,7 @@ def seconds_for(
     activations = open_activations(home / "activations")
     concepts = open_concepts(home / "semi-nmf" / "concepts", activations)
     grounding = open_grounding(home / "semi-nmf" / "grounding", concepts)
-    said = {row["sample_id"] for row in open_activations(home / "test").rows}
+    said = {row.sample_id for row in open_activations(home / "test").rows}
     some = [s for s in held_out if s.id in said][:n]
     parts: dict[str, float] = {}
     before = time.perf_counter()
@@ -156,7 +156,7 @@ def ablation(n: int, lmm: LMM, home: Path, held_out: list[Sample]) -> dict[str, 
     V = np.asarray(concepts.learner.transform(test.states(concepts.layer)))
     return ablate(
         lmm, activations, concepts, scores["words"], samples_of(test, by_id(held_out)), V,
-        [row["text"] for row in test.rows], n_images=n, lexicon=LEXICON,
+        [row.text for row in test.rows], n_images=n, lexicon=LEXICON,
         values=[(c["factor"], c["value"]) for c in scores["truth"]["concepts"]],
     )  # fmt: skip
 

@@ -83,10 +83,16 @@ from .runs.report import report as report
 # How well concepts are grounded
 from .evaluation import (
     Evaluation as Evaluation,
-    compare_methods as compare_methods,
-    evaluate as evaluate,
+    EvaluationData as EvaluationData,
+    EvaluationOptions as EvaluationOptions,
+    MethodComparison as MethodComparison,
+    MethodOptions as MethodOptions,
+    Scorers as Scorers,
     open_evaluation as open_evaluation,
+    open_method_comparison as open_method_comparison,
 )
+from .runs.evaluate import evaluate as evaluate
+from .runs.compare_methods import compare_methods as compare_methods
 
 # What a fine-tune did
 from .finetuning import (

@@ -97,7 +97,7 @@ def test_from_states_to_grounded_words(tiny, pictures, tmp_path):
     assert len(states) == len(samples)
     assert states.manifest["doctor"]["passed"]
     for row in states.rows:
-        assert " dog" in tiny.tokenizer.decode(row["token_ids"][row["token"]])
+        assert " dog" in tiny.tokenizer.decode(row.token_ids[row.token])
     concepts = learn(states, out=tmp_path / "c", layer=-1, n_concepts=2)
     grounding = ground(tiny, states, concepts, out=tmp_path / "g", n_words=3)
     assert all(concept.words and concept.samples for concept in grounding.concepts)

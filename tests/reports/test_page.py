@@ -134,7 +134,7 @@ def write_study(folder, rows, U, V, *, method="semi-nmf", word="dog", words=ADJE
         GroundedConcept(
             c,
             tuple(GroundedWord(w, i, 5.0 - i) for i, w in enumerate(word_lists[c])),
-            tuple(GroundedSample(rows[i]["sample_id"], i, float(V[i, c])) for i in most_activating(V[:, c], 5)),
+            tuple(GroundedSample(rows[i].sample_id, i, float(V[i, c])) for i in most_activating(V[:, c], 5)),
             float(share_of_samples(V)[c]),
         )
         for c in range(k)
@@ -143,7 +143,7 @@ def write_study(folder, rows, U, V, *, method="semi-nmf", word="dog", words=ADJE
     manifest = write_manifest(
         folder / "grounding", "grounding", content | {"parents": {"concepts": parent(concepts.folder)}}
     )
-    factors = {row["sample_id"]: {"colour": "black" if v[0] > 0.5 else "white"} for row, v in zip(rows, V, strict=True)}
+    factors = {row.sample_id: {"colour": "black" if v[0] > 0.5 else "white"} for row, v in zip(rows, V, strict=True)}
     return Study(activations, concepts, Grounding(folder / "grounding", manifest, grounded), factors)
 
 
@@ -353,9 +353,7 @@ def test_parts_of_different_studies_make_no_page(study, tmp_path):
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_an_explanation_is_drawn_by_suffix(study, tmp_path, suffix):
-    explanation = study.explanation(
-        caption=f"{HOSTILE} 犬 $\\frac$ dog", thumbnail=study.activations.rows[0]["thumbnail"]
-    )
+    explanation = study.explanation(caption=f"{HOSTILE} 犬 $\\frac$ dog", thumbnail=study.activations.rows[0].thumbnail)
     paths = [draw_explanation(explanation, tmp_path / f"{n}.{suffix}") for n in range(2)]
     first, second = (path.read_bytes() for path in paths)
     assert first == second

@@ -81,7 +81,7 @@ def test_noise_has_the_size_of_the_image_and_the_text_of_the_row(activations, do
     found = noise_samples(some, dogs)
     for noise, row, sample in zip(found, some.rows, samples_of_rows(some, dogs), strict=True):
         assert noise.open().size == sample.open().size
-        assert noise.said == (row["text"].strip(),)
+        assert noise.said == (row.text.strip(),)
         assert noise.question == sample.question
         assert np.asarray(noise.open()).std() > 60  # uniform over 0 to 255
     first, second = (np.asarray(noise.open()) for noise in found)

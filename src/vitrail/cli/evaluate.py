@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,8 +29,10 @@ from vitrail.cli.terminal import print_json, progress_bars
 from vitrail.errors import UsageError
 
 if TYPE_CHECKING:
+    from vitrail.evaluation import EvaluationOptions, Lexicon, MethodOptions
     from vitrail.progress import Progress
     from vitrail.samples import Sample
+    from vitrail.scores import KnownFactors
 
 
 @app.command()
@@ -39,8 +42,8 @@ def evaluate(
     ] = None,
     words: Annotated[str, typer.Option("--words", help="Words to compare methods on, by commas.")] = "",
     methods: Annotated[
-        str, typer.Option("--methods", help="Methods to compare, by commas.")
-    ] = "simple,pca,kmeans,semi-nmf",
+        str | None, typer.Option("--methods", help="Methods to compare, by commas; all of them by default.")
+    ] = None,
     concepts: Annotated[
         str, typer.Option("--concepts", help="How many concepts; several by commas also give the curve over them.")
     ] = "20",
@@ -53,7 +56,7 @@ def evaluate(
     data: Data = "toyland",
     images: Images = None,
     held_out: Annotated[
-        str | None, typer.Option("--held-out", help="Data of the held-out samples, where they are not in --data.")
+        str | None, typer.Option("--held-out", help="Data of the held-out samples, if they are not in --data.")
     ] = None,
     split: Annotated[
         str | None,
@@ -86,7 +89,7 @@ def evaluate(
     trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
-    """How well concepts are grounded: the papers' scores, with controls, intervals and the truth where it is known.
+    """How well concepts are grounded: the papers' scores, with controls, intervals and known factors.
 
     For one STUDY, into STUDY/evaluation and its report; or for several methods and words side by side (--words), into
     OUT/comparison.json, .md, .tex and OUT/report.html.
@@ -96,72 +99,62 @@ def evaluate(
         raise UsageError("Name either a STUDY to evaluate, or --words to compare methods on.")
     if folder is not None and (layers or out):
         raise UsageError("--layers and --out are for a comparison (--words); a study has its own folder and layer.")
+    from vitrail.artifacts import plain
+    from vitrail.evaluation import EvaluationData, EvaluationOptions, Scorers
     from vitrail.lmm import quieten
     from vitrail.lmm.scorers import load_image_scorer, load_text_scorer
+    from vitrail.runs.compare_methods import compare_methods
+    from vitrail.runs.evaluate import evaluate as evaluate_study
+    from vitrail.studies import open_study
 
     quieten()
+    options = EvaluationOptions(noise, random, ablate, seed)
     with progress_bars() as progress:
         progress("load", 0, 1)
-        scorers: dict[str, Any] = {
-            "image_scorer": load_image_scorer(image_scorer, device=device),
-            "text_scorer": load_text_scorer(text_scorer, layer=text_layer, device=device),
-        }
+        image, text = (
+            load_image_scorer(image_scorer, device=device),
+            load_text_scorer(text_scorer, layer=text_layer, device=device),
+        )
+        scorers = Scorers(image, text)
         progress("load", 1, 1)
-        options: dict[str, Any] = {
-            "noise": noise, "n_random": random, "n_ablated": ablate, "seed": seed, "progress": progress,
-            "factors": _factors(data, held_out), "lexicon": _lexicon(data),
-        }  # fmt: skip
         aside = _samples(held_out or data, split or (None if held_out else "test"), images, progress)
+        known = _factors(data, held_out), _lexicon(data)
         if folder is not None:
-            values, shown = _evaluate_study(
-                folder, data, images, aside, model, device, trust_remote_code, scorers | options
-            )
+            study = open_study(folder)
+            lmm = load_again(study.activations, None if model == "toyland" else model, device, trust_remote_code)
+            samples = EvaluationData(_samples(data, None, images, progress), aside, *known)
+            made = evaluate_study(study, lmm, samples, scorers=scorers, options=options, progress=progress)
+            values, tables, page = plain(made.scores), made.folder / "evaluation.md", folder / "report.html"
         else:
-            from vitrail.evaluation import compare_methods
-            from vitrail.reports import comparison_report
-
+            asked = _method_options(methods, layer, concepts, options)
+            extraction = replace(
+                asked.extraction, require=require.value, max_new_tokens=max_new_tokens, batch_size=batch_size
+            )
             lmm = to_model(model, None, None, DType.auto, device, None, progress, trust_remote_code)
-            made = compare_methods(
-                lmm, _samples(data, learn_split or (None if held_out else "train"), images, progress), aside, chosen,
-                out=out or Path("evaluation"), methods=[m.strip() for m in methods.split(",") if m.strip()],
-                layer=to_layer(layer), layers=_layers(layers, lmm.n_blocks), n_concepts=_numbers(concepts),
-                require=require.value, max_new_tokens=max_new_tokens, batch_size=batch_size, **scorers, **options,
-            )  # fmt: skip
-            page = comparison_report(made.values, out=made.folder / "report.html")
-            values = made.values
-            shown = (made.folder / "comparison.md").read_text(encoding="utf-8") + f"\nThe report is {page}"
+            asked = replace(asked, layers=_layers(layers, lmm.n_blocks), extraction=extraction)
+            train = _samples(data, learn_split or (None if held_out else "train"), images, progress)
+            samples, to = EvaluationData(train, aside, *known), out or Path("evaluation")
+            methods_made = compare_methods(
+                lmm, samples, chosen, scorers=scorers, out=to, options=asked, progress=progress
+            )
+            values, tables, page = plain(methods_made.to_json()), to / "comparison.md", to / "report.html"
     if as_json:
         print_json(values)
     else:
-        typer.echo(shown)
+        typer.echo(f"{tables.read_text(encoding='utf-8')}\nThe report is {page}")
 
 
-def _evaluate_study(
-    folder: Path, data: str, images: Path | None, held_out: list[Sample], model: str, device: str | None,
-    trust_remote_code: bool, options: dict[str, Any],
-) -> tuple[dict[str, Any], str]:  # fmt: skip
-    """The scores of a study, and what to print of them; its report is written anew."""
-    from vitrail.evaluation import evaluate as run
-    from vitrail.reports.layout import markdown
-    from vitrail.reports.tables import study_tables
-    from vitrail.runs.report import report
-    from vitrail.studies import open_study
+def _method_options(methods: str | None, layer: str, concepts: str, options: EvaluationOptions) -> MethodOptions:
+    from vitrail.evaluation import MethodOptions
 
-    opened = open_study(folder)
-    lmm = load_again(opened.activations, None if model == "toyland" else model, device, trust_remote_code)
-    samples = _samples(data, None, images, options["progress"])
-    made = run(
-        lmm, opened.activations, opened.concepts, opened.grounding, samples, held_out,
-        out=folder / "evaluation", **options,
-    )  # fmt: skip
-    page = report(opened, factors=options["factors"])
-    text = "\n".join(markdown(table) for table in study_tables(made.scores))
-    (made.folder / "evaluation.md").write_text(text, encoding="utf-8")
-    return made.scores, f"{text}\nThe report is {page}"
+    asked = MethodOptions(layer=to_layer(layer), n_concepts=_numbers(concepts), evaluation=options)
+    if methods is None:
+        return asked
+    return replace(asked, methods=tuple(m.strip() for m in methods.split(",") if m.strip()))
 
 
 def _samples(data: str, split: str | None, images: Path | None, progress: Progress) -> list[Sample]:
-    """Samples of one split, or of all; those of Toyland, too."""
+    """Samples of one split, or of all splits for None; of Toyland, too."""
     from vitrail import toyland as world
     from vitrail.samples import load_samples
 
@@ -169,20 +162,18 @@ def _samples(data: str, split: str | None, images: Path | None, progress: Progre
     return load_samples(source, split=split, images=images)
 
 
-def _factors(data: str, held_out: str | None) -> Any:
-    """What is known of the samples of both."""
+def _factors(data: str, held_out: str | None) -> KnownFactors | None:
+    """The known factors of the samples of both."""
     found = [to_factors(source) or {} for source in (data, held_out) if source is not None]
     return {i: known for factors in found for i, known in factors.items()} or None
 
 
-def _lexicon(data: str) -> Any:
+def _lexicon(data: str) -> Lexicon | None:
     """The words of Toyland's factor values, where the data are a Toyland."""
     from vitrail.toyland.language import LEXICON
 
-    path = Path(data)
-    return (
-        LEXICON if data == "toyland" or ((path if path.is_dir() else path.parent) / "toyland.json").is_file() else None
-    )
+    folder = Path(data) if Path(data).is_dir() else Path(data).parent
+    return LEXICON if data == "toyland" or (folder / "toyland.json").is_file() else None
 
 
 def _layers(text: str, n_blocks: int) -> list[int | str]:

@@ -1,113 +1,152 @@
-"""Is a concept what the model uses? It is taken out of the state while the model speaks, and we look at what it no
-longer says; a random vector of the same norm, taken out in the same way, is the control."""
+"""Does the model use a concept? The concept is taken out of the state while the model generates captions, and words
+that are lost are counted; the control takes out a random vector of the same norm."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from vitrail.activations import Activations
+from vitrail.activations import ExtractionOptions
 from vitrail.concepts import Concepts
 from vitrail.evaluation.measures import WordList
+from vitrail.evaluation.options import Lexicon
+from vitrail.evaluation.results import (
+    AblatedConcept,
+    Ablation,
+    AblationCounts,
+    AblationEffect,
+    FactorScores,
+    FactorValue,
+)
 from vitrail.lmm import LMM, Layer
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
 from vitrail.scores import estimate, paired_p
 from vitrail.words import Word
 
-#: factor → value → the words that name it.
-Lexicon = Mapping[str, Mapping[str, Sequence[str]]]
+
+@dataclass(frozen=True)
+class Target:
+    """What is looked for in captions when a concept is taken out: its words, and the names of its factor value."""
+
+    words: WordList
+    factor: str | None = None
+    value: FactorValue | None = None
+    names: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """Held-out samples, their activations `V` and the captions that the model gives them."""
+
+    samples: Sequence[Sample]
+    V: Float[np.ndarray, "n k"]
+    captions: Sequence[str]
+
+    def strongest(self, k: int, n: int) -> list[int]:
+        """The numbers of the `n` samples that activate concept `k` most; those that do not activate it are left out."""
+        return [int(i) for i in np.argsort(-self.V[:, k], kind="stable")[:n] if self.V[i, k] > 0]
+
+
+def targets_of(lists: Sequence[WordList], truth: FactorScores | None, lexicon: Lexicon | None) -> list[Target]:
+    """A target for each concept: its words, and the value that it matches best where `lexicon` has names for it."""
+    best = {b.concept: b for b in truth.concepts} if truth else {}
+    targets = []
+    for k, words in enumerate(lists):
+        match = best.get(k)
+        names = (lexicon or {}).get(match.factor, {}).get(str(match.value), ()) if match else ()
+        targets.append(Target(words, match.factor, match.value, names) if match and names else Target(words))
+    return targets
 
 
 def ablate(
     lmm: LMM,
-    activations: Activations,
+    options: ExtractionOptions,
     concepts: Concepts,
-    lists: Sequence[WordList],
-    samples: Sequence[Sample],
-    V: np.ndarray,
-    said: Sequence[str],
+    targets: Sequence[Target],
+    held_out: Captioned,
     *,
     n_images: int = 16,
-    values: Sequence[tuple[str, str] | None] = (),
-    lexicon: Lexicon | None = None,
     seed: int = 0,
     progress: Progress = silent,
-) -> dict[str, Any]:
+) -> Ablation:
     """What captions lose when each concept is removed from the state at every position that generates.
 
-    Of a state `h` with activations `v` that share is removed which its model loses without the concept,
-    `h ← h − (ẑ(v) − ẑ(v | v_k = 0))`: `v_k u_k` for Semi-NMF and PCA, and the step to the next prototype where concepts
-    are prototypes. The control removes `‖…‖ r` for a random unit vector `r`, another one for every image.
+    From a state `h` with activations `v` the share of the concept is removed, `h ← h − (ẑ(v) − ẑ(v | v_k = 0))`. That
+    is `v_k u_k` for Semi-NMF and PCA, and the step to the next prototype where concepts are prototypes. The control
+    removes `‖…‖ r` for a random unit vector `r`, a new one for every image.
 
     Args:
-        lists: the words of each concept.
-        samples: held-out samples; `V` (n_samples, n_concepts) their activations; `said` their captions as they are.
-        n_images: for each concept the so many samples that activate it most.
-        values: for each concept the factor and the value that it matches best, None for none.
-        lexicon: words of factor values; without it values are not looked for.
-
-    Returns:
-        `{"words": …, "values": …, "concepts": […]}`: how many of the concept's words (and whether its value) a caption
-        has before, after, and after the random removal; `gain` is random minus removed, positive where the concept
-        matters more than chance, with interval and p (paired over concepts).
+        options: how the captions of `held_out` were generated.
+        targets: what is looked for in captions, for each concept.
+        n_images: images per concept: those that activate it most.
     """
-    asked = replace(lmm, prompt=activations.parameters["prompt"])
-    length = activations.parameters["max_new_tokens"]
+    asked = lmm if options.prompt is None else replace(lmm, prompt=options.prompt)
     rng = np.random.default_rng(seed)
     found = []
-    for k in range(len(concepts)):
-        best = [int(i) for i in np.argsort(-V[:, k], kind="stable")[:n_images] if V[i, k] > 0]
-        progress("ablate", k + 1, len(concepts))
-        if not best or not lists[k]:
+    for k, target in enumerate(targets):
+        progress("ablate", k + 1, len(targets))
+        rows = held_out.strongest(k, n_images)
+        if not rows or not target.words:
             continue
-        some = [samples[i] for i in best]
-        noise = rng.standard_normal((len(best), lmm.n_features))
-        removed = _say(asked, concepts.layer, some, length, _without(concepts, k))
-        random = _say(asked, concepts.layer, some, length, _without(concepts, k, noise))
-        texts = {"before": [said[i] for i in best], "removed": removed, "random": random}
-        counts = {name: _count(lists[k], t) for name, t in texts.items()}
-        entry: dict[str, Any] = {"concept": k, "images": len(best), "words": counts}
-        value = values[k] if k < len(values) else None
-        if value is not None and lexicon is not None:
-            names = lexicon.get(value[0], {}).get(str(value[1]), ())
-            if names:
-                said_so = {name: float(np.mean([_any(names, text) for text in t])) for name, t in texts.items()}
-                entry |= {"factor": value[0], "value": value[1], "values": said_so}
-        found.append(entry)
-    return {"words": _gain(found, "words", seed), "values": _gain(found, "values", seed), "concepts": found}
+        samples = [held_out.samples[i] for i in rows]
+        noise = rng.standard_normal((len(rows), lmm.n_features))
+        texts = {"before": [held_out.captions[i] for i in rows]}
+        for name, change in (("removed", _without(concepts, k)), ("random", _without(concepts, k, noise))):
+            texts[name] = _captions(asked, concepts.layer, samples, options.max_new_tokens, change)
+        found.append(_ablated(k, target, texts))
+    return Ablation(
+        _effect([f.words for f in found], seed),
+        _effect([f.values for f in found if f.values is not None], seed),
+        tuple(found),
+    )
 
 
-def _gain(found: Sequence[Mapping[str, Any]], what: str, seed: int) -> dict[str, Any] | None:
-    """The means over concepts, and the gain of removing the concept over removing a random vector."""
-    rows = [entry[what] for entry in found if what in entry]
-    if not rows:
+def _ablated(k: int, target: Target, texts: dict[str, list[str]]) -> AblatedConcept:
+    """The counts of one concept; `texts` are its captions, named as the fields of `AblationCounts`."""
+    words = AblationCounts(**{name: _words_per_text(target.words, t) for name, t in texts.items()})
+    values = AblationCounts(**{name: _share_with(target.names, t) for name, t in texts.items()})
+    n = len(texts["before"])
+    if not target.names:
+        return AblatedConcept(k, n, words)
+    return AblatedConcept(k, n, words, target.factor, target.value, values)
+
+
+def _effect(counts: Sequence[AblationCounts], seed: int) -> AblationEffect | None:
+    """Means over concepts, and the gain of removing the concept over removing a random vector."""
+    if not counts:
         return None
-    columns = {name: np.array([row[name] for row in rows]) for name in ("before", "removed", "random")}
-    gain = columns["random"] - columns["removed"]
-    return {name: asdict(estimate(values, seed)) for name, values in columns.items()} | {
-        "gain": asdict(estimate(gain, seed)),
-        "p": paired_p(columns["random"], columns["removed"], seed=seed),
-    }
+    before, removed, random = (np.array([getattr(c, n) for c in counts]) for n in ("before", "removed", "random"))
+    return AblationEffect(
+        estimate(before, seed),
+        estimate(removed, seed),
+        estimate(random, seed),
+        estimate(random - removed, seed),
+        paired_p(random, removed, seed=seed),
+    )
 
 
-def _count(words: WordList, texts: Sequence[str]) -> float:
+def _words_per_text(words: WordList, texts: Sequence[str]) -> float:
     """How many of `words` a text has, on average."""
     patterns = [Word(w) for w in words]
     return float(np.mean([sum(bool(p.find(text)) for p in patterns) for text in texts]))
 
 
-def _any(words: Sequence[str], text: str) -> bool:
-    return any(Word(w).find(text) for w in words)
+def _share_with(words: Sequence[str], texts: Sequence[str]) -> float:
+    """The share of texts that have one of `words`."""
+    patterns = [Word(w) for w in words]
+    return float(np.mean([any(p.find(text) for p in patterns) for text in texts]))
 
 
-def _without(concepts: Concepts, k: int, noise: np.ndarray | None = None) -> Callable[[Tensor], Tensor]:
-    """(n, features) states → the same without concept `k`, or without as much of `noise` (n, features)."""
+def _without(
+    concepts: Concepts, k: int, noise: Float[np.ndarray, "n d"] | None = None
+) -> Callable[[Float[Tensor, "n d"]], Float[Tensor, "n d"]]:
+    """A change of states: they lose concept `k`, or a vector of the same norm along `noise`."""
     learner = concepts.learner
     units = None if noise is None else noise / np.linalg.norm(noise, axis=1, keepdims=True)
 
@@ -124,14 +163,14 @@ def _without(concepts: Concepts, k: int, noise: np.ndarray | None = None) -> Cal
     return change
 
 
-def _say(
+def _captions(
     lmm: LMM, layer: Layer, samples: Sequence[Sample], max_new_tokens: int, change: Callable[[Tensor], Tensor]
 ) -> list[str]:
-    """What the model says of `samples` while `change` is made to the state of every position that generates."""
+    """The captions of `samples` while `change` is made to the state at every position that generates."""
 
     def at_last(_layer: Layer, states: Tensor, _pass: object) -> Tensor:
         return torch.cat([states[:, :-1], change(states[:, -1])[:, None]], dim=1)
 
-    inputs = lmm.prepare([s.open() for s in samples], [lmm.request(s) for s in samples])
+    inputs = lmm.prepare_samples(samples)
     with lmm.edited([layer], at_last):
         return [g.text for g in lmm.generate(inputs, max_new_tokens)]

@@ -5,31 +5,68 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Int
 
+from vitrail.evaluation.measures import WordList
 from vitrail.grounding import WordReader
+from vitrail.samples import Sample
 
-#: Of the words nearest in frequency, so many are drawn from.
+#: A matched word is drawn from this many words of nearest frequency.
 NEIGHBOURS = 10
 
 
+@dataclass(frozen=True)
+class NoiseDictionary:
+    """A dictionary learned from images of noise.
+
+    Args:
+        words: the words of each concept.
+        own: for each concept the samples whose noise activates it most.
+        V: (n_test, n_concepts) activations of the held-out samples in this dictionary.
+    """
+
+    words: Sequence[WordList]
+    own: Sequence[Sequence[Sample]]
+    V: Float[np.ndarray, "n k"]
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What the scores of a dictionary are compared with.
+
+    Args:
+        random: lists of random words, each at least as long as those of the concepts.
+        matched: for each concept lists of words as frequent as its own, as many for each concept; or none at all.
+        noise: the dictionary of noise images; None where it was not made.
+    """
+
+    random: Sequence[WordList]
+    matched: Sequence[Sequence[WordList]] = ()
+    noise: NoiseDictionary | None = None
+
+
 def random_words(reader: WordReader, n_lists: int, seed: int) -> list[list[str]]:
-    """`n_lists` lists of words: those of random directions (normal, so that each direction is as likely), decoded as
-    concepts are and through the same filter (CoX-LMM's Rnd-Words)."""
+    """The words of `n_lists` random directions, read and filtered as those of concepts are (CoX-LMM's Rnd-Words).
+
+    Directions are drawn from a normal distribution, so that each is equally likely.
+    """
     directions = np.random.default_rng(seed).standard_normal((n_lists, reader.lmm.n_features))
     return reader.words(directions)
 
 
 def matched_words(
-    lists: Sequence[Sequence[str]],
-    vocabulary: Iterable[str],
-    captions: Iterable[str],
-    n_lists: int,
-    seed: int,
+    lists: Sequence[WordList], vocabulary: Iterable[str], captions: Iterable[str], n_lists: int, seed: int
 ) -> list[list[list[str]]]:
-    """For each list `n_lists` others, each of whose words is about as frequent in `captions` as the one it stands for,
-    and none of which is in the list itself."""
+    """For each of `lists` `n_lists` lists of other words, each about as frequent in `captions` as the word that it
+    replaces.
+
+    Args:
+        lists: the words of each concept; none of them is in a list that replaces them.
+        vocabulary: the words to choose from.
+    """
     rng = np.random.default_rng(seed)
     counts = Counter(w for text in captions for w in re.findall(r"\w+", text.lower()))
     names = sorted({w.lower() for w in vocabulary})
@@ -45,8 +82,8 @@ def matched_words(
     return result
 
 
-def _distinct(near: Sequence[np.ndarray], names: Sequence[str], rng: np.random.Generator) -> list[str]:
-    """One word from each of `near`, none twice while there are others."""
+def _distinct(near: Sequence[Int[np.ndarray, " m"]], names: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """A random word from each of `near`, no word twice as long as there are others."""
     taken: list[int] = []
     for choices in near:
         fresh = [int(i) for i in choices if i not in taken][:NEIGHBOURS]

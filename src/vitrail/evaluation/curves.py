@@ -1,123 +1,112 @@
-"""Curves: how well words and images of concepts agree by depth (CoX-LMM, figure on layers), and what K changes."""
+"""Curves: how well words and images of concepts agree by layer (CoX-LMM, figure on layers), and what K changes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vitrail import scores
 from vitrail.activations import Activations
-from vitrail.concepts import learn
-from vitrail.evaluation.control_words import random_words
+from vitrail.concepts import Concepts, LearningOptions, learn_as
+from vitrail.evaluation.control_words import Controls, random_words
 from vitrail.evaluation.embeddings import Embeddings
-from vitrail.evaluation.held_out import by_id, samples_of
 from vitrail.evaluation.measures import BertMeasure, ClipMeasure, Measure
 from vitrail.evaluation.protocols import score_concepts
-from vitrail.grounding import ground, word_reader
-from vitrail.lmm import LMM
+from vitrail.evaluation.results import LayerContrast, LayerScores, Scored, SizeScores
+from vitrail.grounding import Grounding, GroundingOptions, ground_as, word_reader
+from vitrail.lmm import LMM, Layer
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
+from vitrail.studies import samples_of_rows
 
 
-def by_layer(
-    lmm: LMM,
-    activations: Activations,
-    samples: Sequence[Sample],
-    space: Embeddings,
-    layers: Sequence[int | str],
-    *,
-    out: Path,
-    method: str,
-    n_concepts: int,
-    n_random: int,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> list[dict[str, Any]]:
-    """For each layer protocol (a): `{"layer", "explained variance", "clip": {"score", "random", "p"}, "bert": …}`.
+@dataclass(frozen=True)
+class DictionarySeries:
+    """Dictionaries of the same states that differ in one option, each in its folder of `out`.
 
-    At every layer the words go through the final norm and `W_U`, and the random words are of that layer, too.
+    Args:
+        learning: the options that they have in common; their stability is not measured.
+        n_random: lists of random words.
     """
-    found = []
-    rows = samples_of(activations, by_id(samples))
-    measures: list[Measure] = [ClipMeasure(space), BertMeasure(space)]
-    for i, layer in enumerate(layers):
-        home = out / f"layer-{layer}"
-        concepts = learn(
-            activations,
-            out=home / "concepts",
-            layer=layer,
-            method=method,
-            n_concepts=n_concepts,
-            seed=seed,
-            stability=0,
-        )
-        grounding = ground(lmm, activations, concepts, out=home / "grounding")
-        lists = grounding.words
-        own = [[rows[s.row] for s in c.samples] for c in grounding.concepts]
-        random = random_words(word_reader(lmm, activations, layer, grounding.options), n_random, seed)
-        entry: dict[str, Any] = {"layer": layer, "explained variance": concepts.scores["explained_variance"]}
-        for measure in measures:
-            scored = score_concepts(measure, lists, own, random, (), seed=seed)
-            against = scored.against["random"]
-            entry[measure.name] = {
-                "score": asdict(scored.score),
-                "random": asdict(against.level),
-                "gain": asdict(against.gain),
-                "p": against.p,
-            }
-        found.append(entry)
-        progress("layers", i + 1, len(layers))
-    q = [scores.corrected([entry[m.name]["p"] for entry in found]) for m in measures]
-    for i, entry in enumerate(found):
-        for values, measure in zip(q, measures, strict=True):
-            entry[measure.name]["q"] = values[i]
-    return found
 
+    lmm: LMM
+    activations: Activations
+    learning: LearningOptions
+    out: Path
+    n_random: int = 200
+    progress: Progress = silent
 
-def by_concepts(
-    lmm: LMM,
-    activations: Activations,
-    test: Activations,
-    n_concepts: Sequence[int],
-    *,
-    out: Path,
-    method: str,
-    layer: int | str,
-    n_random: int,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> list[dict[str, Any]]:
-    """For each K `{"n_concepts", "explained variance", "explained variance, held out", "overlap", "overlap, random",
-    "active"}`, the fewest first; a K larger than the number of samples is left out."""
-    found = []
-    for i, k in enumerate(sorted(set(n_concepts))):
-        if k > len(activations):
-            continue
-        home = out / f"concepts-{k}"
-        concepts = learn(
-            activations, out=home / "concepts", layer=layer, method=method, n_concepts=k, seed=seed, stability=0
-        )
-        grounding = ground(lmm, activations, concepts, out=home / "grounding")
-        lists = grounding.words
-        Z = activations.states(layer)[concepts.kept]
+    def by_layer(
+        self, layers: Sequence[Layer], samples: Sequence[Sample], embeddings: Embeddings
+    ) -> tuple[LayerScores, ...]:
+        """Protocol (a) at each layer. Words and random words are read from that layer through the final norm and `W_U`.
+
+        Args:
+            samples: the data that the states were extracted from.
+
+        Raises:
+            DataError: the sample of a state is not among `samples`.
+        """
+        rows = samples_of_rows(self.activations, samples)
+        clip, bert, explained = [], [], []
+        for i, layer in enumerate(layers):
+            concepts, grounding = self._dictionary(f"layer-{layer}", replace(self.learning, layer=layer))
+            explained.append(concepts.scores["explained_variance"])
+            clip.append(self._scored(ClipMeasure(embeddings), layer, grounding, rows))
+            bert.append(self._scored(BertMeasure(embeddings), layer, grounding, rows))
+            self.progress("layers", i + 1, len(layers))
+        points = zip(layers, explained, _contrasts(clip), _contrasts(bert), strict=True)
+        return tuple(LayerScores(*point) for point in points)
+
+    def by_size(self, sizes: Sequence[int], test: Activations) -> tuple[SizeScores, ...]:
+        """The dictionary with each number of concepts, the smallest first; those with more concepts than samples are
+        left out.
+
+        Args:
+            test: held-out states.
+        """
+        found = []
+        for i, k in enumerate(sorted(set(sizes))):
+            if k <= len(self.activations):
+                found.append(self._size(k, test))
+                self.progress("K", i + 1, len(sizes))
+        return tuple(found)
+
+    def _size(self, k: int, test: Activations) -> SizeScores:
+        concepts, grounding = self._dictionary(f"concepts-{k}", replace(self.learning, n_concepts=k))
+        layer, lists = concepts.layer, grounding.words
         Z_test = test.states(layer)
+        mean = self.activations.states(layer)[concepts.kept].astype(np.float64).mean(axis=0)
         rebuilt = concepts.learner.inverse_transform(np.asarray(concepts.learner.transform(Z_test)))
-        mean = Z.astype(np.float64).mean(axis=0)
-        reader = word_reader(lmm, activations, layer, grounding.options, max(map(len, lists)))
-        random = random_words(reader, max(n_random, k), seed)
-        found.append(
-            {
-                "n_concepts": k,
-                "explained variance": concepts.scores["explained_variance"],
-                "explained variance, held out": asdict(scores.explained_variance(Z_test, rebuilt, mean, seed)),
-                "overlap": scores.overlap(lists),
-                "overlap, random": scores.overlap(random[:k]),
-                "active": concepts.scores["active"],
-            }
+        reader = word_reader(self.lmm, self.activations, layer, grounding.options, max(map(len, lists)))
+        random = random_words(reader, max(self.n_random, k), self.learning.seed)
+        return SizeScores(
+            n_concepts=k,
+            explained_variance=concepts.scores["explained_variance"],
+            explained_variance_held_out=scores.explained_variance(Z_test, rebuilt, mean, self.learning.seed),
+            overlap=scores.overlap(lists),
+            overlap_random=scores.overlap(random[:k]),
+            active=concepts.scores["active"],
         )
-        progress("K", i + 1, len(n_concepts))
-    return found
+
+    def _dictionary(self, folder: str, learning: LearningOptions) -> tuple[Concepts, Grounding]:
+        home = self.out / folder
+        concepts = learn_as(self.activations, replace(learning, stability=0), out=home / "concepts")
+        grounding = ground_as(self.lmm, self.activations, concepts, GroundingOptions(), out=home / "grounding")
+        return concepts, grounding
+
+    def _scored(self, measure: Measure, layer: Layer, grounding: Grounding, rows: Sequence[Sample]) -> Scored:
+        own = [[rows[s.row] for s in c.samples] for c in grounding.concepts]
+        reader = word_reader(self.lmm, self.activations, layer, grounding.options)
+        controls = Controls(random_words(reader, self.n_random, self.learning.seed))
+        return score_concepts(measure, grounding.words, own, controls, self.learning.seed)
+
+
+def _contrasts(scored: Sequence[Scored]) -> list[LayerContrast]:
+    """The score of each layer beside random words; the p-values are corrected over the layers."""
+    random = [s.against["random"] for s in scored]
+    q_values = scores.corrected([r.p for r in random])
+    return [LayerContrast(s.score, r.level, r.gain, r.p, q) for s, r, q in zip(scored, random, q_values, strict=True)]

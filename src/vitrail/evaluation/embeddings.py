@@ -1,9 +1,9 @@
-"""Embeddings of images and texts, each made once, kept in a folder.
+"""Embeddings of images and texts, each computed once and kept in a folder.
 
     FOLDER/<scorer>-<what>/part-00000.safetensors, part-00000.json, …
 
-A part holds vectors (sum of `lengths`, d) and, in the same order, the key and the length of every item. The scorer's
-fingerprint is in the folder's name, so another scorer, or the same with other weights, never reads them.
+A part holds vectors (sum of `lengths`, d) and, in the same order, the key and the length of every item. The name of
+the folder has the fingerprint of the scorer, so that another scorer, or the same with other weights, never reads them.
 """
 
 from __future__ import annotations
@@ -15,25 +15,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from vitrail.artifacts import write_json, write_whole
 from vitrail.errors import ArtifactError
-from vitrail.lmm.scorers import ImageTextScorer, TextScorer
+from vitrail.evaluation.options import Scorers
 from vitrail.progress import Progress, silent
 from vitrail.samples import EncodedImage, Sample
 
-#: Items that are encoded before they are written: a run that is killed loses at most so many.
+#: Items per part. A run that is killed loses at most one part.
 BLOCK = 512
 
 
 class Cache:
-    """Key → (n, d) float32, in memory and in `folder`; `encode` makes what is not there yet."""
+    """Vectors of items by key, (length, d) float32 each, in memory and in `folder`.
+
+    Args:
+        folder: read at once, written part by part; made when the first part is written.
+
+    Raises:
+        ArtifactError: a part is damaged.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.found: dict[str, np.ndarray] = {}
+        self.found: dict[str, Float[np.ndarray, "length d"]] = {}
         self.parts = sorted(folder.glob("part-*.json"))
         for path in self.parts:
             self._read(path)
@@ -56,7 +64,13 @@ class Cache:
         encode: Callable[[Sequence[Any]], list[np.ndarray]],
         progress: Callable[[int, int], None],
     ) -> list[np.ndarray]:
-        """The vectors of `items`, in their order, by their `keys`."""
+        """The vectors of `items`, in their order.
+
+        Args:
+            keys: one for each item; items with equal keys have equal vectors.
+            encode: items → their vectors, for the items whose key is not in the cache yet.
+            progress: told the number of items encoded, and of how many.
+        """
         missing = {k: item for k, item in zip(keys, items, strict=True) if k not in self.found}
         names = list(missing)
         for start in range(0, len(names), BLOCK):
@@ -76,16 +90,21 @@ class Cache:
 
 
 class Embeddings:
-    """Embeddings by the two scorers, from and to the folder `folder`."""
+    """Embeddings by the two scorers, cached in `folder`.
 
-    def __init__(self, folder: Path, image: ImageTextScorer, text: TextScorer, progress: Progress = silent) -> None:
+    Raises:
+        ArtifactError: a part of the cache is damaged.
+    """
+
+    def __init__(self, folder: Path, scorers: Scorers, progress: Progress = silent) -> None:
+        image, text = scorers.image, scorers.text
         self.image, self.text, self.progress = image, text, progress
         self._pixels = Cache(folder / f"{image.fingerprint}-images")
         self._texts = Cache(folder / f"{image.fingerprint}-texts")
         self._tokens = Cache(folder / f"{text.fingerprint}-tokens")
 
-    def images(self, samples: Sequence[Sample]) -> np.ndarray:
-        """(n, d) float32 of unit length: the samples' images, in the space of the image scorer."""
+    def images(self, samples: Sequence[Sample]) -> Float[np.ndarray, "n d"]:
+        """The images of `samples` in the space of the image scorer, float32 of unit length."""
         keys = [image_key(sample) for sample in samples]
 
         def encode(some: Sequence[Sample]) -> list[np.ndarray]:
@@ -93,13 +112,13 @@ class Embeddings:
 
         return _stacked(self._pixels.get(keys, samples, encode, lambda n, of: self.progress("images", n, of)))
 
-    def texts(self, texts: Sequence[str]) -> np.ndarray:
-        """(n, d) float32 of unit length: texts in the space of the image scorer."""
+    def texts(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
+        """Texts in the space of the image scorer, float32 of unit length."""
         found = self._texts.get(texts, texts, self.image.texts, lambda n, of: self.progress("texts", n, of))
         return _stacked(found)
 
-    def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """For each text (n_tokens, d) float32 of unit length, by the text scorer."""
+    def tokens(self, texts: Sequence[str]) -> list[Float[np.ndarray, "n_tokens d"]]:
+        """The tokens of each text by the text scorer, float32 of unit length."""
         return self._tokens.get(texts, texts, self.text.texts, lambda n, of: self.progress("tokens", n, of))
 
 
@@ -108,7 +127,12 @@ def _stacked(rows: list[np.ndarray]) -> np.ndarray:
 
 
 def image_key(sample: Sample) -> str:
-    """A name for the picture itself: a hash of its file or of its pixels, so that no other one passes for it."""
+    """The key of a sample's image: the sha256 of its file, or of its pixels where it is in memory. It does not depend
+    on the sample's id or on the file's name, so that an image is encoded once wherever it lies.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
     image = sample.image
     if isinstance(image, EncodedImage):
         data = image.read()

@@ -1,4 +1,4 @@
-"""The two measures of how well words fit samples: CLIPScore against images, BERTScore against captions."""
+"""How well words fit samples: CLIPScore against images, BERTScore against captions."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+from jaxtyping import Float
 
 from vitrail.evaluation.embeddings import Embeddings
+from vitrail.evaluation.results import MeasureName
 from vitrail.samples import Sample
 from vitrail.scores import CAPTION_PROMPT, WORDS_PROMPT, bert_score, clip_score, words_text
 
@@ -15,34 +17,36 @@ WordList = Sequence[str]
 
 
 class Measure(Protocol):
-    """Scores lists of words, and people's own captions, against samples."""
+    """Scores lists of words, and captions that people wrote, against samples."""
 
-    name: str
+    @property
+    def name(self) -> MeasureName:
+        """The name of the measure in results."""
 
-    def words(self, samples: Sequence[Sample], lists: Sequence[WordList]) -> np.ndarray:
-        """(n_samples, n_lists); NaN where there is nothing to compare: no words, or no captions."""
+    def words(self, samples: Sequence[Sample], lists: Sequence[WordList]) -> Float[np.ndarray, "n n_lists"]:
+        """The score of each list on each sample; NaN where there is nothing to compare: no words, or no captions."""
 
-    def captions(self, samples: Sequence[Sample]) -> np.ndarray:
-        """(n_samples,): what people's captions reach, the upper mark; NaN where there is nothing to compare."""
+    def captions(self, samples: Sequence[Sample]) -> Float[np.ndarray, " n"]:
+        """The score of the captions of each sample, the upper mark; NaN where there is nothing to compare."""
 
 
 class ClipMeasure:
     """CLIPScore: `2.5 · max(cos(image, "A photo is described by the words w1, w2, …"), 0)`."""
 
-    name = "clip"
+    name: MeasureName = "clip"
 
     def __init__(self, embeddings: Embeddings) -> None:
         self.embeddings = embeddings
 
-    def words(self, samples: Sequence[Sample], lists: Sequence[WordList]) -> np.ndarray:
+    def words(self, samples: Sequence[Sample], lists: Sequence[WordList]) -> Float[np.ndarray, "n n_lists"]:
         scores = np.full((len(samples), len(lists)), np.nan)
-        some = [j for j, words in enumerate(lists) if words]
-        if some and samples:
-            texts = self.embeddings.texts([WORDS_PROMPT + words_text(lists[j]) for j in some])
-            scores[:, some] = clip_score(self.embeddings.images(samples), texts)
+        with_words = [j for j, words in enumerate(lists) if words]
+        if with_words and samples:
+            texts = self.embeddings.texts([WORDS_PROMPT + words_text(lists[j]) for j in with_words])
+            scores[:, with_words] = clip_score(self.embeddings.images(samples), texts)
         return scores
 
-    def captions(self, samples: Sequence[Sample]) -> np.ndarray:
+    def captions(self, samples: Sequence[Sample]) -> Float[np.ndarray, " n"]:
         """The mean over a sample's captions, each after "A photo depicts "."""
         owners = [i for i, sample in enumerate(samples) for _ in sample.references]
         if not owners:
@@ -55,29 +59,29 @@ class ClipMeasure:
 
 
 class BertMeasure:
-    """BERTScore F1 of the words, by commas, against the captions of a sample: the best over all of them."""
+    """BERTScore F1 of the words, joined by commas, against the captions of a sample: the best over its captions."""
 
-    name = "bert"
+    name: MeasureName = "bert"
 
     def __init__(self, embeddings: Embeddings) -> None:
         self.embeddings = embeddings
 
-    def words(self, samples: Sequence[Sample], lists: Sequence[WordList]) -> np.ndarray:
+    def words(self, samples: Sequence[Sample], lists: Sequence[WordList]) -> Float[np.ndarray, "n n_lists"]:
         scores = np.full((len(samples), len(lists)), np.nan)
-        some = [j for j, words in enumerate(lists) if words]
-        having = [i for i, sample in enumerate(samples) if sample.references]
-        if some and having:
-            candidates = self.embeddings.tokens([words_text(lists[j]) for j in some])
-            references = self.embeddings.tokens([t for i in having for t in samples[i].references])
+        with_words = [j for j, words in enumerate(lists) if words]
+        captioned = [i for i, sample in enumerate(samples) if sample.references]
+        if with_words and captioned:
+            candidates = self.embeddings.tokens([words_text(lists[j]) for j in with_words])
+            references = self.embeddings.tokens([t for i in captioned for t in samples[i].references])
             f1 = bert_score(candidates, references).f1
-            starts = np.cumsum([0, *(len(samples[i].references) for i in having[:-1])])
-            scores[np.ix_(having, some)] = np.maximum.reduceat(f1, starts, axis=1).T
+            starts = np.cumsum([0, *(len(samples[i].references) for i in captioned[:-1])])
+            scores[np.ix_(captioned, with_words)] = np.maximum.reduceat(f1, starts, axis=1).T
         return scores
 
-    def captions(self, samples: Sequence[Sample]) -> np.ndarray:
+    def captions(self, samples: Sequence[Sample]) -> Float[np.ndarray, " n"]:
         """The mean over a sample's captions, each against the others; NaN for fewer than two."""
         scores = np.full(len(samples), np.nan)
-        self.embeddings.tokens([t for sample in samples for t in sample.references])  # in few batches
+        self.embeddings.tokens([t for sample in samples for t in sample.references])  # encoded in few batches
         for i, sample in enumerate(samples):
             if len(sample.references) > 1:
                 tokens = self.embeddings.tokens(sample.references)

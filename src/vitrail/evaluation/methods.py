@@ -10,175 +10,244 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from vitrail import learners
-from vitrail.activations import Activations, Require
-from vitrail.artifacts import plain, write_json
-from vitrail.concepts import learn
-from vitrail.errors import UsageError
-from vitrail.evaluation.ablation import Lexicon
-from vitrail.evaluation.curves import by_concepts, by_layer
+from vitrail.activations import Activations
+from vitrail.artifacts import read_json, typed, write_json
+from vitrail.concepts import learn_as
+from vitrail.errors import ArtifactError, UsageError
+from vitrail.evaluation.curves import DictionarySeries
 from vitrail.evaluation.embeddings import Embeddings
-from vitrail.evaluation.held_out import extract_test
-from vitrail.evaluation.one_study import Evaluation, evaluate
-from vitrail.extraction import extract
-from vitrail.grounding import ground
-from vitrail.lmm import LMM, Layer
-from vitrail.lmm.scorers import ImageTextScorer, TextScorer
+from vitrail.evaluation.one_study import EvaluationFolders, score_study
+from vitrail.evaluation.options import EvaluationData, MethodOptions, Scorers
+from vitrail.evaluation.results import (
+    MEASURES,
+    PROTOCOLS,
+    RANDOM_WORDS,
+    Curves,
+    Difference,
+    EvaluationScores,
+    MeasureName,
+    ProtocolName,
+    curves_from_json,
+    curves_to_json,
+)
+from vitrail.extraction import extract_as
+from vitrail.grounding import GroundingOptions, ground_as
+from vitrail.lmm import LMM
 from vitrail.progress import Progress, silent
-from vitrail.reports.tables import tables
-from vitrail.samples import Sample
-from vitrail.scores import KnownFactors, corrected, estimate, paired_p, unpaired_gain, unpaired_p
+from vitrail.scores import Estimate, corrected, estimate, paired_p, unpaired_gain, unpaired_p
+from vitrail.studies import Study, unseen_activations
 
 FILE = "comparison.json"
-#: Differences of a false discovery rate below this are called real.
+#: A difference is called real below this false discovery rate.
 REAL = 0.05
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Evaluations by word and method; `values` are those of `comparison.json`."""
+class MethodComparison:
+    """The scores of every word and method, the tests between methods, and the curves of the `main` method."""
 
     folder: Path
-    evaluations: dict[str, dict[str, Evaluation]]
-    values: dict[str, Any]
+    main: str
+    evaluations: dict[str, dict[str, EvaluationScores]]
+    tests: tuple[Difference, ...]
+    curves: dict[str, Curves]
+
+    @property
+    def methods(self) -> list[str]:
+        """The names of the methods, in the order in which they were asked for."""
+        return list(next(iter(self.evaluations.values())))
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of `comparison.json`."""
+        curves = {word: curves_to_json(of_word) for word, of_word in self.curves.items()}
+        return {"main": self.main, "evaluations": self.evaluations, "tests": self.tests, "curves": curves}
 
 
-def compare_methods(
-    lmm: LMM,
-    samples: Sequence[Sample],
-    test_samples: Sequence[Sample],
-    words: Sequence[str],
-    *,
-    image_scorer: ImageTextScorer,
-    text_scorer: TextScorer,
-    out: str | Path,
-    methods: Sequence[str] = ("simple", "pca", "kmeans", "semi-nmf"),
-    layer: Layer = -1,
-    layers: Sequence[Layer] = (),
-    n_concepts: Sequence[int] = (20,),
-    require: Require = "both",
-    max_new_tokens: int = 40,
-    batch_size: int = 32,
-    factors: KnownFactors | None = None,
-    lexicon: Lexicon | None = None,
-    noise: bool = True,
-    n_random: int = 200,
-    n_ablated: int = 0,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> Comparison:
-    """Every method on every word, with the first of `n_concepts` concepts of `layer`; and, for the main method, the
-    curve over `layers` and over `n_concepts` where there are several. What is finished is kept.
-
-    The main method is Semi-NMF where it takes part, or else the last one named.
+def open_method_comparison(folder: str | Path) -> MethodComparison:
+    """The comparison of methods in `folder`.
 
     Raises:
-        UsageError: no words, no methods, or one that is not known.
+        ArtifactError: `comparison.json` is missing or damaged.
     """
-    unknown = [m for m in methods if m not in learners.LEARNERS]
-    if not words or not methods or unknown or not n_concepts:
-        raise UsageError(
-            f"Expected words, numbers of concepts, and methods among {', '.join(learners.LEARNERS)}; "
-            f"got words {list(words)}, methods {list(methods)}, concepts {list(n_concepts)}."
+    folder = Path(folder)
+    values = read_json(folder / FILE, dict[str, Any], "evaluate")
+    try:
+        curves = {word: curves_from_json(of_word) for word, of_word in values["curves"].items()}
+        content = typed({**values, "curves": curves}, _Content)
+        return MethodComparison(folder, content.main, content.evaluations, content.tests, content.curves)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{folder / FILE} is damaged ({error}). Compare the methods again.") from error
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What `comparison.json` holds."""
+
+    main: str
+    evaluations: dict[str, dict[str, EvaluationScores]]
+    tests: tuple[Difference, ...]
+    curves: dict[str, Curves]
+
+
+def score_methods(
+    lmm: LMM,
+    data: EvaluationData,
+    words: Sequence[str],
+    scorers: Scorers,
+    options: MethodOptions,
+    out: str | Path,
+    progress: Progress = silent,
+) -> MethodComparison:
+    """Every method evaluated on every word, in the folder `out`, with curves for the main method. What is finished is
+    kept.
+
+    Raises:
+        UsageError: no words.
+        WordError: a word that the samples or the model never say.
+    """
+    if not words:
+        raise UsageError("Expected words to compare methods on; got none.")
+    run = _Run(lmm, data, scorers, options, Path(out), progress)
+    states = {word: run.states(word) for word in words}  # all words first, so that one without samples is known at once
+    evaluations = {
+        word: {method: run.scores(word, method, found.train) for method in options.methods}
+        for word, found in states.items()
+    }
+    curved = bool(options.layers) or len(options.n_concepts) > 1
+    curves = {word: run.curves(word, found) for word, found in states.items()} if curved else {}
+    tests = differences(evaluations, options.evaluation.seed)
+    made = MethodComparison(Path(out), options.main, evaluations, tuple(tests), curves)
+    write_json(made.folder / FILE, made.to_json())
+    return made
+
+
+class _States(NamedTuple):
+    """The states of one word: those that are learned from, and held-out ones."""
+
+    train: Activations
+    test: Activations
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One comparison: what all its words and methods have in common."""
+
+    lmm: LMM
+    data: EvaluationData
+    scorers: Scorers
+    options: MethodOptions
+    out: Path
+    progress: Progress
+
+    def home(self, word: str) -> Path:
+        return self.out / word.replace(" ", "-")
+
+    def states(self, word: str) -> _States:
+        options, home = self.options, self.home(word)
+        layers = {self.lmm.layer(i): None for i in (options.layer, *options.layers)}
+        extraction = replace(options.extraction, layers=tuple(layers))
+        train = extract_as(
+            self.lmm, self.data.samples, word, extraction, out=home / "activations", progress=self.named(word)
         )
-    out = Path(out)
-    main = "semi-nmf" if "semi-nmf" in methods else methods[-1]
-    evaluations: dict[str, dict[str, Evaluation]] = {}
-    curves: dict[str, dict[str, Any]] = {}
-    states: dict[str, tuple[Activations, Activations]] = {}
-    for word in words:  # all of them first: a word that has no samples is known at once
-        home = out / word.replace(" ", "-")
-        learned_from = extract(
-            lmm, samples, word, out=home / "activations", layers=[*{lmm.layer(i): 0 for i in (layer, *layers)}],
-            require=require, max_new_tokens=max_new_tokens, batch_size=batch_size, progress=_of(progress, word),
-        )  # fmt: skip
-        test = extract_test(lmm, learned_from, test_samples, out=home / "test", progress=_of(progress, f"{word}, test"))
-        states[word] = learned_from, test
-    for word, (activations, test) in states.items():
-        home = activations.folder.parent
-        evaluations[word] = {}
-        for method in methods:
-            own = home / method
-            concepts = learn(
-                activations, out=own / "concepts", layer=lmm.layer(layer), method=method,
-                n_concepts=n_concepts[0], seed=seed,
-            )  # fmt: skip
-            grounding = ground(lmm, activations, concepts, out=own / "grounding")
-            evaluations[word][method] = evaluate(
-                lmm, activations, concepts, grounding, samples, test_samples, out=own / "evaluation", shared=home,
-                embeddings=out / "embeddings", image_scorer=image_scorer, text_scorer=text_scorer, factors=factors,
-                lexicon=lexicon, noise=noise, n_random=n_random, n_ablated=n_ablated, seed=seed,
-                progress=_of(progress, f"{word}, {method}"),
-            )  # fmt: skip
-        if layers or len(n_concepts) > 1:
-            space = Embeddings(out / "embeddings", image_scorer, text_scorer, _of(progress, word))
-            curves[word] = _curves(lmm, activations, test, samples, space, home / "curves", main, layer, layers,
-                                   n_concepts, n_random, seed, _of(progress, word))  # fmt: skip
-    scores = {w: {m: e.scores for m, e in of.items()} for w, of in evaluations.items()}
-    values = plain({"main": main, "evaluations": scores, "tests": differences(scores, seed), "curves": curves})
-    write_json(out / FILE, values)
-    for name, text in tables(values).items():
-        (out / name).write_text(text, encoding="utf-8")
-    return Comparison(out, evaluations, values)
+        named = self.named(f"{word}, test")
+        return _States(
+            train, unseen_activations(train, self.lmm, self.data.test_samples, out=home / "test", progress=named)
+        )
+
+    def scores(self, word: str, method: str, train: Activations) -> EvaluationScores:
+        own = self.home(word) / method
+        learning = self.options.learning(method)
+        concepts = learn_as(train, replace(learning, layer=self.lmm.layer(self.options.layer)), out=own / "concepts")
+        grounding = ground_as(self.lmm, train, concepts, GroundingOptions(), out=own / "grounding")
+        return score_study(
+            Study(own, train, concepts, grounding),
+            self.lmm,
+            self.data,
+            self.scorers,
+            EvaluationFolders(own / "evaluation", self.home(word), self.out / "embeddings"),
+            self.options.evaluation,
+            self.named(f"{word}, {method}"),
+        ).scores
+
+    def curves(self, word: str, states: _States) -> Curves:
+        options, progress = self.options, self.named(word)
+        learning = replace(options.learning(options.main), layer=self.lmm.layer(options.layer))
+        series = DictionarySeries(
+            self.lmm, states.train, learning, self.home(word) / "curves", options.evaluation.n_random, progress
+        )
+        embeddings = Embeddings(self.out / "embeddings", self.scorers, progress)
+        layers = [self.lmm.layer(i) for i in options.layers]
+        several = len(options.n_concepts) > 1
+        return Curves(
+            options.main,
+            series.by_layer(layers, self.data.samples, embeddings) if layers else (),
+            series.by_size(options.n_concepts, states.test) if several else (),
+        )
+
+    def named(self, what: str) -> Progress:
+        """Progress that says which part of the comparison a stage belongs to."""
+        return lambda stage, done, total: self.progress(f"{stage} ({what})", done, total)
 
 
-def _curves(
-    lmm: LMM, activations: Activations, test: Activations, samples: Sequence[Sample], space: Embeddings, home: Path,
-    method: str, layer: Layer, layers: Sequence[Layer], n_concepts: Sequence[int], n_random: int, seed: int,
-    progress: Progress,
-) -> dict[str, Any]:  # fmt: skip
-    found: dict[str, Any] = {"method": method}
-    if layers:
-        found["layers"] = by_layer(
-            lmm, activations, samples, space, [lmm.layer(i) for i in layers], out=home, method=method,
-            n_concepts=n_concepts[0], n_random=n_random, seed=seed, progress=progress,
-        )  # fmt: skip
-    if len(n_concepts) > 1:
-        found["n_concepts"] = by_concepts(
-            lmm, activations, test, n_concepts, out=home, method=method, layer=lmm.layer(layer), n_random=n_random,
-            seed=seed, progress=progress,
-        )  # fmt: skip
-    return found
+# ---- tests -----------------------------------------------------------------------------------------------------------
 
 
-def _of(progress: Progress, what: str) -> Progress:
-    return lambda stage, done, total: progress(f"{stage} ({what})", done, total)
+class _Test(NamedTuple):
+    """A difference before the p-values of all tests are corrected together."""
+
+    word: str
+    measure: MeasureName
+    protocol: ProtocolName
+    first: str
+    second: str
+    gain: Estimate
+    p: float
 
 
-def differences(scores: Mapping[str, Mapping[str, Any]], seed: int = 0) -> list[dict[str, Any]]:
-    """Every difference that the tables invite to read, with its p and, over all of them, its q.
+def differences(evaluations: Mapping[str, Mapping[str, EvaluationScores]], seed: int = 0) -> list[Difference]:
+    """The tests between methods, with p-values and, over all of them, q-values.
 
-    Each method against random words, and every two methods against each other: on the same images paired (protocol b,
-    top 1), on their concepts not (protocol a). `real` says whether q is below `REAL`.
+    Each method is tested against random words, and every two methods against each other: paired on the same images in
+    protocol (b) with the most active concept, unpaired on their concepts in protocol (a).
+
+    Args:
+        evaluations: word → method → scores.
     """
-    found: list[dict[str, Any]] = []
-    for word, by_method in scores.items():
-        for measure, protocol in itertools.product(("clip", "bert"), ("concepts", "images")):
-            units = {}
-            for method, of in by_method.items():
-                scored = of[protocol][measure]
-                scored = scored["1"] if protocol == "images" else scored
-                units[method] = np.array([np.nan if u is None else u for u in scored["units"]], float)
-                random = scored["against"]["random"]
-                found.append(
-                    {"word": word, "measure": measure, "protocol": protocol, "first": method, "second": "random words",
-                     "gain": random["gain"], "p": random["p"]}
-                )  # fmt: skip
-            for first, second in itertools.combinations(units, 2):
-                a, b = units[first], units[second]
-                if protocol == "images":
-                    gain, p = asdict(estimate(a - b, seed)), paired_p(a, b, seed=seed)
-                else:
-                    gain, p = asdict(unpaired_gain(a, b, seed)), unpaired_p(a, b, seed=seed)
-                found.append(
-                    {"word": word, "measure": measure, "protocol": protocol, "first": first, "second": second,
-                     "gain": gain, "p": p}
-                )  # fmt: skip
-    q_values = corrected([np.nan if f["p"] is None else f["p"] for f in found])
-    return [plain(f | {"q": q, "real": bool(q < REAL)}) for f, q in zip(found, q_values, strict=True)]
+    tests = [
+        test
+        for word, by_method in evaluations.items()
+        for measure, protocol in itertools.product(MEASURES, PROTOCOLS)
+        for test in _tests(word, measure, protocol, by_method, seed)
+    ]
+    q_values = corrected([test.p for test in tests])
+    return [Difference(*test, q, bool(q < REAL)) for test, q in zip(tests, q_values, strict=True)]
+
+
+def _tests(
+    word: str,
+    measure: MeasureName,
+    protocol: ProtocolName,
+    by_method: Mapping[str, EvaluationScores],
+    seed: int,
+) -> list[_Test]:
+    found, units = [], {}
+    for method, scores in by_method.items():
+        scored = scores.scored(protocol, measure)
+        assert scored is not None  # every dictionary has a most active concept
+        units[method] = np.array(scored.units, float)
+        random = scored.against["random"]
+        found.append(_Test(word, measure, protocol, method, RANDOM_WORDS, random.gain, random.p))
+    for first, second in itertools.combinations(units, 2):
+        a, b = units[first], units[second]
+        if protocol == "images":
+            gain, p = estimate(a - b, seed), paired_p(a, b, seed=seed)
+        else:
+            gain, p = unpaired_gain(a, b, seed), unpaired_p(a, b, seed=seed)
+        found.append(_Test(word, measure, protocol, first, second, gain, p))
+    return found

@@ -1,4 +1,4 @@
-"""Evaluation: concepts + held-out samples → scores, every one beside its controls."""
+"""The scores of one study, each beside its controls, and the folder that keeps them."""
 
 from __future__ import annotations
 
@@ -10,177 +10,104 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from vitrail.activations import Activations
-from vitrail.artifacts import check_parent, is_current, parent, plain, read_manifest, write_json, write_manifest
-from vitrail.concepts import Concepts
-from vitrail.errors import ArtifactError, UsageError
-from vitrail.evaluation.ablation import Lexicon, ablate
-from vitrail.evaluation.control_words import matched_words, random_words
-from vitrail.evaluation.dictionary_scores import dictionary_scores
+from vitrail.artifacts import check_parent, is_current, parent, read_json, read_manifest, write_json, write_manifest
+from vitrail.evaluation.ablation import Captioned, ablate, targets_of
+from vitrail.evaluation.control_words import Controls, NoiseDictionary, matched_words, random_words
+from vitrail.evaluation.dictionary_scores import score_dictionary
 from vitrail.evaluation.embeddings import Embeddings
-from vitrail.evaluation.factor_scores import truth_scores
-from vitrail.evaluation.held_out import by_id, extract_noise, extract_test, noise_dictionary, samples_of
+from vitrail.evaluation.factor_scores import score_factors
 from vitrail.evaluation.measures import BertMeasure, ClipMeasure, Measure
+from vitrail.evaluation.options import EvaluationData, EvaluationOptions, Scorers
 from vitrail.evaluation.protocols import score_concepts, score_images
 from vitrail.evaluation.released import released_scores
+from vitrail.evaluation.results import Ablation, EvaluationScores, FactorScores
 from vitrail.grounding import Grounding, check_model, word_reader
 from vitrail.lmm import LMM
-from vitrail.lmm.scorers import ImageTextScorer, TextScorer
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
-from vitrail.scores import KnownFactors
+from vitrail.studies import Study, noise_activations, noise_study, samples_of_rows, unseen_activations
 
 KIND = "evaluation"
 FILE = "evaluation.json"
-#: Lists of words of the same frequency per concept.
+#: Lists of matched words per concept.
 MATCHED = 20
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of one dictionary, as plain values (`scores`), with what made them (`manifest`)."""
+    """The scores of one study, and the manifest that says what made them."""
 
     folder: Path
     manifest: dict[str, Any]
-    scores: dict[str, Any]
+    scores: EvaluationScores
 
 
-def evaluate(
-    lmm: LMM,
-    activations: Activations,
-    concepts: Concepts,
-    grounding: Grounding,
-    samples: Sequence[Sample],
-    test_samples: Sequence[Sample],
-    *,
-    image_scorer: ImageTextScorer,
-    text_scorer: TextScorer,
-    out: str | Path,
-    shared: str | Path | None = None,
-    embeddings: str | Path | None = None,
-    factors: KnownFactors | None = None,
-    lexicon: Lexicon | None = None,
-    noise: bool = True,
-    n_random: int = 200,
-    n_ablated: int = 0,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> Evaluation:
-    """Both protocols of CoX-LMM with controls, dictionary scores, and the truth where it is known, in the folder `out`.
+@dataclass(frozen=True)
+class EvaluationFolders:
+    """Where an evaluation writes.
 
     Args:
-        samples: those that the study was made of; their images and captions are those of the concepts' groundings.
-        test_samples: held-out samples; the states of those that have the word are extracted as the study's were.
-        shared: folder of what does not depend on the dictionary (`test`, `noise`); by default that of `out`.
-        embeddings: folder of the scorers' embeddings; by default `embeddings` in `shared`.
-        factors: sample id → factor → value, where the truth is known.
-        lexicon: factor → value → words, for the ablation.
-        noise: whether to make the dictionary of noise images, too.
-        n_random: lists of random words; p-values per concept go down to 1 / (1 + n_random).
-        n_ablated: images per concept for the ablation; none by default.
+        out: the scores; the dictionary of noise images lies beside it.
+        shared: states of held-out samples (`test`) and of noise images (`noise`), which no dictionary changes.
+        embeddings: of the scorers.
+    """
+
+    out: Path
+    shared: Path
+    embeddings: Path
+
+    @classmethod
+    def beside(cls, out: str | Path) -> EvaluationFolders:
+        """Everything in the folder that `out` lies in."""
+        home = Path(out).parent
+        return cls(Path(out), home, home / "embeddings")
+
+
+def score_study(
+    study: Study,
+    lmm: LMM,
+    data: EvaluationData,
+    scorers: Scorers,
+    folders: EvaluationFolders,
+    options: EvaluationOptions | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
+    """The scores of a study: both protocols of CoX-LMM with controls, scores of the dictionary, and of known factors.
+
+    What is finished in `folders` is kept.
 
     Raises:
-        DataError: samples of the study that are not in `samples`, or test samples that were learned from.
-        ArtifactError: artifacts that do not belong together.
+        DataError: a sample of the study is not in `data.samples`, or a test sample was learned from.
+        ArtifactError: the artifacts do not belong together, or the folder holds another evaluation.
     """
-    if n_random < 1 or n_ablated < 0:
-        raise UsageError("n_random must be at least 1, and n_ablated at least 0.")
-    out = Path(out)
-    shared = Path(shared or out.parent)
-    check_model(lmm, activations)
-    check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
-    check_parent(grounding.folder, grounding.manifest, concepts.folder, "concepts")
-    test = extract_test(lmm, activations, test_samples, out=shared / "test", progress=progress)
+    options = options or EvaluationOptions()
+    check_model(lmm, study.activations)
+    check_parent(study.concepts.folder, study.concepts.manifest, study.activations.folder, "activations")
+    check_parent(study.grounding.folder, study.grounding.manifest, study.concepts.folder, "concepts")
+    out = folders.out
+    test = unseen_activations(study.activations, lmm, data.test_samples, out=folders.shared / "test", progress=progress)
     parameters = {
-        "scorers": {"clip": _named(image_scorer), "bert": _named(text_scorer) | {"layer": text_scorer.layer}},
-        "noise": noise,
-        "n_random": n_random,
-        "n_ablated": n_ablated,
-        "seed": seed,
-        "factors": _factors_hash(factors, activations, test),
+        "scorers": scorers.described(),
+        **options.parameters(),
+        "factors": _factors_hash(data, study.activations, test),
     }
-    parents = {"grounding": parent(grounding.folder), "test": parent(test.folder)}
-    if is_current(out, KIND, parameters, parents, FILE):
-        return open_evaluation(out, grounding)
-    known = by_id(samples)
-    space = Embeddings(Path(embeddings or shared / "embeddings"), image_scorer, text_scorer, progress)
-    measures: list[Measure] = [ClipMeasure(space), BertMeasure(space)]
-    rows = samples_of(activations, known)
-    held_out = samples_of(test, by_id(test_samples))
-    Z, Z_test = activations.states(concepts.layer)[concepts.kept], test.states(concepts.layer)
-    V_test = np.asarray(concepts.learner.transform(Z_test))
-    lists = grounding.words
-    own = [[rows[s.row] for s in c.samples] for c in grounding.concepts]
-    reader = word_reader(lmm, activations, concepts.layer, grounding.options)
-    random = random_words(reader, n_random, seed)
-    captions = [text for sample in rows for text in sample.references]
-    matched = matched_words(lists, reader.allowed.values(), captions, MATCHED, seed)
-    noisy_concepts = noisy_images = None
-    if noise:
-        states = extract_noise(lmm, activations, known, out=shared / "noise", progress=_renamed(progress, "noise"))
-        learned, grounded = noise_dictionary(lmm, states, concepts, grounding, out=out.parent)
-        said = grounded.words
-        noisy_concepts = (said, [[known[s.sample_id] for s in c.samples] for c in grounded.concepts])
-        noisy_images = (said, np.asarray(learned.learner.transform(Z_test)))
-    progress("score", 0, 4)
-    found: dict[str, Any] = {
-        **_about(activations, concepts, test),
-        "words": lists,
-        "concepts": {m.name: score_concepts(m, lists, own, random, matched, noisy_concepts, seed) for m in measures},
-    }
-    progress("score", 1, 4)
-    found["images"] = {
-        m.name: score_images(m, lists, held_out, V_test, random, matched, noisy_images, seed) for m in measures
-    }
-    progress("score", 2, 4)
-    found["dictionary"] = dictionary_scores(concepts, Z, Z_test, lists, random, own, seed)
-    found["released"] = released_scores(lmm, concepts.U, space, held_out, V_test, grounding.options.n_words)
-    progress("score", 3, 4)
-    ids = [activations.rows[i]["sample_id"] for i in np.flatnonzero(concepts.kept)]
-    ids_test = [row["sample_id"] for row in test.rows]
-    own_ids = [[s.id for s in mine] for mine in own]
-    found["truth"] = truth_scores(concepts.V, ids, V_test, ids_test, own_ids, factors, seed)
-    progress("score", 4, 4)
-    if n_ablated:
-        best = found["truth"]["concepts"] if found["truth"] else []
-        found["ablation"] = ablate(
-            lmm, activations, concepts, lists, held_out, V_test, [row["text"] for row in test.rows], n_images=n_ablated,
-            values=[(b["factor"], b["value"]) for b in best], lexicon=lexicon, seed=seed, progress=progress,
-        )  # fmt: skip
-    values = plain(found)
-    write_json(out / FILE, values)
-    return Evaluation(out, write_manifest(out, KIND, {"parameters": parameters, "parents": parents}), values)
-
-
-def _named(scorer: ImageTextScorer | TextScorer) -> dict[str, Any]:
-    return {"name": scorer.name, "fingerprint": scorer.fingerprint}
-
-
-def _about(activations: Activations, concepts: Concepts, test: Activations) -> dict[str, Any]:
-    return {
-        "word": activations.parameters["word"]["text"],
-        "model": activations.parameters["model"]["name"],
-        "layer": concepts.layer,
-        "method": concepts.parameters["method"],
-        "n_concepts": len(concepts),
-        "n_samples": int(concepts.kept.sum()),
-        "n_test": len(test),
-    }
-
-
-def _factors_hash(factors: KnownFactors | None, *activations: Activations) -> str | None:
-    """A hash of the factors that are known of the samples: scores depend on which factors are known."""
-    known = [dict((factors or {}).get(row["sample_id"], {})) for a in activations for row in a.rows]
-    return hashlib.sha256(json.dumps(known, default=str).encode()).hexdigest()[:16] if any(known) else None
-
-
-def _renamed(progress: Progress, name: str) -> Progress:
-    return lambda _what, done, total: progress(name, done, total)
+    parents = {"grounding": parent(study.grounding.folder), "test": parent(test.folder)}
+    if not is_current(out, KIND, parameters, parents, FILE):
+        embeddings = Embeddings(folders.embeddings, scorers, progress)
+        found = _Scoring.of(study, lmm, data, options, test, embeddings, progress).scores(folders)
+        write_json(out / FILE, found)
+        write_manifest(out, KIND, {"parameters": parameters, "parents": parents})
+    return open_evaluation(out, study.grounding)
 
 
 def open_evaluation(folder: str | Path, grounding: Grounding | None = None) -> Evaluation:
-    """The evaluation in `folder`; when `grounding` is given, it must be the one that it was made from.
+    """The evaluation in `folder`.
+
+    Args:
+        grounding: the one that the evaluation must be of; any for None.
 
     Raises:
         ArtifactError: missing, damaged, newer, or made from another grounding.
@@ -189,9 +116,122 @@ def open_evaluation(folder: str | Path, grounding: Grounding | None = None) -> E
     manifest = read_manifest(folder, KIND)
     if grounding is not None:
         check_parent(folder, manifest, grounding.folder, "grounding")
-    try:
-        return Evaluation(folder, manifest, json.loads((folder / FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(
-            f"{folder / FILE} is damaged or missing ({error}). Remove {folder} and evaluate again."
-        ) from error
+    return Evaluation(folder, manifest, read_json(folder / FILE, EvaluationScores, "evaluate"))
+
+
+def _factors_hash(data: EvaluationData, *activations: Activations) -> str | None:
+    """A hash of the known factors of the samples: scores depend on which factors are known. None where none is."""
+    known = data.known([i for a in activations for i in a.sample_ids()])
+    return hashlib.sha256(json.dumps(known, default=str).encode()).hexdigest()[:16] if any(known) else None
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """What all scores of a study are computed from."""
+
+    study: Study
+    lmm: LMM
+    data: EvaluationData
+    options: EvaluationOptions
+    test: Activations
+    embeddings: Embeddings
+    progress: Progress
+    rows: Sequence[Sample]  # the sample of every row of the study's activations
+    held_out: Sequence[Sample]  # the sample of every row of the test activations
+    V_test: Float[np.ndarray, "n k"]
+
+    @classmethod
+    def of(
+        cls,
+        study: Study,
+        lmm: LMM,
+        data: EvaluationData,
+        options: EvaluationOptions,
+        test: Activations,
+        embeddings: Embeddings,
+        progress: Progress,
+    ) -> _Scoring:
+        rows, held_out = samples_of_rows(study.activations, data.samples), samples_of_rows(test, data.test_samples)
+        V_test = np.asarray(study.concepts.learner.transform(test.states(study.concepts.layer)))
+        return cls(study, lmm, data, options, test, embeddings, progress, rows, held_out, V_test)
+
+    @property
+    def own(self) -> list[list[Sample]]:
+        """The most activating samples of each concept."""
+        return [[self.rows[s.row] for s in c.samples] for c in self.study.grounding.concepts]
+
+    def scores(self, folders: EvaluationFolders) -> EvaluationScores:
+        study, seed, lists = self.study, self.options.seed, self.study.grounding.words
+        concepts, layer, own = study.concepts, study.concepts.layer, self.own
+        measures: list[Measure] = [ClipMeasure(self.embeddings), BertMeasure(self.embeddings)]
+        controls = self.controls(folders)
+        self.progress("score", 0, 4)
+        by_concept = {m.name: score_concepts(m, lists, own, controls, seed) for m in measures}
+        self.progress("score", 1, 4)
+        by_image = {m.name: score_images(m, lists, self.held_out, self.V_test, controls, seed) for m in measures}
+        self.progress("score", 2, 4)
+        Z, Z_test = study.activations.states(layer)[concepts.kept], self.test.states(layer)
+        dictionary = score_dictionary(concepts, Z, Z_test, lists, controls.random, own, seed)
+        n_words = study.grounding.options.n_words
+        released = released_scores(self.lmm, concepts.U, self.embeddings, self.held_out, self.V_test, n_words)
+        self.progress("score", 3, 4)
+        truth = self.truth()
+        self.progress("score", 4, 4)
+        return EvaluationScores(
+            word=study.activations.word.text,
+            model=study.activations.model.name,
+            layer=layer,
+            method=concepts.options.method,
+            n_concepts=len(concepts),
+            n_samples=int(concepts.kept.sum()),
+            n_test=len(self.test),
+            words=lists,
+            concepts=by_concept,
+            images=by_image,
+            dictionary=dictionary,
+            released=released,
+            truth=truth,
+            ablation=self.ablation(truth) if self.options.n_ablated else None,
+        )
+
+    def controls(self, folders: EvaluationFolders) -> Controls:
+        study, options = self.study, self.options
+        reader = word_reader(self.lmm, study.activations, study.concepts.layer, study.grounding.options)
+        random = random_words(reader, options.n_random, options.seed)
+        captions = [text for sample in self.rows for text in sample.references]
+        matched = matched_words(study.grounding.words, reader.allowed.values(), captions, MATCHED, options.seed)
+        return Controls(random, matched, self.noise(folders) if options.noise else None)
+
+    def noise(self, folders: EvaluationFolders) -> NoiseDictionary:
+        """The dictionary of noise images, learned and grounded as the study was."""
+        activations, samples = self.study.activations, self.data.samples
+        states = noise_activations(
+            activations, self.lmm, samples, out=folders.shared / "noise", progress=self._noise_progress
+        )
+        made = noise_study(self.study, states, self.lmm, out=folders.out.parent)
+        pictures = samples_of_rows(states, samples)
+        own = [[pictures[s.row] for s in c.samples] for c in made.grounding.concepts]
+        Z_test = self.test.states(self.study.concepts.layer)
+        return NoiseDictionary(made.grounding.words, own, np.asarray(made.concepts.learner.transform(Z_test)))
+
+    def _noise_progress(self, _stage: str, done: int, total: int) -> None:
+        self.progress("noise", done, total)
+
+    def truth(self) -> FactorScores | None:
+        concepts, all_ids = self.study.concepts, self.study.activations.sample_ids()
+        ids = [all_ids[i] for i in np.flatnonzero(concepts.kept)]
+        own = [[s.id for s in mine] for mine in self.own]
+        return score_factors(concepts.V, ids, self.V_test, self.test.sample_ids(), own, self.data, self.options.seed)
+
+    def ablation(self, truth: FactorScores | None) -> Ablation:
+        study = self.study
+        return ablate(
+            self.lmm,
+            study.activations.options,
+            study.concepts,
+            targets_of(study.grounding.words, truth, self.data.lexicon),
+            Captioned(self.held_out, self.V_test, [row.text for row in self.test.rows]),
+            n_images=self.options.n_ablated,
+            seed=self.options.seed,
+            progress=self.progress,
+        )

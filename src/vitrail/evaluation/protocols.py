@@ -1,119 +1,79 @@
 """The two protocols of CoX-LMM (Parekh et al. 2024, section 4), with controls, intervals and p-values.
 
-(a) concepts: the words `T_k` of a concept against its own most activating images (or their captions), mean over them;
-(b) images: the words of the 1, 3, 5 most active concepts of a held-out image against that image, mean over them.
+(a) concepts: the words `T_k` of a concept are scored on its own most activating images (or their captions);
+(b) images: the words of the 1, 3, 5 most active concepts of a held-out image are scored on that image.
 
-A control is what the same figure is when one thing is taken away:
+A control is the same score after one thing was replaced:
 
-| control | what is taken away |
+| control | what is replaced |
 |---|---|
-| `random` | the words are those of random directions, as many, through the same filter |
-| `frequency` | the words are others, as frequent in the captions |
-| `shuffled` | the words stay, the images are another concept's (a), or the activations another image's (b) |
-| `noise` | the whole dictionary is that of noise images, same texts, same positions |
-| `captions` | the upper mark: what people wrote |
+| `random` | the words, by those of random directions: as many, through the same filter |
+| `frequency` | the words, by others that are as frequent in the captions |
+| `shuffled` | the images, by those of another concept (a); the activations, by those of another image (b) |
+| `noise` | the dictionary, by that of noise images: same texts, same positions |
+| `captions` | the words, by captions that people wrote: the upper mark |
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
+from vitrail.evaluation.control_words import Controls, NoiseDictionary
 from vitrail.evaluation.measures import Measure, WordList
+from vitrail.evaluation.results import Contrast, ControlName, Scored
 from vitrail.samples import Sample
 from vitrail.scores import Estimate, corrected, estimate, exceeded, paired_p, unpaired_gain, unpaired_p
 
-#: Draws of the null of random words, matched words, shuffled images.
-DRAWS = 2000
+#: Draws of random words, matched words and shuffled concepts in (a), and of each control in (b).
+DRAWS, IMAGE_DRAWS = 2000, 1000
 TOPS = (1, 3, 5)
 
 
-@dataclass(frozen=True)
-class Against:
-    """A score against one control: `level` is the control's, `gain` the difference per unit, with its interval.
-
-    `p` is how likely a gain as large is by chance: from draws of the control for random, matched and shuffled (one
-    sided), by changes of sign of the differences for the others (two sided). The concepts of noise images are others,
-    so in (a) theirs is the difference of two means, and its p from regrouping.
-    """
-
-    level: Estimate
-    gain: Estimate
-    p: float
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A figure, its controls, and what it is made of: one value per concept (a), or per image (b).
-
-    `unit_p` and `unit_q` are p-values against random words per concept and their correction for K tests; empty in (b).
-    """
-
-    score: Estimate
-    against: dict[str, Against]
-    units: tuple[float, ...]
-    unit_random: tuple[float, ...] = ()
-    unit_p: tuple[float, ...] = ()
-    unit_q: tuple[float, ...] = ()
-
-
-def mean_over(scores: np.ndarray, groups: Sequence[Sequence[int]]) -> np.ndarray:
-    """(n_groups, …): the mean of the rows of each group; NaN for an empty one, and where a row is NaN."""
+def mean_over(scores: Float[np.ndarray, "n ..."], groups: Sequence[Sequence[int]]) -> Float[np.ndarray, "groups ..."]:
+    """The mean of the rows of each group; NaN for an empty group, and where a row is NaN."""
     shape = (len(groups), *scores.shape[1:])
     means = [scores[list(g)].mean(axis=0) if g else np.full(shape[1:], np.nan) for g in groups]
     return np.array(means, dtype=float).reshape(shape)
 
 
-def nanmean(values: np.ndarray) -> float:
-    """The mean of what is there; NaN for nothing."""
+def nanmean(values: Float[np.ndarray, ...]) -> float:
+    """The mean of the values that are not NaN; NaN without any."""
     values = values[~np.isnan(values)]
     return float(values.mean()) if len(values) else float("nan")
 
 
+# ---- (a) -------------------------------------------------------------------------------------------------------------
+
+
 def score_concepts(
-    measure: Measure,
-    lists: Sequence[WordList],
-    own: Sequence[Sequence[Sample]],
-    random: Sequence[WordList],
-    matched: Sequence[Sequence[WordList]],
-    noise: tuple[Sequence[WordList], Sequence[Sequence[Sample]]] | None = None,
-    seed: int = 0,
+    measure: Measure, lists: Sequence[WordList], own: Sequence[Sequence[Sample]], controls: Controls, seed: int = 0
 ) -> Scored:
     """Protocol (a).
 
     Args:
         lists: the words of each concept.
         own: the most activating samples of each concept.
-        random: a pool of lists of random words, at least as long; each concept takes as many words as it has itself.
-        matched: for each concept lists of words as frequent as its own, for each as many lists, or none at all.
-        noise: the words of the concepts of noise images, and for each the samples whose noise activates it most.
+        controls: of its random words each concept takes as many as it has itself.
     """
     samples, groups = _grouped(own)
-    k = len(lists)
-    rng = np.random.default_rng(seed)
+    k, rng = len(lists), np.random.default_rng(seed)
     crossed = mean_over(measure.words(samples, lists), groups)  # images of concept k (row) with words of concept l
     observed = np.diag(crossed).copy()
-    pool = _by_length(measure, samples, lists, random, groups)
-    frequent = mean_over(measure.words(samples, [words for mine in matched for words in mine]), groups)
-    frequent = frequent.reshape(k, k, -1)[np.arange(k), np.arange(k)] if matched else np.zeros((k, 0))
-    captions = mean_over(measure.captions(samples), groups)
-    against = {"random": _drawn(observed, pool, rng, seed), "frequency": _drawn(observed, frequent, rng, seed)}
-    rows = np.arange(k)
-    orders = np.array([rng.permutation(k) for _ in range(DRAWS)])
-    null = np.array([nanmean(crossed[rows, order]) for order in orders])
-    other = np.where(np.eye(k, dtype=bool), np.nan, crossed)
-    shuffled = np.array([nanmean(row) for row in other])
+    pool = _same_length(measure, samples, lists, controls.random, groups)
+    against: dict[ControlName, Contrast] = {
+        "random": _against_words(observed, pool, rng, seed),
+        "frequency": _against_words(observed, _matched_means(measure, samples, controls.matched, groups), rng, seed),
+    }
     if k > 1:
-        p = exceeded(nanmean(observed), null)
-        against["shuffled"] = Against(estimate(shuffled, seed), estimate(observed - shuffled, seed), p)
-    if noise is not None:
-        noisy_samples, noisy_groups = _grouped(noise[1])
-        noisy = np.diag(mean_over(measure.words(noisy_samples, noise[0]), noisy_groups))
-        gain, p = unpaired_gain(observed, noisy, seed), unpaired_p(observed, noisy, seed=seed)
-        against["noise"] = Against(estimate(noisy, seed), gain, p)
-    against["captions"] = _paired(observed, captions, seed)
+        against["shuffled"] = _against_other_concepts(crossed, rng, seed)
+    if controls.noise is not None:
+        against["noise"] = _against_noise(measure, observed, controls.noise, seed)
+    against["captions"] = _paired(observed, mean_over(measure.captions(samples), groups), seed)
     unit_p = [exceeded(v, pool[i]) if not np.isnan(v) else np.nan for i, v in enumerate(observed)]
     return Scored(
         estimate(observed, seed),
@@ -126,20 +86,20 @@ def score_concepts(
 
 
 def _grouped(own: Sequence[Sequence[Sample]]) -> tuple[list[Sample], list[list[int]]]:
-    """All samples of `own`, each once, and for every concept the numbers of its own among them."""
+    """The samples of all concepts, each once, and for every concept the positions of its own among them."""
     union = {sample.id: sample for mine in own for sample in mine}
-    number = {name: i for i, name in enumerate(union)}
-    return list(union.values()), [[number[s.id] for s in mine] for mine in own]
+    position = {name: i for i, name in enumerate(union)}
+    return list(union.values()), [[position[s.id] for s in mine] for mine in own]
 
 
-def _by_length(
+def _same_length(
     measure: Measure,
     samples: Sequence[Sample],
     lists: Sequence[WordList],
     random: Sequence[WordList],
     groups: Sequence[Sequence[int]],
-) -> np.ndarray:
-    """(n_concepts, n_random): what random words as many as a concept's reach on its images."""
+) -> Float[np.ndarray, "k n_random"]:
+    """The scores of random words on the images of each concept: as many words as the concept has."""
     result = np.full((len(lists), len(random)), np.nan)
     for n in {len(words) for words in lists if words}:
         means = mean_over(measure.words(samples, [words[:n] for words in random]), groups)
@@ -149,18 +109,49 @@ def _by_length(
     return result
 
 
-def _drawn(observed: np.ndarray, pool: np.ndarray, rng: np.random.Generator, seed: int) -> Against:
-    """Against control words: one list of the pool (n_units, n_lists) drawn for each unit, `DRAWS` times over."""
+def _matched_means(
+    measure: Measure,
+    samples: Sequence[Sample],
+    matched: Sequence[Sequence[WordList]],
+    groups: Sequence[Sequence[int]],
+) -> Float[np.ndarray, "k n_matched"]:
+    """The scores of the matched words of each concept on its images."""
+    k = len(groups)
+    if not matched:
+        return np.zeros((k, 0))
+    means = mean_over(measure.words(samples, [words for mine in matched for words in mine]), groups)
+    return means.reshape(k, k, -1)[np.arange(k), np.arange(k)]
+
+
+def _against_words(
+    observed: Float[np.ndarray, " k"], pool: Float[np.ndarray, "k n_lists"], rng: np.random.Generator, seed: int
+) -> Contrast:
+    """Against control words: a list of the pool is drawn for each concept, `DRAWS` times."""
     level = np.array([nanmean(row) for row in pool])
     if not pool.shape[1]:
-        return Against(estimate(level), estimate(observed - level), float("nan"))
+        return Contrast(estimate(level), estimate(observed - level), float("nan"))
     picks = rng.integers(0, pool.shape[1], (DRAWS, len(pool)))
     null = np.array([nanmean(pool[np.arange(len(pool)), pick]) for pick in picks])
-    return Against(estimate(level, seed), estimate(observed - level, seed), exceeded(nanmean(observed), null))
+    return Contrast(estimate(level, seed), estimate(observed - level, seed), exceeded(nanmean(observed), null))
 
 
-def _paired(observed: np.ndarray, other: np.ndarray, seed: int) -> Against:
-    return Against(estimate(other, seed), estimate(observed - other, seed), paired_p(observed, other, seed=seed))
+def _against_other_concepts(crossed: Float[np.ndarray, "k k"], rng: np.random.Generator, seed: int) -> Contrast:
+    """Against the images of other concepts: their mean for each concept, and permutations for the p-value."""
+    k, observed = len(crossed), np.diag(crossed)
+    orders = np.array([rng.permutation(k) for _ in range(DRAWS)])
+    null = np.array([nanmean(crossed[np.arange(k), order]) for order in orders])
+    shuffled = np.array([nanmean(row) for row in np.where(np.eye(k, dtype=bool), np.nan, crossed)])
+    return Contrast(estimate(shuffled, seed), estimate(observed - shuffled, seed), exceeded(nanmean(observed), null))
+
+
+def _against_noise(measure: Measure, observed: Float[np.ndarray, " k"], noise: NoiseDictionary, seed: int) -> Contrast:
+    samples, groups = _grouped(noise.own)
+    level = np.diag(mean_over(measure.words(samples, noise.words), groups))
+    return Contrast(estimate(level, seed), unpaired_gain(observed, level, seed), unpaired_p(observed, level, seed=seed))
+
+
+def _paired(observed: Float[np.ndarray, " n"], level: Float[np.ndarray, " n"], seed: int) -> Contrast:
+    return Contrast(estimate(level, seed), estimate(observed - level, seed), paired_p(observed, level, seed=seed))
 
 
 # ---- (b) -------------------------------------------------------------------------------------------------------------
@@ -168,19 +159,23 @@ def _paired(observed: np.ndarray, other: np.ndarray, seed: int) -> Against:
 
 @dataclass(frozen=True)
 class Ranked:
-    """The most active concepts of each image: `order` (n, m) numbers, `active` (n, m) whether they are active at all.
+    """The `m` most active concepts of each image: `order` their numbers, `active` whether they are active at all.
 
-    As released, the largest activations count, not the largest in absolute value: words are those of `+u_k`. A concept
-    whose activation is not positive has nothing to say of the image, and is left out.
+    The largest activations count, as in the released code, not the largest in absolute value: words are those of
+    `+u_k`. A concept whose activation is not positive is left out: its words do not describe the image.
     """
 
-    order: np.ndarray
-    active: np.ndarray
+    order: Int[np.ndarray, "n m"]
+    active: Bool[np.ndarray, "n m"]
 
-    def top(self, scores: np.ndarray, m: int, shift: np.ndarray | None = None) -> np.ndarray:
-        """(n,) mean score of the `m` most active concepts of each image; NaN for an image without any.
+    def top(
+        self, scores: Float[np.ndarray, "n k"], m: int, shift: Int[np.ndarray, " n"] | None = None
+    ) -> Float[np.ndarray, " n"]:
+        """The mean score of the `m` most active concepts of each image; NaN for an image without any.
 
-        `scores` (n, n_concepts); `shift` (n,) gives every image the concepts of another.
+        Args:
+            scores: of each concept on each image.
+            shift: for each image the one whose concepts it takes; its own for None.
         """
         order, active = self.order[:, :m], self.active[:, :m]
         if shift is not None:
@@ -190,8 +185,8 @@ class Ranked:
         return np.where(counts > 0, np.nansum(found, axis=1) / np.maximum(counts, 1), np.nan)
 
 
-def ranked(V: np.ndarray, m: int = max(TOPS)) -> Ranked:
-    """The `m` most active concepts of every row of `V` (n, n_concepts), ties by number."""
+def ranked(V: Float[np.ndarray, "n k"], m: int = max(TOPS)) -> Ranked:
+    """The `m` most active concepts of every row of `V`; of equal ones the first."""
     order = np.argsort(-V, axis=1, kind="stable")[:, :m]
     return Ranked(order, np.take_along_axis(V, order, axis=1) > 0)
 
@@ -200,66 +195,90 @@ def score_images(
     measure: Measure,
     lists: Sequence[WordList],
     samples: Sequence[Sample],
-    V: np.ndarray,
-    random: Sequence[WordList],
-    matched: Sequence[Sequence[WordList]],
-    noise: tuple[Sequence[WordList], np.ndarray] | None = None,
+    V: Float[np.ndarray, "n k"],
+    controls: Controls,
     seed: int = 0,
 ) -> dict[int, Scored]:
-    """Protocol (b), for each number of concepts of `TOPS`.
+    """Protocol (b), for each number of concepts in `TOPS` that there are.
 
     Args:
         lists: the words of each concept.
-        samples: held-out samples; `V` (n_samples, n_concepts) their activations.
-        random: a pool of lists of random words.
-        matched: for each concept lists of words as frequent as its own, for each as many lists, or none at all.
-        noise: the words of the dictionary of noise images, and the activations of `samples` in it.
+        samples: held-out samples.
+        V: their activations.
     """
-    tops = ranked(V)
-    scores = measure.words(samples, lists)
-    captions = measure.captions(samples)
-    n_words = max((len(words) for words in lists), default=0)
-    pool = measure.words(samples, [words[:n_words] for words in random])
-    frequent = measure.words(samples, [words for mine in matched for words in mine])
-    frequent = frequent.reshape(len(samples), len(lists), -1) if matched else np.zeros((len(samples), len(lists), 0))
-    noisy = None if noise is None else (ranked(noise[1]), measure.words(samples, noise[0]))
-    found = {}
-    for m in TOPS:
-        if m > len(lists):
-            continue
+    images = _ImageScores.of(measure, lists, samples, V, controls)
+    return {m: images.scored(m, seed) for m in TOPS if m <= len(lists)}
+
+
+@dataclass(frozen=True)
+class _ImageScores:
+    """Scores of words on every held-out image: those of the concepts, of the control words, and of captions."""
+
+    tops: Ranked
+    concepts: Float[np.ndarray, "n k"]
+    captions: Float[np.ndarray, " n"]
+    random: Float[np.ndarray, "n n_random"]
+    matched: Float[np.ndarray, "n k n_matched"]
+    noise: tuple[Ranked, Float[np.ndarray, "n k_noise"]] | None
+
+    @classmethod
+    def of(
+        cls,
+        measure: Measure,
+        lists: Sequence[WordList],
+        samples: Sequence[Sample],
+        V: Float[np.ndarray, "n k"],
+        controls: Controls,
+    ) -> _ImageScores:
+        shape = (len(samples), len(lists))
+        n_words = max((len(words) for words in lists), default=0)
+        matched, noise = controls.matched, controls.noise
+        frequent = measure.words(samples, [words for mine in matched for words in mine]) if matched else None
+        return cls(
+            ranked(V),
+            measure.words(samples, lists),
+            measure.captions(samples),
+            measure.words(samples, [words[:n_words] for words in controls.random]),
+            np.zeros((*shape, 0)) if frequent is None else frequent.reshape(*shape, -1),
+            None if noise is None else (ranked(noise.V), measure.words(samples, noise.words)),
+        )
+
+    def scored(self, m: int, seed: int) -> Scored:
+        """The score of the `m` most active concepts, and its controls."""
         rng = np.random.default_rng([seed, m])
-        observed = tops.top(scores, m)
-        against = {}
+        observed = self.tops.top(self.concepts, m)
+        against: dict[ControlName, Contrast] = {"random": _simulated(observed, partial(self._random, m, rng), seed)}
+        if self.matched.shape[2]:
+            against["frequency"] = _simulated(observed, partial(self._frequent, m, rng), seed)
+        against["shuffled"] = _simulated(observed, partial(self._shuffled, m, rng), seed)
+        if self.noise is not None:
+            tops, scores = self.noise
+            against["noise"] = _paired(observed, tops.top(scores, m), seed)
+        against["captions"] = _paired(observed, self.captions, seed)
+        return Scored(estimate(observed, seed), against, tuple(map(float, observed)))
 
-        def of_random(rng: np.random.Generator = rng, m: int = m) -> np.ndarray:
-            return tops.top(pool[:, rng.integers(0, pool.shape[1], len(lists))], m)
+    def _random(self, m: int, rng: np.random.Generator) -> Float[np.ndarray, " n"]:
+        picks = rng.integers(0, self.random.shape[1], self.concepts.shape[1])
+        return self.tops.top(self.random[:, picks], m)
 
-        def of_frequent(rng: np.random.Generator = rng, m: int = m) -> np.ndarray:
-            picks = rng.integers(0, frequent.shape[2], len(lists))
-            return tops.top(frequent[:, np.arange(len(lists)), picks], m)
+    def _frequent(self, m: int, rng: np.random.Generator) -> Float[np.ndarray, " n"]:
+        k = self.concepts.shape[1]
+        picks = rng.integers(0, self.matched.shape[2], k)
+        return self.tops.top(self.matched[:, np.arange(k), picks], m)
 
-        def of_others(rng: np.random.Generator = rng, m: int = m) -> np.ndarray:
-            return tops.top(scores, m, rng.permutation(len(samples)))
-
-        against["random"] = _simulated(observed, of_random, seed)
-        if frequent.shape[2]:
-            against["frequency"] = _simulated(observed, of_frequent, seed)
-        against["shuffled"] = _simulated(observed, of_others, seed)
-        if noisy is not None:
-            against["noise"] = _paired(observed, noisy[0].top(noisy[1], m), seed)
-        against["captions"] = _paired(observed, captions, seed)
-        found[m] = Scored(estimate(observed, seed), against, tuple(map(float, observed)))
-    return found
+    def _shuffled(self, m: int, rng: np.random.Generator) -> Float[np.ndarray, " n"]:
+        return self.tops.top(self.concepts, m, rng.permutation(len(self.concepts)))
 
 
-def _simulated(observed: np.ndarray, draw: Callable[[], np.ndarray], seed: int, draws: int = 1000) -> Against:
-    """Against a control that is drawn anew `draws` times.
+def _simulated(observed: Float[np.ndarray, " n"], draw: Callable[[], Float[np.ndarray, " n"]], seed: int) -> Contrast:
+    """Against a control that is drawn `IMAGE_DRAWS` times.
 
-    The level's deviation is that over images within a draw, as a single draw has it, on average.
+    The standard deviation of the level is the mean of those over images within each draw, so that it is comparable
+    with that of the score.
     """
-    null, deviations = np.zeros(draws), np.zeros(draws)
+    null, deviations = np.zeros(IMAGE_DRAWS), np.zeros(IMAGE_DRAWS)
     sums, counts = np.zeros(len(observed)), np.zeros(len(observed))
-    for i in range(draws):
+    for i in range(IMAGE_DRAWS):
         values = draw()
         here = ~np.isnan(values)
         null[i] = values[here].mean() if here.any() else np.nan
@@ -269,4 +288,4 @@ def _simulated(observed: np.ndarray, draw: Callable[[], np.ndarray], seed: int, 
     each = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
     level = estimate(each, seed)
     level = Estimate(level.mean, nanmean(deviations), level.low, level.high, level.n)
-    return Against(level, estimate(observed - each, seed), exceeded(nanmean(observed), null))
+    return Contrast(level, estimate(observed - each, seed), exceeded(nanmean(observed), null))

@@ -1,42 +1,51 @@
-"""The procedure of CoX-LMM's released code, restated, so that its numbers can be had from the same states.
+"""The procedure of CoX-LMM's released code, written again, to compute its numbers from the same states.
 
-Where it departs from the paper and from ours is written in `docs/evaluation.md`. The list of English words and that of
-stop words are ours: theirs come from a corpus that must be downloaded.
+`docs/evaluation.md` says where it differs from the paper and from ours. The lists of English words and of stop words
+are ours: theirs come from a corpus that must be downloaded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from vitrail import words
 from vitrail.evaluation.embeddings import Embeddings
+from vitrail.evaluation.results import ReleasedScores
 from vitrail.lmm import LMM
 from vitrail.samples import Sample
 from vitrail.scores import WORDS_PROMPT, clip_score
 
 
 def released_scores(
-    lmm: LMM, U: np.ndarray, embeddings: Embeddings, samples: Sequence[Sample], V: np.ndarray, n_words: int = 10
-) -> dict[str, Any]:
-    """What the released code says of concepts `U` (n_concepts, n_features) and of the activations `V` of test samples:
-    the words of `W_U u_k` (no final norm, whatever the layer), their overlap, and the CLIPScore of test images."""
+    lmm: LMM,
+    U: Float[np.ndarray, "k d"],
+    embeddings: Embeddings,
+    samples: Sequence[Sample],
+    V: Float[np.ndarray, "n k"],
+    n_words: int = 10,
+) -> ReleasedScores:
+    """The scores of concepts `U` by the released procedure. Words are those of `W_U u_k`, without the final norm
+    whatever the layer.
+
+    Args:
+        samples: test samples; `V` are their activations.
+    """
     logits = lmm.logits(torch.from_numpy(np.asarray(U, np.float32)), "final").cpu().numpy()
     lists = released_words(logits, lambda i: words.decode(lmm.tokenizer, [i]), n_words=n_words)
     found = released_clipscore(embeddings, lists, samples, V)
-    return {"words": lists, "overlap": released_overlap(lists), **found}
+    return ReleasedScores(lists, released_overlap(lists), **found)
 
 
 def released_words(
-    logits: np.ndarray, decode: Callable[[int], str], *, n_words: int = 10, n_tokens: int = 50
+    logits: Float[np.ndarray, "k vocabulary"], decode: Callable[[int], str], *, n_words: int = 10, n_tokens: int = 50
 ) -> list[list[str]]:
-    """Words of concepts: of the `n_tokens` largest of `logits` (n_concepts, vocabulary) those that are valid, lower
-    case, the first `n_words`.
+    """The words of each concept, in lower case: the first `n_words` valid ones of the `n_tokens` largest logits.
 
-    Pieces inside words count, a word may be there twice ("Dog", "dog"), and there may be fewer than asked for.
+    Pieces inside words count, a word may be there twice ("Dog", "dog"), and there may be fewer words than `n_words`.
     """
     lists = []
     for row in logits:
@@ -46,7 +55,7 @@ def released_words(
 
 
 def valid_word(text: str) -> bool:
-    """English, longer than two letters and no stop word; or whatever Python reads as a number ("nan" is one)."""
+    """Whether `text` is an English word of more than two letters and no stop word, or a number to Python, as "nan"."""
     return words.is_word(text) or _is_number(text.lower().strip())
 
 
@@ -59,7 +68,7 @@ def _is_number(text: str) -> bool:
 
 
 def released_overlap(lists: Sequence[Sequence[str]]) -> float:
-    """Overlap over lists, not sets: a word that is there twice counts twice."""
+    """The overlap of lists, not of sets: a word that is there twice counts twice."""
     k = len(lists)
     total = sum(
         sum(w in other for w in mine) / len(mine)
@@ -71,16 +80,16 @@ def released_overlap(lists: Sequence[Sequence[str]]) -> float:
 
 
 def released_clipscore(
-    embeddings: Embeddings, lists: Sequence[Sequence[str]], samples: Sequence[Sample], V: np.ndarray
+    embeddings: Embeddings, lists: Sequence[Sequence[str]], samples: Sequence[Sample], V: Float[np.ndarray, "n k"]
 ) -> dict[str, float]:
-    """CLIPScore of test images: `{"top_1_mean", "top_1_std", "top_3_mean", "top_3_std"}`.
+    """CLIPScores of test images, named as in `ReleasedScores`.
 
     The text ends in a full stop. The most active concepts are the last of numpy's `argsort`, whether active or not;
     their scores are averaged per image, then over images.
     """
     k = min(5, V.shape[1])
     order = V.argsort(axis=1)[:, -k:]
-    # theirs cuts the last two characters, ", ", and puts a full stop; of no words a full stop is left
+    # their code replaces the last two characters, ", ", by a full stop; without words the full stop is left
     texts = [WORDS_PROMPT + ", ".join(words) + "." for words in lists]
     all_scores = clip_score(embeddings.images(samples), embeddings.texts(texts))
     scores = np.take_along_axis(all_scores, order, axis=1)

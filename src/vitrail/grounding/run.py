@@ -63,7 +63,7 @@ def ground_as(
         return open_grounding(out, concepts)
     by_words = word_reader(lmm, activations, concepts.layer, options).grounded(concepts.U)
     numbers = np.flatnonzero(concepts.kept)
-    ids = [activations.rows[i]["sample_id"] for i in numbers]
+    ids = [activations.rows[i].sample_id for i in numbers]
     shares = share_of_samples(concepts.V)
     grounded = []
     for k in range(len(concepts)):

@@ -1,14 +1,15 @@
-"""Reports: a study as one HTML page that needs nothing else, and one explanation as a picture.
+"""Reports: a study or a comparison as one HTML page that needs no other file, and one explanation as a picture.
 
-page.py      the file: what belongs together, the template filled in
-content.py   what the page says, as plain values
-charts.py    histograms and bars, as SVG that takes its colours from the page
-picture.py   one explanation, drawn as PNG or SVG
-page.html.j2, style.css, script.js   the page itself
+page.py, content.py            the page of a study, and what it shows
+evaluation.py, methods.py      the section on an evaluation; the page that compares methods
+comparison.py                  the page of a fine-tune
+charts.py, tables.py, layout.py        charts as SVG; tables, and how they are written
+explanation.py                 one explanation, drawn as PNG, SVG or PDF
+*.html.j2, *.css, script.js    the pages themselves
 """
 
-from vitrail.reports.evaluation import comparison_report
 from vitrail.reports.explanation import draw_explanation, explanation_figure
+from vitrail.reports.methods import methods_page
 from vitrail.reports.page import study_page
 
-__all__ = ["comparison_report", "draw_explanation", "explanation_figure", "study_page"]
+__all__ = ["draw_explanation", "explanation_figure", "methods_page", "study_page"]

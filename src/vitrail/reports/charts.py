@@ -1,5 +1,6 @@
-"""Charts as inline SVG. They have no colours of their own: stand-ins that matplotlib can draw become `currentColor` and
-the page's variables, so that one drawing serves light and dark."""
+"""Charts as inline SVG that take their colours from the page, so that one drawing serves light and dark.
+
+Matplotlib draws with the placeholder colours `INK` and `TONE`; `svg_of` replaces them by the variables of the page."""
 
 from __future__ import annotations
 
@@ -10,16 +11,19 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from jaxtyping import Float
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-#: How many tones of glass the page has; concept k has tone k modulo this.
+#: Number of colours on the page; concept k has colour k modulo this.
 TONES = 7
 
 INK, TONE = "#010203", "#040506"
-_STAND_INS = {INK: "currentColor", TONE: "var(--tone)"} | {f"#0a0b{i:02x}": f"var(--glass-{i})" for i in range(TONES)}
+_PLACEHOLDERS = {INK: "currentColor", TONE: "var(--tone)"} | {
+    f"#0a0b{i:02x}": f"var(--glass-{i})" for i in range(TONES)
+}
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, found, and set in the page's font
     "svg.hashsalt": "vitrail",  # ids are the same in every run
@@ -34,8 +38,8 @@ STYLE: dict[Any, Any] = {
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
-def histogram(activations: np.ndarray, name: str) -> Markup:
-    """The distribution of the activations (n_samples,) that are not zero; nothing to see when all are."""
+def histogram(activations: Float[np.ndarray, " n"], name: str) -> Markup:
+    """A histogram of the activations that are not zero; empty where all are."""
     active = activations[activations != 0]
     if not len(active):
         return Markup("")
@@ -54,7 +58,7 @@ def histogram(activations: np.ndarray, name: str) -> Markup:
 
 
 def share_chart(shares: Sequence[float], name: str) -> Markup:
-    """The share of samples of each concept, as bars in the concepts' tones."""
+    """The share of samples of each concept, as bars in the colours of the concepts."""
     with matplotlib.rc_context(STYLE):
         figure, axes = figure_of(max(300, 21 * len(shares)), 230)
         tones = [f"#0a0b{k % TONES:02x}" for k in range(len(shares))]
@@ -74,7 +78,7 @@ def share_chart(shares: Sequence[float], name: str) -> Markup:
 
 
 def figure_of(width: float, height: float) -> tuple[Figure, Axes]:
-    """A new figure of so many pixels and its axes, with no frame above and to the right."""
+    """A new figure, `width` by `height` pixels, and its axes, without a frame above and to the right."""
     figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -83,7 +87,12 @@ def figure_of(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def svg_of(figure: Figure, name: str, label: str) -> Markup:
-    """The figure as an `<svg>` element that can stand next to others: its ids begin with `name`."""
+    """The figure as an `<svg>` element.
+
+    Args:
+        name: the ids of its parts begin with it, so that several charts can stand on one page.
+        label: what a screen reader says of it.
+    """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)
     svg = buffer.getvalue()
@@ -92,7 +101,7 @@ def svg_of(figure: Figure, name: str, label: str) -> Markup:
     svg = re.sub(r' xmlns(:xlink)?="[^"]*"| version="[^"]*"', "", svg)
     svg = re.sub(r'id="', f'id="{name}-', svg)
     svg = re.sub(r'(url\(|xlink:href=")#', rf"\1#{name}-", svg)
-    svg = re.sub("|".join(_STAND_INS), lambda m: _STAND_INS[m.group()], svg)
+    svg = re.sub("|".join(_PLACEHOLDERS), lambda m: _PLACEHOLDERS[m.group()], svg)
     return Markup(re.sub(r'^<svg width="([\d.]+)pt" height="[\d.]+pt"', _opening(label), svg))
 
 

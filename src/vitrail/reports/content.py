@@ -1,4 +1,4 @@
-"""What a report says, as plain values for the template: nothing here knows HTML."""
+"""The content of a study's page, as values for the template; no HTML."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from vitrail.activations import Activations, Row
 from vitrail.artifacts import MANIFEST, file_hash
 from vitrail.concepts import Concepts
 from vitrail.explanation import Explanation
 from vitrail.grounding import GroundedConcept, Grounding
-from vitrail.scores import FactorMatrix, Value, factor_matrix, overlap, overlap_matrix
+from vitrail.lmm import Layer
+from vitrail.scores import FactorMatrix, KnownFactors, Value, factor_matrix, overlap, overlap_matrix
 from vitrail.words import Word
 
-#: Of the images that could not be read, so many are named.
+#: At most this many of the images that could not be read are named.
 MAX_NAMED = 50
 
 
 @dataclass(frozen=True)
 class Photo:
-    """An image with what was said of it: `before`, `said` and `after` make up the caption, `said` being the word."""
+    """An image and its caption, which is `before` + `said` + `after`; `said` is the word of interest."""
 
     data: str
     before: str
@@ -49,12 +51,18 @@ class Bar:
 
 @dataclass(frozen=True)
 class Card:
-    """All about one concept."""
+    """What the page shows of one concept.
+
+    Args:
+        activations: (n_samples,) of all samples; `active` is the share that is not zero, `mean` the mean of the sizes.
+        share: of samples whose strongest concept this is.
+        stability: over seeds and over resamples; None where it was not measured.
+    """
 
     index: int
     words: list[Bar]
     photos: list[tuple[Photo, float]]
-    activations: np.ndarray
+    activations: Float[np.ndarray, " n"]
     active: float
     mean: float
     share: float
@@ -64,7 +72,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Match:
-    """The value of a known factor that a concept tells best; `opposite` where it is active when the value is absent."""
+    """The factor value that a concept matches best; `opposite` where it is active when the value is absent."""
 
     factor: str
     value: Value
@@ -74,7 +82,8 @@ class Match:
 
 @dataclass(frozen=True)
 class Local:
-    """One explanation: the picture, bars for its concepts, and the look-alikes that are among the activations."""
+    """One explanation: the image, its look-alikes that are among the activations, and a bar for each of its concepts
+    with the concept's number, percentile and words."""
 
     photo: Photo
     bars: list[tuple[Bar, int, float, tuple[str, ...]]]
@@ -83,8 +92,20 @@ class Local:
 
 
 @dataclass(frozen=True)
+class Headline:
+    """The head of the page: what was studied, and how."""
+
+    word: str
+    forms: tuple[str, ...]
+    model: str
+    place: str
+    alignment: str
+    method: str
+
+
+@dataclass(frozen=True)
 class Origin:
-    """Where an artifact comes from; `call` would make it again."""
+    """What made an artifact; `call` is the Python call that makes it again, `details` its manifest."""
 
     kind: str
     folder: str
@@ -99,7 +120,7 @@ def data_uri(jpeg: bytes | None) -> str:
 
 
 def photo_of(row: Row) -> Photo:
-    """A row of the activations as a photo."""
+    """The image and caption of a row of the activations."""
     text, start, end = row.text, row.start, row.end
     return Photo(
         data_uri(row.thumbnail), text[:start].lstrip(), text[start:end], text[end:].rstrip(), row.references, row.image
@@ -107,7 +128,7 @@ def photo_of(row: Row) -> Photo:
 
 
 def relative(values: Sequence[float]) -> list[float]:
-    """Lengths of bars, 0 to 1: from zero, or from the smallest value where it is negative."""
+    """Lengths of bars, 0 to 1, measured from zero or from the smallest value where that is negative."""
     low, high = min([0.0, *values]), max(values, default=0.0)
     return [(v - low) / (high - low) if high > low else 0.0 for v in values]
 
@@ -134,19 +155,19 @@ def _card(activations: Activations, concepts: Concepts, grounded: GroundedConcep
 
 
 def stability_of(concepts: Concepts, k: int) -> tuple[float, float] | None:
-    """How well concept `k` came back from other seeds, and from resamples; None where nobody looked."""
+    """The stability of concept `k` over seeds and over resamples; None where it was not measured."""
     found = concepts.stability
     return None if found is None else (found["seeds"][k], found["resamples"][k])
 
 
 def mean_stability(concepts: Concepts) -> tuple[float, float] | None:
-    """The same, mean over concepts."""
+    """The mean stability of all concepts over seeds and over resamples; None where it was not measured."""
     found = concepts.stability
     return None if found is None else (float(np.mean(found["seeds"])), float(np.mean(found["resamples"])))
 
 
 def match_of(truth: FactorMatrix | None, k: int) -> Match | None:
-    """What concept `k` tells best; None when nothing is known, or when it tells nothing better than chance."""
+    """The factor value that concept `k` matches best; None without known factors, or at the level of chance."""
     if truth is None:
         return None
     j = truth.best[k]
@@ -156,11 +177,10 @@ def match_of(truth: FactorMatrix | None, k: int) -> Match | None:
     return Match(truth.factors[j], truth.values[j], best, opposite=float(truth.auroc[k, j]) < best)
 
 
-def truth_of(
-    activations: Activations, concepts: Concepts, factors: Mapping[str, Mapping[str, Value | None]] | None
-) -> FactorMatrix | None:
-    """Concepts against the known factors of their samples; None when no factor of theirs is known."""
-    ids = [activations.rows[i]["sample_id"] for i in np.flatnonzero(concepts.kept)]
+def truth_of(activations: Activations, concepts: Concepts, factors: KnownFactors | None) -> FactorMatrix | None:
+    """Concepts against the known factors of their samples; None where no factor of theirs is known."""
+    all_ids = activations.sample_ids()
+    ids = [all_ids[i] for i in np.flatnonzero(concepts.kept)]
     matrix = factor_matrix(concepts.V, [(factors or {}).get(i, {}) for i in ids])
     return matrix if matrix.factors else None
 
@@ -172,8 +192,8 @@ def word_overlap(grounding: Grounding) -> tuple[float, list[list[float]]]:
 
 
 def locals_of(activations: Activations, explanations: Sequence[Explanation]) -> list[Local]:
-    """The explanations, with their look-alikes looked up."""
-    by_id = {row["sample_id"]: row for row in activations.rows} if explanations else {}
+    """The explanations, with the rows of their look-alikes."""
+    by_id = {row.sample_id: row for row in activations.rows} if explanations else {}
     return [_local(e, by_id) for e in explanations]
 
 
@@ -195,23 +215,23 @@ def _local(explanation: Explanation, by_id: Mapping[str, Row]) -> Local:
     )
 
 
-def headline(activations: Activations, concepts: Concepts) -> dict[str, Any]:
-    """What was studied, and how: the head of the page."""
-    p, how = activations.parameters, concepts.parameters
-    return {
-        "word": p["word"]["text"],
-        "forms": p["word"]["forms"],
-        "model": Path(p["model"]["name"]).name or p["model"]["name"],
-        "place": place(concepts.layer, p["model"].get("n_blocks")),
-        "alignment": {
-            "predicts": "the state that predicts the word",
-            "reads": "the state that reads the word",
-        }.get(p["alignment"], p["alignment"]),
-        "method": how["method"],
-    }
+_ALIGNMENTS = {"predicts": "the state that predicts the word", "reads": "the state that reads the word"}
 
 
-def place(layer: int | str, n_blocks: int | None) -> str:
+def headline(activations: Activations, concepts: Concepts) -> Headline:
+    """What was studied, and how."""
+    model = activations.model
+    return Headline(
+        word=activations.word.text,
+        forms=activations.word.forms,
+        model=Path(model.name).name or model.name,
+        place=place(concepts.layer, model.n_blocks),
+        alignment=_ALIGNMENTS[activations.options.alignment],
+        method=concepts.options.method,
+    )
+
+
+def place(layer: Layer, n_blocks: int | None) -> str:
     """A layer in words."""
     if layer == "final":
         return "after the final norm"
@@ -222,15 +242,14 @@ def place(layer: int | str, n_blocks: int | None) -> str:
 
 def origins(activations: Activations, concepts: Concepts, grounding: Grounding) -> list[Origin]:
     """The artifacts behind the page, in the order in which they were made."""
-    p = activations.parameters
-    asked: dict[str, Any] = {
-        k: p[k] for k in ("layers", "alignment", "require", "max_new_tokens", "batch_size", "shard_size") if k in p
-    }
+    extraction = vars(activations.options)
+    extracted = {name: value for name, value in extraction.items() if name != "prompt"}
+    extracted["layers"] = list(activations.options.layers)
     word = activations.word if activations.word.forms else activations.word.text
     return [
-        _origin("activations", activations, f"vitrail.extract(lmm, samples, {word!r}", asked),
-        _origin("concepts", concepts, "vitrail.learn(activations", concepts.parameters),
-        _origin("grounding", grounding, "vitrail.ground(lmm, activations, concepts", grounding.manifest["parameters"]),
+        _origin("activations", activations, f"vitrail.extract(lmm, samples, {word!r}", extracted),
+        _origin("concepts", concepts, "vitrail.learn(activations", vars(concepts.options)),
+        _origin("grounding", grounding, "vitrail.ground(lmm, activations, concepts", grounding.options.parameters()),
     ]
 
 

@@ -1,4 +1,4 @@
-"""One explanation as a picture: the image, what was said of it, and its concepts as bars."""
+"""One explanation as a picture: the image, its caption, and its concepts as bars."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from vitrail.artifacts import write_whole
 from vitrail.errors import UsageError
 from vitrail.explanation import Explanation
 
-#: The page's tones of glass, for a white ground.
+#: The colours of the page, for a white background.
 GLASS = ("#b3202f", "#1f4fb0", "#9a5d00", "#12784f", "#6b3fa0", "#0c6f7d", "#b02a6b")
 SUFFIXES = (".png", ".svg", ".pdf")
 _INK, _SOFT = "#1d1b22", "#615d69"
 
 
 def explanation_figure(explanation: Explanation, n_words: int = 4) -> Figure:
-    """The explanation as a figure: on the left the image over its caption, on the right a bar for each concept, with
-    its first `n_words` words, its activation and its percentile among the training samples."""
+    """The explanation as a figure: on the left the image and its caption, on the right a bar for each concept, with its
+    first `n_words` words, its activation and its percentile among the training samples."""
     rows = max(len(explanation.concepts), 3)
     figure = Figure(figsize=(9, 1.5 + 0.62 * rows), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.9))
@@ -36,10 +36,10 @@ def explanation_figure(explanation: Explanation, n_words: int = 4) -> Figure:
 
 
 def draw_explanation(explanation: Explanation, out: str | Path, n_words: int = 4) -> Path:
-    """Draws the explanation to the file `out`; its suffix, .png, .svg or .pdf, says as what.
+    """Draws the explanation to the file `out`, in the format of its suffix: .png, .svg or .pdf.
 
     Raises:
-        UsageError: another suffix.
+        UsageError: `out` has another suffix.
         ArtifactError: `out` cannot be written.
     """
     out = Path(out)

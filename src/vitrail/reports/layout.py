@@ -1,14 +1,19 @@
-"""Tables and how they are written: Markdown and LaTeX."""
+"""Tables, and how they are written in Markdown and LaTeX."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from vitrail.scores import Estimate
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure, its deviation and its 95 % interval; `marks` say which differences are real, `best` that none of its
-    row is better."""
+    """A number, its standard deviation and its 95 % interval, None or NaN where there is none.
+
+    `marks` stand beside it and say which differences are real; `best` marks the best method of the row.
+    """
 
     mean: float | None
     std: float | None = None
@@ -17,11 +22,21 @@ class Cell:
     marks: str = ""
     best: bool = False
 
+    @classmethod
+    def of(cls, estimate: Estimate, marks: str = "", best: bool = False) -> Cell:
+        """An estimate with its standard deviation and interval."""
+        return cls(estimate.mean, estimate.std, estimate.low, estimate.high, marks, best)
+
+    @classmethod
+    def interval(cls, estimate: Estimate) -> Cell:
+        """An estimate with its interval alone."""
+        return cls(estimate.mean, None, estimate.low, estimate.high)
+
     @property
     def spread(self) -> str:
-        """Deviation and interval, where there are such: "± .09 [.60, .62]"."""
-        parts = [f"± {number(self.std)}"] if self.std is not None else []
-        parts += [f"[{number(self.low)}, {number(self.high)}]"] if self.low is not None else []
+        """Standard deviation and interval, as far as they are known: "± .09 [.60, .62]"."""
+        parts = [] if missing(self.std) else [f"± {number(self.std)}"]
+        parts += [] if missing(self.low) else [f"[{number(self.low)}, {number(self.high)}]"]
         return " ".join(parts)
 
 
@@ -35,9 +50,14 @@ class Table:
     rows: tuple[tuple[tuple[str, ...], tuple[Cell, ...]], ...]
 
 
+def missing(value: float | None) -> bool:
+    """Whether there is no number: None or NaN."""
+    return value is None or math.isnan(value)
+
+
 def number(value: float | None) -> str:
-    """Three digits, without the zero before the point: ".610", "1.02"."""
-    if value is None:
+    """Three digits, without the zero before the point: ".610", "1.02"; a dash where there is no number."""
+    if value is None or math.isnan(value):
         return "–"
     value = round(value, 3) + 0.0  # no "1.000" beside "1.00", and no "-.000"
     text = f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
@@ -45,14 +65,14 @@ def number(value: float | None) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """A p-value after its letter: "= .013", or "< .001"."""
-    if p is None:
+    """A p-value as it stands after its letter: "= .013" or "< .001"; a dash where there is none."""
+    if p is None or math.isnan(p):
         return "–"
     return "< .001" if p < 0.001 else f"= {number(p)}"
 
 
 def markdown(table: Table) -> str:
-    """The table in Markdown, its caption below."""
+    """The table in Markdown, with its caption below."""
     lines = ["| " + " | ".join(table.heads) + " |", "|" + "---|" * len(table.heads)]
     for labels, cells in table.rows:
         shown = [label.replace("|", "\\|") for label in labels]
@@ -67,9 +87,16 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 _LATEX = {c: rf"\{c}" for c in "&%_#${}"} | {
-    "±": r"$\pm$", "≈": r"$\approx$", "≥": r"$\geq$", "<": r"$<$", ">": r"$>$", "–": "--",
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-}  # fmt: skip
+    "±": r"$\pm$",
+    "≈": r"$\approx$",
+    "≥": r"$\geq$",
+    "<": r"$<$",
+    ">": r"$>$",
+    "–": "--",
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
 
 
 def latex(table: Table) -> str:

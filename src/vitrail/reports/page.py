@@ -1,52 +1,41 @@
-"""The page: one HTML file that asks nothing of any other, and believes nothing that it shows."""
+"""The page of a study: one HTML file that requests no other, in which no text of the data becomes markup."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from vitrail.activations import Activations
 from vitrail.artifacts import check_parent, write_whole
-from vitrail.concepts import Concepts
-from vitrail.explanation import Explanation
-from vitrail.grounding import Grounding
+from vitrail.evaluation import EvaluationScores
 from vitrail.reports import charts, content, layout
-from vitrail.scores import Value
+from vitrail.reports.evaluation import style as evaluation_style
+from vitrail.reports.evaluation import view_of
+from vitrail.studies import Study
 
 _HERE = Path(__file__).parent
 
 
-def study_page(
-    activations: Activations,
-    concepts: Concepts,
-    grounding: Grounding,
-    *,
-    out: str | Path,
-    explanations: Sequence[Explanation] = (),
-    factors: Mapping[str, Mapping[str, Value | None]] | None = None,
-    evaluation: Mapping[str, Any] | None = None,
-) -> Path:
-    """The study as one HTML file `out`: the same bytes for the same study, no request to anywhere.
+def study_page(study: Study, *, out: str | Path, evaluation: EvaluationScores | None = None) -> Path:
+    """The study as one HTML file `out`: the same bytes for the same study, without requests to other files.
+
+    It shows the study's explanations and, where the factors of its samples are known, how concepts match them.
 
     Args:
-        explanations: single images to show with their concepts.
-        factors: sample id → factor → value, where the truth about the samples is known; concepts are held against it.
-        evaluation: the scores of `vitrail.evaluate`.
+        evaluation: the scores of `vitrail.evaluate`, to show as well.
 
     Raises:
-        ArtifactError: the three do not belong together, or `out` cannot be written.
+        ArtifactError: the study's artifacts do not belong together, or `out` cannot be written.
     """
-    from vitrail.reports.evaluation import view_of
-
+    activations, concepts, grounding = study.activations, study.concepts, study.grounding
     check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
     check_parent(grounding.folder, grounding.manifest, concepts.folder, "concepts")
     out = Path(out)
-    truth = content.truth_of(activations, concepts, factors)
+    truth = content.truth_of(activations, concepts, study.factors)
     overlap, matrix = content.word_overlap(grounding)
     page = template("page.html.j2").render(
         head=content.headline(activations, concepts),
@@ -60,18 +49,23 @@ def study_page(
         shares=charts.share_chart([c.share for c in grounding.concepts], "shares"),
         cards=content.cards(activations, concepts, grounding, truth),
         truth=truth,
-        locals=content.locals_of(activations, explanations),
+        locals=content.locals_of(activations, study.explanations),
         origins=content.origins(activations, concepts, grounding),
         evaluation=None if evaluation is None else view_of(evaluation),
-        extra=Markup("" if evaluation is None else (_HERE / "evaluation.css").read_text(encoding="utf-8")),
+        extra=Markup("") if evaluation is None else evaluation_style(),
     )
     write_page(out, page)
     return out
 
 
 def write_page(out: Path, page: str) -> None:
-    """Writes a page, whole or not at all; a file name in it may hold bytes that are no text."""
-    write_whole(out, lambda partial: _write(partial, page.encode("utf-8", "replace")))
+    """Writes a page, whole or not at all.
+
+    Raises:
+        ArtifactError: `out` cannot be written.
+    """
+    data = page.encode("utf-8", "replace")  # a file name on the page may hold bytes that are no text
+    write_whole(out, lambda partial: _write(partial, data))
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -79,7 +73,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def template(name: str) -> jinja2.Template:
-    """A template of this folder, with the filters and the looks that all pages share."""
+    """A template of this folder, with the filters, the style and the script that all pages share."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
@@ -106,7 +100,7 @@ def template(name: str) -> jinja2.Template:
 
 
 def percent(value: float) -> str:
-    """0.1234 as "12 %", with a digit more below ten."""
+    """0.1234 as "12 %"; below 10 % with one decimal."""
     return f"{100 * value:.1f} %" if 0 < abs(value) < 0.0995 else f"{100 * value:.0f} %"
 
 
@@ -127,5 +121,5 @@ def chance(value: float) -> str:
 
 
 def groups(names: Sequence[str]) -> list[tuple[str, int]]:
-    """Names that stand next to each other, and how often: for headings over several columns."""
+    """Runs of equal names and their lengths: for headings over several columns."""
     return [(name, len(list(same))) for name, same in itertools.groupby(names)]

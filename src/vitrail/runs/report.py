@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from vitrail.errors import ArtifactError
-from vitrail.evaluation import open_evaluation
+from vitrail.evaluation import EvaluationScores, open_evaluation
 from vitrail.evaluation.one_study import KIND as EVALUATION
 from vitrail.reports import study_page
 from vitrail.scores import KnownFactors
@@ -18,27 +17,23 @@ log = logging.getLogger(__name__)
 
 
 def report(study: Study, *, out: str | Path | None = None, factors: KnownFactors | None = None) -> Path:
-    """The page of a study, `STUDY/report.html` or `out`: the same one whichever command writes it.
+    """The page of a study, written to `out`, or to `report.html` in the study's folder for None.
 
-    It shows the explanations, the factors that the study knows (or `factors`), and the evaluation in the study's
-    folder. An evaluation of other concepts than those that are there now is left out, with a warning.
+    It shows the explanations, the known factors, and the evaluation in the study's folder. An evaluation of other
+    concepts than those of the study is left out, with a warning.
+
+    Args:
+        factors: sample id → factor → value; those that the study keeps for None.
 
     Raises:
         ArtifactError: the study's artifacts do not belong together, or the page cannot be written.
     """
-    return study_page(
-        study.activations,
-        study.concepts,
-        study.grounding,
-        out=study.folder / "report.html" if out is None else out,
-        explanations=study.explanations,
-        factors=study.factors if factors is None else factors,
-        evaluation=_evaluated(study),
-    )
+    shown = study if factors is None else replace(study, factors=factors)
+    return study_page(shown, out=study.folder / "report.html" if out is None else out, evaluation=_evaluated(study))
 
 
-def _evaluated(study: Study) -> Mapping[str, Any] | None:
-    """The scores of a study; None where it was not evaluated, or not as it is now."""
+def _evaluated(study: Study) -> EvaluationScores | None:
+    """The scores of a study; None where it was not evaluated, or not with the concepts that it has now."""
     folder = study.folder / EVALUATION
     if not folder.exists():
         return None

@@ -1,0 +1,123 @@
+"""What an evaluation takes beside a study: data, scorers and options, each one value that travels whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from vitrail.activations import ExtractionOptions
+from vitrail.concepts import LearningOptions
+from vitrail.errors import UsageError
+from vitrail.learners import LEARNERS
+from vitrail.lmm import Layer
+from vitrail.lmm.scorers import ImageTextScorer, TextScorer
+from vitrail.samples import Sample
+from vitrail.scores import KnownFactors
+
+#: factor → value → the words that name it.
+Lexicon = Mapping[str, Mapping[str, Sequence[str]]]
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """The samples of an evaluation, and what is known of them.
+
+    Args:
+        samples: those that the study was made of; they are the images and captions of the concepts.
+        test_samples: held-out samples; those that have the word are scored.
+        factors: sample id → factor → value, where factors are known.
+        lexicon: factor → value → the words that name it, for the ablation.
+    """
+
+    samples: Sequence[Sample]
+    test_samples: Sequence[Sample]
+    factors: KnownFactors | None = None
+    lexicon: Lexicon | None = None
+
+    def known(self, sample_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The known factors of each sample; empty where none is known."""
+        factors = self.factors or {}
+        return [dict(factors.get(i, {})) for i in sample_ids]
+
+
+@dataclass(frozen=True)
+class Scorers:
+    """The two models that score words: `image` for CLIPScore, `text` for BERTScore."""
+
+    image: ImageTextScorer
+    text: TextScorer
+
+    def described(self) -> dict[str, dict[str, Any]]:
+        """What a manifest keeps of them."""
+        image, text = self.image, self.text
+        return {
+            "clip": {"name": image.name, "fingerprint": image.fingerprint},
+            "bert": {"name": text.name, "fingerprint": text.fingerprint, "layer": text.layer},
+        }
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """Which controls a study is evaluated with.
+
+    Args:
+        noise: whether the dictionary of noise images is made, too.
+        n_random: lists of random words; the p-value of a concept is at least 1 / (1 + n_random).
+        n_ablated: images per concept for the ablation; 0 for no ablation.
+        seed: of everything random.
+    """
+
+    noise: bool = True
+    n_random: int = 200
+    n_ablated: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_random < 1 or self.n_ablated < 0:
+            raise UsageError(
+                f"n_random must be at least 1 and n_ablated at least 0; got {self.n_random} and {self.n_ablated}."
+            )
+
+    def parameters(self) -> dict[str, Any]:
+        """What a manifest keeps of them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class MethodOptions:
+    """Which methods are compared, and how.
+
+    Args:
+        methods: names in `vitrail.learners.LEARNERS`; all of them by default.
+        layer: the layer of the tables.
+        layers: layers of the curve by layer; no curve without any.
+        n_concepts: the first is the number of concepts in the tables; with several there is a curve over them.
+        extraction: how states are extracted; its layers are replaced by those above.
+        evaluation: how each method is evaluated; its seed is also that of the learners.
+    """
+
+    methods: Sequence[str] = tuple(reversed(LEARNERS))
+    layer: Layer = -1
+    layers: Sequence[Layer] = ()
+    n_concepts: Sequence[int] = (20,)
+    extraction: ExtractionOptions = field(default_factory=ExtractionOptions)
+    evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+
+    def __post_init__(self) -> None:
+        unknown = [m for m in self.methods if m not in LEARNERS]
+        if not self.methods or unknown or not self.n_concepts:
+            raise UsageError(
+                f"Expected numbers of concepts, and methods among {', '.join(LEARNERS)}; "
+                f"got concepts {list(self.n_concepts)} and methods {list(self.methods)}."
+            )
+
+    @property
+    def main(self) -> str:
+        """The method that has curves: the default of `learn` if it takes part, or else the last one."""
+        default = LearningOptions().method
+        return default if default in self.methods else self.methods[-1]
+
+    def learning(self, method: str) -> LearningOptions:
+        """How the concepts of the tables are learned by `method`."""
+        return LearningOptions(self.layer, method, self.n_concepts[0], seed=self.evaluation.seed)

@@ -1,0 +1,314 @@
+"""The scores of an evaluation, as values. `evaluation.json` and `comparison.json` hold them under the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from vitrail.lmm import Layer
+from vitrail.scores import Disentanglement, Estimate
+
+#: What words are scored against: images (CLIPScore) or captions (BERTScore).
+MeasureName = Literal["clip", "bert"]
+MEASURES: tuple[MeasureName, ...] = ("clip", "bert")
+#: On what words are scored: (a) the images of their own concept, or (b) held-out images.
+ProtocolName = Literal["concepts", "images"]
+PROTOCOLS: tuple[ProtocolName, ...] = ("concepts", "images")
+#: The controls of a score; see `protocols.py`.
+ControlName = Literal["random", "frequency", "shuffled", "noise", "captions"]
+#: In a `Difference` this stands in the place of a second method.
+RANDOM_WORDS = "random words"
+
+
+# ---- words against images and captions -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A score compared with one control: `level` is the control's score, `gain` the score minus it.
+
+    `p` is the p-value of the gain: from draws of the control for random, frequency and shuffled (one-sided), from
+    random signs of the differences for captions and noise (two-sided). In protocol (a) the concepts of noise images
+    are not paired with those of images: `gain` is the difference of the two means, and `p` comes from regrouping.
+    """
+
+    level: Estimate
+    gain: Estimate
+    p: float
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A score, its controls, and the values that it is the mean of: one per concept (a) or per image (b).
+
+    `unit_random`, `unit_p` and `unit_q` are for each concept the mean of random words, the p-value against them, and
+    the p-value corrected for K tests; they are empty in (b).
+    """
+
+    score: Estimate
+    against: dict[ControlName, Contrast]
+    units: tuple[float, ...]
+    unit_random: tuple[float, ...] = ()
+    unit_p: tuple[float, ...] = ()
+    unit_q: tuple[float, ...] = ()
+
+
+# ---- dictionaries ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DictionaryScore:
+    """A score of a dictionary, and the same score of `what`, its control; NaN where there is no control."""
+
+    value: Estimate
+    control: float
+    what: str
+
+
+@dataclass(frozen=True)
+class ReleasedScores:
+    """The scores of CoX-LMM's released code: the words of each concept, their overlap, and CLIPScores of test images
+    with the 1 and 3 most active concepts."""
+
+    words: list[list[str]]
+    overlap: float
+    top_1_mean: float
+    top_1_std: float
+    top_3_mean: float
+    top_3_std: float
+
+
+# ---- known factors ---------------------------------------------------------------------------------------------------
+
+#: The value of a factor, as JSON has it.
+FactorValue = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class BestConcept:
+    """The concept that matches a factor value best, with its AUROC on the samples learned from and on held-out ones."""
+
+    factor: str
+    value: FactorValue
+    concept: int
+    auroc: float
+    held_out: float
+
+
+@dataclass(frozen=True)
+class BestValue:
+    """The factor value that a concept matches best. `purity` is the share of the concept's most activating samples
+    that have it, `purity_by_chance` the share of all samples; NaN for a concept that matches the value's absence."""
+
+    concept: int
+    factor: str
+    value: FactorValue
+    auroc: float
+    purity: float
+    purity_by_chance: float
+
+
+@dataclass(frozen=True)
+class FactorScores:
+    """Concepts against the known factors of their samples.
+
+    Args:
+        best: factor → the mean over its values of the best AUROC among all concepts, on the samples learned from.
+        by_chance: the same with the factors of the samples permuted; `low` and `high` are the smallest and largest.
+        held_out: factor → the AUROC of the same concepts on held-out samples.
+        values: every factor value with its best concept.
+        concepts: every concept with its best factor value.
+        recovery: how well the activations predict the factors; None without held-out samples.
+    """
+
+    best: dict[str, float]
+    by_chance: dict[str, Estimate]
+    held_out: dict[str, Estimate]
+    values: tuple[BestConcept, ...]
+    concepts: tuple[BestValue, ...]
+    recovery: Disentanglement | None
+
+
+# ---- ablation --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AblationCounts:
+    """The mean over captions before, without the concept, and without a random vector of the same norm."""
+
+    before: float
+    removed: float
+    random: float
+
+
+@dataclass(frozen=True)
+class AblatedConcept:
+    """One concept taken out of `images` images: how many of its `words` a caption has, and the share of captions that
+    name its factor value (`values`; None where the value or the words that name it are not known)."""
+
+    concept: int
+    images: int
+    words: AblationCounts
+    factor: str | None = None
+    value: FactorValue | None = None
+    values: AblationCounts | None = None
+
+
+@dataclass(frozen=True)
+class AblationEffect:
+    """Means over concepts. `gain` is `random` minus `removed`: above zero where the concept matters more than chance;
+    `p` is its two-sided p-value, paired over concepts."""
+
+    before: Estimate
+    removed: Estimate
+    random: Estimate
+    gain: Estimate
+    p: float
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What captions lose without the concepts: of their `words`, and of their factor `values`; None without any."""
+
+    words: AblationEffect | None
+    values: AblationEffect | None
+    concepts: tuple[AblatedConcept, ...]
+
+
+# ---- one study -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EvaluationScores:
+    """All scores of one study: the content of `evaluation.json`.
+
+    Args:
+        word: the word of interest; with `model`, `layer`, `method` and `n_concepts` it says what was evaluated.
+        n_samples: samples learned from; `n_test` are held-out ones.
+        words: the words of each concept.
+        concepts: for each measure protocol (a).
+        images: for each measure and number of most active concepts protocol (b).
+        dictionary: name → score; see `dictionary_scores.py`.
+        released: the scores of CoX-LMM's released code.
+        truth: concepts against known factors; None where no factor is known.
+        ablation: None where it was not asked for.
+    """
+
+    word: str
+    model: str
+    layer: Layer
+    method: str
+    n_concepts: int
+    n_samples: int
+    n_test: int
+    words: list[list[str]]
+    concepts: dict[MeasureName, Scored]
+    images: dict[MeasureName, dict[int, Scored]]
+    dictionary: dict[str, DictionaryScore]
+    released: ReleasedScores
+    truth: FactorScores | None = None
+    ablation: Ablation | None = None
+
+    def scored(self, protocol: ProtocolName, measure: MeasureName, top: int = 1) -> Scored | None:
+        """The score of a protocol; in (b) with the `top` most active concepts, None where there are fewer."""
+        return self.concepts[measure] if protocol == "concepts" else self.images[measure].get(top)
+
+
+# ---- several methods -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A test between two methods, or between a method and random words (`second` is `RANDOM_WORDS`).
+
+    `q` is the false discovery rate over all tests of a comparison; `real` says whether it is below .05.
+    """
+
+    word: str
+    measure: MeasureName
+    protocol: ProtocolName
+    first: str
+    second: str
+    gain: Estimate
+    p: float
+    q: float
+    real: bool
+
+
+@dataclass(frozen=True)
+class LayerContrast:
+    """Protocol (a) at one layer: the score, that of random words of the layer, and the test between them; `q` is
+    corrected over the layers."""
+
+    score: Estimate
+    random: Estimate
+    gain: Estimate
+    p: float
+    q: float
+
+
+@dataclass(frozen=True)
+class LayerScores:
+    """The scores of the dictionary of one layer."""
+
+    layer: Layer
+    explained_variance: float
+    clip: LayerContrast
+    bert: LayerContrast
+
+    def of(self, measure: MeasureName) -> LayerContrast:
+        """The scores of one measure."""
+        return self.clip if measure == "clip" else self.bert
+
+
+@dataclass(frozen=True)
+class SizeScores:
+    """The scores of a dictionary of `n_concepts` concepts; `active` are active concepts per sample."""
+
+    n_concepts: int
+    explained_variance: float
+    explained_variance_held_out: Estimate
+    overlap: float
+    overlap_random: float
+    active: float
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The scores of one method over layers and over numbers of concepts; a curve that was not asked for is empty."""
+
+    method: str
+    layers: tuple[LayerScores, ...] = ()
+    n_concepts: tuple[SizeScores, ...] = ()
+
+
+#: Fields of curves whose name in `comparison.json` is another.
+JSON_NAMES = {
+    "explained_variance": "explained variance",
+    "explained_variance_held_out": "explained variance, held out",
+    "overlap_random": "overlap, random",
+}
+
+
+def curves_to_json(curves: Curves) -> dict[str, Any]:
+    """The curves under their names in `comparison.json`."""
+
+    def point(scores: LayerScores | SizeScores) -> dict[str, Any]:
+        return {JSON_NAMES.get(f.name, f.name): getattr(scores, f.name) for f in fields(scores)}
+
+    return {
+        "method": curves.method,
+        "layers": [point(s) for s in curves.layers],
+        "n_concepts": [point(s) for s in curves.n_concepts],
+    }
+
+
+def curves_from_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Curves of a `comparison.json` under the names of the fields of `Curves`."""
+    names = {name: field for field, name in JSON_NAMES.items()}
+
+    def points(name: str) -> list[dict[str, Any]]:
+        return [{names.get(k, k): v for k, v in entry.items()} for entry in values.get(name, ())]
+
+    return {"method": values["method"], "layers": points("layers"), "n_concepts": points("n_concepts")}
