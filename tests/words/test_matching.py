@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vitrail.errors import UsageError
@@ -53,16 +55,21 @@ def test_a_word_without_letters_or_with_outer_spaces_is_refused(text):
         Word("dog", forms=(text,))
 
 
+def belongs_to_a_word(character: str) -> bool:
+    mark = unicodedata.category(character).startswith("M") and ord(character) < 0x10000
+    return character.isalnum() or character == "_" or mark
+
+
 @given(st.text(max_size=20), st.text(max_size=20))
+@example("", "\u0300")  # an accent belongs to the letter before it
 def test_a_match_has_no_word_character_on_either_side(before, after):
     text = f"{before}dog{after}"
     match = Word("dog", match_case=True).find(text)
-    free = not (before[-1:].isalnum() or before[-1:] == "_" or after[:1].isalnum() or after[:1] == "_")
-    if free:
+    if not any(map(belongs_to_a_word, before[-1:] + after[:1])):
         assert match
     if match:
         outside = text[: match.start][-1:] + text[match.end :][:1]
-        assert not any(c.isalnum() or c == "_" for c in outside)
+        assert not any(map(belongs_to_a_word, outside))
 
 
 def test_a_match_is_a_form_and_its_place():
