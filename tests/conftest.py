@@ -10,6 +10,25 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported, which some test modules do at once
 
 import pytest
+from jaxtyping import config, install_import_hook
+
+# Array shapes in annotations are checked whenever a test calls one of these modules: before `vitrail` is imported.
+ARRAY_MODULES = (
+    "vitrail.scores",
+    "vitrail.learners",
+    "vitrail.concepts.stability",
+    "vitrail.comparison.shift_vectors",
+    "vitrail.comparison.matching",
+    "vitrail.comparison.changes",
+    "vitrail.comparison.recovery",
+)
+install_import_hook(ARRAY_MODULES, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves shapes unchecked, for tests of what a function itself says of a wrong shape."""
+    monkeypatch.setattr(config, "jaxtyping_disable", True)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -62,6 +62,3 @@ class Row:
         """A row of a table, as pyarrow gives it."""
         lists = {name: tuple(values[name] or ()) for name in ("references", "token_ids")}
         return cls(**{**values, **lists})
-
-    def __getitem__(self, name: str) -> Any:
-        return getattr(self, name)

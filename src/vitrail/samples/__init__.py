@@ -1,41 +1,48 @@
-"""Samples: images with reference captions, or with a question and its answers, from the formats people have.
+"""Samples: images with captions, or with a question and its answers, in the formats that people have.
 
     samples = load_samples("coco/dataset_coco.json", split="val", limit=1000)
 
-| source                               | recognised by                             | id of a sample                  |
+| format                               | recognised by                             | id of a sample                  |
 |--------------------------------------|-------------------------------------------|---------------------------------|
-| COCO captions (Karpathy's JSON)      | an `images` list, or `dataset_coco.json`  | `cocoid`, else `imgid`          |
-| COCO captions (its own annotations)  | an `images` and an `annotations` list     | the image's `id`                |
-| Visual Genome region descriptions    | a list of objects with `regions`          | the image's `id`                |
-| each of its regions, cut out         | `regions:` before the file's path         | the image's and the region's id |
-| VQAv2 questions (JSON)               | a `questions` list                        | `question_id`                   |
-| JSONL, Parquet                       | one object a line; Parquet's first bytes  | `id`, else the image as written |
-| CSV (Flickr30k's among them)         | `.csv`, `.tsv`; a column `image`          | `id`, else the image as written |
-| WebDataset shards                    | `.tar`, a pattern or a folder of them     | the shard's name and the key    |
-| a folder of images                   | the images in it                          | the path below the folder       |
-| a Hugging Face dataset (folder, hub) | `dataset_dict.json`, `state.json`; `a/b`  | `id`, else a hash of the image  |
-| one that is not downloaded whole     | `stream:` before its name on the hub      | `id`, else a hash of the image  |
 | Toyland, the bundled world           | the word `toyland`                        | the number of the scene         |
+| a stream of the hub                  | `stream:` before its name on the hub      | `id`, else a hash of the image  |
+| the regions of Visual Genome         | `regions:` before the file's path         | the image's and the region's id |
+| WebDataset shards                    | `.tar`, a pattern or a folder of them     | the shard's name and the key    |
+| a Parquet file                       | its first bytes                           | `id`, else the image as written |
+| a JSONL file                         | `.jsonl`, or an object with an `image`    | `id`, else the image as written |
+| a CSV file                           | `.csv`, `.tsv`; a column `image`          | `id`, else the image as written |
+| Visual Genome's region descriptions  | a list of objects with `regions`          | the image's `id`                |
+| a VQAv2 questions JSON               | a `questions` list                        | `question_id`                   |
+| COCO's caption annotations           | an `images` and an `annotations` list     | the image's `id`                |
+| Karpathy's COCO JSON                 | an `images` list, or `dataset_coco.json`  | `cocoid`, else `imgid`          |
+| a Hugging Face dataset on disk       | `dataset_dict.json` or `state.json`       | `id`, else a hash of the image  |
+| a folder of images                   | the images in it                          | the path below the folder       |
+| a Hugging Face dataset               | its name on the hub, `org/name`           | `id`, else a hash of the image  |
 
-An id comes from the data alone: never from the order of the records or from where the folder lies. Images are opened
-when they are asked for, so a missing one is no error here, but in `Sample.open`.
+A new format is a `Format` in a module of its own, and one line in `load.FORMATS`.
+
+An id comes from the data alone: it depends neither on the order of the records nor on where the folder lies. An image
+is opened only when it is needed: a missing one raises in `Sample.open`, not here.
 """
 
-from vitrail.samples.files import ACCEPTED
 from vitrail.samples.folders import IMAGE_SUFFIXES
+from vitrail.samples.formats import Format, Found, Source
 from vitrail.samples.images import EncodedImage, thumbnail
-from vitrail.samples.load import load_samples
+from vitrail.samples.load import FORMATS, load_samples
 from vitrail.samples.sample import Sample
 from vitrail.samples.tables import ANSWER_COLUMNS, REFERENCE_COLUMNS, TEXT_COLUMNS
 
 __all__ = [
-    "ACCEPTED",
     "ANSWER_COLUMNS",
+    "FORMATS",
     "IMAGE_SUFFIXES",
     "REFERENCE_COLUMNS",
     "TEXT_COLUMNS",
     "EncodedImage",
+    "Format",
+    "Found",
     "Sample",
+    "Source",
     "load_samples",
     "thumbnail",
 ]

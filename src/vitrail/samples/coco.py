@@ -1,4 +1,4 @@
-"""Samples from the JSON of COCO: captions in its own form and in Karpathy's, questions and annotations of VQAv2."""
+"""Samples from the JSON files of COCO: captions in its own format and in Karpathy's, and the questions of VQAv2."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 from vitrail.errors import DataError
 from vitrail.samples.fields import need, optional, texts, utf8
 from vitrail.samples.files import parse_json, read_text
-from vitrail.samples.sample import Found, Sample
+from vitrail.samples.formats import Format, Found, Source
+from vitrail.samples.sample import Sample
 
 _log = logging.getLogger(__name__)
 
@@ -21,9 +23,21 @@ _CAPTIONS = re.compile(r"captions_(?P<subset>.+)\.json")
 _QUESTIONS = re.compile(r"v2_OpenEnded_mscoco_(?P<subset>.+)_questions\.json")
 
 
-def read_karpathy(path: Path, document: dict[str, Any], root: Path) -> Found:
+def _karpathy_file(source: Source) -> Source:
+    """The JSON itself, where the source is the folder that it lies in."""
+    path = source.path / "dataset_coco.json"
+    return replace(source, given=path) if path.is_file() else source
+
+
+def _is_karpathy(source: Source) -> bool:
+    return "images" in source.fields or (source.path / "dataset_coco.json").is_file()
+
+
+def _read_karpathy(source: Source) -> Found:
     """One sample per image of Karpathy's JSON, with its captions."""
-    records = _records(document, "images", str(path))
+    source = _karpathy_file(source)
+    path, root = source.path, source.root
+    records = _records(source.fields, "images", str(path))
 
     def build(i: int) -> tuple[str, Sample]:
         where, record = f"{path}: images[{i}]", records[i]
@@ -35,11 +49,12 @@ def read_karpathy(path: Path, document: dict[str, Any], root: Path) -> Found:
         return where, Sample(str(number), image, texts(captions, "raw", where))
 
     splits = [optional(record, "split", f"{path}: images[{i}]") for i, record in enumerate(records)]
-    return Found("Karpathy's COCO JSON", splits, build)
+    return Found(splits, build)
 
 
-def read_captions(path: Path, document: dict[str, Any], root: Path) -> Found:
+def _read_captions(source: Source) -> Found:
     """One sample per image of COCO's own annotations (`captions_val2017.json`), with its captions."""
+    path, document, root = source.path, source.fields, source.root
     images = _records(document, "images", str(path))
     captions: dict[int, list[str]] = {}
     for i, record in enumerate(_records(document, "annotations", str(path))):
@@ -58,11 +73,22 @@ def read_captions(path: Path, document: dict[str, Any], root: Path) -> Found:
         return where, Sample(str(record["id"]), image, texts(captions.get(record["id"], []), "caption", where))
 
     split = re.sub(r"\d{4}$", "", subset) or None
-    return Found("COCO's caption annotations", [split] * len(images), build)
+    return Found([split] * len(images), build)
 
 
-def read_vqa(path: Path, document: dict[str, Any], root: Path, annotations: Path | None) -> Found:
-    """One sample per question of VQAv2, with its answers if there are `annotations`, here or beside the questions."""
+def _is_vqa(source: Source) -> bool:
+    """A file of questions, or their annotations given in its place: `_read_vqa` says then what to do."""
+    return "questions" in source.fields or ("annotations" in source.fields and "images" not in source.fields)
+
+
+def _read_vqa(source: Source) -> Found:
+    """One sample per question of VQAv2, with its answers if there are annotations."""
+    path, document, root, annotations = source.path, source.fields, source.root, source.annotations
+    if "questions" not in document:
+        raise DataError(
+            f"{path} holds annotations (its fields: {', '.join(document)}); for VQAv2 give the questions file as "
+            "source, and this one as annotations; COCO's caption annotations list their images, too"
+        )
     named = _QUESTIONS.fullmatch(path.name)
     subset = optional(document, "data_subtype", str(path)) or (named["subset"] if named else "")  # such as val2014
     questions = _records(document, "questions", str(path))
@@ -87,7 +113,7 @@ def read_vqa(path: Path, document: dict[str, Any], root: Path, annotations: Path
         return where, Sample(str(number), image(image_id), question=question, **extra)
 
     split = re.sub(r"\d{4}$", "", subset) or None
-    return Found("a VQAv2 questions JSON", [split] * len(questions), build, ("images", "annotations"))
+    return Found([split] * len(questions), build)
 
 
 def _read_annotations(path: Path) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -125,3 +151,13 @@ def _records(record: dict[str, Any], name: str, where: str) -> list[dict[str, An
 def _first_file(candidates: Sequence[Path]) -> Path:
     """The first that exists, else the first."""
     return next((path for path in candidates if os.path.isfile(path)), candidates[0])  # False too for absurd names
+
+
+KARPATHY = Format("Karpathy's COCO JSON", "COCO captions (Karpathy's JSON)", _is_karpathy, _read_karpathy)
+CAPTIONS = Format(
+    "COCO's caption annotations",
+    "COCO captions (its own JSON)",
+    lambda source: {"images", "annotations"} <= source.fields.keys(),
+    _read_captions,
+)
+VQA = Format("a VQAv2 questions JSON", "a VQAv2 questions JSON", _is_vqa, _read_vqa, ("images", "annotations"))

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import csv
 import json
-from pathlib import Path
 from typing import Any
 
 from vitrail.errors import DataError
 from vitrail.samples.fields import utf8
-from vitrail.samples.sample import Found
+from vitrail.samples.formats import Format, Found, Source
 from vitrail.samples.tables import REFERENCE_COLUMNS, found_in_rows
 
-#: What Flickr30k's files call their columns, and what we call them.
+#: Names of columns in Flickr30k's files → our names.
 _NAMES = {"image_name": "image", "filename": "image", "file_name": "image", "comment": "caption", "raw": "captions"}
 _DELIMITERS = "|,\t;"
 
 
-def is_csv(path: Path, text: str) -> bool:
-    """Whether `text` begins with a line of column names, an image's among them."""
-    if path.suffix.lower() not in (".csv", ".tsv", ".txt", ".token"):
+def _is_csv(source: Source) -> bool:
+    """Whether the file begins with a line of column names, one of them the image's."""
+    if source.path.suffix.lower() not in (".csv", ".tsv", ".txt", ".token"):
         return False
-    columns = _columns(text.split("\n", 1)[0])
-    return "image" in columns
+    return "image" in _columns(source.decoded.split("\n", 1)[0])
 
 
-def read_csv(path: Path, text: str, root: Path) -> Found:
-    """One sample per row of `text`, the content of `path`; per image where rows repeat it and there are no ids."""
+def _read(source: Source) -> Found:
+    """One sample per row; one per image where several rows have the same image and there are no ids."""
+    path, text = source.path, source.text
     first = text.split("\n", 1)[0]
     columns = _columns(first)
     delimiter = max(_DELIMITERS, key=first.count)
@@ -47,7 +46,7 @@ def read_csv(path: Path, text: str, root: Path) -> Found:
             _add_captions(found[key][1], row, where)
         else:
             found[where if key in found else key] = where, row
-    return found_in_rows("a CSV file", list(found.values()), root)
+    return found_in_rows(list(found.values()), source.root)
 
 
 def _columns(line: str) -> list[str]:
@@ -57,7 +56,7 @@ def _columns(line: str) -> list[str]:
 
 
 def _row(columns: list[str], cells: list[str], where: str) -> dict[str, Any]:
-    """The cells by column, without empty ones; a list in JSON, or several captions, as a list."""
+    """The cells by column, without empty ones; a JSON list as a list."""
     row: dict[str, Any] = {}
     for name, cell in zip(columns, cells, strict=True):
         value = utf8(cell.strip(), where)
@@ -74,7 +73,7 @@ def _row(columns: list[str], cells: list[str], where: str) -> dict[str, Any]:
 
 
 def _add_captions(row: dict[str, Any], more: dict[str, Any], where: str) -> None:
-    """Puts the caption of another row of the same image beside those that are there."""
+    """Adds to `row` the captions of `more`, another row with the same image."""
     named = [name for name in REFERENCE_COLUMNS if name in more]
     if not named or any(name not in row for name in named) or set(more) - set(row):
         raise DataError(f"{where} has the image of an earlier row, {more.get('image')!r}, and no caption of its own")
@@ -84,3 +83,6 @@ def _add_captions(row: dict[str, Any], more: dict[str, Any], where: str) -> None
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+CSV = Format("a CSV file", "CSV with a column `image`", _is_csv, _read)

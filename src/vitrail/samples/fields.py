@@ -1,4 +1,7 @@
-"""The fields of a record; a DataError names `where` the record lies, the field, and the value that is wrong."""
+"""The fields of a record. A DataError names where the record lies, the field, and its wrong value.
+
+`where` is the place of the record, for the message.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,11 @@ from vitrail.errors import DataError
 
 
 def need(record: dict[str, Any], name: str, kind: type | tuple[type, ...], where: str) -> Any:
-    """The value of a field that must be there and of that kind."""
+    """The value of a field that must be present and of type `kind`.
+
+    Raises:
+        DataError: the field is missing, or has another type.
+    """
     if name not in record:
         raise DataError(f"{where}: field {name!r} is missing; the record has {', '.join(record) or 'no fields'}")
     value = record[name]
@@ -19,12 +26,23 @@ def need(record: dict[str, Any], name: str, kind: type | tuple[type, ...], where
 
 
 def optional(record: dict[str, Any], name: str, where: str) -> str | None:
-    """The text of a field that may be missing or null."""
+    """The text of a field, or None if it is missing or null.
+
+    Raises:
+        DataError: the field is no text.
+    """
     return None if record.get(name) is None else utf8(need(record, name, str, where), where)
 
 
 def texts(value: Any, name: str, where: str) -> tuple[str, ...]:
-    """The texts in a string, a list of strings, or a list of `{"answer": …}`: stripped, without empty ones."""
+    """The texts in a string, a list of strings, or a list of `{"answer": …}`; stripped, without empty ones.
+
+    >>> texts([{"answer": "yes "}, "", "no"], "answers", "line 1")
+    ('yes', 'no')
+
+    Raises:
+        DataError: an entry is no text.
+    """
     entries = value if isinstance(value, list) else [value]
     found: list[Any] = [entry.get("answer") if isinstance(entry, dict) else entry for entry in entries]
     if not all(isinstance(text, str) for text in found):
@@ -33,7 +51,11 @@ def texts(value: Any, name: str, where: str) -> tuple[str, ...]:
 
 
 def utf8(text: str, where: str) -> str:
-    """`text` itself; half a surrogate pair would break the first table that it is written to."""
+    """`text`, unchanged, after a check that it can be written as UTF-8.
+
+    Raises:
+        DataError: it cannot, because it holds half of a surrogate pair.
+    """
     try:
         text.encode()
     except UnicodeEncodeError as error:

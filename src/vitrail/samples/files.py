@@ -1,4 +1,4 @@
-"""The content of files: bytes, text, JSON; a DataError names the file and what is wrong with it."""
+"""The content of files: bytes, text, JSON. A DataError names the file and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import Any
 
 from vitrail.errors import DataError
 
-ACCEPTED = (
-    "COCO captions (Karpathy's JSON or its own), a VQAv2 questions JSON, Visual Genome's region descriptions, JSONL, "
-    "CSV or Parquet with an `image` column, WebDataset shards (.tar), a folder of images, a folder written by "
-    "`save_to_disk`, or the name of a dataset on the Hugging Face hub (org/name)"
-)
-
 
 def read_bytes(path: Path, size: int = -1) -> bytes:
-    """The first `size` bytes of the file, or all of them."""
+    """The first `size` bytes of the file, or all of them.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return file.read(size)
@@ -25,18 +23,26 @@ def read_bytes(path: Path, size: int = -1) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """The text of the file, which is UTF-8, with or without a byte order mark."""
+    """The text of a UTF-8 file, without a byte order mark.
+
+    Raises:
+        DataError: the file cannot be read, or is not UTF-8.
+    """
     try:
         return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start}); samples come from {ACCEPTED}") from error
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start})") from error
 
 
 def parse_json(path: Path, text: str) -> tuple[Any, int]:
-    """The first JSON object or list in `text`, the content of `path`, and where it ends."""
+    """The first JSON object or list in `text`, which is the content of `path`, and the offset at which it ends.
+
+    Raises:
+        DataError: `text` does not begin with an object or a list, or the JSON is malformed.
+    """
     start = len(text) - len(text.lstrip())
     if not text.startswith(("{", "["), start):
-        raise DataError(f"{path} is no JSON, it begins with {text[:20]!r}; samples come from {ACCEPTED}")
+        raise DataError(f"{path} is no JSON, it begins with {text[:20]!r}")
     try:
         return json.JSONDecoder().raw_decode(text, start)
     except json.JSONDecodeError as error:

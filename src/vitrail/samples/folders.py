@@ -1,29 +1,31 @@
-"""Samples from a folder of images; `a.txt` beside `a.jpg` holds its captions, one a line."""
+"""Samples from a folder of images; `a.txt` beside `a.jpg` holds its captions, one per line."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from vitrail.errors import DataError
 from vitrail.samples.fields import texts
-from vitrail.samples.files import ACCEPTED, read_text
-from vitrail.samples.sample import Found, Sample
+from vitrail.samples.files import read_text
+from vitrail.samples.formats import Format, Found, Source
+from vitrail.samples.sample import Sample
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
-def read_folder(path: Path) -> Found:
-    """One sample per image below `path`, in the order of their names."""
-    names = sorted(
-        name.as_posix()
-        for name in (file.relative_to(path) for file in path.rglob("*"))
-        if name.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in name.parts)  # ._a.jpg of a Mac, .ipynb_checkpoints
-        and (path / name).is_file()
-    )
-    if not names:
-        there = ", ".join(sorted(file.name for file in path.iterdir())[:10]) or "nothing"
-        raise DataError(f"the folder {path} holds no images, but {there}; samples come from {ACCEPTED}")
+def _images(folder: Path) -> Iterator[str]:
+    """The paths of the images below `folder`, without hidden ones."""
+    for file in folder.rglob("*"):
+        name = file.relative_to(folder)
+        hidden = any(part.startswith(".") for part in name.parts)  # ._a.jpg of a Mac, .ipynb_checkpoints
+        if name.suffix.lower() in IMAGE_SUFFIXES and not hidden and file.is_file():
+            yield name.as_posix()
+
+
+def _read(source: Source) -> Found:
+    """One sample per image, in the order of their names."""
+    path = source.path
+    names = sorted(_images(path))
 
     def build(i: int) -> tuple[str, Sample]:
         file = path / names[i]
@@ -31,4 +33,13 @@ def read_folder(path: Path) -> Found:
         captions = read_text(beside).split("\n") if beside.is_file() else []
         return str(file), Sample(names[i], file, texts(captions, "caption", str(beside)))
 
-    return Found("a folder of images", [None] * len(names), build, uses=())
+    return Found([None] * len(names), build)
+
+
+FOLDER = Format(
+    "a folder of images",
+    "a folder of images",
+    lambda source: source.path.is_dir() and any(_images(source.path)),
+    _read,
+    uses=(),
+)

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vitrail.errors import DataError
 from vitrail.samples.fields import need, texts
+from vitrail.samples.files import parse_json, read_text
+from vitrail.samples.formats import Format, Found, Source
 from vitrail.samples.images import EncodedImage, decode
-from vitrail.samples.sample import Found, Sample
+from vitrail.samples.sample import Sample
 
 #: The folders that Visual Genome's images come in.
 _FOLDERS = ("", "VG_100K", "VG_100K_2")
 
 
-def is_regions(document: Any) -> bool:
+def _has_regions(document: Any) -> bool:
     return isinstance(document, list) and bool(document) and isinstance(document[0], dict) and "regions" in document[0]
 
 
-def read_images(path: Path, document: list[Any], root: Path) -> Found:
-    """One sample per image of `region_descriptions.json`; what is said of its regions are its captions."""
+def _read_images(source: Source) -> Found:
+    """One sample per image of `region_descriptions.json`; the phrases of its regions are its captions."""
+    path, document, root = source.path, source.document, source.root
 
     def build(i: int) -> tuple[str, Sample]:
         where, number, regions = _record(path, document, i)
@@ -29,12 +33,19 @@ def read_images(path: Path, document: list[Any], root: Path) -> Found:
         captions = texts(list(dict.fromkeys(phrases)), "phrase", where)
         return where, Sample(str(number), _file(root, number), captions)
 
-    return Found("Visual Genome's region descriptions", [None] * len(document), build)
+    return Found([None] * len(document), build)
 
 
-def read_regions(path: Path, document: list[Any], root: Path) -> Found:
-    """One sample per region of `region_descriptions.json`: its part of the image, cut out when it is opened, and the
-    phrase that is said of it. Its id is the image's number and the region's, `2407890-4`."""
+def _read_regions(source: Source) -> Found:
+    """One sample per region of `region_descriptions.json`: its part of the image, and its phrase.
+
+    The part is cut out when the image is opened. The id is made of the image's number and the region's: `2407890-4`.
+    """
+    source = replace(source, given=source.after("regions:") or "")
+    path, root = source.path, source.root
+    document, _ = parse_json(path, read_text(path))
+    if not _has_regions(document):
+        raise DataError(f"{path} has no regions; `regions:` is for Visual Genome's region_descriptions.json")
     regions = [
         (number, place, region)
         for i in range(len(document))
@@ -53,11 +64,11 @@ def read_regions(path: Path, document: list[Any], root: Path) -> Found:
         image = EncodedImage(f"{file.name} region {named}", cut, root)
         return where, Sample(f"{number}-{named}", image, texts(need(region, "phrase", str, where), "phrase", where))
 
-    return Found("the regions of Visual Genome", [None] * len(regions), build)
+    return Found([None] * len(regions), build)
 
 
 def _record(path: Path, document: list[Any], i: int) -> tuple[str, int, list[tuple[str, dict[str, Any]]]]:
-    """Where the record of an image is, the image's number, and its regions with their places."""
+    """Where the record of an image lies, the image's number, and each of its regions with the place where it lies."""
     where, record = f"{path}: [{i}]", document[i]
     if not isinstance(record, dict):
         raise DataError(f"{where} should be an object, got {record!r:.60}")
@@ -85,3 +96,17 @@ def _cut(file: Path, box: tuple[int, int, int, int]) -> bytes:
     buffer = io.BytesIO()
     image.crop((left, top, right, bottom)).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+GENOME = Format(
+    "Visual Genome's region descriptions",
+    "Visual Genome's region descriptions",
+    lambda source: _has_regions(source.document),
+    _read_images,
+)
+REGIONS = Format(
+    "the regions of Visual Genome",
+    "`regions:FILE` for each region by itself",
+    lambda source: source.after("regions:") is not None,
+    _read_regions,
+)

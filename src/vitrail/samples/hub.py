@@ -1,18 +1,43 @@
-"""Samples from Hugging Face datasets, on this disk or on the hub; only here is `datasets` needed."""
+"""Samples from Hugging Face datasets, on this disk or on the hub. Only this module needs `datasets`."""
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vitrail.errors import DataError, UsageError
+from vitrail.samples.folders import IMAGE_SUFFIXES
+from vitrail.samples.formats import Format, Found, Source
 from vitrail.samples.images import EncodedImage
-from vitrail.samples.sample import Found
 from vitrail.samples.tables import TEXT_COLUMNS, found_in_rows
 
+#: Suffixes of files: a missing `data/train.json` is not a name on the hub.
+_FILES = IMAGE_SUFFIXES | {".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".tsv", ".tar"}
 
-def read_hugging_face(source: str, root: Path) -> Found:
+
+def _is_saved(source: Source) -> bool:
+    return any((source.path / name).is_file() for name in ("dataset_dict.json", "state.json"))
+
+
+def _may_be_on_hub(source: Source) -> bool:
+    """Whether the source reads as org/name, and not as the path of a file that is missing."""
+    if not isinstance(source.given, str) or source.path.exists():
+        return False
+    names = re.fullmatch(r"(\w[\w.-]*)/\w[\w.-]*", source.given)
+    return names is not None and source.path.suffix.lower() not in _FILES and not Path(names[1]).exists()
+
+
+def _read_saved(source: Source) -> Found:
+    return _read(str(source.path), source.root)
+
+
+def _read_hub(source: Source) -> Found:
+    return _read(str(source.given), source.images or Path.cwd())
+
+
+def _read(source: str, root: Path) -> Found:
     """One sample per row of every split of `source`: a folder of `save_to_disk`, or a name on the hub."""
     datasets = _library(source)
     on_disk = Path(source).is_dir()
@@ -24,11 +49,14 @@ def read_hugging_face(source: str, root: Path) -> Found:
         raise DataError(f"Hugging Face dataset {source!r} is {place} ({reason})") from error
     parts = found if isinstance(found, dict) else {found.split and str(found.split): found}
     rows = [row for name, part in parts.items() for row in _rows(part, name, source, root)]
-    return found_in_rows("a Hugging Face dataset", rows, root)
+    return found_in_rows(rows, root)
 
 
-def read_stream(source: str, split: str | None, limit: int, root: Path) -> Found:
-    """One sample for each of the first `limit` rows of `split` (the first one by default) of a dataset on the hub."""
+def _read_stream(asked: Source) -> Found:
+    """One sample for each of the first `limit` rows of a split (by default the first one) of a dataset on the hub."""
+    if asked.limit is None:
+        raise UsageError("A stream has no known end: give a limit.")
+    source, split, root = asked.after("stream:") or "", asked.split, asked.images or Path.cwd()
     datasets = _library(source)
     try:
         parts = datasets.load_dataset(source, streaming=True)
@@ -41,7 +69,7 @@ def read_stream(source: str, split: str | None, limit: int, root: Path) -> Found
         column, encoded = _image_column(part.features, f"{source}[{name}]")
         if encoded:
             part = part.cast_column(column, datasets.Image(decode=False))
-        taken = list(part.take(limit))
+        taken = list(part.take(asked.limit))
     except (DataError, UsageError):
         raise
     except Exception as error:  # whatever its backends raise
@@ -55,7 +83,7 @@ def read_stream(source: str, split: str | None, limit: int, root: Path) -> Found
         cell = cells[column]
         row["image"] = EncodedImage(f"{source}[{name}] row {i}", partial(_same, cell), root) if encoded else cell
         rows.append((where, {"split": name, **row}))
-    return found_in_rows("a stream of the hub", rows, root)
+    return found_in_rows(rows, root)
 
 
 def _same(cell: Any) -> Any:
@@ -71,7 +99,7 @@ def _library(source: str) -> Any:
 
 
 def _image_column(features: Any, place: str) -> tuple[str, bool]:
-    """Which column holds the image, and whether as an image rather than a path."""
+    """The column that holds the image, and whether it holds the image itself (else a path)."""
     import datasets
 
     pictures = [column for column, feature in features.items() if isinstance(feature, datasets.Image)]
@@ -82,7 +110,7 @@ def _image_column(features: Any, place: str) -> tuple[str, bool]:
 
 
 def _rows(part: Any, name: str | None, source: str, root: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Where each row of a split lies, and its columns that mean something to a sample, the images undecoded."""
+    """Where each row of a split lies, and those of its columns that a sample uses; images are not decoded."""
     import datasets
 
     place = f"{source}[{name}]" if name else source
@@ -100,3 +128,13 @@ def _rows(part: Any, name: str | None, source: str, root: Path) -> list[tuple[st
 
 def _cell(part: Any, column: str, row: int) -> Any:
     return part[row][column]
+
+
+SAVED = Format("a Hugging Face dataset on disk", "a folder written by `save_to_disk`", _is_saved, _read_saved)
+HUB = Format("a Hugging Face dataset", "the name of a dataset on the hub (`org/name`)", _may_be_on_hub, _read_hub)
+STREAM = Format(
+    "a stream of the hub",
+    "`stream:org/name` for a part of such a dataset",
+    lambda source: source.after("stream:") is not None,
+    _read_stream,
+)

@@ -1,4 +1,4 @@
-"""Images: found in a file or inside a table, decoded to RGB, and shrunk to thumbnails."""
+"""Images in files and inside tables: read, decoded to RGB, shrunk to thumbnails."""
 
 from __future__ import annotations
 
@@ -18,19 +18,25 @@ from vitrail.errors import DataError, UsageError
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """An image inside a table, still in its file format; `cell()` fetches it: bytes, or `{"bytes", "path"}`."""
+    """An image inside a table, not yet decoded.
+
+    Args:
+        name: the place of the image in the table, for messages and display.
+        cell: fetches the cell: the bytes of an image file, or `{"bytes": …, "path": …}`.
+        root: the folder below which a path in the cell lies.
+    """
 
     name: str
     cell: Callable[[], Any] = field(repr=False)
     root: Path = field(repr=False)
 
     def read(self) -> bytes:
-        """The encoded bytes, from the table or from the file that it names below `root`."""
+        """The bytes of the image file, from the table, or from the file that the cell names."""
         content = self._content()
         return content if isinstance(content, bytes) else (self.root / content).read_bytes()
 
     def key(self) -> str:
-        """A hash of the bytes, or the path as written where the table holds no bytes."""
+        """A hash of the bytes; where the cell has only a path, the path as written."""
         content = self._content()
         return hashlib.sha256(content).hexdigest()[:16] if isinstance(content, bytes) else content
 
@@ -44,7 +50,7 @@ class EncodedImage:
 
 
 def decode(image: Path | EncodedImage | Image.Image) -> Image.Image:
-    """A new image: RGB, upright (EXIF), fully decoded; what its decoder raises comes out as it is."""
+    """The image as a new one: RGB, upright (EXIF), fully decoded. Errors of the decoder pass unchanged."""
     if isinstance(image, Image.Image):
         return to_rgb(ImageOps.exif_transpose(image))
     file = io.BytesIO(image.read()) if isinstance(image, EncodedImage) else image
@@ -59,7 +65,7 @@ def decode(image: Path | EncodedImage | Image.Image) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """A new image in RGB: 16 bits scaled to 8, transparency over white."""
+    """The image as a new one in RGB: 16 bits scaled to 8, transparent parts over white."""
     if image.mode.startswith("I"):  # 16 bits, which convert() would clip to 8: nearly every pixel white
         image = Image.fromarray(np.clip(np.asarray(image) // 256, 0, 255).astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
@@ -69,7 +75,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def thumbnail(image: Image.Image, side: int = 160) -> bytes:
-    """JPEG bytes of `image`, shrunk (never grown) to fit a square of `side` pixels."""
+    """The JPEG bytes of `image`, shrunk (never enlarged) to fit a square of `side` pixels.
+
+    Raises:
+        UsageError: `side` is less than 1.
+    """
     if side < 1:
         raise UsageError(f"side should be at least 1 pixel, got {side}")
     small = to_rgb(image)

@@ -1,25 +1,43 @@
-"""From a source to its samples: the format is recognised, the records are selected, the ids are checked."""
+"""From a source to its samples: find the format, select the records, check the ids."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from vitrail import toyland
 from vitrail.errors import DataError, UsageError
-from vitrail.samples.coco import read_captions, read_karpathy, read_vqa
-from vitrail.samples.csv import is_csv, read_csv
+from vitrail.samples.bundled import TOYLAND
+from vitrail.samples.coco import CAPTIONS, KARPATHY, VQA
+from vitrail.samples.csv import CSV
 from vitrail.samples.fields import utf8
-from vitrail.samples.files import ACCEPTED, parse_json, read_bytes, read_text
-from vitrail.samples.folders import IMAGE_SUFFIXES, read_folder
-from vitrail.samples.genome import is_regions, read_images, read_regions
-from vitrail.samples.hub import read_hugging_face, read_stream
-from vitrail.samples.sample import Found, Sample
-from vitrail.samples.shards import is_shards, read_shards
-from vitrail.samples.tables import read_jsonl, read_parquet
+from vitrail.samples.files import parse_json
+from vitrail.samples.folders import FOLDER
+from vitrail.samples.formats import Format, Source
+from vitrail.samples.genome import GENOME, REGIONS
+from vitrail.samples.hub import HUB, SAVED, STREAM
+from vitrail.samples.sample import Sample
+from vitrail.samples.shards import SHARDS
+from vitrail.samples.tables import JSONL, PARQUET
+
+#: Every format, in the order in which they are tried: the first that recognises a source reads it.
+FORMATS: list[Format] = [
+    TOYLAND,
+    STREAM,
+    REGIONS,
+    SHARDS,
+    PARQUET,
+    JSONL,
+    CSV,
+    GENOME,
+    VQA,
+    CAPTIONS,
+    KARPATHY,
+    SAVED,
+    FOLDER,
+    HUB,
+]
 
 
 def load_samples(
@@ -30,110 +48,60 @@ def load_samples(
     annotations: str | Path | None = None,
     limit: int | None = None,
 ) -> list[Sample]:
-    """The samples of `source`, in its order: all of them, or those of `split`, at most the first `limit`.
+    """The samples of `source`, in its order.
 
-    "toyland" is the bundled world, drawn into the user's cache the first time, and its train split unless another is
-    named. "regions:FILE" reads every region of Visual Genome as a sample of its own, the part of its image with its
-    phrase. "stream:org/name" reads a dataset of the hub as it arrives, the first `limit` of its rows, without
-    downloading the rest.
+    Args:
+        source: a file, a folder, or a name; `vitrail.samples` lists the formats. "toyland" is the bundled world, which
+            is drawn into the user's cache the first time. "regions:FILE" makes a sample of every region of Visual
+            Genome: a part of an image with its phrase. "stream:org/name" reads the first `limit` rows of a dataset of
+            the Hugging Face hub, and does not download the rest.
+        split: read only this split. The default is all of them, but "train" for Toyland.
+        images: the folder below which the image paths of a table or a JSON lie (default: the folder of `source`).
+        annotations: the answers to VQAv2 questions (default: the file of the standard name beside the questions).
+        limit: read at most this many samples.
 
-    `images` is the folder below which the image paths of a table or a JSON lie (default: the folder of `source`).
-    `annotations` are the answers to VQAv2 questions (default: the file of the standard name beside them).
-
-    Raises UsageError for a parameter that cannot be (a split that `source` lacks, among others), and DataError for
-    data that are missing, malformed, empty, or that give two samples the same id.
+    Raises:
+        UsageError: a parameter is out of range, names a split that `source` lacks, or means nothing to its format.
+        DataError: the data are missing, malformed or empty, or give two samples the same id.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"limit should be at least 1, got {limit}")
-    if str(source) == "toyland":
-        source, split = toyland.dataset_path(), split or "train"
     root = None if images is None else Path(images).expanduser().absolute()
     if root is not None and not root.is_dir():
         raise DataError(f"the folder of images {images} does not exist")
-    way, _, name = str(source).partition(":")
-    if way == "stream":
-        if limit is None:
-            raise UsageError("A stream has no known end: give a limit.")
-        found = read_stream(name, split, limit, root or Path.cwd())
-    elif way == "regions":
-        found = _open_regions(Path(name).expanduser().absolute(), root)
-    else:
-        found = _open_source(source, root, None if annotations is None else Path(annotations).expanduser())
+    asked = Source(source, root, None if annotations is None else Path(annotations).expanduser(), split, limit)
+    kind = _format_of(asked)
+    found = kind.read(asked)
     for name, value in (("images", images), ("annotations", annotations)):
-        if value is not None and name not in found.uses:
-            raise UsageError(f"{source} is {found.kind}, which has no use for {name}={str(value)!r}")
-    return _unique(found.build(i) for i in _select(found.splits, split, limit, source))
+        if value is not None and name not in kind.uses:
+            raise UsageError(f"{source} is {kind.name}, which has no use for {name}={str(value)!r}")
+    return _unique(found.build(i) for i in _select(found.splits, split or kind.split, limit, source))
 
 
-def _open_regions(path: Path, images: Path | None) -> Found:
-    document, _ = parse_json(path, read_text(path))
-    if not is_regions(document):
-        raise DataError(f"{path} has no regions; `regions:` is for Visual Genome's region_descriptions.json")
-    return read_regions(path, document, images or path.parent)
+def _format_of(source: Source) -> Format:
+    kind = next((kind for kind in FORMATS if kind.recognises(source)), None)
+    if kind is None:
+        accepted = ", ".join(kind.accepts for kind in FORMATS)
+        raise DataError(f"{_mismatch(source)}; samples come from {accepted}")
+    return kind
 
 
-def _open_source(source: str | Path, images: Path | None, annotations: Path | None) -> Found:
-    if is_shards(str(source)) or str(source).endswith(".tar"):
-        return read_shards(str(source))
-    path = Path(source).expanduser().absolute()  # a sample stays valid in another working directory
-    if (path / "dataset_coco.json").is_file():
-        path = path / "dataset_coco.json"
-    if path.is_file():
-        return _open_file(path, images or path.parent, annotations)
-    if any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
-        return read_hugging_face(str(path), images or path)
+def _mismatch(source: Source) -> str:
+    """Why no format recognises `source`."""
+    path = source.path
     if path.is_dir():
-        return read_folder(path)
-    if isinstance(source, str) and _may_be_on_hub(source):
-        return read_hugging_face(source, images or Path.cwd())
-    raise DataError(f"{source} does not exist; samples come from {ACCEPTED}")
-
-
-def _may_be_on_hub(source: str) -> bool:
-    """Whether `source` reads as org/name, and not as the path of a file that is missing."""
-    names = re.fullmatch(r"(\w[\w.-]*)/\w[\w.-]*", source)
-    file_like = Path(source).suffix.lower() in {
-        ".json",
-        ".jsonl",
-        ".ndjson",
-        ".parquet",
-        ".csv",
-        ".tsv",
-        ".tar",
-        *IMAGE_SUFFIXES,
-    }
-    return names is not None and not file_like and not Path(names[1]).exists()
-
-
-def _open_file(path: Path, root: Path, annotations: Path | None) -> Found:
-    if read_bytes(path, 4) == b"PAR1":
-        return read_parquet(path, root)
-    text = read_text(path)
-    if path.suffix in (".jsonl", ".ndjson"):
-        return read_jsonl(path, text, root)
-    if is_csv(path, text):
-        return read_csv(path, text, root)
-    document, end = parse_json(path, text)
-    fields = document if isinstance(document, dict) else {}
-    if "image" in fields:
-        return read_jsonl(path, text, root)
-    if more := text[end:].strip():
-        raise DataError(f"{path}: malformed JSON: text after the end of the document, {more[:40]!r}")
-    if is_regions(document):
-        return read_images(path, document, root)
-    if "questions" in fields:
-        return read_vqa(path, fields, root, annotations)
-    if "annotations" in fields and "images" in fields:
-        return read_captions(path, fields, root)
-    if "annotations" in fields:
-        raise DataError(
-            f"{path} holds annotations (its fields: {', '.join(fields)}); for VQAv2 give the questions file as source, "
-            "and this one as annotations; COCO's caption annotations list their images, too"
-        )
-    if "images" in fields:
-        return read_karpathy(path, fields, root)
-    names = f" of {', '.join(map(repr, list(fields)[:5]))}" if fields else ""
-    raise DataError(f"{path} holds a JSON {type(document).__name__}{names}; samples come from {ACCEPTED}")
+        there = ", ".join(sorted(file.name for file in path.iterdir())[:10]) or "nothing"
+        return f"the folder {path} holds no images, but {there}"
+    if not source.is_file:
+        return f"{source.given} does not exist"
+    try:
+        document, end = parse_json(path, source.text)
+    except DataError as error:
+        return str(error)
+    if more := source.text[end:].strip():
+        return f"{path}: malformed JSON: text after the end of the document, {more[:40]!r}"
+    names = f" of {', '.join(map(repr, list(source.fields)[:5]))}" if source.fields else ""
+    return f"{path} holds a JSON {type(document).__name__}{names}"
 
 
 def _select(splits: Sequence[str | None], split: str | None, limit: int | None, source: str | Path) -> list[int]:
@@ -151,7 +119,7 @@ def _select(splits: Sequence[str | None], split: str | None, limit: int | None, 
 
 
 def _unique(built: Iterable[tuple[str, Sample]]) -> list[Sample]:
-    """The samples, once it is sure that no two have the same id."""
+    """The samples, after checking that no two have the same id."""
     found: dict[str, tuple[str, Sample]] = {}
     for where, sample in built:
         if sample.id in found:

@@ -1,8 +1,7 @@
-"""One sample, and what a reader of a format gives: samples that are built when they are wanted."""
+"""One sample: an image, and what people said of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +13,16 @@ from vitrail.samples.images import EncodedImage, decode
 
 @dataclass(frozen=True)
 class Sample:
-    """An image, what people said of it, and an id that the same data always give.
+    """An image, what people said of it, and an id that is always the same for the same data.
 
-    `references` are captions; `answers` are as many as people gave (ten in VQAv2), repeated ones included.
+    Args:
+        id: the sample's own name, unlike that of any other sample.
+        image: the path of a file, an image inside a table, or a decoded image.
+        references: captions by people.
+        question: a question about the image, for visual question answering.
+        answers: people's answers to it, as many as there are (ten in VQAv2), repetitions included.
+        question_type: the data set's own class of the question, such as "how many".
+        answer_type: the data set's own class of the answers, such as "number".
     """
 
     id: str
@@ -29,7 +35,7 @@ class Sample:
 
     @property
     def name(self) -> str:
-        """What to show as the image's name: its file name, its place in a table, or the sample's id."""
+        """The image's name for display: its file name, its place in a table, or the sample's id."""
         return self.id if isinstance(self.image, Image.Image) else self.image.name
 
     @property
@@ -40,8 +46,9 @@ class Sample:
     def open(self) -> Image.Image:
         """The image: RGB, upright (EXIF), fully decoded, transparency over white.
 
-        Raises DataError, naming the sample and the file, for an image that is missing, unreadable, truncated, or
-        larger than `PIL.Image.MAX_IMAGE_PIXELS`.
+        Raises:
+            DataError: the image is missing, unreadable, truncated, or larger than `PIL.Image.MAX_IMAGE_PIXELS`. The
+                message names the sample and the file.
         """
         image = f"image {self.image if isinstance(self.image, Path) else self.name}"
         try:
@@ -51,16 +58,3 @@ class Sample:
         except Exception as error:  # decoders of damaged files raise whatever they stumble over
             reason = f"{type(error).__name__}: {error}"
             raise DataError(f"sample {self.id!r}: {image} cannot be read ({reason})") from error
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a reader found: the split of each record, and `build(i) -> (where, sample)` for those that are wanted.
-
-    `kind` is the format, in words; `uses` are the parameters of `load_samples` that mean something to it.
-    """
-
-    kind: str
-    splits: Sequence[str | None]
-    build: Callable[[int], tuple[str, Sample]]
-    uses: tuple[str, ...] = ("images",)

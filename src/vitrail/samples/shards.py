@@ -1,4 +1,4 @@
-"""Samples from WebDataset shards: tar files in which files of the same stem are one sample (`000.jpg`, `000.txt`)."""
+"""Samples from WebDataset shards: tar files in which files with the same stem are a sample (`000.jpg`, `000.txt`)."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ from typing import Any
 from vitrail.errors import DataError
 from vitrail.samples.fields import utf8
 from vitrail.samples.folders import IMAGE_SUFFIXES
+from vitrail.samples.formats import Format, Found, Source
 from vitrail.samples.images import EncodedImage
-from vitrail.samples.sample import Found
 from vitrail.samples.tables import TEXT_COLUMNS, found_in_rows
 
 
-def is_shards(source: str) -> bool:
-    """Whether `source` names tar files: one, several by a pattern ("coco-{000..009}.tar"), or a folder of them."""
-    path = Path(source)
+def _is_shards(source: Source) -> bool:
+    """Whether the source names tar files: one, several by a pattern ("coco-{000..009}.tar"), or a folder of them."""
+    path = Path(source.given)
     return path.suffix == ".tar" or (path.is_dir() and any(path.glob("*.tar")))
 
 
-def read_shards(source: str) -> Found:
-    """One sample per stem: its image stays in the tar, `.txt` holds captions, one a line, `.json` our columns."""
+def _read(source: Source) -> Found:
+    """One sample per stem. The image stays in the tar; `.txt` holds captions, one per line; `.json` our columns."""
+    given = str(source.given)
     try:
         import webdataset
     except ImportError as error:
-        raise DataError(f"to read the shards {source}: pip install 'vitrail[webdataset]'") from error
-    path = Path(source)
-    urls = sorted(map(str, path.glob("*.tar"))) if path.is_dir() else webdataset.shardlists.expand_urls(source)
+        raise DataError(f"to read the shards {given}: pip install 'vitrail[webdataset]'") from error
+    path = Path(given)
+    urls = sorted(map(str, path.glob("*.tar"))) if path.is_dir() else webdataset.shardlists.expand_urls(given)
     missing = [url for url in urls if not Path(url).is_file()]
     if missing:
         raise DataError(f"{len(missing)} of {len(urls)} shards do not exist, such as {missing[0]}")
     rows = [row for url in urls for row in _rows(Path(url), webdataset)]
-    return found_in_rows("WebDataset shards", rows, path.parent)
+    return found_in_rows(rows, path.parent)
 
 
 def _rows(path: Path, webdataset: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -90,3 +91,6 @@ def _cell(path: str, offset: int, size: int) -> bytes:
     with Path(path).open("rb") as file:
         file.seek(offset)
         return file.read(size)
+
+
+SHARDS = Format("WebDataset shards", "WebDataset shards (.tar)", _is_shards, _read)

@@ -1,4 +1,4 @@
-"""Samples from tables with one row each: JSONL and Parquet. The image of a row is a path, or lies in the table."""
+"""Samples from tables with one row per sample: JSONL and Parquet. A row holds its image, or the image's path."""
 
 from __future__ import annotations
 
@@ -13,23 +13,34 @@ import pyarrow.parquet as pq
 
 from vitrail.errors import DataError
 from vitrail.samples.fields import need, optional, texts
+from vitrail.samples.formats import Format, Found, Source
 from vitrail.samples.images import EncodedImage
-from vitrail.samples.sample import Found, Sample
+from vitrail.samples.sample import Sample
 
 REFERENCE_COLUMNS = ("caption", "captions", "references")
 ANSWER_COLUMNS = ("answer", "answers")
 TEXT_COLUMNS = ("id", "split", "question", "question_type", "answer_type", *REFERENCE_COLUMNS, *ANSWER_COLUMNS)
 
 
-def read_jsonl(path: Path, text: str, root: Path) -> Found:
-    """One sample per line of `text`, the content of `path`."""
+def _is_jsonl(source: Source) -> bool:
+    if not source.is_file:
+        return False
+    if source.path.suffix in (".jsonl", ".ndjson"):
+        return True
+    first, _ = source.parsed
+    return isinstance(first, dict) and "image" in first
+
+
+def _read_jsonl(source: Source) -> Found:
+    """One sample per line."""
     # not str.splitlines(): a JSON string may hold U+2028, which is no end of line here
-    lines = [(f"{path}:{n}", line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
-    return found_in_rows("a JSONL file", [(where, _parse_line(line, where)) for where, line in lines], root)
+    lines = [(f"{source.path}:{n}", line) for n, line in enumerate(source.text.split("\n"), 1) if line.strip()]
+    return found_in_rows([(where, _parse_line(line, where)) for where, line in lines], source.root)
 
 
-def read_parquet(path: Path, root: Path) -> Found:
-    """One sample per row; images that lie in the file stay there until they are opened."""
+def _read_parquet(source: Source) -> Found:
+    """One sample per row; an image in the file stays there until it is opened."""
+    path, root = source.path, source.root
     try:
         with pq.ParquetFile(path) as file:
             schema, sizes = file.schema_arrow, [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
@@ -44,13 +55,19 @@ def read_parquet(path: Path, root: Path) -> Found:
         cells = [partial(_parquet_cell, path, group, k) for group, size in enumerate(sizes) for k in range(size)]
         for i, (row, cell) in enumerate(zip(rows, cells, strict=True)):
             row["image"] = EncodedImage(f"{path.name} row {i}", cell, root)
-    return found_in_rows("a Parquet file", [(f"{path}: row {i}", row) for i, row in enumerate(rows)], root)
+    return found_in_rows([(f"{path}: row {i}", row) for i, row in enumerate(rows)], root)
 
 
-def found_in_rows(kind: str, rows: Sequence[tuple[str, dict[str, Any]]], root: Path) -> Found:
-    """The samples of `(where, row)`; the `image` of a row is a path below `root`, or an EncodedImage."""
+def found_in_rows(rows: Sequence[tuple[str, dict[str, Any]]], root: Path) -> Found:
+    """One sample per row of a table.
+
+    Args:
+        rows: where each row lies, for messages, and its cells by column. The cell `image` is a path below `root`, or an
+            EncodedImage.
+        root: the folder below which image paths lie.
+    """
     splits = [optional(row, "split", where) for where, row in rows]
-    return Found(kind, splits, lambda i: (rows[i][0], _sample(rows[i][1], rows[i][0], root)))
+    return Found(splits, lambda i: (rows[i][0], _sample(rows[i][1], rows[i][0], root)))
 
 
 def _sample(row: dict[str, Any], where: str, root: Path) -> Sample:
@@ -97,3 +114,9 @@ def _parquet_cell(path: Path, group: int, row: int) -> Any:
 def _parquet_images(path: Path, group: int, _modified: int) -> pa.ChunkedArray:
     with pq.ParquetFile(path) as file:
         return file.read_row_group(group, columns=["image"])["image"]
+
+
+JSONL = Format("a JSONL file", "JSONL with a field `image`", _is_jsonl, _read_jsonl)
+PARQUET = Format(
+    "a Parquet file", "Parquet with a column `image`", lambda source: source.head == b"PAR1", _read_parquet
+)

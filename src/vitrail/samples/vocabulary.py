@@ -1,8 +1,10 @@
-"""Words in data before any work is done: lists of words, inflections, which samples hold a word, and how many.
+"""Words in a data set, before any model runs: which samples have a word, how many, and which words are frequent.
 
-counts(samples, TOPICS["colour"])     # {"black": 1041, "white": 980, …}: samples, not occurrences
-frequent_nouns(samples, 100)          # what a study could be about
-having(samples, ["dog", "dogs"])      # the samples to work on
+    counts(samples, TOPICS["colour"])     # {"black": 1041, "white": 980, …}: samples, not occurrences
+    frequent_nouns(samples, 100)          # words that a study could be about
+    having(samples, ["dog", "dogs"])      # the samples to work on
+
+The words of a sample are those of its captions, or of the answers to its question (`Sample.said`).
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ def _list(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-#: Lists of words that choose captions of a topic, as the subsets of Visual Genome are chosen in Khayatan et al. (2025);
+#: Topic → the words that captions about it have. Khayatan et al. (2025) choose subsets of Visual Genome by such lists;
 #: theirs are not published, these are ours.
 TOPICS: dict[str, frozenset[str]] = {
     "colour": _list(
@@ -43,10 +45,13 @@ TOPICS: dict[str, frozenset[str]] = {
 
 
 def listed(words: str | Collection[str]) -> frozenset[str]:
-    """The words meant: those of a topic by its name, those between the commas of a text, or `words` themselves.
+    """A set of words, from the name of a topic ("colour"), a text with commas ("dog, cat"), or a collection.
+
+    >>> sorted(listed("dog, cat"))
+    ['cat', 'dog']
 
     Raises:
-        UsageError: there is none.
+        UsageError: `words` is empty.
     """
     if isinstance(words, str):
         words = TOPICS.get(words) or [w.strip() for w in words.split(",")]
@@ -57,10 +62,10 @@ def listed(words: str | Collection[str]) -> frozenset[str]:
 
 
 def having(samples: Sequence[Sample], words: str | Collection[str]) -> list[Sample]:
-    """The samples of which somebody said one of `words` (see `listed`).
+    """The samples that have one of `words` (see `listed`).
 
     Raises:
-        DataError: none; words that do occur are named.
+        DataError: no sample has one; the message suggests words that do occur.
     """
     wanted = listed(words)
     find = whole_words(wanted).search
@@ -73,10 +78,10 @@ def having(samples: Sequence[Sample], words: str | Collection[str]) -> list[Samp
 
 
 def with_ids(samples: Sequence[Sample], ids: Collection[str]) -> list[Sample]:
-    """The samples of these ids, in their order among `samples`.
+    """The samples with these ids, in the order of `samples`.
 
     Raises:
-        DataError: an id that no sample has.
+        DataError: no sample has one of the ids.
     """
     wanted = {i for i in ids if i.strip()}
     found = [s for s in samples if s.id in wanted]
@@ -86,7 +91,7 @@ def with_ids(samples: Sequence[Sample], ids: Collection[str]) -> list[Sample]:
 
 
 def counts(samples: Iterable[Sample], words: str | Collection[str]) -> dict[str, int]:
-    """Word → how many samples hold it, the most frequent first; words that none holds with 0."""
+    """Word → number of samples that have it (see `listed`), the most frequent first; 0 for words that none has."""
     wanted = {w.lower() for w in listed(words)}
     find = whole_words(wanted)
     found = Counter(dict.fromkeys(sorted(wanted), 0))
@@ -96,10 +101,10 @@ def counts(samples: Iterable[Sample], words: str | Collection[str]) -> dict[str,
 
 
 def inflections(word: str) -> tuple[str, ...]:
-    """The other forms of an English noun: "dogs" of "dog", "child" of "children"; of a word in several parts, those of
-    its last one.
+    """The other forms of an English noun: "dogs" of "dog", "child" of "children".
 
-    Of a word that is no noun: of an adjective its comparison, of a verb its tenses. Needs LemmInflect.
+    For a word that is no noun: the comparative and superlative of an adjective, the tenses of a verb. For a word of
+    several parts: the forms of its last part. Needs LemmInflect.
 
     Raises:
         UsageError: LemmInflect is not installed.
@@ -116,11 +121,11 @@ def inflections(word: str) -> tuple[str, ...]:
 
 
 def frequent_nouns(samples: Iterable[Sample], n: int = 100) -> dict[str, int]:
-    """The `n` English nouns that most samples hold, by their singular, and how many hold each.
+    """English noun (its singular) → number of samples that have it, for the `n` most frequent nouns.
 
-    Nouns are told by a dictionary and by their neighbours, without a parser: a word that may be something else too
-    ("black", "running", "front") is one if it ends a noun phrase, after an article, a number or an adjective, at least
-    every second time that it is said. Needs LemmInflect.
+    There is no parser: a dictionary and the neighbouring words decide. A word that may also be something else ("black",
+    "running", "front") counts as a noun if at least half of its occurrences end a noun phrase, that is, follow an
+    article, a number or an adjective. Needs LemmInflect.
 
     Raises:
         UsageError: LemmInflect is not installed.
@@ -137,13 +142,13 @@ def frequent_nouns(samples: Iterable[Sample], n: int = 100) -> dict[str, int]:
 
 
 def frequent_words(samples: Iterable[Sample], n: int = 100, language: str = "any") -> dict[str, int]:
-    """The `n` words of a language that most samples hold, of whatever kind, and how many hold each.
+    """Word → number of samples that have it, for the `n` most frequent words of a language, of any part of speech.
 
-    A dictionary says what is a word, and `"any"` takes whatever is made of letters (see `is_word`). The language's own
-    most frequent words, which every caption has ("und", "les"), are left out where there is a dictionary.
+    `is_word` decides what is a word. The sixty most frequent words of the language ("und", "les"), which every caption
+    has, are left out; "any" has no such list.
 
     Raises:
-        UsageError: there is no dictionary of `language`; those that there are are named.
+        UsageError: there is no dictionary of `language`; the message names the languages that have one.
     """
     common = common_words(language)
     found: Counter[str] = Counter()
@@ -160,7 +165,7 @@ _OPENS_A_PHRASE = _list(
 
 
 def _nouns(text: str) -> list[tuple[str, bool]]:
-    """Every word of `text` that may be a noun, by its singular, and whether it is one as far as its neighbours tell."""
+    """The words of `text` that may be nouns: the singular of each, and whether its neighbours say that it is one."""
     words = re.findall(r"[a-z]+(?:-[a-z]+)*|[^\w\s]", text.lower())
     found = []
     for i, word in enumerate(words):
@@ -176,7 +181,7 @@ def _nouns(text: str) -> list[tuple[str, bool]]:
 
 @functools.cache
 def _kinds(word: str) -> dict[str, str]:
-    """Part of speech → lemma, for a word that says something by itself."""
+    """Part of speech → lemma, for a word that means something by itself; else empty."""
     if not is_word(word) or word.isdecimal():
         return {}
     return {kind: lemmas[0] for kind, lemmas in _grammar()[0](word).items()}

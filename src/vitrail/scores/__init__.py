@@ -1,8 +1,8 @@
-"""Scores: pure functions of arrays and words; they know nothing of models or files.
+"""Scores: pure functions of arrays and words, which know nothing of models or files.
 
 | file | what |
 |---|---|
-| `grounding.py` | overlap, CLIPScore, BERTScore |
+| `grounding.py` | of words: overlap, CLIPScore, BERTScore |
 | `dictionary.py` | cosines, reconstruction, sparsity, stability |
 | `factors.py` | concepts against known factors: AUROC, purity, disentanglement |
 | `intervals.py` | bootstrap intervals, permutation tests, correction for many tests |

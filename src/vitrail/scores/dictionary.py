@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Bool, Float, Int, Real
 from scipy.optimize import linear_sum_assignment
 
 from vitrail.scores.intervals import Estimate
 
 
-def cosines(A: np.ndarray, B: np.ndarray) -> np.ndarray:
-    """(n, m) cosines between the rows of `A` (n, d) and of `B` (m, d), in float64; 0 where a row is zero."""
+def cosines(A: Real[np.ndarray, "n d"], B: Real[np.ndarray, "m d"]) -> Float[np.ndarray, "n m"]:
+    """The cosine of every row of `A` with every row of `B`, in float64; 0 where a row is zero.
+
+    >>> cosines(np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([[3.0, 4.0]])).tolist()
+    [[0.6], [0.0]]
+    """
     return unit(A) @ unit(B).T
 
 
-def unit(U: np.ndarray) -> np.ndarray:
-    """The rows of `U` (n, d) at norm 1, in float64; zero rows stay zero."""
+def unit(U: Real[np.ndarray, "k d"]) -> Float[np.ndarray, "k d"]:
+    """The rows of `U` scaled to norm 1, in float64; zero rows stay zero."""
     U = np.asarray(U, np.float64)
     norms = np.linalg.norm(U, axis=1, keepdims=True)
     return U / np.where(norms > 0, norms, 1.0)
 
 
-def pairwise_cosine(U: np.ndarray) -> np.ndarray:
-    """(n_concepts,): the mean |cos| of each concept with the others: 0 orthogonal, 1 all the same; a single one: 0."""
+def pairwise_cosine(U: Real[np.ndarray, "k d"]) -> Float[np.ndarray, " k"]:
+    """For each concept, its mean |cos| with the other concepts: 0 if orthogonal, 1 if all are the same.
+
+    A single concept has 0.
+    """
     k = len(U)
     if k < 2:
         return np.zeros(k)
@@ -30,12 +38,24 @@ def pairwise_cosine(U: np.ndarray) -> np.ndarray:
 
 
 def explained_variance(
-    Z: np.ndarray, reconstructed: np.ndarray, mean: np.ndarray, seed: int = 0, resamples: int = 1000
+    Z: Real[np.ndarray, "n d"],
+    reconstructed: Real[np.ndarray, "n d"],
+    mean: Real[np.ndarray, " d"],
+    seed: int = 0,
+    resamples: int = 1000,
 ) -> Estimate:
-    """`1 − ‖Z − Ẑ‖² / ‖Z − mean‖²` with its bootstrap interval over samples; `std` is NaN, since one sample has none.
+    """`1 − ‖Z − Ẑ‖² / ‖Z − mean‖²`, with its 95 % bootstrap interval over samples.
 
-    `mean` (n_features,) is that of the states that were learned from, so that held-out states are not compared with
-    knowledge of themselves. NaN without variance.
+    Args:
+        Z: the states.
+        reconstructed: their reconstructions `Ẑ`.
+        mean: the mean of the states that the dictionary was learned from. Held-out states are thus not measured against
+            their own mean, which the dictionary cannot know.
+        seed: of the bootstrap.
+        resamples: how many the bootstrap draws.
+
+    Returns:
+        `std` is NaN, since a single sample has no explained variance. All figures are NaN where `Z` has no variance.
     """
     Z = Z.astype(np.float64)
     total = np.sum((Z - mean) ** 2, axis=1)
@@ -49,36 +69,44 @@ def explained_variance(
     return Estimate(float(1 - residual.sum() / total.sum()), np.nan, float(low), float(high), len(Z))
 
 
-def l0(V: np.ndarray) -> np.ndarray:
-    """(n_samples,): how many concepts are active in each sample."""
+def l0(V: Real[np.ndarray, "n k"]) -> Int[np.ndarray, " n"]:
+    """For each sample, how many concepts are active: how many activations are not zero."""
     return np.sum(V != 0, axis=1)
 
 
-def hoyer(V: np.ndarray) -> np.ndarray:
-    """(n_samples,): `(√K − ‖v‖₁/‖v‖₂) / (√K − 1)` (Hoyer 2004, section 3.1): 0 all concepts alike, 1 a single one.
+def hoyer(V: Real[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
+    """For each sample, the sparsity of its activations, `(√K − ‖v‖₁/‖v‖₂) / (√K − 1)` (Hoyer 2004, section 3.1).
 
-    NaN for a sample that activates nothing, and where there is but one concept.
+    0: all concepts are equally active; 1: a single one is. NaN for a sample that activates nothing, and for a
+    dictionary with a single concept.
 
     >>> hoyer(np.array([[1.0, 1.0], [0.0, 3.0]])).tolist()
     [0.0, 1.0]
     """
+    V = np.abs(V, dtype=np.float64)
     k = V.shape[1]
-    norm = np.linalg.norm(V, axis=1)
+    squares = np.sum(V**2, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = (np.sqrt(k) - np.abs(V).sum(axis=1) / norm) / (np.sqrt(k) - 1)
-    return np.where((norm > 0) & (k > 1), value, np.nan)
+        ratio = np.sqrt(V.sum(axis=1) ** 2 / squares)  # ‖v‖₁/‖v‖₂ with one root: exactly √K where all are equal
+        value = (np.sqrt(k) - ratio) / (np.sqrt(k) - 1)
+    return np.where((squares > 0) & (k > 1), value, np.nan)
 
 
-def dead(V: np.ndarray) -> np.ndarray:
-    """(n_concepts,) bool: the concepts that no sample activates."""
+def dead(V: Real[np.ndarray, "n k"]) -> Bool[np.ndarray, " k"]:
+    """For each concept, whether no sample activates it."""
     return ~np.any(V != 0, axis=0)
 
 
-def matched_cosine(first: np.ndarray, second: np.ndarray, signed: bool = False) -> np.ndarray:
-    """(n_concepts,): the cosine of every concept of a dictionary with its partner in another of the same size, matched
-    one to one at best.
+def matched_cosine(
+    first: Real[np.ndarray, "k d"], second: Real[np.ndarray, "j e"], signed: bool = False
+) -> Float[np.ndarray, " k"]:
+    """For each concept of `first`, its cosine with its partner in `second`, a dictionary of the same size.
 
-    Where activations are `signed` a concept and its opposite are the same.
+    Partners are matched one to one, so that the sum of the cosines is largest (Hungarian method). `signed` says that
+    activations are signed: then a concept and its opposite are the same, and |cos| counts.
+
+    Raises:
+        ValueError: the dictionaries have different shapes.
     """
     if first.shape != second.shape:
         raise ValueError(f"expected dictionaries of the same shape, got {first.shape} and {second.shape}")
@@ -87,10 +115,11 @@ def matched_cosine(first: np.ndarray, second: np.ndarray, signed: bool = False) 
     return similar[linear_sum_assignment(-similar)]
 
 
-def best_of_row(scores: np.ndarray) -> np.ndarray:
-    """(n,): 1 where the diagonal of a square matrix is the largest of its row, shared with ties, 0 elsewhere.
+def best_of_row(scores: Real[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:
+    """For each row of a square matrix, 1 if its largest entry lies on the diagonal, else 0; ties share the 1.
 
-    With rows images of concepts and columns words of concepts: whether images find the words of their own concept.
+    With rows for the images of concepts and columns for the words of concepts: whether images select the words of
+    their own concept.
 
     >>> best_of_row(np.array([[0.9, 0.1], [0.8, 0.2]])).tolist()
     [1.0, 0.0]

@@ -1,4 +1,7 @@
-"""Concepts against known factors: does a concept stand for one value of one factor?"""
+"""Scores of concepts against known factors: does a concept stand for one value of one factor?
+
+A factor is a property of samples, such as "colour"; its values are "red", "blue" and so on.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float, Int, Real, Shaped
 from scipy.stats import rankdata
 
 from vitrail.scores.intervals import Estimate
 
 Value = str | int
-#: One sample: factor → value, None where it has none.
+#: What is known of a sample: factor → value, or None where it has no value.
 Factors = Mapping[str, Value | None]
 #: What is known of several samples: sample id → factor → value.
 KnownFactors = Mapping[str, Factors]
 
 
-def auroc(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The chance that a positive sample scores higher than a negative one, ties half; NaN without either.
+def auroc(scores: Real[np.ndarray, "n ..."], labels: Shaped[np.ndarray, "m ..."]) -> Float[np.ndarray, " ..."]:
+    """The area under the ROC curve: the probability that a positive sample scores higher than a negative one.
+
+    Ties count half.
 
     Args:
         scores: (n_samples,) or (n_samples, n_concepts).
-        labels: (n_samples,) or (n_samples, n_labels), truth values.
+        labels: (n_samples,) or (n_samples, n_labels), whether each sample is positive.
 
     Returns:
-        (n_concepts, n_labels), without the axes that the arguments do not have.
+        (n_concepts, n_labels), without the axes that the arguments lack. NaN for a label without positive samples, or
+        without negative ones.
+
+    Raises:
+        ValueError: `scores` and `labels` have different lengths.
 
     >>> float(auroc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, False, True, True])))
     0.875
@@ -38,28 +48,34 @@ def auroc(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     pairs = positive * (len(labels) - positive)
     wins = ranks.T @ labels - positive * (positive + 1) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        return wins / np.where(pairs > 0, pairs, np.nan)
+        return np.asarray(wins / np.where(pairs > 0, pairs, np.nan))
 
 
 @dataclass(frozen=True)
 class FactorMatrix:
-    """How well the activations of each concept tell each value of each known factor.
+    """How well the activations of each concept (row) separate each value of each known factor (column).
 
-    `auroc` (n_concepts, n_columns) belongs to the columns `factors[j]` = `values[j]`, which `counts[j]` samples have,
-    of the `known[j]` that have a value of the factor at all.
-    Where activations are `signed`, the sign of a concept means nothing, and 0.03 is as good a match as 0.97.
+    Column *j* is about samples with `factors[j]` = `values[j]`.
+
+    Args:
+        factors: the factor of each column.
+        values: the value of each column.
+        counts: how many samples have the value of each column.
+        auroc: for each concept and column, the AUROC of the activations.
+        signed: whether activations are signed. Then a concept's sign means nothing: 0.03 is as good a match as 0.97.
+        known: how many samples have a value of the factor of each column.
     """
 
     factors: tuple[str, ...]
     values: tuple[Value, ...]
     counts: tuple[int, ...]
-    auroc: np.ndarray
+    auroc: Float[np.ndarray, "k columns"]
     signed: bool
     known: tuple[int, ...] = ()
 
     @property
-    def match(self) -> np.ndarray:
-        """(n_concepts, n_columns): `auroc`, or the better of it and its mirror image where activations are signed."""
+    def match(self) -> Float[np.ndarray, "k columns"]:
+        """`auroc`; where activations are signed, the larger of `auroc` and `1 − auroc`."""
         return np.maximum(self.auroc, 1 - self.auroc) if self.signed else self.auroc
 
     @property
@@ -69,19 +85,22 @@ class FactorMatrix:
 
     @property
     def by_factor(self) -> dict[str, float]:
-        """For each factor the mean, over its values, of the best match among all concepts: is it in there at all?"""
+        """Factor → mean, over its values, of the best match among all concepts: is the factor in the dictionary?"""
         best = self.match.max(axis=0)
         names = np.array(self.factors)
         return {name: float(best[names == name].mean()) for name in dict.fromkeys(self.factors)}
 
 
-def factor_matrix(V: np.ndarray, factors_of_rows: Sequence[Factors], minimum: int = 5) -> FactorMatrix:
-    """The AUROC of every concept's activation against every value of every factor.
+def factor_matrix(V: Real[np.ndarray, "n k"], factors_of_rows: Sequence[Factors], minimum: int = 5) -> FactorMatrix:
+    """The AUROC of every concept's activations for every value of every factor.
 
     Args:
-        V: (n_samples, n_concepts) activations.
-        factors_of_rows: for every sample factor → value; a sample counts for the factors whose value it has (not None).
-        minimum: values that fewer samples have, or fewer lack, are left out: chance alone would make some concept fit.
+        V: the activations of the samples.
+        factors_of_rows: what is known of each sample. It counts for the factors of which it has a value.
+        minimum: a value is left out if fewer samples have it, or fewer lack it: by chance some concept would fit it.
+
+    Raises:
+        ValueError: there are not as many `factors_of_rows` as rows of `V`.
     """
     if len(V) != len(factors_of_rows):
         raise ValueError(f"expected the factors of {len(V)} samples, got {len(factors_of_rows)}")
@@ -103,14 +122,16 @@ def factor_matrix(V: np.ndarray, factors_of_rows: Sequence[Factors], minimum: in
     return FactorMatrix(names, values, counts, np.hstack(parts), bool((V < 0).any()), totals)
 
 
-# ---- honest levels ---------------------------------------------------------------------------------------------------
+# ---- levels by chance, and on other samples --------------------------------------------------------------------------
 
 
 def permuted_level(
-    V: np.ndarray, factors_of_rows: Sequence[Factors], seed: int = 0, n: int = 20
+    V: Real[np.ndarray, "n k"], factors_of_rows: Sequence[Factors], seed: int = 0, n: int = 20
 ) -> dict[str, Estimate]:
-    """What `FactorMatrix.by_factor` is by chance: the best of many concepts fits anything a little. The samples'
-    factors are dealt anew `n` times; `low` and `high` are the smallest and the largest level seen.
+    """Factor → the level of `FactorMatrix.by_factor` that chance reaches, since the best of many concepts always fits a
+    little.
+
+    The factors are permuted among the samples `n` times. `low` and `high` are the lowest and the highest level seen.
     """
     rng = np.random.default_rng(seed)
     levels: dict[str, list[float]] = {}
@@ -123,10 +144,17 @@ def permuted_level(
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The best concept of every factor value, chosen on one set of samples, and its AUROC on another.
+    """For every factor value the best concept, chosen on one set of samples, and its AUROC on another set.
 
-    `concept`, `chosen` and `held_out` belong to `factors[j]` = `values[j]`; `held_out` is NaN where the other set has
-    too few samples with the value or without. `by_factor` has bootstrap intervals over the other set's samples.
+    Entry *j* of each tuple is about `factors[j]` = `values[j]`.
+
+    Args:
+        factors: the factors.
+        values: their values.
+        concept: the best concept for each value, by the first set.
+        chosen: its match on the first set.
+        held_out: its AUROC on the second set; NaN where too few of those samples have the value, or lack it.
+        by_factor: factor → mean of `held_out` over its values, with a bootstrap interval over the second set.
     """
 
     factors: tuple[str, ...]
@@ -138,69 +166,107 @@ class HeldOut:
 
 
 def held_out(
-    matrix: FactorMatrix, V: np.ndarray, factors_of_rows: Sequence[Factors], *, minimum: int = 5, seed: int = 0
+    matrix: FactorMatrix,
+    V: Real[np.ndarray, "n k"],
+    factors_of_rows: Sequence[Factors],
+    *,
+    minimum: int = 5,
+    seed: int = 0,
 ) -> HeldOut:
-    """The best concept for each column of `matrix`, judged on the activations `V` (n, n_concepts) of other samples.
+    """The best concept for each column of `matrix`, and its AUROC on other samples.
 
-    The best of twenty flatters itself on the samples that it was chosen by; here choice and judgement are apart.
+    The best of twenty concepts looks too good on the samples that it was chosen by.
+
+    Args:
+        matrix: by which the concepts are chosen.
+        V: the activations of other samples.
+        factors_of_rows: what is known of those.
+        minimum: a value is not judged if fewer of those samples have it, or fewer lack it.
+        seed: of the bootstrap.
     """
-    best = matrix.match.argmax(axis=0) if matrix.factors else np.zeros(0, int)
+    judge = _Judge.of(matrix, V, factors_of_rows, minimum)
     rows = np.arange(len(V))
-    labels = np.array(
-        [[row.get(f) == v for f, v in zip(matrix.factors, matrix.values, strict=True)] for row in factors_of_rows]
-    )
-    known = np.array([[row.get(f) is not None for f in matrix.factors] for row in factors_of_rows])
-    labels, known = labels.reshape(len(V), -1), known.reshape(len(V), -1)
-    flip = np.array([matrix.auroc[k, j] < 0.5 and matrix.signed for j, k in enumerate(best)], bool)
-
-    def judge(some: np.ndarray) -> np.ndarray:
-        result = np.full(len(best), np.nan)
-        for j, k in enumerate(best):
-            here = some[known[some, j]]
-            positive = labels[here, j].sum()
-            if min(positive, len(here) - positive) >= 1:
-                value = float(auroc(V[here, k], labels[here, j]))
-                result[j] = 1 - value if flip[j] else value
-        return result
-
-    counts = (labels & known).sum(axis=0)
-    enough = (counts >= minimum) & (known.sum(axis=0) - counts >= minimum)
-    judged = np.where(enough, judge(rows), np.nan)
+    judged = judge(rows)
     rng = np.random.default_rng(seed)
-    again = (
-        np.array([np.where(enough, judge(rng.choice(rows, len(rows))), np.nan) for _ in range(200)])
-        if len(V)
-        else np.zeros((0, len(best)))
-    )
-    names = np.array(matrix.factors)
-    by_factor = {}
-    for name in dict.fromkeys(matrix.factors):
-        mine = (names == name) & enough
-        if mine.any():
-            means = again[:, mine][~np.isnan(again[:, mine]).all(axis=1)]
-            low, high = np.quantile(np.nanmean(means, axis=1), [0.025, 0.975]) if len(means) else (np.nan, np.nan)
-            by_factor[name] = Estimate(
-                float(judged[mine].mean()), float(judged[mine].std()), float(low), float(high), int(mine.sum())
-            )
+    again = [judge(rng.choice(rows, len(rows))) for _ in range(200)] if len(V) else []
+    by_factor = _by_factor(matrix, judge.enough, judged, np.array(again).reshape(-1, len(judged)))
     return HeldOut(
         matrix.factors,
         matrix.values,
-        tuple(int(k) for k in best),
-        tuple(float(matrix.match[k, j]) for j, k in enumerate(best)),
+        tuple(int(k) for k in judge.best),
+        tuple(float(matrix.match[k, j]) for j, k in enumerate(judge.best)),
         tuple(float(v) for v in judged),
         by_factor,
     )
 
 
-def purity(matrix: FactorMatrix, samples: Sequence[Sequence[Factors]]) -> tuple[np.ndarray, np.ndarray]:
-    """How pure concepts are: the share of the most activating samples of each that have the value it matches best.
+@dataclass(frozen=True)
+class _Judge:
+    """The AUROC of the best concept of each column, on chosen rows of `V`; NaN where it cannot be judged."""
+
+    V: Real[np.ndarray, "n k"]
+    labels: Bool[np.ndarray, "n columns"]  # whether a sample has the value of the column
+    known: Bool[np.ndarray, "n columns"]  # whether it has any value of the column's factor
+    best: Int[np.ndarray, " columns"]  # the best concept of each column
+    flip: Bool[np.ndarray, " columns"]  # whether its activations match from below
+    enough: Bool[np.ndarray, " columns"]  # whether enough samples have the value, and enough lack it
+
+    @classmethod
+    def of(
+        cls, matrix: FactorMatrix, V: Real[np.ndarray, "n k"], factors_of_rows: Sequence[Factors], minimum: int
+    ) -> _Judge:
+        columns = list(zip(matrix.factors, matrix.values, strict=True))
+        shape = (len(V), len(columns))
+        labels = np.array([[row.get(f) == v for f, v in columns] for row in factors_of_rows], bool).reshape(shape)
+        known = np.array([[row.get(f) is not None for f, _ in columns] for row in factors_of_rows], bool).reshape(shape)
+        best = matrix.match.argmax(axis=0) if columns else np.zeros(0, int)
+        flip = np.array([matrix.auroc[k, j] < 0.5 and matrix.signed for j, k in enumerate(best)], bool)
+        counts = (labels & known).sum(axis=0)
+        enough = (counts >= minimum) & (known.sum(axis=0) - counts >= minimum)
+        return cls(V, labels, known, best, flip, enough)
+
+    def __call__(self, rows: Int[np.ndarray, " some"]) -> Float[np.ndarray, " columns"]:
+        result = np.full(len(self.best), np.nan)
+        for j in np.flatnonzero(self.enough):
+            some = rows[self.known[rows, j]]
+            labels = self.labels[some, j]
+            if 1 <= labels.sum() <= len(some) - 1:
+                value = float(auroc(self.V[some, self.best[j]], labels))
+                result[j] = 1 - value if self.flip[j] else value
+        return result
+
+
+def _by_factor(
+    matrix: FactorMatrix,
+    enough: Bool[np.ndarray, " columns"],
+    judged: Float[np.ndarray, " columns"],
+    again: Float[np.ndarray, "resamples columns"],
+) -> dict[str, Estimate]:
+    """Factor → mean of `judged` over its values that can be judged, with its interval from the resamples."""
+    names = np.array(matrix.factors)
+    found = {}
+    for name in dict.fromkeys(matrix.factors):
+        mine = (names == name) & enough
+        if mine.any():
+            means = again[:, mine][~np.isnan(again[:, mine]).all(axis=1)]
+            low, high = np.quantile(np.nanmean(means, axis=1), [0.025, 0.975]) if len(means) else (np.nan, np.nan)
+            values = judged[mine]
+            found[name] = Estimate(float(values.mean()), float(values.std()), float(low), float(high), int(mine.sum()))
+    return found
+
+
+def purity(
+    matrix: FactorMatrix, samples: Sequence[Sequence[Factors]]
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """For each concept, the share of its most activating samples that have the value which it matches best.
 
     Args:
-        samples: for each concept the factors of its most activating samples.
+        matrix: the matches of the concepts.
+        samples: for each concept, what is known of its most activating samples.
 
     Returns:
-        (n_concepts,) shares, and the shares that would be by chance (how common the value is). NaN without samples, and
-        for a concept that matches by its absence (`match` from below .5).
+        The shares, and the shares by chance: how common the value is. NaN for a concept without samples, and for one
+        that is active where the value is absent (its AUROC is below 0.5).
     """
     found, chance = np.full(len(samples), np.nan), np.full(len(samples), np.nan)
     for k, (j, mine) in enumerate(zip(matrix.best, samples, strict=False)):
@@ -212,9 +278,13 @@ def purity(matrix: FactorMatrix, samples: Sequence[Sequence[Factors]]) -> tuple[
 
 @dataclass(frozen=True)
 class Disentanglement:
-    """DCI of Eastwood & Williams (2018, section 2): `disentanglement`, whether a concept serves one factor alone;
-    `completeness`, whether a factor is served by one concept alone; `informativeness`, the accuracy with which the
-    activations tell each factor on held-out samples, and `majority`, that of always saying the most common value.
+    """The DCI scores of Eastwood & Williams (2018, section 2).
+
+    Args:
+        disentanglement: 1 if each concept is important for a single factor.
+        completeness: 1 if for each factor a single concept is important.
+        informativeness: factor → accuracy, on held-out samples, of predicting it from the activations.
+        majority: factor → accuracy of always predicting its most common value.
     """
 
     disentanglement: float
@@ -224,18 +294,30 @@ class Disentanglement:
 
 
 def disentanglement(
-    V: np.ndarray,
+    V: Real[np.ndarray, "n k"],
     factors_of_rows: Sequence[Factors],
-    V_test: np.ndarray,
+    V_test: Real[np.ndarray, "m k"],
     factors_of_test: Sequence[Factors],
     *,
     seed: int = 0,
     n_trees: int = 100,
 ) -> Disentanglement:
-    """DCI with random forests: importance `R_kj` of concept k for factor j; `D = Σ_k ρ_k (1 − H_F(P_k·))` with
-    `P_kj = R_kj / Σ_j R_kj` and `ρ_k` the share of concept k in all importance; `C_j = 1 − H_K(P̃_·j)`, their mean.
+    """The DCI scores, with the importance `R_kj` of concept k for factor j in random forests.
 
-    Factors with one value, or whose test samples are none, are left out. NaN where fewer than two factors are known.
+    Disentanglement is `Σ_k ρ_k (1 − H_F(P_k·))`, with `P_kj = R_kj / Σ_j R_kj` and `ρ_k` the share of concept k in all
+    importance. Completeness is the mean over factors of `1 − H_K(P̃_·j)`, with `P̃_kj = R_kj / Σ_k R_kj`.
+
+    Args:
+        V: activations of the samples to train on.
+        factors_of_rows: what is known of these.
+        V_test: activations of held-out samples.
+        factors_of_test: what is known of those.
+        seed: of the forests.
+        n_trees: trees per forest.
+
+    Returns:
+        Factors with a single value, or without test samples, are left out. Disentanglement and completeness are NaN for
+        fewer than two factors, or fewer than two concepts.
     """
     from sklearn.ensemble import RandomForestClassifier
 
@@ -260,8 +342,8 @@ def disentanglement(
     return Disentanglement(d, float(np.mean(1 - _entropy(R.T, base=R.shape[0]))), right, majority)
 
 
-def _entropy(R: np.ndarray, base: int) -> np.ndarray:
-    """(n,) entropy of each row of `R` as a distribution, in units of `base`; 1 for a row of zeros."""
+def _entropy(R: Float[np.ndarray, "n m"], base: int) -> Float[np.ndarray, " n"]:
+    """The entropy of each row of `R`, normalised to a distribution, with logarithms to `base`; 1 for a row of zeros."""
     total = R.sum(axis=1, keepdims=True)
     P = np.divide(R, total, out=np.full_like(R, 1 / R.shape[1]), where=total > 0)
     logs = np.log(P, out=np.zeros_like(P), where=P > 0)

@@ -1,4 +1,4 @@
-"""Scores of words: how much concepts repeat each other, and how well words fit images and captions."""
+"""Scores of the words of concepts: how much concepts share words, and how well words fit images and captions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Real
 
 #: What CoX-LMM's released code puts before the words of a concept for CLIPScore.
 WORDS_PROMPT = "A photo is described by the words "
@@ -15,10 +16,10 @@ CAPTION_PROMPT = "A photo depicts "
 CLIPSCORE_WEIGHT = 2.5
 
 
-def overlap_matrix(word_sets: Sequence[Collection[str]]) -> np.ndarray:
-    """(n_concepts, n_concepts): the share of the words of concept *k* that concept *l* has too, `|T_l ∩ T_k| / |T_k|`.
+def overlap_matrix(word_sets: Sequence[Collection[str]]) -> Float[np.ndarray, "k k"]:
+    """Row *k*, column *l*: the share of the words of concept *k* that concept *l* also has, `|T_l ∩ T_k| / |T_k|`.
 
-    The diagonal is 1; the row of a concept without words is 0.
+    The diagonal is 1. The row of a concept without words is 0.
 
     >>> overlap_matrix([{"red", "blue"}, {"red"}]).tolist()
     [[1.0, 0.5], [1.0, 1.0]]
@@ -29,8 +30,9 @@ def overlap_matrix(word_sets: Sequence[Collection[str]]) -> np.ndarray:
 
 
 def overlap(word_sets: Sequence[Collection[str]]) -> float:
-    """How much concepts repeat each other's words, 0 (not at all) to 1 (all the same): CoX-LMM (Parekh et al. 2024),
-    `Overlap(U) = 1/K Σ_k 1/(K−1) Σ_{l≠k} |T_l ∩ T_k| / |T_k|`. A single concept repeats none.
+    """The share of words that concepts have in common, from 0 (none) to 1 (all): `Overlap` of CoX-LMM.
+
+    `Overlap(U) = 1/K Σ_k 1/(K−1) Σ_{l≠k} |T_l ∩ T_k| / |T_k|` (Parekh et al. 2024). A single concept has 0.
 
     >>> overlap([{"red", "blue"}, {"red"}])
     0.75
@@ -43,7 +45,7 @@ def overlap(word_sets: Sequence[Collection[str]]) -> float:
 
 
 def words_text(words: Sequence[str]) -> str:
-    """The words of a concept as one text, by commas.
+    """The words of a concept as one text, with commas between them.
 
     >>> words_text(["black", "small"])
     'black, small'
@@ -51,15 +53,15 @@ def words_text(words: Sequence[str]) -> str:
     return ", ".join(words)
 
 
-def clip_score(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
+def clip_score(images: Real[np.ndarray, "n d"], texts: Real[np.ndarray, "m d"]) -> Real[np.ndarray, "n m"]:
     """CLIPScore of every image with every text, `2.5 · max(cos, 0)` (Hessel et al. 2021, equation 1).
 
     Args:
-        images: (n_images, d) embeddings of unit length.
-        texts: (n_texts, d), likewise.
+        images: embeddings of images, of norm 1.
+        texts: embeddings of texts, of norm 1.
 
     Returns:
-        (n_images, n_texts), 0 to 2.5.
+        Scores from 0 to 2.5.
 
     >>> clip_score(np.array([[1.0, 0.0]]), np.array([[0.6, 0.8], [-1.0, 0.0]])).tolist()
     [[1.5, 0.0]]
@@ -69,23 +71,28 @@ def clip_score(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class BertScore:
-    """BERTScore of every candidate with every reference: three arrays (n_candidates, n_references), at most 1."""
+    """BERTScore of every candidate with every reference; each entry is at most 1."""
 
-    precision: np.ndarray
-    recall: np.ndarray
-    f1: np.ndarray
+    precision: Float[np.ndarray, "n m"]
+    recall: Float[np.ndarray, "n m"]
+    f1: Float[np.ndarray, "n m"]
 
 
-def bert_score(candidates: Sequence[np.ndarray], references: Sequence[np.ndarray], block: int = 4096) -> BertScore:
-    """BERTScore (Zhang et al. 2020, section 3), greedy matching without idf weights and without rescaling:
-    `R = 1/|x| Σ_i max_j x_i·x̂_j`, `P = 1/|x̂| Σ_j max_i x_i·x̂_j`, `F1 = 2PR/(P+R)`.
+def bert_score(
+    candidates: Sequence[Real[np.ndarray, "_ d"]], references: Sequence[Real[np.ndarray, "_ d"]], block: int = 4096
+) -> BertScore:
+    """BERTScore of every candidate with every reference (Zhang et al. 2020, section 3).
+
+    `R = 1/|x| Σ_i max_j x_i·x̂_j`, `P = 1/|x̂| Σ_j max_i x_i·x̂_j`, `F1 = 2PR/(P+R)`: greedy matching, without idf
+    weights, without rescaling.
 
     Args:
-        candidates: for each text x̂ its tokens, (n_tokens, d) of unit length, special tokens left out.
-        references: for each text x, likewise.
-        block: tokens of references that are compared at once; bounds the memory.
+        candidates: for each candidate x̂ the embeddings of its tokens (n_tokens, d), of norm 1, without special tokens.
+        references: the same for each reference x.
+        block: how many reference tokens are compared at once; bounds the memory.
 
-    Raises ValueError for a text without tokens: nothing can be matched to it.
+    Raises:
+        ValueError: a text has no tokens, so that nothing can be matched to it.
     """
     if any(not len(text) for text in (*candidates, *references)):
         raise ValueError("BERTScore needs texts of at least one token; got an empty one")

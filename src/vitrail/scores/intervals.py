@@ -1,4 +1,4 @@
-"""How sure a number is: bootstrap intervals, permutation tests, and correction for many tests."""
+"""How certain a figure is: bootstrap intervals, permutation tests, correlations, and correction for many tests."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float, Shaped
 from scipy import stats
 
-#: Of a test: whether a difference in either direction counts, or only an increase.
+#: What a test looks for: a difference in either direction, or an increase only.
 Alternative = Literal["two-sided", "greater"]
 
 
@@ -24,10 +25,12 @@ class Estimate:
     n: int
 
 
-def estimate(values: np.ndarray, seed: int = 0, confidence: float = 0.95, resamples: int = 2000) -> Estimate:
-    """The mean of `values` (n,) and its percentile bootstrap interval (Efron & Tibshirani 1993, chapter 13).
+def estimate(
+    values: Shaped[np.ndarray, " n"], seed: int = 0, confidence: float = 0.95, resamples: int = 2000
+) -> Estimate:
+    """The mean of `values` and its percentile bootstrap interval (Efron & Tibshirani 1993, chapter 13).
 
-    NaN are units without a value, and left out. With fewer than two units there is no interval: it is NaN.
+    NaN means that a unit has no value; such units are left out. With fewer than two units the interval is NaN.
     """
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
@@ -41,7 +44,7 @@ def estimate(values: np.ndarray, seed: int = 0, confidence: float = 0.95, resamp
     return Estimate(mean, std, float(low), float(high), n)
 
 
-def _resampled_means(values: np.ndarray, seed: int, resamples: int) -> np.ndarray:
+def _resampled_means(values: Float[np.ndarray, " n"], seed: int, resamples: int) -> Float[np.ndarray, " resamples"]:
     rng = np.random.default_rng(seed)
     n, step = len(values), max(1, 2_000_000 // len(values))
     parts = [
@@ -51,9 +54,16 @@ def _resampled_means(values: np.ndarray, seed: int, resamples: int) -> np.ndarra
     return np.concatenate(parts)
 
 
-def unpaired_gain(first: np.ndarray, second: np.ndarray, seed: int = 0, resamples: int = 2000) -> Estimate:
-    """The difference of the means of two groups, with its percentile bootstrap interval over both; `n` counts the units
-    of both, `std` is NaN, since one unit has no difference. NaN are left out; with fewer than two in a group it is NaN.
+def unpaired_gain(
+    first: Shaped[np.ndarray, " n"], second: Shaped[np.ndarray, " m"], seed: int = 0, resamples: int = 2000
+) -> Estimate:
+    """Mean of `first` minus mean of `second`, two groups of units, with its 95 % percentile bootstrap interval.
+
+    Units with NaN are left out.
+
+    Returns:
+        `n` counts the units of both groups. `std` is NaN, since a single unit has no difference. All figures are NaN
+        when a group has fewer than two units.
     """
     first, second = (v[~np.isnan(v)] for v in (np.asarray(first, float), np.asarray(second, float)))
     n = len(first) + len(second)
@@ -64,9 +74,10 @@ def unpaired_gain(first: np.ndarray, second: np.ndarray, seed: int = 0, resample
     return Estimate(float(first.mean() - second.mean()), np.nan, float(low), float(high), n)
 
 
-def exceeded(observed: float, null: np.ndarray) -> float:
-    """The p-value of `observed` against draws of the null: how often chance does as well,
-    `(1 + #{null ≥ observed}) / (1 + #null)` (Phipson & Smyth 2010); never 0. NaN when nothing was observed.
+def exceeded(observed: float, null: Shaped[np.ndarray, " n"]) -> float:
+    """The p-value of `observed`, given draws under the null hypothesis: how often chance does at least as well.
+
+    `(1 + #{null ≥ observed}) / (1 + #null)`, which is never 0 (Phipson & Smyth 2010). NaN if `observed` is NaN.
 
     >>> exceeded(2.0, np.array([1.0, 3.0, 0.0]))
     0.5
@@ -79,24 +90,26 @@ def exceeded(observed: float, null: np.ndarray) -> float:
 
 
 def paired_p(
-    first: np.ndarray,
-    second: np.ndarray,
+    first: Shaped[np.ndarray, " n"],
+    second: Shaped[np.ndarray, " n"],
     *,
     alternative: Alternative = "two-sided",
     seed: int = 0,
     resamples: int = 9999,
 ) -> float:
-    """The p-value of a difference of means between paired units (n,), under random signs of the differences.
+    """The p-value of a difference of means between paired units, by random signs of their differences.
 
-    All signs are tried where there are at most `resamples` ways to choose them; then the p-value is exact.
+    The p-value is exact where there are at most `resamples` ways to choose the signs: then all are tried.
 
     Args:
-        first: values of the units; pairs of which one value is NaN are left out.
-        second: values of the same units under the other condition.
+        first: one value per unit. A pair with a NaN is left out.
+        second: the values of the same units under the other condition.
         alternative: "greater" tests whether the mean of `first` is larger, "two-sided" whether it differs.
+        seed: of the random signs.
+        resamples: how many choices of signs are tried at most.
 
     Returns:
-        NaN without a pair; 1 where all differences are zero.
+        NaN when no pair is left; 1 when all differences are zero.
     """
     differences = np.asarray(first, float) - np.asarray(second, float)
     differences = differences[~np.isnan(differences)]
@@ -117,8 +130,13 @@ def paired_p(
     return float(found.pvalue)
 
 
-def unpaired_p(first: np.ndarray, second: np.ndarray, seed: int = 0, resamples: int = 9999) -> float:
-    """Two-sided p-value of a difference of means between two groups, by random regrouping. NaN are left out."""
+def unpaired_p(
+    first: Shaped[np.ndarray, " n"], second: Shaped[np.ndarray, " m"], seed: int = 0, resamples: int = 9999
+) -> float:
+    """The two-sided p-value of a difference of means between two groups of units, by random regrouping.
+
+    Units with NaN are left out. NaN when a group is empty.
+    """
     first, second = (v[~np.isnan(v)] for v in (np.asarray(first, float), np.asarray(second, float)))
     if not len(first) or not len(second):
         return float("nan")
@@ -130,9 +148,9 @@ def unpaired_p(first: np.ndarray, second: np.ndarray, seed: int = 0, resamples: 
 
 
 def corrected(p_values: Sequence[float]) -> list[float]:
-    """q-values of several tests: the false discovery rate at which each is significant (Benjamini & Hochberg 1995).
+    """The q-values of several tests: for each the false discovery rate at which it is significant.
 
-    NaN stay NaN and count for nothing.
+    Benjamini & Hochberg (1995). A NaN stays NaN, and does not count as a test.
 
     >>> corrected([0.01, 0.04])
     [0.02, 0.04]
@@ -147,7 +165,7 @@ def corrected(p_values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Pearson's r and Spearman's ρ of `n` pairs, each with its two-sided p-value; NaN where they are not defined."""
+    """Pearson's `r` and Spearman's `rho` of `n` pairs, each with its two-sided p-value; NaN where undefined."""
 
     r: float
     p: float
@@ -156,8 +174,8 @@ class Correlation:
     n: int
 
 
-def correlation(x: np.ndarray, y: np.ndarray) -> Correlation:
-    """The correlation of `x` and `y` (n,), over the pairs without NaN."""
+def correlation(x: Shaped[np.ndarray, " n"], y: Shaped[np.ndarray, " n"]) -> Correlation:
+    """The correlation of `x` and `y` over the pairs without NaN; undefined for fewer than three, or a constant."""
     x, y = np.asarray(x, float), np.asarray(y, float)
     known = ~(np.isnan(x) | np.isnan(y))
     x, y = x[known], y[known]
@@ -168,8 +186,8 @@ def correlation(x: np.ndarray, y: np.ndarray) -> Correlation:
     return Correlation(float(r.statistic), float(r.pvalue), float(rho.statistic), float(rho.pvalue), len(x))
 
 
-def median_estimate(values: np.ndarray, seed: int = 0, resamples: int = 2000) -> Estimate:
-    """The median of `values` (n,) and its 95 % percentile bootstrap interval; `mean` holds the median, `std` is NaN."""
+def median_estimate(values: Shaped[np.ndarray, " n"], seed: int = 0, resamples: int = 2000) -> Estimate:
+    """The median of `values`, in the field `mean`, and its 95 % percentile bootstrap interval; `std` is NaN."""
     values = np.asarray(values, float)
     again = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))
     low, high = np.quantile(np.median(values[again], axis=1), [0.025, 0.975])

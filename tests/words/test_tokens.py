@@ -1,4 +1,4 @@
-"""A word is found in text, never in token ids; tokens are where their characters are."""
+"""Tokens hold a word by their characters; a token is a word when it is the whole of one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from vitrail.errors import DataError, UsageError
 from vitrail.toyland import model_path
-from vitrail.words import Match, Word, absent, is_word, nearest, own_tokens, token_offsets, token_span, word_tokens
+from vitrail.words import Word, own_tokens, token_offsets, token_span, word_tokens
 
 
 @pytest.fixture(scope="module")
@@ -48,65 +47,7 @@ class Fake:
         return "".join(p.removeprefix(self.prefix) if p.startswith(self.prefix) else f" {p}" for p in pieces).strip()
 
 
-# ---- words in text ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("word", "text", "found"),
-    [
-        (Word("cat"), "a cat on a mat", ("cat", 2)),
-        (Word("cat"), "cat", ("cat", 0)),
-        (Word("cat"), "what a cat!", ("cat", 7)),
-        (Word("cat"), "a 'cat', maybe", ("cat", 3)),
-        (Word("cat"), "a category of its own", None),
-        (Word("cat"), "a wildcat", None),
-        (Word("cat"), "cats", None),
-        (Word("cat"), "cat_2 and 2cat", None),
-        (Word("cat"), "", None),
-        (Word("cat"), "a category, then a cat", ("cat", 19)),
-        (Word("cat"), "a cat and a cat", ("cat", 2)),
-        (Word("cat"), "A Cat, a CAT", ("Cat", 2)),
-        (Word("cat", match_case=True), "A Cat, a CAT, a cat", ("cat", 16)),
-        (Word("cat", forms=("kitten", "cats")), "two cats", ("cats", 4)),
-        (Word("cat", forms=("kitten",)), "a kitten, a cat", ("kitten", 2)),
-        (Word("hot dog"), "a hot dog in a bun", ("hot dog", 2)),
-        (Word("hot dog"), "a hot, tired dog", None),
-        (Word("dog", forms=("dog house",)), "the dog house", ("dog house", 4)),
-        (Word("hot", forms=("hot dog",)), "a hot dog", ("hot dog", 2)),
-        (Word("a.c"), "abc a.c", ("a.c", 4)),
-        (Word("été"), "cet ÉTÉ-là", ("ÉTÉ", 4)),
-        (Word("ете"), "летен", None),
-        (Word("猫"), "一只 猫 在", ("猫", 3)),
-    ],
-)
-def test_a_word_is_found_between_word_boundaries_in_any_stated_form(word, text, found):
-    match = word.find(text)
-    assert (match and (match.form, match.start)) == found
-    if match:
-        assert text[match.start : match.end] == match.form
-
-
-@pytest.mark.parametrize("text", ["", " ", " dog", "dog ", "\tdog"])
-def test_a_word_without_letters_or_with_outer_spaces_is_refused(text):
-    with pytest.raises(UsageError, match="must not be empty or begin or end with a space"):
-        Word(text)
-    with pytest.raises(UsageError, match="must not be empty or begin or end with a space"):
-        Word("dog", forms=(text,))
-
-
-@given(st.text(max_size=20), st.text(max_size=20))
-def test_a_match_has_no_word_character_on_either_side(before, after):
-    text = f"{before}dog{after}"
-    match = Word("dog", match_case=True).find(text)
-    free = not (before[-1:].isalnum() or before[-1:] == "_" or after[:1].isalnum() or after[:1] == "_")
-    if free:
-        assert match
-    if match:
-        outside = text[: match.start][-1:] + text[match.end :][:1]
-        assert not any(c.isalnum() or c == "_" for c in outside)
-
-
-# ---- tokens in text --------------------------------------------------------------------------------------------------
+# ---- tokens that hold a word ----------------------------------------------------------------------------------------
 
 
 @settings(max_examples=300, deadline=None)
@@ -204,17 +145,7 @@ def test_special_tokens_hold_no_characters():
     assert span(fake, [0, 1, 0, 2, 0], "dog") == (3, 3)
 
 
-# ---- which tokens are words ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("text", ["dog", " Dog", "running", "brown", "3", "42", " umbrella "])
-def test_english_words_and_numbers_say_something(text):
-    assert is_word(text)
-
-
-@pytest.mark.parametrize("text", ["", " ", "the", "with", "of", "ox", "a", "dgo", "brel", "it's", "dog.", "<s>", "3rd"])
-def test_stop_words_pieces_short_words_and_marks_say_nothing(text):
-    assert not is_word(text)
+# ---- tokens that are words -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mark", ["▁", "Ġ", " "])
@@ -250,78 +181,6 @@ def test_the_tokens_of_a_word_itself_are_those_of_each_part_form_and_case():
 def test_the_tokens_of_a_word_of_several_pieces_are_all_its_pieces(tokenizer):
     pieces = tokenizer.encode(" sailboat", add_special_tokens=False)
     assert set(pieces) <= own_tokens(tokenizer, Word("sailboat"))
-
-
-# ---- what to try instead ---------------------------------------------------------------------------------------------
-
-TEXTS = ["a brown dog on the grass", "a brown horse", "the grass and the brown sand"]
-
-
-def test_the_nearest_words_are_those_spelled_alike():
-    assert nearest("dogs", TEXTS)[0] == "dog"
-    assert nearest("GRAS", TEXTS)[0] == "grass"
-
-
-def test_without_a_word_spelled_alike_the_most_frequent_are_named():
-    assert nearest("zzzz", TEXTS, n=2) == ["brown", "grass"]
-
-
-def test_words_that_say_nothing_are_never_proposed():
-    assert "the" not in nearest("the", TEXTS)
-
-
-def test_the_error_for_an_absent_word_says_where_it_was_looked_for_and_what_there_is():
-    error = absent(Word("dogs"), "references", TEXTS)
-    assert isinstance(error, DataError)
-    assert str(error) == "No sample has 'dogs' in its references. Words that do occur: dog."
-
-
-def test_a_match_is_a_form_and_its_place():
-    assert Word("dog").find("a Dog") == Match("Dog", 2, 5)
-
-
-# ---- other scripts and languages -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("word", "text", "found"),
-    [
-        ("狗", "一只狗在草地上", True),  # Chinese has no spaces
-        ("いぬ", "しろいいぬがいる", True),
-        ("หมา", "มีหมาอยู่", True),
-        ("कुत्त", "घास पर कुत्ता", False),  # the vowel sign belongs to the word
-        ("कुत्ता", "घास पर कुत्ता", True),
-        ("собак", "собака", False),
-        ("cafe", "a cafe\u0301", False),  # an accent of its own
-    ],
-)
-def test_a_whole_word_is_one_by_the_rules_of_its_script(word, text, found):
-    assert (Word(word).find(text) is not None) == found
-
-
-@pytest.mark.parametrize(
-    ("text", "language", "expected"),
-    [
-        ("Hund", "de", True),
-        ("собака", "ru", True),
-        ("собакаа", "ru", False),
-        ("dog", "any", True),
-        ("qqq", "any", True),
-        ("ab", "any", False),
-        ("狗", "any", True),
-        ("कुत्ता", "any", True),
-        ("a-b", "any", False),
-        ("", "any", False),
-        ("12", "ru", True),
-    ],
-)
-def test_words_of_other_languages_are_those_of_their_dictionary_or_anything_in_letters(text, language, expected):
-    assert is_word(text, language) == expected
-
-
-def test_a_language_without_a_dictionary_is_refused_and_those_with_one_are_named():
-    with pytest.raises(UsageError, match=r"no dictionary of 'xx'; there are .*en, .*and `any`"):
-        is_word("dog", "xx")
 
 
 def test_tokens_of_a_script_without_spaces_need_no_mark_of_a_beginning():

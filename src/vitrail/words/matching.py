@@ -1,0 +1,91 @@
+"""A word of interest, and where it stands in a text."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vitrail.errors import UsageError
+from vitrail.words.scripts import combining_marks, unspaced
+
+
+@dataclass(frozen=True)
+class Match:
+    """A word in a text: the form that was found, and its character offsets `[start, end)`."""
+
+    form: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of interest: what to search for, and how.
+
+    >>> Word("dog", forms=("dogs",)).find("Two dogs on a hot dog stand.")
+    Match(form='dogs', start=4, end=8)
+
+    Args:
+        text: the word as people write it, "dog" or "hot dog".
+        forms: other forms that count as the word, such as "dogs" or "puppy". Nothing is added to them.
+        match_case: whether "Dog" is a different word from "dog".
+
+    Raises:
+        UsageError: a form is empty, or begins or ends with a space.
+    """
+
+    text: str
+    forms: tuple[str, ...] = ()
+    match_case: bool = False
+
+    def __post_init__(self) -> None:
+        for form in (self.text, *self.forms):
+            if not form.strip() or form != form.strip():
+                raise UsageError(f"A word must not be empty or begin or end with a space; got {form!r}.")
+
+    @functools.cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The regular expression that finds any form as a whole word; see `whole_words`."""
+        return whole_words({self.text, *self.forms}, self.match_case)
+
+    def find(self, text: str) -> Match | None:
+        """The first occurrence in `text`, or None."""
+        found = self.pattern.search(text)
+        return found and Match(found.group(), *found.span())
+
+
+def whole_words(forms: Iterable[str], match_case: bool = False) -> re.Pattern[str]:
+    """A regular expression that finds any of `forms` as a whole word; where several match, the longest.
+
+    A whole word has no letter, digit or combining mark on either side (a vowel sign of Hindi belongs to its word).
+    Scripts without spaces between words (Chinese, Japanese, Thai …) are the exception: anything may stand beside a
+    form that begins or ends in such a script.
+
+    >>> whole_words(["cat", "cats"]).findall("Cats in a category, and a cat.")
+    ['Cats', 'cat']
+    """
+    by_length = sorted(forms, key=lambda form: (-len(form), form))
+    marks = combining_marks()
+    found = [
+        ("" if unspaced(form[0]) else rf"(?<![\w{marks}])")
+        + re.escape(form)
+        + ("" if unspaced(form[-1]) else rf"(?![\w{marks}])")
+        for form in by_length
+    ]
+    return re.compile("|".join(found), 0 if match_case else re.IGNORECASE)
+
+
+def spoken(text: str) -> list[str]:
+    """The words of `text` in lower case: runs of letters, digits and combining marks.
+
+    >>> spoken("A dog's ball, No. 7")
+    ['a', 'dog', 's', 'ball', 'no', '7']
+    """
+    return _runs().findall(text.lower())
+
+
+@functools.cache
+def _runs() -> re.Pattern[str]:
+    return re.compile(rf"[\w{combining_marks()}]+")
