@@ -15,7 +15,8 @@ from jaxtyping import config, install_import_hook
 # Array shapes in annotations are checked whenever a test calls one of these modules: before `vitrail` is imported.
 ARRAY_MODULES = (
     "vitrail.scores",
-    "vitrail.learners",
+    # of the learners without the estimators: these take what numpy can read, and check it themselves
+    *(f"vitrail.learners.{name}" for name in ("arrays", "codes", "descent", "rows", "starts")),
     "vitrail.concepts.stability",
     "vitrail.comparison.shift_vectors",
     "vitrail.comparison.matching",
@@ -23,6 +24,9 @@ ARRAY_MODULES = (
     "vitrail.comparison.recovery",
 )
 install_import_hook(ARRAY_MODULES, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+#: Fixtures of evaluations, which tests of pages and of runs use, too.
+pytest_plugins = ["tests.evaluation.fixtures"]
 
 
 @pytest.fixture
