@@ -31,7 +31,7 @@ from vitrail.grounding import (
     share_of_samples,
 )
 from vitrail.learners import make_learner
-from vitrail.reports import draw_explanation, explanation_figure, report
+from vitrail.reports import draw_explanation, explanation_figure, study_page
 from vitrail.samples import thumbnail
 from vitrail.scores import auroc, factor_matrix, overlap, overlap_matrix
 from vitrail.toyland.ground_truth import load_factors
@@ -72,7 +72,7 @@ class Study:
 
     def page(self, out: Path, **options) -> Page:
         options = {"factors": self.factors, "explanations": [self.explanation(3)]} | options
-        path = report(self.activations, self.concepts, self.grounding, out=out, **options)
+        path = study_page(self.activations, self.concepts, self.grounding, out=out, **options)
         return Page.of(path.read_text(encoding="utf-8"))
 
 
@@ -345,9 +345,9 @@ def test_the_page_names_what_made_it(study, tmp_path):
 def test_parts_of_different_studies_make_no_page(study, tmp_path):
     other = make_study(tmp_path / "other", n=61)
     with pytest.raises(ArtifactError, match="was not made from"):
-        report(study.activations, other.concepts, other.grounding, out=tmp_path / "report.html")
+        study_page(study.activations, other.concepts, other.grounding, out=tmp_path / "report.html")
     with pytest.raises(ArtifactError, match="was not made from"):
-        report(study.activations, study.concepts, other.grounding, out=tmp_path / "report.html")
+        study_page(study.activations, study.concepts, other.grounding, out=tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
 
 
