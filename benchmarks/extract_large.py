@@ -31,9 +31,9 @@ import numpy as np
 import torch
 import transformers as t
 from PIL import Image
+from tests.families import builders
 from torch import Tensor
 
-from tests.families import builders
 from vitrail.artifacts import versions, write_json
 from vitrail.lmm import LMM, from_transformers, hooks
 from vitrail.scores import median_estimate

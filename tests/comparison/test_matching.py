@@ -28,6 +28,7 @@ def test_one_to_one_is_the_best_of_all_assignments():
     assert match(C, "one-to-one").tolist() == list(best)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_rows_beyond_the_columns_have_no_match():
     found = match(np.array([[0.5], [0.9], [0.1]]), "one-to-one")
     assert found.tolist() == [-1, 0, -1]

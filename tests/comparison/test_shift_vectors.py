@@ -57,6 +57,7 @@ def test_a_concept_without_samples_does_not_move(estimator):
     assert found[1] == pytest.approx(np.zeros(4))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_an_unknown_estimator_is_refused():
     with pytest.raises(UsageError, match="mean, median, trimmed, codes; got 'mode'"):
         shifts(np.ones((3, 4)), np.ones((3, 2)), "mode")  # type: ignore[arg-type]

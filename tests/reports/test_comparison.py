@@ -59,7 +59,7 @@ def test_a_concept_without_match_has_dashes_for_figures(comparison, before_and_a
 def test_hostile_words_and_captions_do_no_harm_on_the_page(comparison, before_and_after, tmp_path):
     a, b = before_and_after
     evil = "<script>alert(1)</script>"
-    rows = [row | {"text": evil, "start": 0, "end": 3} for row in a.activations.rows]
+    rows = [dataclasses.replace(row, text=evil, start=0, end=3) for row in a.activations.rows]
     side = Activations(a.activations.folder, a.activations.manifest)
     side.__dict__["rows"] = rows
 

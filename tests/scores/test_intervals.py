@@ -73,6 +73,12 @@ def test_p_of_nothing_is_unknown_and_of_the_smallest_possible_null_not_zero():
     assert scores.exceeded(0.1 + 0.2, np.full(9, 0.3)) == 1  # the same number, but for the last bit
 
 
+def test_the_p_of_a_single_pair_counts_both_signs():
+    assert scores.paired_p(np.array([2.0]), np.array([1.0])) == 1.0
+    assert scores.paired_p(np.array([2.0]), np.array([1.0]), alternative="greater") == 0.5
+    assert scores.paired_p(np.array([1.0]), np.array([2.0]), alternative="greater") == 1.0
+
+
 def test_under_the_null_p_is_uniform():
     rng = np.random.default_rng(0)
     p = [scores.paired_p(rng.normal(size=20), np.zeros(20), resamples=199) for _ in range(200)]

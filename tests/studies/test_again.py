@@ -93,7 +93,7 @@ def test_the_noise_study_reads_the_same_words_of_other_states(before_and_after, 
     a, _ = before_and_after
     noise = noise_activations(activations, lmm, dogs, out=tmp_path / "noise")
     assert noise.sample_ids() == activations.sample_ids()
-    assert [r["position"] for r in noise.rows] == [r["position"] for r in activations.rows]
+    assert [r.position for r in noise.rows] == [r.position for r in activations.rows]
     assert not np.allclose(noise.states(8), activations.states(8), atol=0.1)
     found = noise_study(a, noise, lmm, out=tmp_path)
     assert found.concepts.folder == tmp_path / "noise-concepts"

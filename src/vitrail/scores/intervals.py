@@ -117,6 +117,8 @@ def paired_p(
         return float("nan")
     if not np.any(differences):
         return 1.0
+    if len(differences) == 1:  # two ways to choose the sign; scipy asks for two units or more
+        return 0.5 if alternative == "greater" and differences[0] > 0 else 1.0
     found = stats.permutation_test(
         (differences,),
         lambda d, axis: d.mean(axis),
