@@ -29,7 +29,13 @@ FILE = "explanations.json"
 class ActiveConcept:
     """A concept in one image.
 
-    `percentile`: the share (in %) of training samples that activate the concept less. `words` and `samples` ground it.
+    Args:
+        index: its row in `U`.
+        activation: in this image.
+        percentile: share of training samples, in %, that activate the concept less; ties count half.
+        words: decoded from its direction.
+        samples: those that activate it most.
+        title: up to three words that name it.
     """
 
     index: int
@@ -37,6 +43,7 @@ class ActiveConcept:
     percentile: float
     words: tuple[str, ...]
     samples: tuple[str, ...]
+    title: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,6 +159,7 @@ def _active(v: np.ndarray, concepts: Concepts, grounding: Grounding, n: int) -> 
             percentile=float(percentiles[k]),
             words=tuple(w.word for w in grounding[k].words),
             samples=tuple(s.sample_id for s in grounding[k].samples),
+            title=grounding[k].title,
         )
         for k in strongest
     )

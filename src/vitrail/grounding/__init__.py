@@ -2,10 +2,12 @@
 
 artifact.py   a grounding on disk, and how it was made
 reader.py     directions → words
+captions.py   what the images of a concept share, by their captions
 run.py        `ground`: words and most activating samples of every concept
 """
 
 from vitrail.grounding.artifact import (
+    CaptionWord,
     GroundedConcept,
     GroundedSample,
     GroundedWord,
@@ -17,6 +19,7 @@ from vitrail.grounding.reader import WordReader
 from vitrail.grounding.run import check_model, ground, ground_as, most_activating, share_of_samples, word_reader
 
 __all__ = [
+    "CaptionWord",
     "GroundedConcept",
     "GroundedSample",
     "GroundedWord",

@@ -61,13 +61,53 @@ class GroundedSample:
 
 
 @dataclass(frozen=True)
+class CaptionWord:
+    """A word that captions of a concept's samples have more often than those of the other samples.
+
+    Args:
+        word: the word, or the phrase that it makes with the word of interest ("hot dog").
+        inside: share of the samples that activate the concept most whose captions have it.
+        outside: share of the other samples whose captions have it.
+        q: the false discovery rate at which the difference is significant: Fisher's exact test, one-sided, corrected
+            for all words of the concept (Benjamini & Hochberg 1995).
+    """
+
+    word: str
+    inside: float
+    outside: float
+    q: float
+
+
+@dataclass(frozen=True)
 class GroundedConcept:
-    """A concept in words and in samples, the strongest first; `share` is that of samples whose strongest it is."""
+    """A concept in words and in samples, the strongest first.
+
+    Args:
+        index: its row in `U`.
+        words: decoded from its direction.
+        samples: those that activate it most.
+        share: of samples whose strongest concept it is.
+        captions: words that the captions of its samples have more often than the others'; empty where the samples have
+            no captions, or where no word stands out.
+        mean: whether it is the mean of all states: its direction is theirs, and every sample has it.
+    """
 
     index: int
     words: tuple[GroundedWord, ...]
     samples: tuple[GroundedSample, ...]
     share: float
+    captions: tuple[CaptionWord, ...] = ()
+    mean: bool = False
+
+    @property
+    def title(self) -> tuple[str, ...]:
+        """Up to three words that name it, the same on every page: those of its captions, else those decoded from it."""
+        return tuple(w.word for w in (self.captions or self.words)[:3])
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether captions stand out, and none of their words is among the words decoded from its direction."""
+        return bool(self.captions) and not {w.word for w in self.captions} & {w.word for w in self.words}
 
 
 @dataclass(frozen=True)

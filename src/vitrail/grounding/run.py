@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from vitrail.activations import Activations
 from vitrail.artifacts import check_parent, is_current, parent, write_json, write_manifest
@@ -23,8 +24,14 @@ from vitrail.grounding.artifact import (
     GroundingOptions,
     open_grounding,
 )
+from vitrail.grounding.captions import Captions
 from vitrail.grounding.reader import WordReader
 from vitrail.lmm import LMM
+from vitrail.scores import cosines
+
+#: A concept is the mean of the states if its cosine with it is as large, and so large a share of the samples has it.
+MEAN_COSINE = 0.95
+MEAN_SHARE = 0.95
 
 
 def ground(
@@ -63,13 +70,18 @@ def ground_as(
         return open_grounding(out, concepts)
     by_words = word_reader(lmm, activations, concepts.layer, options).grounded(concepts.U)
     numbers = np.flatnonzero(concepts.kept)
-    ids = [activations.rows[i].sample_id for i in numbers]
-    shares = share_of_samples(concepts.V)
+    rows = [activations.rows[i] for i in numbers]
+    captions = Captions([row.references for row in rows], activations.word, options.language)
+    shares, means = share_of_samples(concepts.V), is_mean(concepts, activations.states(concepts.layer)[concepts.kept])
     grounded = []
     for k in range(len(concepts)):
-        best = most_activating(concepts.V[:, k], options.n_samples)
-        samples = tuple(GroundedSample(ids[i], int(numbers[i]), float(concepts.V[i, k])) for i in best)
-        grounded.append(GroundedConcept(k, by_words[k], samples, float(shares[k])))
+        column = concepts.V[:, k]
+        samples = tuple(
+            GroundedSample(rows[i].sample_id, int(numbers[i]), float(column[i]))
+            for i in most_activating(column, options.n_samples)
+        )
+        shared = captions.of(column)
+        grounded.append(GroundedConcept(k, by_words[k], samples, float(shares[k]), shared, bool(means[k])))
     write_json(out / FILE, grounded)
     content = {"parameters": options.parameters(), "parents": parents}
     return Grounding(out, write_manifest(out, KIND, content), tuple(grounded))
@@ -98,6 +110,15 @@ def check_model(lmm: LMM, activations: Activations) -> None:
             f"{activations.folder} was made by the model {activations.model.name!r}, not by {lmm.name!r} as loaded "
             f"({'; '.join(differing)})."
         )
+
+
+def is_mean(concepts: Concepts, Z: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " k"]:
+    """Which concepts are the mean of the states `Z` that they were learned from: |cosine| with it of `MEAN_COSINE` or
+    more, and active in nearly every sample. Prototypes are states themselves, and never their mean."""
+    if concepts.learner.prototypes:
+        return np.zeros(len(concepts), bool)
+    likeness = np.abs(cosines(concepts.U, Z.mean(0, dtype=np.float64)[None]))[:, 0]
+    return (likeness >= MEAN_COSINE) & (np.mean(concepts.V != 0, axis=0) >= MEAN_SHARE)
 
 
 def most_activating(activations: np.ndarray, n: int) -> list[int]:

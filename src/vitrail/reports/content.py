@@ -15,7 +15,7 @@ from vitrail.activations import Activations, Row
 from vitrail.artifacts import MANIFEST, file_hash
 from vitrail.concepts import Concepts
 from vitrail.explanation import Explanation
-from vitrail.grounding import GroundedConcept, Grounding
+from vitrail.grounding import CaptionWord, GroundedConcept, Grounding
 from vitrail.lmm import Layer
 from vitrail.scores import FactorMatrix, KnownFactors, Value, factor_matrix, overlap, overlap_matrix
 from vitrail.words import Word
@@ -55,12 +55,18 @@ class Card:
 
     Args:
         activations: (n_samples,) of all samples; `active` is the share that is not zero, `mean` the mean of the sizes.
+        title: up to three words that name it, the same on every page.
+        captions: words that its samples' captions have more often than the others'.
+        note: what a reader must know of its words; empty if nothing.
         share: of samples whose strongest concept this is.
         stability: over seeds and over resamples; None where it was not measured.
     """
 
     index: int
+    title: str
     words: list[Bar]
+    captions: tuple[CaptionWord, ...]
+    note: str
     photos: list[tuple[Photo, float]]
     activations: Float[np.ndarray, " n"]
     active: float
@@ -143,6 +149,9 @@ def _card(activations: Activations, concepts: Concepts, grounded: GroundedConcep
     logits = [w.logit for w in grounded.words]
     return Card(
         index=grounded.index,
+        title=title_of(grounded, activations.word.text),
+        captions=grounded.captions,
+        note=note_of(grounded),
         words=[Bar(w.word, w.logit, length) for w, length in zip(grounded.words, relative(logits), strict=True)],
         photos=[(photo_of(activations.rows[s.row]), s.activation) for s in grounded.samples],
         activations=column,
@@ -152,6 +161,23 @@ def _card(activations: Activations, concepts: Concepts, grounded: GroundedConcep
         match=match,
         stability=stability_of(concepts, grounded.index),
     )
+
+
+def title_of(grounded: GroundedConcept, word: str) -> str:
+    """The name of a concept: "mean of 'dog'", or up to three of its words."""
+    return f"mean of “{word}”" if grounded.mean else " · ".join(grounded.title) or "no words"
+
+
+def note_of(grounded: GroundedConcept) -> str:
+    """What a reader must know of the words of a concept; empty if nothing."""
+    if grounded.mean:
+        return "Every sample has this direction: it is the mean of all states, not what some images share."
+    if grounded.disagrees:
+        return (
+            "The words decoded from the direction are not those that its images share: trust the captions. What can be "
+            "said after the same beginning decides the decoded words, too."
+        )
+    return ""
 
 
 def stability_of(concepts: Concepts, k: int) -> tuple[float, float] | None:
@@ -207,7 +233,12 @@ def _local(explanation: Explanation, by_id: Mapping[str, Row]) -> Local:
             data_uri(explanation.thumbnail), caption[:start], caption[start:end], caption[end:], (), explanation.image
         ),
         bars=[
-            (Bar(", ".join(c.words[:3]), c.activation, abs(c.activation) / largest), c.index, c.percentile, c.words)
+            (
+                Bar(", ".join(c.title or c.words[:3]), c.activation, abs(c.activation) / largest),
+                c.index,
+                c.percentile,
+                c.words,
+            )
             for c in explanation.concepts
         ],
         look_alikes=[photo_of(by_id[i]) for i in explanation.look_alikes if i in by_id],
