@@ -209,6 +209,13 @@ def test_too_few_units_have_no_interval_and_unknown_ones_count_for_nothing():
     assert scores.estimate(np.array([3.0, 3.0])).low == 3
 
 
+def test_a_single_pair_can_be_no_rarer_than_its_signs():
+    one, zero = np.array([2.0]), np.zeros(1)
+    assert scores.paired_p(one, zero) == 1
+    assert scores.paired_p(one, zero, alternative="greater") == 0.5
+    assert scores.paired_p(zero, one, alternative="greater") == 1
+
+
 def test_paired_and_unpaired_p_are_scipys():
     rng = np.random.default_rng(1)
     a = rng.normal(size=12)

@@ -104,6 +104,8 @@ def paired_p(
         return float("nan")
     if not np.any(differences):
         return 1.0
+    if len(differences) == 1:  # of its two signs; scipy refuses a single pair
+        return 0.5 if alternative == "greater" and differences[0] > 0 else 1.0
     found = stats.permutation_test(
         (differences,),
         lambda d, axis: d.mean(axis),
