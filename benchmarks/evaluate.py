@@ -20,21 +20,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from vitrail.evaluation.held_out import by_id, samples_of
 
 from vitrail import toyland
 from vitrail.activations import open_activations
-from vitrail.artifacts import versions, write_json
+from vitrail.artifacts import plain, versions, write_json
 from vitrail.concepts import open_concepts
-from vitrail.evaluation import compare_methods, evaluate, open_evaluation
-from vitrail.evaluation.ablation import ablate
-from vitrail.evaluation.one_study import plain
+from vitrail.evaluation import (
+    EvaluationData,
+    EvaluationFolders,
+    EvaluationScores,
+    MethodComparison,
+    MethodOptions,
+    Scorers,
+    open_evaluation,
+    score_study,
+)
+from vitrail.evaluation.ablation import Captioned, ablate, targets_of
+from vitrail.evaluation.results import Ablation, FactorScores, Scored
 from vitrail.grounding import open_grounding
 from vitrail.lmm import LMM, load, quieten
 from vitrail.lmm.scorers import load_image_scorer, load_text_scorer
-from vitrail.reports import comparison_report
+from vitrail.runs.compare_methods import compare_methods
 from vitrail.samples import Sample, load_samples
 from vitrail.scores import factor_matrix
+from vitrail.studies import Study, samples_of_rows
 from vitrail.toyland.ground_truth import load_factors
 from vitrail.toyland.language import LEXICON
 
@@ -42,55 +51,75 @@ RESULT = Path(__file__).parent / "results" / "evaluate.json"
 CAPTIONED = ("colour", "action", "place")
 
 
-def found_in(scores: dict[str, Any]) -> dict[str, Any]:
-    """The figures of one evaluation, without the values of single concepts and images."""
+def summary(scores: EvaluationScores) -> dict[str, Any]:
+    """The scores of one evaluation, without the values of single concepts and images, for the result's JSON."""
 
-    def against(scored: dict[str, Any]) -> dict[str, Any]:
-        return {"score": scored["score"], "against": scored["against"]}
+    def in_short(scored: Scored) -> dict[str, Any]:
+        return {"score": scored.score, "against": scored.against}
 
-    values = [v for v in scores["truth"]["values"] if v["factor"] in CAPTIONED]
-    held = [v["held_out"] for v in values if v["held_out"] is not None]
-    chance = [scores["truth"]["by_chance"][f]["mean"] for f in CAPTIONED if f in scores["truth"]["by_chance"]]
+    released = vars(scores.released)
     return {
-        "n_samples": scores["n_samples"],
-        "n_test": scores["n_test"],
-        "concepts": {m: against(s) for m, s in scores["concepts"].items()},
+        "n_samples": scores.n_samples,
+        "n_test": scores.n_test,
+        "concepts": {m: in_short(s) for m, s in scores.concepts.items()},
         "concepts better than random words (q < .05)": {
-            m: sum(q is not None and q < 0.05 for q in s["unit_q"]) for m, s in scores["concepts"].items()
+            m: sum(q < 0.05 for q in s.unit_q) for m, s in scores.concepts.items()
         },
-        "images": {m: {top: against(s) for top, s in of.items()} for m, of in scores["images"].items()},
-        "dictionary": scores["dictionary"],
-        "released": {k: v for k, v in scores["released"].items() if k != "words"},
-        "truth": {
-            "mean best AUROC of colour, action, place": float(np.mean([v["auroc"] for v in values])),
-            "held out": float(np.mean(held)) if held else None,
-            "labels permuted, mean of the factors": float(np.mean(chance)),
-            "best": scores["truth"]["best"],
-            "by_factor held out": scores["truth"]["held_out"],
-            "recovery": scores["truth"]["recovery"],
-        },
+        "images": {m: {top: in_short(s) for top, s in by_top.items()} for m, by_top in scores.images.items()},
+        "dictionary": scores.dictionary,
+        "released": {name: value for name, value in released.items() if name != "words"},
+        "truth": factors_in_short(truth_of(scores)),
     }
 
 
-def in_short(found: dict[str, dict[str, Any]], main: str) -> dict[str, Any]:
-    """What the benchmark is run for: p of the main method's words against random ones, (a) on concepts and (b) on test
-    images by their most active concept; and for every method how well it tells colour, action and place."""
+def truth_of(scores: EvaluationScores) -> FactorScores:
+    """The scores against known factors: the factors of Toyland are known."""
+    assert scores.truth is not None
+    return scores.truth
+
+
+def factors_in_short(truth: FactorScores) -> dict[str, Any]:
+    """The scores against known factors, and their means over the factors that captions name."""
+    held_out = [v.held_out for v in truth.values if v.factor in CAPTIONED and not np.isnan(v.held_out)]
+    chance = [truth.by_chance[f].mean for f in CAPTIONED if f in truth.by_chance]
+    return {
+        "mean best AUROC of colour, action, place": mean_auroc(truth),
+        "held out": float(np.mean(held_out)) if held_out else None,
+        "labels permuted, mean of the factors": float(np.mean(chance)),
+        "best": truth.best,
+        "by_factor held out": truth.held_out,
+        "recovery": truth.recovery,
+    }
+
+
+def mean_auroc(truth: FactorScores) -> float:
+    """The mean over the values of the factors that captions name of the best AUROC among the concepts."""
+    return float(np.mean([v.auroc for v in truth.values if v.factor in CAPTIONED]))
+
+
+def in_short(comparison: MethodComparison) -> dict[str, Any]:
+    """What the benchmark is run for: the p-values of the main method's words against random ones, (a) on concepts and
+    (b) on test images by their most active concept; and how well each method recovers colour, action and place."""
+    main = comparison.main
     chance = {
         word: {
-            f"{measure}, {protocol}": scored["against"]["random"]["p"]
+            f"{measure}, {protocol}": scored.against["random"].p
             for measure in ("clip", "bert")
-            for protocol, scored in (("a", of[main]["concepts"][measure]), ("b", of[main]["images"][measure]["1"]))
+            for protocol, scored in (
+                ("a", by_method[main].concepts[measure]),
+                ("b", by_method[main].images[measure][1]),
+            )
         }
-        for word, of in found.items()
+        for word, by_method in comparison.evaluations.items()
     }
-    told: dict[str, dict[str, Any]] = {}
-    for word, of in found.items():
-        for method, figures in of.items():
-            told.setdefault(method, {})[word] = figures["truth"]["mean best AUROC of colour, action, place"]
+    recovered: dict[str, dict[str, float]] = {}
+    for word, by_method in comparison.evaluations.items():
+        for method, scores in by_method.items():
+            recovered.setdefault(method, {})[word] = mean_auroc(truth_of(scores))
     return {
         f"p of {main} against random words": chance,
         "mean best AUROC of colour, action, place": {
-            method: {**by_word, "mean": float(np.mean(list(by_word.values())))} for method, by_word in told.items()
+            method: {**by_word, "mean": float(np.mean(list(by_word.values())))} for method, by_word in recovered.items()
         },
     }
 
@@ -101,7 +130,7 @@ def truth_by_dictionary(home: Path, factors: dict[str, Any]) -> dict[str, float]
     found = {}
     for folder in sorted((home / "curves").glob("*")):
         concepts = open_concepts(folder / "concepts", activations)
-        ids = [activations.rows[i].sample_id for i in np.flatnonzero(concepts.kept)]
+        ids = np.array(activations.sample_ids())[concepts.kept]
         matrix = factor_matrix(concepts.V, [factors[i] for i in ids])
         chosen = [f in CAPTIONED for f in matrix.factors]
         found[folder.name] = float(matrix.match.max(axis=0)[chosen].mean())
@@ -117,22 +146,23 @@ def elsewhere(n: int) -> tuple[list[Sample], dict[str, Any]]:
     return samples, {f"held-out-{i}": known for i, known in factors.items()}
 
 
-def seconds_for(
-    n: int, lmm: LMM, home: Path, scorers: dict[str, Any], samples: list[Sample], held_out: list[Sample],
-    factors: dict[str, Any],
-) -> dict[str, float]:  # fmt: skip
-    """Seconds to evaluate the study of Semi-NMF in `home` from nothing, controls and truth included, on `n` test images
-    that have the word: the model's captions and states of these, the states of noise, and all scores."""
+def study_of_semi_nmf(home: Path) -> Study:
+    """The study of Semi-NMF in the folder of a word."""
     activations = open_activations(home / "activations")
     concepts = open_concepts(home / "semi-nmf" / "concepts", activations)
-    grounding = open_grounding(home / "semi-nmf" / "grounding", concepts)
-    said = {row.sample_id for row in open_activations(home / "test").rows}
-    some = [s for s in held_out if s.id in said][:n]
+    return Study(home / "semi-nmf", activations, concepts, open_grounding(home / "semi-nmf" / "grounding", concepts))
+
+
+def seconds_for(n: int, lmm: LMM, home: Path, scorers: Scorers, data: EvaluationData) -> dict[str, Any]:
+    """Seconds to evaluate the study of Semi-NMF in `home` from nothing, controls and known factors included, on `n`
+    test images that have the word: the model's captions and states of these, the states of noise, and all scores."""
+    having_word = set(open_activations(home / "test").sample_ids())
+    some = [s for s in data.test_samples if s.id in having_word][:n]
     parts: dict[str, float] = {}
     before = time.perf_counter()
 
     def part(what: str, done: int, total: int) -> None:
-        """The time since the last report goes to what has now got on."""
+        """Adds the time since the last report to the part that reports now."""
         nonlocal before
         now = time.perf_counter()
         parts[what] = parts.get(what, 0.0) + now - before
@@ -140,25 +170,21 @@ def seconds_for(
 
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        found = evaluate(
-            lmm, activations, concepts, grounding, samples, some, out=Path(folder) / "evaluation", factors=factors,
-            progress=part, **scorers,
-        )  # fmt: skip
+        folders = EvaluationFolders.beside(Path(folder) / "evaluation")
+        few = replace(data, test_samples=some)
+        found = score_study(study_of_semi_nmf(home), lmm, few, scorers, folders, progress=part)
         seconds = time.perf_counter() - start
-    return {"test images with the word": found.scores["n_test"], "seconds": seconds, "parts": parts}
+    return {"test images with the word": found.scores.n_test, "seconds": seconds, "parts": parts}
 
 
-def ablation(n: int, lmm: LMM, home: Path, held_out: list[Sample]) -> dict[str, Any]:
+def ablation(n: int, lmm: LMM, home: Path, data: EvaluationData) -> Ablation:
     """What captions lose without the concepts of Semi-NMF, on `n` test images per concept."""
-    activations, test = open_activations(home / "activations"), open_activations(home / "test")
-    concepts = open_concepts(home / "semi-nmf" / "concepts", activations)
+    study, test = study_of_semi_nmf(home), open_activations(home / "test")
     scores = open_evaluation(home / "semi-nmf" / "evaluation").scores
-    V = np.asarray(concepts.learner.transform(test.states(concepts.layer)))
-    return ablate(
-        lmm, activations, concepts, scores["words"], samples_of(test, by_id(held_out)), V,
-        [row.text for row in test.rows], n_images=n, lexicon=LEXICON,
-        values=[(c["factor"], c["value"]) for c in scores["truth"]["concepts"]],
-    )  # fmt: skip
+    V = np.asarray(study.concepts.learner.transform(test.states(study.concepts.layer)))
+    held_out = Captioned(samples_of_rows(test, data.test_samples), V, [row.text for row in test.rows])
+    targets = targets_of(scores.words, scores.truth, data.lexicon)
+    return ablate(lmm, study.activations.options, study.concepts, targets, held_out, n_images=n)
 
 
 def main() -> None:
@@ -185,41 +211,42 @@ def main() -> None:
     samples = load_samples(world, split="train")
     held_out, factors_elsewhere = elsewhere(args.test)
     factors |= factors_elsewhere
-    scorers = {
-        "image_scorer": load_image_scorer(args.image_scorer),
-        "text_scorer": load_text_scorer(args.text_scorer),
-    }
+    data = EvaluationData(samples, held_out, factors, LEXICON)
+    scorers = Scorers(load_image_scorer(args.image_scorer), load_text_scorer(args.text_scorer))
+    options = MethodOptions(
+        args.methods.split(","),
+        layers=[*range(lmm.n_blocks + 1), "final"] if args.layers == "all" else [],
+        n_concepts=[int(k) for k in args.concepts.split(",")],
+    )
     home = args.keep or Path(tempfile.mkdtemp())
     start = time.perf_counter()
+    words = args.words.split(",")
     made = compare_methods(
-        lmm, samples, held_out, args.words.split(","), **scorers, out=home, methods=args.methods.split(","),
-        layers=[*range(lmm.n_blocks + 1), "final"] if args.layers == "all" else [],
-        n_concepts=[int(k) for k in args.concepts.split(",")], factors=factors,
+        lmm,
+        data,
+        words,
+        scorers=scorers,
+        out=home,
+        options=options,
         progress=lambda what, done, total: print(what, total) if done == total else None,
-    )  # fmt: skip
+    )
     seconds = time.perf_counter() - start
-    ablations = {w: ablation(args.ablated, lmm, home / w, held_out) for w in args.words.split(",") if args.ablated}
-    comparison_report(made.values, out=home / "report.html")
-    found = {w: {m: found_in(e.scores) for m, e in of.items()} for w, of in made.evaluations.items()}
-    first = args.words.split(",")[0]
+    homes = {w: home / w.replace(" ", "-") for w in words}
+    ablations = {w: ablation(args.ablated, lmm, homes[w], data) for w in words if args.ablated}
     result = {
         "parameters": {
             k: getattr(args, k) for k in ("words", "methods", "concepts", "layers", "samples", "test", "ablated")
         },
-        "in short": in_short(found, made.values["main"]),
-        "evaluations": found,
-        "tests": made.values["tests"],
-        "curves": made.values["curves"],
+        "in short": in_short(made),
+        "evaluations": {w: {m: summary(e) for m, e in by_method.items()} for w, by_method in made.evaluations.items()},
+        "tests": made.tests,
+        "curves": made.to_json()["curves"],
         "mean best AUROC of colour, action, place, by layer and by K": {
-            w: truth_by_dictionary(home / w.replace(" ", "-"), factors) for w in made.evaluations
+            w: truth_by_dictionary(homes[w], factors) for w in made.evaluations
         },
         "ablation of semi-nmf": ablations,
         "seconds for the comparison": seconds,
-        "seconds for one study": seconds_for(
-            args.timed, lmm, home / first.replace(" ", "-"), scorers, samples, held_out, factors
-        )
-        if args.timed
-        else None,
+        "seconds for one study": seconds_for(args.timed, lmm, homes[words[0]], scorers, data) if args.timed else None,
         "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), **versions()},
     }
     five_digits = json.loads(json.dumps(plain(result)), parse_float=lambda text: float(f"{float(text):.5g}"))

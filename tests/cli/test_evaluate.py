@@ -25,9 +25,11 @@ def direction(text: str) -> np.ndarray:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lmm):
     """Runs `vitrail ARGUMENTS` in this process, with this model and scorers that take no time."""
     image = ImageTextScorer(
-        "fake", "fake", lambda images: torch.tensor(np.array([np.asarray(i, float).mean(axis=(0, 1)) for i in images])),
+        "fake",
+        "fake",
+        lambda images: torch.tensor(np.array([np.asarray(i, float).mean(axis=(0, 1)) for i in images])),
         lambda texts: torch.tensor(np.array([direction(t)[:3] for t in texts])),
-    )  # fmt: skip
+    )
     text = TextScorer(
         "fake", "fake", 2, lambda texts: [torch.tensor(np.array([direction(w) for w in t.split()])) for t in texts]
     )
@@ -79,14 +81,26 @@ def test_a_study_is_evaluated_into_its_folder_and_its_report(run, study, world, 
 
 def test_methods_are_compared_on_words(run, world, tmp_path):
     out = tmp_path / "comparison"
-    code, printed, err = run(
-        "--words", "dog", "--methods", "simple,pca", "--concepts", "3", "--data", world, "--out", out,
-        "--random", 10, "--no-noise", "--require", "truth",
-    )  # fmt: skip
+    asked = [
+        "--words",
+        "dog",
+        "--methods",
+        "simple,pca",
+        "--concepts",
+        "3",
+        "--random",
+        "10",
+        "--no-noise",
+        "--require",
+        "truth",
+    ]
+    code, printed, err = run(*asked, "--data", world, "--out", out)
     assert code == 0, err
     assert "| dog | CS |" in printed
     assert {"comparison.json", "comparison.md", "comparison.tex", "report.html"} <= {p.name for p in out.iterdir()}
     assert r"\toprule" in (out / "comparison.tex").read_text()
+    assert json.loads((out / "comparison.json").read_text())["main"] == "pca"
+    assert printed == (out / "comparison.md").read_text() + f"\nThe report is {out / 'report.html'}\n"
 
 
 def test_held_out_samples_may_lie_elsewhere(run, study, world, tmp_path):
@@ -98,8 +112,8 @@ def test_held_out_samples_may_lie_elsewhere(run, study, world, tmp_path):
         for s in load_samples(world, split="test")
     ]
     (tmp_path / "held-out.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    code, out, err = run(study, "--data", world, "--held-out", tmp_path / "held-out.jsonl", "--random", 5, "--no-noise",
-                         "--json")  # fmt: skip
+    elsewhere = tmp_path / "held-out.jsonl"
+    code, out, err = run(study, "--data", world, "--held-out", elsewhere, "--random", 5, "--no-noise", "--json")
     assert code == 0, err
     assert json.loads(out)["n_test"] > 0
     assert json.loads((study / "test" / "manifest.json").read_text())["parameters"]["samples"]["n"] == len(lines)

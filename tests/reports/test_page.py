@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
-from sklearn.metrics import roc_auc_score
 
-from vitrail.activations import Activations, Counts, Store
+from vitrail.activations import Activations, Counts, Row, Store
 from vitrail.artifacts import parent, write_manifest
 from vitrail.concepts import Concepts, describe_fit
 from vitrail.errors import ArtifactError, UsageError
@@ -33,8 +29,7 @@ from vitrail.grounding import (
 from vitrail.learners import make_learner
 from vitrail.reports import draw_explanation, explanation_figure, study_page
 from vitrail.samples import thumbnail
-from vitrail.scores import auroc, factor_matrix, overlap, overlap_matrix
-from vitrail.toyland.ground_truth import load_factors
+from vitrail.studies import Study
 
 HOSTILE = (
     "</style></script><script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -44,7 +39,9 @@ ADJECTIVES = ("black", "white", "small", "big", "sleepy", "running", "snowy", "w
 
 
 @dataclass
-class Study:
+class Made:
+    """A study made of chance, and what is known of it."""
+
     activations: Activations
     concepts: Concepts
     grounding: Grounding
@@ -65,15 +62,15 @@ class Study:
             for k in np.argsort(-np.abs(V), kind="stable")[:5]
             if V[k]
         ]
-        alike = tuple(r["sample_id"] for r in self.activations.rows[:5])
-        values = {"image": r["image"], "caption": r["text"].strip(), "word": r["form"], "concepts": tuple(active)}
-        values |= {"look_alikes": alike, "relative_error": 0.34, "thumbnail": r["thumbnail"]}
+        alike = tuple(r.sample_id for r in self.activations.rows[:5])
+        values = {"image": r.image, "caption": r.text.strip(), "word": r.form, "concepts": tuple(active)}
+        values |= {"look_alikes": alike, "relative_error": 0.34, "thumbnail": r.thumbnail}
         return Explanation(**values | changes)
 
     def page(self, out: Path, **options) -> Page:
-        options = {"factors": self.factors, "explanations": [self.explanation(3)]} | options
-        path = study_page(self.activations, self.concepts, self.grounding, out=out, **options)
-        return Page.of(path.read_text(encoding="utf-8"))
+        shown = {"factors": self.factors, "explanations": (self.explanation(3),)} | options
+        study = Study(self.activations.folder.parent, self.activations, self.concepts, self.grounding, **shown)
+        return Page.of(study_page(study, out=out).read_text(encoding="utf-8"))
 
 
 def make_study(
@@ -86,20 +83,20 @@ def make_study(
     form = word if word in text else "dog"
     start = text.index(form)
     rows = [
-        {
-            "sample_id": f"s{i}",
-            "image": f"{i}.jpg" if word == "dog" else f"{word}{i}.jpg",
-            "references": [f"reference {i}", text],
-            "request": "Describe.",
-            "text": text,
-            "form": form,
-            "start": start,
-            "end": start + len(form),
-            "token_ids": [5, 6],
-            "token": 1,
-            "position": 9,
-            "thumbnail": thumbnail(Image.new("RGB", (16, 12), (i, 2 * i, 90))),
-        }
+        Row(
+            sample_id=f"s{i}",
+            image=f"{i}.jpg" if word == "dog" else f"{word}{i}.jpg",
+            references=(f"reference {i}", text),
+            request="Describe.",
+            text=text,
+            form=form,
+            start=start,
+            end=start + len(form),
+            token_ids=(5, 6),
+            token=1,
+            position=9,
+            thumbnail=thumbnail(Image.new("RGB", (16, 12), (i, 2 * i, 90))),
+        )
         for i in range(n)
     ]
     return write_study(folder, rows, U, V, method=method, word=word, words=words)
@@ -107,7 +104,8 @@ def make_study(
 
 def write_study(folder, rows, U, V, *, method="semi-nmf", word="dog", words=ADJECTIVES, word_lists=None):
     n, k = V.shape
-    model = {"name": f"models/toy-{word}", "n_blocks": 8, "n_features": U.shape[1], "dtype": "float32"}
+    model = {"name": f"models/toy-{word}", "revision": None, "adapter": None, "class": "Toy", "dtype": "float32"}
+    model |= {"n_blocks": 8, "n_features": U.shape[1], "parts": {}, "fingerprint": "f"}
     parameters = {
         "model": model,
         "word": {"text": word, "forms": [], "match_case": False},
@@ -144,7 +142,7 @@ def write_study(folder, rows, U, V, *, method="semi-nmf", word="dog", words=ADJE
         folder / "grounding", "grounding", content | {"parents": {"concepts": parent(concepts.folder)}}
     )
     factors = {row.sample_id: {"colour": "black" if v[0] > 0.5 else "white"} for row, v in zip(rows, V, strict=True)}
-    return Study(activations, concepts, Grounding(folder / "grounding", manifest, grounded), factors)
+    return Made(activations, concepts, Grounding(folder / "grounding", manifest, grounded), factors)
 
 
 class Page(HTMLParser):
@@ -345,9 +343,9 @@ def test_the_page_names_what_made_it(study, tmp_path):
 def test_parts_of_different_studies_make_no_page(study, tmp_path):
     other = make_study(tmp_path / "other", n=61)
     with pytest.raises(ArtifactError, match="was not made from"):
-        study_page(study.activations, other.concepts, other.grounding, out=tmp_path / "report.html")
+        study_page(Study(tmp_path, study.activations, other.concepts, other.grounding), out=tmp_path / "report.html")
     with pytest.raises(ArtifactError, match="was not made from"):
-        study_page(study.activations, study.concepts, other.grounding, out=tmp_path / "report.html")
+        study_page(Study(tmp_path, study.activations, study.concepts, other.grounding), out=tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
 
 
@@ -372,67 +370,8 @@ def test_other_suffixes_are_refused(study, tmp_path):
         draw_explanation(study.explanation(), tmp_path / "out.gif")
 
 
-def test_overlap_is_the_papers():
-    assert overlap([{"a", "b"}, {"a", "b"}]) == 1
-    assert overlap([{"a", "b"}, {"c", "d"}]) == 0
-    assert overlap([{"a", "b", "c", "d"}, {"a"}]) == pytest.approx((1 / 4 + 1) / 2)
-    assert overlap([{"a"}]) == overlap([]) == 0
-    assert overlap([set(), {"a"}]) == 0
-    assert overlap_matrix([{"a", "b"}, {"b", "c"}, {"x", "y"}]).tolist() == [[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]]
-
-
-def test_overlap_is_the_mean_over_ordered_pairs():
-    sets = [set("abc"), set("bcd"), set("c"), set("xyz")]
-    pairs = [len(a & b) / len(a) for a, b in itertools.permutations(sets, 2)]
-    assert overlap(sets) == pytest.approx(np.mean(pairs))
-
-
-def test_auroc_is_scikit_learns():
-    rng = np.random.default_rng(0)
-    scores = rng.integers(0, 6, size=(80, 3)).astype(float)  # many ties
-    labels = rng.random((80, 4)) < 0.3
-    expected = [[roc_auc_score(labels[:, j], scores[:, k]) for j in range(4)] for k in range(3)]
-    np.testing.assert_allclose(auroc(scores, labels), expected)
-    np.testing.assert_allclose(auroc(scores[:, 0], labels[:, 1]), expected[0][1])
-    assert np.isnan(auroc(scores[:, 0], np.ones(80, bool)))
-    with pytest.raises(ValueError, match="80 scores and 79 labels"):
-        auroc(scores, labels[1:])
-
-
-def test_factor_matrix_counts_only_samples_whose_value_is_known():
-    V = np.array([[9.0], [0], [1], [2], [3], [4]])
-    rows = [{"a": None}, {"a": "x"}, {"a": "x"}, {"a": "y"}, {"a": "y", "n": 1}, {"a": "y", "n": 2}]
-    found = factor_matrix(V, rows, minimum=1)
-    assert (found.factors, found.values, found.counts) == (("a", "a", "n", "n"), ("x", "y", 1, 2), (2, 3, 1, 1))
-    assert found.auroc.tolist() == [[0, 1, 0, 1]]
-    assert found.best == [1]
-    assert found.by_factor == {"a": 0.5, "n": 0.5}
-    assert factor_matrix(V, rows, minimum=2).factors == ("a", "a")
-    with pytest.raises(ValueError, match="factors of 6 samples, got 0"):
-        factor_matrix(V, [])
-
-
-def test_factor_matrix_of_signed_activations_knows_no_side():
-    found = factor_matrix(np.array([[-1.0], [-2], [1], [2]]), [{"a": v} for v in "xxyy"], minimum=1)
-    assert found.match.tolist() == [[1, 1]]
-    assert found.by_factor == {"a": 1}
-
-
-def test_the_truth_is_read_by_sample_id(tmp_path):
-    assert load_factors(tmp_path) is None
-    rows = [{"sample_id": "0", "kind": "dog", "action": None, "count": 2}]
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "factors.parquet")
-    assert load_factors(tmp_path) == {"0": {"kind": "dog", "action": None, "count": 2}}
-    pq.write_table(pa.table({"kind": ["dog"]}), tmp_path / "factors.parquet")
-    with pytest.raises(ArtifactError, match="no column sample_id; it has kind"):
-        load_factors(tmp_path)
-    (tmp_path / "factors.parquet").write_bytes(b"PAR1")
-    with pytest.raises(ArtifactError, match="is damaged"):
-        load_factors(tmp_path)
-
-
 def test_pictures_are_those_of_the_samples(study, tmp_path):
     page = study.page(tmp_path / "report.html")
     shown = [base64.b64decode(a["src"].partition(",")[2]) for a in page.all("img")]
-    best = [study.activations.rows[s.row]["thumbnail"] for c in study.grounding.concepts for s in c.samples]
+    best = [study.activations.rows[s.row].thumbnail for c in study.grounding.concepts for s in c.samples]
     assert shown[: len(best)] == best
