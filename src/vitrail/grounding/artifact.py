@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -136,10 +137,11 @@ class Grounding:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{c.index}</td><td>{', '.join(w.word for w in c.words)}</td><td>{c.share:.0%}</td></tr>"
+            f"<tr><td>{c.index}</td><td>{escape(' · '.join(c.title))}</td>"
+            f"<td>{escape(', '.join(w.word for w in c.words))}</td><td>{c.share:.0%}</td></tr>"
             for c in self.concepts
         )
-        return f"<table><tr><th>concept</th><th>words</th><th>share</th></tr>{rows}</table>"
+        return f"<table><tr><th>concept</th><th>title</th><th>words</th><th>share</th></tr>{rows}</table>"
 
 
 def open_grounding(folder: str | Path, concepts: Concepts | None = None) -> Grounding:

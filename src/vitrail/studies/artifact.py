@@ -8,15 +8,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from html import escape
 from pathlib import Path
+from typing import Any
+
+from PIL import Image
 
 from vitrail.activations import Activations, open_activations
 from vitrail.concepts import Concepts, open_concepts
-from vitrail.errors import ArtifactError
+from vitrail.errors import ArtifactError, UsageError
 from vitrail.explanation import KIND as EXPLANATIONS
-from vitrail.explanation import Explanation, open_explanations
-from vitrail.grounding import Grounding, open_grounding
+from vitrail.explanation import Explanation, explain, open_explanations
+from vitrail.grounding import GroundedConcept, Grounding, open_grounding
+from vitrail.lmm import LMM, load_as
 from vitrail.scores import KnownFactors
 
 FACTORS = "factors.json"
@@ -24,7 +31,20 @@ FACTORS = "factors.json"
 
 @dataclass(frozen=True)
 class Study:
-    """A study's folder, opened: its artifacts belong together. `factors` are the known factors of its samples."""
+    """A study's folder, opened: its artifacts belong together. It is a sequence of its grounded concepts.
+
+        for concept in study:
+            print(concept.index, concept.title, f"{concept.share:.0%}")
+        study.explain("photo.jpg").concepts[0].title
+
+    Args:
+        folder: where the artifacts lie.
+        activations: the states of the word.
+        concepts: what was learned from them.
+        grounding: the concepts in words and in images.
+        explanations: of held-out images.
+        factors: sample id → factor → value, where factors of the samples are known.
+    """
 
     folder: Path
     activations: Activations
@@ -32,6 +52,73 @@ class Study:
     grounding: Grounding
     explanations: tuple[Explanation, ...] = ()
     factors: KnownFactors | None = None
+
+    def __len__(self) -> int:
+        return len(self.grounding)
+
+    def __getitem__(self, index: int) -> GroundedConcept:
+        return self.grounding.concepts[index]
+
+    def __iter__(self) -> Iterator[GroundedConcept]:
+        return iter(self.grounding.concepts)
+
+    @cached_property
+    def lmm(self) -> LMM:
+        """The model that made the study, loaded when it is asked for: from where the study found it, on the accelerator
+        if there is one. `load_as(study.activations.model, …)` loads it from elsewhere.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        return load_as(self.activations.model, prompt=self.activations.options.prompt)
+
+    def explain(
+        self, image: str | Path | Image.Image, *, n_concepts: int = 5, n_look_alikes: int = 5, lmm: LMM | None = None
+    ) -> Explanation:
+        """The concepts behind the word in one image; see `vitrail.explain`.
+
+        Args:
+            image: a path or an open image.
+            n_concepts: how many of the most active concepts.
+            n_look_alikes: how many training samples with the most similar activations.
+            lmm: the study's model, where it is loaded already.
+
+        Raises:
+            DataError: the image cannot be read.
+            WordError: the model does not say the word of this image.
+            ModelError: the study's model cannot be loaded.
+        """
+        parts = (lmm or self.lmm, self.activations, self.concepts, self.grounding)
+        return explain(*parts, image, n_concepts=n_concepts, n_look_alikes=n_look_alikes)
+
+    def to_pandas(self) -> Any:
+        """A pandas `DataFrame` with a row per concept: title, words, caption words, share, stability, samples.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise UsageError("A table needs pandas: pip install pandas.") from error
+        stability = self.concepts.stability or {}
+        rows = [
+            {
+                "concept": c.index,
+                "title": " · ".join(c.title),
+                "words": [w.word for w in c.words],
+                "captions": [w.word for w in c.captions],
+                "share": c.share,
+                **{f"stability_{kind}": values[c.index] for kind, values in stability.items()},
+                "samples": [s.sample_id for s in c.samples],
+            }
+            for c in self
+        ]
+        return pandas.DataFrame(rows).set_index("concept")
+
+    def _repr_html_(self) -> str:
+        word, model = escape(self.activations.word.text), escape(self.activations.model.name)
+        return f"<b>Study</b> of “{word}” in {model}{self.grounding._repr_html_()}"
 
 
 def open_study(folder: str | Path) -> Study:
