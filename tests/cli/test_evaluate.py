@@ -81,20 +81,8 @@ def test_a_study_is_evaluated_into_its_folder_and_its_report(run, study, world, 
 
 def test_methods_are_compared_on_words(run, world, tmp_path):
     out = tmp_path / "comparison"
-    asked = [
-        "--words",
-        "dog",
-        "--methods",
-        "simple,pca",
-        "--concepts",
-        "3",
-        "--random",
-        "10",
-        "--no-noise",
-        "--require",
-        "truth",
-    ]
-    code, printed, err = run(*asked, "--data", world, "--out", out)
+    asked = ["--words", "dog", "--methods", "simple,pca", "--concepts", 3, "--random", 10, "--require", "truth"]
+    code, printed, err = run(*asked, "--no-noise", "--data", world, "--out", out)
     assert code == 0, err
     assert "| dog | CS |" in printed
     assert {"comparison.json", "comparison.md", "comparison.tex", "report.html"} <= {p.name for p in out.iterdir()}

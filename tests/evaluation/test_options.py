@@ -29,4 +29,5 @@ def test_unknown_methods_are_refused():
 def test_all_learners_are_compared_by_default_and_that_of_learn_is_the_main_one():
     assert set(MethodOptions().methods) == set(learners.LEARNERS)
     assert MethodOptions().main == LearningOptions().method
+    assert MethodOptions(("semi-nmf", "pca")).main == "semi-nmf"
     assert MethodOptions(("pca", "kmeans")).main == "kmeans"
