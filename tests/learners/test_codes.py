@@ -127,7 +127,7 @@ def test_objective_is_the_formula():
         (np.ones((2, 3)), np.ones((2, 3)), np.nan, "nan"),
     ],
 )
-def test_what_makes_no_sense_is_refused(Z, U, penalty, match):
+def test_what_makes_no_sense_is_refused(unchecked, Z, U, penalty, match):
     with pytest.raises(ValueError, match=match):
         nonnegative_lasso(Z, U, penalty)
 

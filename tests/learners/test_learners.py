@@ -29,7 +29,7 @@ from vitrail.learners import (
     objective,
     save,
 )
-from vitrail.learners.descent import Run, State, descend
+from vitrail.learners.descent import Problem, Run, State, Stopping, descend
 from vitrail.learners.starts import revive, sums_with_codes
 
 ALL = pytest.mark.parametrize("name", LEARNERS)
@@ -256,9 +256,13 @@ def test_descents_side_by_side_are_those_of_each_alone():
 
     def go(runs: list[Run], state: State) -> State:
         return descend(
-            runs, state, lambda state: sums_with_codes(Z, state, 2.0, 1), penalty=2.0, squares=float(lengths.sum()),
-            precision=1e-16, max_iter=60, tol=1e-5, window=4, revive=lambda state: revive(Z, lengths, state, 2.0),
-        )  # fmt: skip
+            runs,
+            state,
+            lambda state: sums_with_codes(Z, state, 2.0, 1),
+            Problem(penalty=2.0, squares=float(lengths.sum()), precision=1e-16),
+            Stopping(max_iter=60, tol=1e-5, window=4),
+            revive=lambda state: revive(Z, lengths, state, 2.0),
+        )
 
     together = [Run() for _ in range(3)]
     ends = go(together, State(start.U.copy(), start.V.copy()))

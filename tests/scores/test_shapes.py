@@ -18,6 +18,6 @@ def test_arrays_whose_shapes_do_not_fit_are_refused_by_their_types():
 
 
 def test_what_a_function_returns_is_checked_too(monkeypatch):
-    monkeypatch.setattr("vitrail.scores.dictionary.unit", lambda U: np.ones(len(U)))
+    monkeypatch.setattr("vitrail.scores.dictionary.unit", lambda U: np.ones((len(U), 2), int))
     with pytest.raises(TypeCheckError, match="return"):
         scores.cosines(np.ones((2, 3)), np.ones((4, 3)))

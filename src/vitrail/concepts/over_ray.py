@@ -1,7 +1,7 @@
 """Learning on many machines, with Ray: `pip install 'vitrail[ray]'`.
 
-Workers read their own pieces from a folder that all machines see; the atoms go out, and sums over samples come back
-(see `learners.descent`). A task keeps nothing between calls, so one that dies with its machine is simply run again.
+Each worker reads its own pieces from a folder that all machines see. It receives the atoms, and returns sums over
+samples (see `learners.descent`). A task keeps nothing between calls, so Ray runs it again if its machine fails.
 """
 
 from __future__ import annotations
@@ -17,19 +17,23 @@ from vitrail.learners.rows import Map, Rows
 
 T = TypeVar("T")
 
-_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # where it is 0, Ray takes the loopback address, on any system
-_STORE = 2**28  # bytes for what travels on one machine: atoms and sums are small
+_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # if 0, Ray listens on the loopback address, on any system
+_STORE = 2**28  # bytes of shared memory for atoms and sums, which are small
 
 
 @contextmanager
 def over_ray(address: str | None = None, workers: int | None = None) -> Iterator[Map]:
-    """A map over pieces that runs on the Ray cluster at `address`, or on `workers` processes of this machine.
+    """A `Map` over pieces on a Ray cluster, or on processes of this machine, for as long as the `with` block lasts.
 
-    What was started is stopped at the end; a Ray that this process is already connected to is used, and left running.
-    Usage statistics are off, and a Ray of our own listens on 127.0.0.1 alone.
+    If this process is already connected to Ray, that connection is used, and kept. Otherwise Ray is started, and
+    stopped at the end. A Ray that is started here listens on 127.0.0.1 only. Usage statistics are off.
+
+    Args:
+        address: the address of a cluster; None for processes of this machine.
+        workers: how many processes; None for one per core.
 
     Raises:
-        UsageError: Ray is not installed, or was imported before and would listen elsewhere.
+        UsageError: Ray is not installed, or it was imported earlier with settings that let it listen elsewhere.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None:

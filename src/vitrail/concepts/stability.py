@@ -1,8 +1,9 @@
-"""Whether concepts come back: learned again from other starts, and from other samples of the same population.
+"""Stability: whether the same concepts are found again, with other seeds and from other samples.
 
-The stability of a concept is its cosine with the concept it is matched to in another run, one to one and best in sum
-(Hungarian method), mean over runs. A method without randomness has 1 over seeds. A bootstrap resample draws as many
-samples as there are, with replacement: what only a few samples support does not come back.
+The stability of a concept is its cosine with its partner in another run, averaged over runs. Partners are matched one
+to one, so that the sum of the cosines is largest (Hungarian method). A method without randomness has stability 1 over
+seeds. A bootstrap resample draws as many samples as there are, with replacement: a concept that only few samples
+support is not found again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Real
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 
@@ -18,34 +20,48 @@ from vitrail.learners import Learner
 from vitrail.progress import Progress, silent
 from vitrail.scores import cosines, matched_cosine, unit
 
-_ROUNDS = 50  # of matching and averaging, before a consensus that still moves is taken as it is
+_ROUNDS = 50  # of matching and averaging, at most
 
 
 @dataclass(frozen=True)
 class Stability:
-    """The stability of every concept (n_concepts,), over seeds and over resamples, and the concepts of the other runs:
-    first those of the other seeds, then those of the resamples."""
+    """The stability of every concept.
 
-    seeds: np.ndarray
-    resamples: np.ndarray
-    runs: tuple[np.ndarray, ...]
+    Args:
+        seeds: over other seeds.
+        resamples: over bootstrap resamples of the samples.
+        runs: the concepts of the other runs: first those of the other seeds, then those of the resamples.
+    """
+
+    seeds: Float[np.ndarray, " k"]
+    resamples: Float[np.ndarray, " k"]
+    runs: tuple[Real[np.ndarray, "k d"], ...]
 
     @property
-    def other_seeds(self) -> tuple[np.ndarray, ...]:
+    def other_seeds(self) -> tuple[Real[np.ndarray, "k d"], ...]:
+        """The concepts of the runs with other seeds."""
         return self.runs[: len(self.runs) // 2]
 
 
-def stability(learner: Learner, Z: np.ndarray, *, n_runs: int = 4, progress: Progress = silent) -> Stability:
-    """The stability of the concepts of a `learner` that was fitted to `Z` (n_samples, n_features).
+def stability(
+    learner: Learner, Z: Real[np.ndarray, "n d"], *, n_runs: int = 4, progress: Progress = silent
+) -> Stability:
+    """The stability of the concepts of a fitted learner.
 
-    It is fitted again with `n_runs` other seeds, and with its own seed to `n_runs` bootstrap resamples of `Z`. Where
-    the learner's activations are signed, a concept and its opposite are the same.
+    Copies of it are fitted with `n_runs` other seeds, and with its own seed to `n_runs` bootstrap resamples. If its
+    activations are signed, a concept and its opposite are the same.
+
+    Args:
+        learner: the learner, fitted to `Z`.
+        Z: the states.
+        n_runs: how many other seeds, and how many resamples.
+        progress: is told of every run.
     """
     runs: list[np.ndarray] = []
     own = learner.get_params().get("random_state") or 0
     rng = np.random.default_rng(own)
 
-    def again(rows: np.ndarray, seed: int) -> np.ndarray:
+    def again(rows: Real[np.ndarray, "n d"], seed: int) -> Float[np.ndarray, " k"]:
         other = clone(learner)
         if "random_state" in other.get_params():
             other.set_params(random_state=seed)
@@ -58,10 +74,10 @@ def stability(learner: Learner, Z: np.ndarray, *, n_runs: int = 4, progress: Pro
     return Stability(seeds, resamples, tuple(runs))
 
 
-def consensus(dictionaries: Sequence[np.ndarray]) -> np.ndarray:
-    """What several dictionaries (n_concepts, n_features) agree on: means of matched concepts, of norm 1.
+def consensus(dictionaries: Sequence[Real[np.ndarray, "k d"]]) -> Real[np.ndarray, "k d"]:
+    """The mean of several dictionaries: means of matched concepts, of norm 1, in the order of the first dictionary.
 
-    All are matched to the first, whose order stays, and then again to the means, until these rest.
+    All are matched to the first, and then to the means, until these do not change any more.
     """
     centre = unit(dictionaries[0])
     for _ in range(_ROUNDS):

@@ -1,4 +1,4 @@
-"""numpy or torch at the door: the same code works on either, and results go back to where they came from."""
+"""numpy arrays and torch tensors: the same code works on both, and results return in the kind that came."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -12,32 +12,32 @@ from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.floating]
 Array: TypeAlias = Any
-"""A numpy array, what numpy can read, or a torch tensor; a function that takes and returns one keeps to its kind."""
+"""A numpy array, a torch tensor, or what numpy can convert. A function returns the kind that it was given."""
 
 _NUMPY = array_api_compat.array_namespace(np.empty(0))
 _BLOCK = 2**22  # float64 numbers in the largest temporary: 32 MiB
 
 
 def namespace(array: Array) -> ModuleType:
-    """The functions of the array API standard for arrays of this kind."""
+    """The module with the functions of the array API standard for this kind of array."""
     return _NUMPY if type(array) is np.ndarray else array_api_compat.array_namespace(array)
 
 
 def is_tensor(array: Any) -> bool:
-    """Whether it is a torch tensor. torch is never imported for that: a caller who holds a tensor has done it."""
+    """Whether `array` is a torch tensor. This does not import torch: whoever holds a tensor has imported it."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(array, torch.Tensor)
 
 
 def dtype_of(array: Array) -> np.dtype:
-    """The dtype of an array, as numpy calls it."""
+    """The dtype of an array as a numpy dtype."""
     return np.dtype(str(array.dtype).removeprefix("torch."))
 
 
 def in_place(array: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """The array where the work on it is done, and the way back.
+    """The array to compute on, and a function that turns a result into the caller's own kind.
 
-    Tensors in host memory are worked on by numpy, without a copy; those on an accelerator stay there.
+    A tensor in host memory becomes a numpy array, without a copy. A tensor on an accelerator stays there.
     """
     if is_tensor(array) and array.device.type != "cpu":
         return array.detach(), lambda result: result
@@ -45,10 +45,10 @@ def in_place(array: Any) -> tuple[Any, Callable[[Any], Any]]:
 
 
 def to_host(array: Any) -> tuple[Any, Callable[[np.ndarray], Any]]:
-    """The array in host memory, and the way back: a function that turns a result into the caller's own kind.
+    """The array in host memory, and a function that turns a result into the caller's own kind.
 
-    A torch tensor is detached and copied to the host (bfloat16 as float32), and results return to its device; anything
-    else passes untouched.
+    A torch tensor is detached and copied to the host (bfloat16 as float32); results return to its device. Anything else
+    is returned unchanged.
     """
     if not is_tensor(array):
         return array, lambda result: result
@@ -60,7 +60,7 @@ def to_host(array: Any) -> tuple[Any, Callable[[np.ndarray], Any]]:
 
 
 def floats(array: Any) -> Array:
-    """Whatever it holds as float32 or float64, where it is: halves and integers of a tensor become float32."""
+    """The array in float32 or float64, on its device. A tensor of float16, bfloat16 or integers becomes float32."""
     if not is_tensor(array):
         array = np.asarray(array)
         return array.astype(np.result_type(array, np.float32), copy=False)
@@ -70,7 +70,7 @@ def floats(array: Any) -> Array:
 
 
 def beside(array: Any, other: Array, dtype: Any = None) -> Array:
-    """`array` as the kind of `other`, on its device; of `dtype`, or of its own."""
+    """`array` as the kind of array that `other` is, on the device of `other`, in `dtype` (default: unchanged)."""
     xp = namespace(other)
     here = xp.asarray(array if is_tensor(array) == is_tensor(other) else to_host(array)[0])
     here = here.to(other.device) if is_tensor(other) else here
@@ -78,7 +78,7 @@ def beside(array: Any, other: Array, dtype: Any = None) -> Array:
 
 
 def contiguous(array: Array) -> Array:
-    """The array with its rows one after the other in memory."""
+    """The array with its rows one after another in memory (C order)."""
     return array.contiguous() if is_tensor(array) else np.ascontiguousarray(array)
 
 
@@ -90,6 +90,6 @@ def finite(array: Array) -> bool:
 
 
 def row_blocks(n_rows: int, numbers_per_row: int) -> Iterator[slice]:
-    """Slices that cover `n_rows`, each small enough that a float64 temporary of it stays at about 32 MiB."""
+    """Slices that cover `n_rows`, each so small that a float64 array of `numbers_per_row` for it needs about 32 MiB."""
     size = max(1, _BLOCK // max(1, numbers_per_row))
     return (slice(start, start + size) for start in range(0, n_rows, size))

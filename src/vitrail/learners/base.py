@@ -1,4 +1,9 @@
-"""The contract of all learners: representations in, concepts and activations out."""
+"""The contract of all learners: representations in, concepts and activations out.
+
+The methods that users call take whatever numpy can read, as scikit-learn's estimators do, and check it themselves.
+"""
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -6,6 +11,7 @@ from numbers import Integral
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float, Num
 from scipy.spatial.distance import cdist
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
@@ -13,7 +19,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vitrail.learners.arrays import (
     Array,
-    Floats,
     device,
     finite,
     floats,
@@ -31,70 +36,79 @@ Self = TypeVar("Self", bound="Learner")
 
 @runtime_checkable
 class ConceptLearner(Protocol):
-    """What the rest of Vitrail asks of a learner; anything of this shape will do."""
+    """The least that the rest of Vitrail needs of a learner; any object with these members will do."""
 
-    components_: Floats
-    """Concepts `U` (n_concepts, n_features), after `fit`."""
+    components_: Float[np.ndarray, "k d"]
+    """The concepts `U`, after `fit`."""
 
-    def fit(self, Z: Array, y: None = None) -> Any:
-        """Learns concepts from representations `Z` (n_samples, n_features)."""
+    def fit(self, Z: Num[Array, "n d"], y: None = None) -> Any:
+        """Learns concepts from the representations `Z`."""
 
-    def transform(self, Z: Array) -> Array:
-        """Activations `V` (n_samples, n_concepts) of representations `Z`."""
+    def transform(self, Z: Num[Array, "n d"]) -> Float[Array, "n k"]:
+        """The activations `V` of the representations `Z`."""
 
-    def inverse_transform(self, V: Array) -> Array:
-        """The representations (n_samples, n_features) that activations `V` stand for."""
+    def inverse_transform(self, V: Num[Array, "n k"]) -> Float[Array, "n d"]:
+        """The representations that the activations `V` describe."""
 
 
 class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
-    """Base of the learners: checks what comes in, works in row blocks, and gives back numpy for numpy, torch for torch.
+    """Base of the learners. It checks input, computes in blocks of rows, and returns numpy for numpy, torch for torch.
 
-    A learner says how it fits, and what rows activate; float16 and integers are learned from as float32, and
-    activations have the dtype of `Z` (float32 at least). Every learner takes `n_components`, the number of concepts K.
-    What is learned is in numpy arrays, wherever `Z` was.
+    A learner adds how to fit (`_fit`), the activations of rows (`_activate`) and their reconstruction (`_reconstruct`).
+    Its constructor takes `n_components`, the number of concepts K. Its fitted attributes are numpy arrays, whatever
+    `Z` was; each is annotated in the class, and its name ends in an underscore.
+
+    float16 and integers are converted to float32 before learning. Activations have the dtype of `Z`, at least float32.
     """
 
     n_components: int
-    components_: Floats
+    components_: Float[np.ndarray, "k d"]
     n_features_in_: int
 
     title: ClassVar[str]
     """The name in tables and plots."""
     signed: ClassVar[bool] = False
-    """Whether activations have a sign, so that a concept and its opposite are the same."""
+    """Whether activations may be negative, so that a concept and its opposite are the same."""
     prototypes: ClassVar[bool] = False
-    """Whether concepts are points among the states; else they are directions that add up."""
+    """Whether concepts are points among the states; otherwise they are directions that add up."""
     out_of_core: ClassVar[bool] = False
-    """Whether the learner fits states that come in pieces (`fit_rows`, `adopt`): from disk, or over many machines."""
+    """Whether the learner can fit states in pieces, from disk or on many machines: it then is a `PieceLearner`, too."""
 
     _on_device = False
-    """Whether the learner works on tensors of an accelerator where they are; else they are copied to the host."""
+    """Whether the learner computes on an accelerator if `Z` lies there; otherwise `Z` is copied to the host."""
 
     @abstractmethod
-    def _fit(self, Z: Array, progress: Progress) -> Array | None:
-        """Sets the fitted attributes, `components_` among them, from finite float32 or float64 `Z`.
+    def _fit(self, Z: Float[Array, "n d"], progress: Progress) -> Float[Array, "n k"] | None:
+        """Sets the fitted attributes, `components_` among them, from `Z`, which is finite float32 or float64.
 
-        Returns the activations of `Z`, where they are at hand.
+        Returns the activations of `Z`, or None if fitting does not compute them.
         """
 
     @abstractmethod
-    def _activate(self, Z: Array) -> Array:
-        """Activations of a block of float32 or float64 rows."""
+    def _activate(self, Z: Float[Array, "n d"]) -> Float[Array, "n k"]:
+        """The activations of a block of rows, which are finite float32 or float64."""
 
     @abstractmethod
-    def _reconstruct(self, V: Floats) -> Floats:
-        """Representations of activations."""
+    def _reconstruct(self, V: Num[np.ndarray, "n k"]) -> Float[np.ndarray, "n d"]:
+        """The representations that the activations `V` describe."""
 
-    def fit(self: Self, Z: Array, y: None = None, *, progress: Progress = silent) -> Self:
-        """Learns K concepts from `Z` (n_samples, n_features); `y` is ignored, it is there for pipelines.
+    def fit(self: Self, Z: Num[Array, "n d"], y: None = None, *, progress: Progress = silent) -> Self:
+        """Learns K concepts from `Z`, and returns the learner itself; `y` is ignored, as pipelines expect.
 
-        Raises ValueError for NaN, infinity, parameters that cannot be, and more concepts than samples.
+        Raises:
+            ValueError: `Z` holds NaN or infinity, a parameter is out of range, or there are more concepts than samples.
         """
         self._fit_checked(Z, progress)
         return self
 
-    def fit_transform(self, Z: Array, y: None = None, *, progress: Progress = silent) -> Array:
-        """`fit(Z).transform(Z)`, at the price of `fit` where that has the activations at hand."""
+    def fit_transform(
+        self, Z: Num[Array, "n d"], y: None = None, *, progress: Progress = silent
+    ) -> Float[Array, "n k"]:
+        """`fit(Z).transform(Z)`, in less time where fitting computes the activations anyway.
+
+        Raises:
+            ValueError: as `fit`.
+        """
         V = self._fit_checked(Z, progress)
         return self.transform(Z) if V is None else in_place(Z)[1](V)
 
@@ -106,7 +120,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
         return V
 
     def _check(self, n_samples: int) -> None:
-        """Raises ValueError for parameters that cannot be."""
+        """Raises ValueError for a parameter that is out of range."""
         check_count("n_components", self.n_components)
         if self.n_components > n_samples:
             raise ValueError(
@@ -114,8 +128,13 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
                 "use fewer concepts or more samples"
             )
 
-    def transform(self, Z: Array) -> Array:
-        """Activations `V` (n_samples, K) of `Z` (n_samples, n_features), the same for a row in any batch."""
+    def transform(self, Z: Num[Array, "n d"]) -> Float[Array, "n k"]:
+        """The activations `V` of `Z`; those of a row do not depend on the other rows.
+
+        Raises:
+            ValueError: `Z` holds NaN or infinity, or has another number of features than the learner was fitted to.
+            NotFittedError: the learner is not fitted.
+        """
         check_is_fitted(self)
         rows, restore = self._validated(Z, reset=False)
         xp = namespace(rows)
@@ -125,7 +144,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
         return restore(V)
 
     def _validated(self, Z: Array, reset: bool) -> tuple[Array, Callable[[Array], Array]]:
-        """Finite float32 or float64 rows where they are worked on, and the way back to the caller's kind."""
+        """Finite float32 or float64 rows to compute on, and a function that returns results in the caller's kind."""
         rows, restore = in_place(Z) if self._on_device else to_host(Z)
         if not is_tensor(rows):
             return validate_data(self, rows, dtype=[np.float32, np.float64], reset=reset), restore
@@ -135,8 +154,13 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
             raise ValueError("Input Z contains NaN or infinity.")
         return rows, restore
 
-    def inverse_transform(self, V: Array) -> Array:
-        """The representations (n_samples, n_features) that activations `V` (n_samples, K) stand for."""
+    def inverse_transform(self, V: Num[Array, "n k"]) -> Float[Array, "n d"]:
+        """The representations that the activations `V` describe.
+
+        Raises:
+            ValueError: `V` has another shape than (n_samples, K).
+            NotFittedError: the learner is not fitted.
+        """
         check_is_fitted(self)
         host, restore = to_host(V)
         host = np.asarray(host)
@@ -154,34 +178,35 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
         return tags
 
 
+@runtime_checkable
 class PieceLearner(Protocol):
-    """What a learner with `out_of_core` can do beside the contract of all learners."""
+    """What a learner with `out_of_core` can do in addition."""
 
     def fit_rows(self, rows: Rows, over: Map, *, progress: Progress = silent) -> Any:
-        """Learns from representations in pieces; `over` maps a function over the pieces."""
+        """Learns from representations in pieces; `over` applies a function to every piece."""
 
-    def adopt(self, U: Array, rows: Rows, over: Map) -> Any:
-        """Takes the concepts `U` (n_concepts, n_features) for its own, and fits what else there is to them."""
+    def adopt(self, U: Float[np.ndarray, "k d"], rows: Rows, over: Map) -> Any:
+        """Sets the concepts to `U`, and fits its other attributes to them and `rows`."""
 
 
 class PrototypeLearner(Learner, ABC):
-    """Base of learners whose concepts are points among the data. An activation is the nearness of a sample to one.
+    """Base of learners whose concepts are points among the states (prototypes).
 
-    `v_k = 1 / (1 + ‖z − u_k‖₂)`, in (0, 1], and 1 at the prototype itself. Activations are not coordinates: `V U` means
-    nothing here. The model of `z` is its nearest prototype, so that is what `inverse_transform` returns, the first on
-    a tie.
+    The activation of a prototype says how near a sample is: `v_k = 1 / (1 + ‖z − u_k‖₂)`, in (0, 1], and 1 at the
+    prototype itself. Activations are not coordinates: `V U` has no meaning. `inverse_transform` returns the nearest
+    prototype, the first of several that are equally near.
     """
 
     prototypes = True
 
-    def _activate(self, Z: Floats) -> Floats:
+    def _activate(self, Z: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
         return 1 / (1 + cdist(Z, self.components_))  # differences first: exact near a prototype, unlike a Gram matrix
 
-    def _reconstruct(self, V: Floats) -> Floats:
+    def _reconstruct(self, V: Num[np.ndarray, "n k"]) -> Float[np.ndarray, "n d"]:
         return self.components_[V.argmax(axis=1)]
 
 
 def check_count(name: str, value: int) -> None:
-    """Raises ValueError unless `value` is a whole number ≥ 1."""
+    """Raises ValueError if `value` is no whole number, or less than 1; the message names the parameter `name`."""
     if not (isinstance(value, Integral) and value >= 1):
         raise ValueError(f"{name} must be a whole number ≥ 1, got {value!r}")

@@ -4,19 +4,22 @@ For one representation `z` and concepts `U` (one per row) the code is (CoX-LMM, 
 
     v(z) = argmin_{v ≥ 0} ‖z − v U‖² + λ‖v‖₁
 
-a convex problem in K unknowns that sees the data through `G = U Uᵀ` and `b = z Uᵀ` alone. Codes that have settled in
-float32 (see `settle`) say which concepts are probably active, and block principal pivoting (Kim & Park, SIAM J. Sci.
-Comput. 2011) finishes: solve for the active concepts, exchange those that break the optimality conditions, until none
-does. Every row is solved by itself in float64, so its code depends neither on a random start nor on the rows that
-happen to share its batch.
+a convex problem in K unknowns, in which the data appear only as `G = U Uᵀ` and `b = z Uᵀ`. Two steps solve it. First,
+approximate codes in float32 (see `settle`) show which concepts are probably active. Then block principal pivoting (Kim
+& Park, SIAM J. Sci. Comput. 2011) repeats in float64: solve for the active concepts, and exchange those that violate
+the optimality conditions, until none does. Every row is solved by itself, so its code depends neither on a random start
+nor on the other rows of its batch.
 
 scikit-learn's `Lasso(alpha, positive=True, fit_intercept=False)` halves and averages the first term: on one `z` with
 `n_features` entries, `alpha = λ / (2 n_features)` is the same problem.
 """
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
+from jaxtyping import Bool, Float, Num
 
 from vitrail.learners.arrays import (
     Array,
@@ -31,24 +34,31 @@ from vitrail.learners.arrays import (
     row_blocks,
 )
 
-_RIDGE = 1e-10  # of unit-norm concepts: makes the code of duplicate concepts unique (they share it)
-_FEASIBLE = 1e-10  # slack in the optimality conditions, relative to the row's largest |z·u|
-_FULL_EXCHANGES = 3  # without progress, before single exchanges, which cannot cycle in exact arithmetic
-_ROUNDS = 500  # of exchanges, before a row that rounding keeps from ending is left to coordinate descent
+_RIDGE = 1e-10  # added to the Gram matrix of unit-norm concepts: makes the code of duplicates unique (they share it)
+_FEASIBLE = 1e-10  # tolerance of the optimality conditions, relative to the row's largest |z·u|
+_FULL_EXCHANGES = 3  # rounds without progress, before single exchanges, which cannot cycle in exact arithmetic
+_ROUNDS = 500  # of exchanges; coordinate descent finishes a row that does not end by then, because of rounding
 _LAST_SWEEPS = 1000
-_REFINEMENTS, _REFINED = 20, 1e-8  # of codes that are so far from optimal, relative to the row's largest |z·u|
-_STIFFNESS, _RELAXATION, _MOST_STEPS, _LOOK = 0.2, 1.8, 100, 4  # of codes that are to settle
+_REFINEMENTS, _REFINED = 20, 1e-8  # at most so many, until the error is below this part of the row's largest |z·u|
+_STIFFNESS, _RELAXATION, _MOST_STEPS, _LOOK = 0.2, 1.8, 100, 4  # of `settle`; it tests for the end every _LOOK steps
 
 
-def nonnegative_lasso(Z: Array, U: Array, penalty: float) -> Array:
-    """Codes `V` (n, K), the exact minimum of `‖z − v U‖² + λ‖v‖₁` over `v ≥ 0` for every row `z` of `Z`.
+def nonnegative_lasso(Z: Num[Array, "n d"], U: Num[Array, "k d"], penalty: float) -> Float[Array, "n k"]:
+    """The codes `V`: for every row `z` of `Z` the exact minimum of `‖z − v U‖² + λ‖v‖₁` over `v ≥ 0`.
 
-    `Z` is (n, d), `U` is (K, d), `penalty` is λ ≥ 0, in the units of `Z`. Concepts may have any norm, be zero, repeated
-    or more numerous than `d`; where the minimum is not unique, the code is that of least norm.
-    Takes numpy arrays or torch tensors and returns the kind, device and dtype of `Z` (at least float32); the answer is
-    exact to about 1e-9 of the row before it is rounded to that dtype.
+    Where the minimum is not unique, the code is the one of least norm.
 
-    Raises ValueError for shapes that do not fit, NaN, infinity, or a negative penalty.
+    Args:
+        Z: representations, a numpy array or a torch tensor.
+        U: concepts. They may have any norm, be zero, repeated, or more numerous than `d`.
+        penalty: λ ≥ 0, in the units of `Z`.
+
+    Returns:
+        An array of the kind, device and dtype of `Z` (at least float32). Before it is rounded to that dtype, it is
+        exact to about 1e-9 relative to the row.
+
+    Raises:
+        ValueError: shapes do not match, a number is NaN or infinite, or the penalty is negative.
 
     >>> nonnegative_lasso(np.array([[3.0, -1.0]]), np.eye(2), penalty=2.0)  # soft threshold at λ/2
     array([[2., 0.]])
@@ -59,8 +69,8 @@ def nonnegative_lasso(Z: Array, U: Array, penalty: float) -> Array:
     return restore(namespace(rows).astype(V, rows.dtype, copy=False))
 
 
-def projections(Z: Array, U: Array) -> Array:
-    """`B = Z Uᵀ` (n, K) in float64, for float64 `U`; block by block, so that no float64 copy of `Z` is made."""
+def projections(Z: Num[Array, "n d"], U: Float[Array, "k d"]) -> Float[Array, "n k"]:
+    """`Z Uᵀ` in float64, for `U` in float64, computed in blocks so that `Z` is never copied whole to float64."""
     xp = namespace(Z)
     B = xp.empty((len(Z), len(U)), dtype=xp.float64, device=device(Z))
     for block in row_blocks(len(Z), 16 * Z.shape[1]):
@@ -68,11 +78,16 @@ def projections(Z: Array, U: Array) -> Array:
     return B
 
 
-def kkt_residual(Z: Array, U: Array, V: Array, penalty: float) -> Array:
-    """How far each row of `V` is from optimal, (n,): 0 is exact; relative to the row's `max_k |2 z·u_k| + λ`.
+def kkt_residual(
+    Z: Num[Array, "n d"], U: Num[Array, "k d"], V: Num[Array, "m j"], penalty: float
+) -> Float[Array, " n"]:
+    """How far each row of `V` is from the optimal code, relative to the row's `max_k |2 z·u_k| + λ`; 0 is exact.
 
-    With the gradient `g = 2 (v U − z) Uᵀ + λ`, the optimality conditions are `g = 0` where `v > 0` and `g ≥ 0` where
-    `v = 0`; the residual is the largest violation, and infinite for a negative code. Raises as `nonnegative_lasso`.
+    With the gradient `g = 2 (v U − z) Uᵀ + λ`, the optimality conditions are `g = 0` where `v > 0`, and `g ≥ 0` where
+    `v = 0`. The residual is the largest violation, and infinite for a negative code.
+
+    Raises:
+        ValueError: as `nonnegative_lasso`, and for codes `V` of another shape than (n, k).
     """
     rows, restore = in_place(Z)
     rows, concepts = _check(rows, U, penalty)
@@ -88,8 +103,8 @@ def kkt_residual(Z: Array, U: Array, V: Array, penalty: float) -> Array:
     return restore(xp.max(violation, axis=1) / xp.where(scale > 0, scale, xp.ones_like(scale)))
 
 
-def codes_from_gram(G: Array, B: Array, penalty: float) -> Array:
-    """Exact codes (n, K) from the Gram matrix `G = U Uᵀ` (K, K) and the projections `B = Z Uᵀ` (n, K) alone."""
+def codes_from_gram(G: Float[Array, "k k"], B: Float[Array, "n k"], penalty: float) -> Float[Array, "n k"]:
+    """The exact codes, from the Gram matrix `G = U Uᵀ` and the projections `B = Z Uᵀ` alone, in float64."""
     xp = namespace(B)
     norms = xp.sqrt(xp.linalg.diagonal(xp.astype(G, xp.float64)))
     norms = xp.where(norms == 0, xp.ones_like(norms), norms)
@@ -101,8 +116,12 @@ def codes_from_gram(G: Array, B: Array, penalty: float) -> Array:
     return V
 
 
-def objective(Z: Array, U: Array, V: Array, penalty: float) -> float:
-    """`‖Z − V U‖²_F + λ‖V‖₁`, summed in float64 from the residuals themselves."""
+def objective(Z: Num[Array, "n d"], U: Num[Array, "k d"], V: Num[Array, "n k"], penalty: float) -> float:
+    """`‖Z − V U‖²_F + λ‖V‖₁`, computed from the residuals and summed in float64.
+
+    Raises:
+        ValueError: as `nonnegative_lasso`.
+    """
     rows, concepts = _check(in_place(Z)[0], U, penalty)
     xp = namespace(rows)
     codes = beside(V, rows, xp.float64)
@@ -112,8 +131,8 @@ def objective(Z: Array, U: Array, V: Array, penalty: float) -> float:
     return squares + penalty * float(xp.sum(xp.abs(codes)))
 
 
-def settled_codes(Z: Array, U: Array, penalty: float) -> Array:
-    """Codes (K, n) on unit atoms in the precision of `Z`, nearly exact: what a pass needs of them."""
+def settled_codes(Z: Float[Array, "n d"], U: Float[Array, "k d"], penalty: float) -> Float[Array, "k n"]:
+    """Nearly exact codes on atoms of norm 1, transposed, in the precision of `Z`: as a pass of learning needs them."""
     xp = namespace(Z)
     U = xp.astype(U, Z.dtype, copy=False)
     G, C = U @ U.T, U @ Z.T - penalty / 2
@@ -122,13 +141,13 @@ def settled_codes(Z: Array, U: Array, penalty: float) -> Array:
     return V
 
 
-def settle(G: Array, C: Array) -> Array:
-    """Where `v G vᵀ − 2 v·c` over `v ≥ 0` is nearly least, (K, n), for `C` (K, n) and a `G` of unit diagonal.
+def settle(G: Float[Array, "k k"], C: Float[Array, "k n"]) -> Float[Array, "k n"]:
+    """For each column `c` of `C`, the `v ≥ 0` that nearly minimises `v G vᵀ − 2 v·c`; `G` has a unit diagonal.
 
-    The alternating direction method of multipliers (Boyd et al. 2011, with over-relaxation) from zero, until the codes
-    move by less than √ε of the precision of `C`: it solves with the Gram matrix, so that atoms which resemble each
-    other do not slow it down as they slow coordinate descent. Code and multiplier are the two signs of one array `y`:
-    `v = max(y, 0)`, `dual = min(y, 0)`, and `v − dual = |y|`.
+    The alternating direction method of multipliers (Boyd et al. 2011, with over-relaxation), from zero, until the codes
+    change by less than √ε of the precision of `C`. It solves with the Gram matrix, so similar atoms do not slow it down
+    as they slow coordinate descent. One array `y` holds the code and the multiplier: `v = max(y, 0)`,
+    `dual = min(y, 0)`, and `v − dual = |y|`.
     """
     xp = namespace(C)
     eye = xp.eye(len(G), dtype=xp.float64, device=device(C))
@@ -152,11 +171,11 @@ def settle(G: Array, C: Array) -> Array:
     return xp.maximum(y, zero)
 
 
-def sweep(G: Array, C: Array, V: Array, sweeps: int) -> None:
-    """Lowers `v G vᵀ − 2 v·c` over `v ≥ 0` in place, by `sweeps` rounds of exact steps in one coordinate at a time.
+def sweep(G: Float[Array, "*s k k"], C: Float[Array, "*s k n"], V: Float[Array, "*s k n"], sweeps: int) -> None:
+    """Changes `V` in place so that `v G vᵀ − 2 v·c` over `v ≥ 0` falls, by `sweeps` rounds of coordinate descent.
 
-    Works on the transposes, `C` and `V` of shape (…, K, n) beside `G` (…, K, K): every step is one matrix-vector
-    product over all samples. A coordinate whose diagonal entry in `G` is zero stays as it is.
+    A round minimises exactly over one coordinate after another. Codes are columns, so that each step is one
+    matrix-vector product for all samples. A coordinate whose diagonal entry in `G` is zero does not change.
     """
     xp = namespace(V)
     K = V.shape[-2]
@@ -175,8 +194,8 @@ def sweep(G: Array, C: Array, V: Array, sweeps: int) -> None:
             xp.maximum(step, zero, out=code)
 
 
-def _check(Z: Array, U: Array, penalty: float) -> tuple[Array, Array]:
-    """`Z` as float32 or float64 where it is, and `U` as float64 beside it, once they make sense together."""
+def _check(Z: Num[Array, "n d"], U: Num[Array, "k e"], penalty: float) -> tuple[Array, Array]:
+    """`Z` in float32 or float64, and `U` in float64 on the device of `Z`, after checks that they match."""
     rows, concepts = floats(Z), floats(U)
     if rows.ndim != 2 or concepts.ndim != 2 or rows.shape[1] != concepts.shape[1] or len(concepts) == 0:
         shapes = f"{tuple(rows.shape)} and {tuple(concepts.shape)}"
@@ -188,8 +207,8 @@ def _check(Z: Array, U: Array, penalty: float) -> tuple[Array, Array]:
     return rows, beside(concepts, rows, namespace(rows).float64)
 
 
-def _pivot(G: Array, C: Array) -> Array:
-    """Minimises `v G vᵀ − 2 v·c` over `v ≥ 0`, per row of `C` (n, K), for a positive definite `G` of unit diagonal."""
+def _pivot(G: Float[Array, "k k"], C: Float[Array, "n k"]) -> Float[Array, "n k"]:
+    """For each row `c` of `C`, the `v ≥ 0` of least `v G vᵀ − 2 v·c`; `G` is positive definite, of unit diagonal."""
     xp = namespace(C)
     n, K = C.shape
     scale = xp.max(xp.abs(C), axis=1, keepdims=True)
@@ -223,8 +242,8 @@ def _pivot(G: Array, C: Array) -> Array:
     return V
 
 
-def _refined(G: Array, C: Array, V: Array) -> Array:
-    """The codes `V` without what the ridge in `G` did to them: it matters where concepts nearly cancel each other."""
+def _refined(G: Float[Array, "k k"], C: Float[Array, "n k"], V: Float[Array, "n k"]) -> Float[Array, "n k"]:
+    """The codes `V` without the error that the ridge in `G` causes; it is large where concepts nearly cancel out."""
     xp = namespace(C)
     scale = xp.max(xp.abs(C), axis=1)
     for _ in range(_REFINEMENTS):
@@ -237,8 +256,8 @@ def _refined(G: Array, C: Array, V: Array) -> Array:
     return V
 
 
-def _solve(G: Array, C: Array, free: Array) -> Array:
-    """Per row, the solution of `v G = c` over its free coordinates, the others held at zero."""
+def _solve(G: Float[Array, "k k"], C: Float[Array, "n k"], free: Bool[Array, "n k"]) -> Float[Array, "n k"]:
+    """For each row, the solution of `v G = c` over its free coordinates, with zeros in the others."""
     xp = namespace(C)
     size = max(1, int(xp.max(xp.sum(xp.astype(free, xp.int64), axis=1))))
     order = xp.argsort(xp.astype(~free, xp.int8), axis=1, stable=True)  # the free ones first, then padding

@@ -1,46 +1,50 @@
-"""The descent of Semi-NMF: what it needs of the data, how an atom moves, and how it gathers speed.
+"""The descent of Semi-NMF: the sums that it needs of the data, the step of the atoms, and extrapolation.
 
-The data enter through sums over samples alone: with the codes `V` (n, K) of the present atoms `U` (K, d), `VᵀV` (K, K),
-`VᵀZ` (K, d) and the mass `‖v_k‖₁` of every concept. They add up over any division of the samples, so that one descent
+Data. They enter only as sums over samples: with the codes `V` (n, K) of the current atoms `U` (K, d), these are `VᵀV`
+(K, K), `VᵀZ` (K, d) and the mass `‖v_k‖₁` of every concept. Sums over parts of the samples add up, so one descent
 serves representations in memory, on disk, and on many machines.
 
-Atoms. Scaling an atom up and its codes down changes nothing in `V U`, so the problem is that of `‖Z − V U‖² +
-λ Σ_k ‖v_k‖₁ ‖u_k‖` without a constraint. As `2‖u‖ ≤ ‖u‖²/c + c`, with equality at `‖u‖ = c`, unit atoms are improved
-jointly by one K × K system, `(VᵀV + λ/2 diag ‖v_k‖₁) U = VᵀZ`, and are then brought back to norm 1.
+Atoms. `V U` does not change when an atom is scaled up and its codes are scaled down. So the problem is to minimise
+`‖Z − V U‖² + λ Σ_k ‖v_k‖₁ ‖u_k‖` without a constraint. As `2‖u‖ ≤ ‖u‖²/c + c`, with equality at `‖u‖ = c`, one K × K
+system improves all unit atoms together, `(VᵀV + λ/2 diag ‖v_k‖₁) U = VᵀZ`; then they are scaled back to norm 1.
 
-Speed. Alternating exact steps crawl along curved valleys. Extrapolation (Ang & Gillis, Neural Computation 2019) goes on
-in the direction of the last step, further each time it pays; a step that raises the objective is taken back.
+Extrapolation. Alternating exact steps are slow in curved valleys. So each step is extended in its own direction (Ang &
+Gillis, Neural Computation 2019), further each time that this succeeds. A step that raises the objective is undone.
 
-Several descents go side by side, as the first axis of every array: one call then does the work of all, which counts
-where arrays are small. Each gathers speed and takes steps back by itself.
+Several descents run side by side, along the first axis of every array: one call then does the work of all, which is
+faster where arrays are small. Each extrapolates and undoes steps by itself.
 """
+
+from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from jaxtyping import Float
+
 from vitrail.learners.arrays import Array, beside, device, namespace
 
-_CANCELLATION = 4  # how much larger the parts of `‖V U‖²` may be than their sum, before float32 will not do
-_ROUNDING = 8  # units in the last place of `‖Z‖²` that sums may be off
-_GROWTH, _RECOVERY, _RETREAT, _FIRST = 1.05, 1.01, 1.5, 0.5  # of the extrapolation's weight
+_CANCELLATION = 4  # float64 is used where the parts of `‖V U‖²` are so many times larger than their sum
+_ROUNDING = 8  # error of sums by rounding, in units in the last place of `‖Z‖²`
+_GROWTH, _RECOVERY, _RETREAT, _FIRST = 1.05, 1.01, 1.5, 0.5  # factors of the extrapolation's weight, its first value
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What one pass over samples leaves: `VᵀV` (…, K, K), `VᵀZ` (…, K, d), `‖v_k‖₁` (…, K), all in float64."""
+    """The sums of one pass over samples, in float64: `VᵀV`, `VᵀZ`, and the mass `‖v_k‖₁` of every concept."""
 
-    VV: Array
-    VZ: Array
-    mass: Array
+    VV: Float[Array, "*s k k"]
+    VZ: Float[Array, "*s k d"]
+    mass: Float[Array, "*s k"]
 
     @classmethod
-    def of(cls, Z: Array, V: Array, U: Array) -> "Sums":
-        """Of `Z` (n, d), atoms `U` (…, K, d) and their codes `V` (…, K, n).
+    def of(cls, Z: Float[Array, "n d"], V: Float[Array, "*s k n"], U: Float[Array, "*s k d"]) -> Sums:
+        """The sums over the rows of `Z`, for atoms `U` and their codes `V`.
 
-        The products are in the precision of `Z`, or in float64 where atoms cancel each other in `V U`, and what is left
-        would be lost in rounding.
+        Products are in the precision of `Z`; in float64 where atoms cancel each other in `V U`, so that rounding would
+        destroy the difference.
         """
         xp = namespace(Z)
         VV = xp.astype(V @ xp.matrix_transpose(V), xp.float64)
@@ -51,23 +55,23 @@ class Sums:
             VV = V @ xp.matrix_transpose(V)
         return cls(VV, xp.astype(times(V, Z), xp.float64), xp.sum(V, axis=-1, dtype=xp.float64))
 
-    def __add__(self, other: "Sums") -> "Sums":
+    def __add__(self, other: Sums) -> Sums:
         return Sums(self.VV + other.VV, self.VZ + other.VZ, self.mass + other.mass)
 
-    def as_one(self) -> "Sums":
-        """The same as those of one descent among several, along a first axis."""
+    def as_one(self) -> Sums:
+        """The sums with a first axis of length 1, as those of the only one of several descents."""
         return Sums(self.VV[None], self.VZ[None], self.mass[None])
 
-    def objectives(self, U: Array, penalty: float, squares: float) -> list[float]:
-        """`‖Z − V U‖² + λ‖V‖₁` of each of the `U` (S, K, d), where `squares` is `‖Z‖²`."""
+    def objectives(self, U: Float[Array, "s k d"], penalty: float, squares: float) -> list[float]:
+        """`‖Z − V U‖² + λ‖V‖₁` of each descent, where `squares` is `‖Z‖²`."""
         xp = namespace(U)
         fit = xp.sum(self.VV * (U @ xp.matrix_transpose(U)), axis=(-2, -1)) - 2 * xp.sum(self.VZ * U, axis=(-2, -1))
         return [max(0.0, squares + found) for found in (fit + penalty * xp.sum(self.mass, axis=-1)).tolist()]
 
-    def better_atoms(self, U: Array, penalty: float, precision: float) -> Array:
-        """Atoms (…, K, d) of any norm that lower the objective; those without codes stay.
+    def better_atoms(self, U: Float[Array, "*s k d"], penalty: float, precision: float) -> Float[Array, "*s k d"]:
+        """Atoms of any norm that lower the objective; atoms without codes do not change.
 
-        A pull towards the old atoms, `precision` of the largest entry, keeps the system regular.
+        A term that pulls towards the old atoms, `precision` times the largest entry, keeps the system regular.
         """
         xp = namespace(U)
         largest = xp.max(xp.linalg.diagonal(self.VV), axis=-1)[..., None, None]
@@ -78,17 +82,17 @@ class Sums:
 
 
 class State(NamedTuple):
-    """Unit atoms `U` (…, K, d) in float64, and their codes `V` (…, K, n) where these are kept from step to step."""
+    """Atoms of norm 1 in float64, and their codes; None where codes are not kept from step to step."""
 
-    U: Array
-    V: Array | None
+    U: Float[Array, "*s k d"]
+    V: Float[Array, "*s k n"] | None
 
-    def of(self, chosen: Any) -> "State":
-        """The states of some descents: a number or numbers, along the first axis."""
+    def of(self, chosen: Any) -> State:
+        """The state of the descent with this index, or of those with these indices, along the first axis."""
         return State(self.U[chosen], None if self.V is None else self.V[chosen])
 
     def idle(self) -> list[bool]:
-        """Of each descent, whether some of its atoms have no codes."""
+        """For each descent, whether some of its atoms have only zero codes."""
         if self.V is None:
             return [False] * len(self.U)
         xp = namespace(self.V)
@@ -97,7 +101,7 @@ class State(NamedTuple):
 
 @dataclass
 class Run:
-    """One descent: the objective of every step that was kept, how it gathers speed, and how it ended."""
+    """One descent: the objective of every step that was kept, its extrapolation, and whether it has converged."""
 
     objectives: list[float] = field(default_factory=list)
     n_revived: int = 0
@@ -105,7 +109,7 @@ class Run:
     _weight: float = _FIRST
     _ceiling: float = 1.0
     _moving: bool = False  # whether the last step was kept
-    _since: int = 0  # where the objectives begin that tell whether it is over
+    _since: int = 0  # the first of the objectives that decide whether the descent has converged
 
     @property
     def objective(self) -> float:
@@ -113,16 +117,19 @@ class Run:
 
     @property
     def rate(self) -> float:
-        """By which share of itself the objective fell in the last iteration."""
+        """The relative decrease of the objective in the last iteration."""
         return (self.objectives[-2] - self.objective) / self.objective if len(self.objectives) > 1 else math.inf
 
     def start_anew(self) -> None:
-        """Goes on from rest, as if it had not ended."""
+        """Continues without extrapolation, as if the descent had not ended."""
         self.converged = self._moving = False
         self._weight, self._ceiling, self._since = _FIRST, 1.0, len(self.objectives)
 
     def take(self, value: float, noise: float) -> bool:
-        """Whether the step to `value` is kept. One from rest that is not ends the descent: rounding made it rise."""
+        """Whether the step to the objective `value` is kept.
+
+        Without extrapolation only rounding can raise the objective: then the descent has converged.
+        """
         if value <= min(self.objectives, default=math.inf) + noise:
             self.objectives.append(value)
             return True
@@ -131,7 +138,10 @@ class Run:
         return False
 
     def push(self, n_revived: int) -> float:
-        """How far to go beyond the step that was kept, as a part of it; 0 from rest, and where atoms were revived."""
+        """The weight of the extrapolation after a step that was kept: how far to go beyond it, as a part of it.
+
+        0 after a step that was undone, and after atoms were revived.
+        """
         weight = self._weight if self._moving and not n_revived else 0.0
         if n_revived:
             self.n_revived += n_revived
@@ -141,52 +151,82 @@ class Run:
         return weight
 
     def settle(self, window: int, tol: float, noise: float) -> None:
-        """Ends the descent once the last `window` steps lowered the objective by less than `tol` of it each."""
+        """Marks the descent as converged if, in its last `window` steps, the objective fell by less than `tol` each."""
         recent = self.objectives[self._since :][-window - 1 :]
         least = max(window * tol * self.objective, noise)
         self.converged = len(recent) > window and recent[0] - self.objective <= least
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The numbers that a problem has beside its sums.
+
+    Args:
+        penalty: λ.
+        squares: `‖Z‖²`.
+        precision: machine epsilon of the numbers behind the sums. A rise of the objective that rounding can explain,
+            relative to `squares`, does not count as one.
+    """
+
+    penalty: float
+    squares: float
+    precision: float
+
+    @property
+    def noise(self) -> float:
+        """The part of the objective that is lost in rounding."""
+        return self.precision * self.squares
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """When descents end: after `max_iter` iterations, or once these lower the objective by less than `tol` of it.
+
+    The decrease is a mean over `window` iterations, since a single one may stand still and gather speed.
+    """
+
+    max_iter: int
+    tol: float
+    window: int = 1
 
 
 def descend(
     runs: Sequence[Run],
     state: State,
     evaluate: Callable[[State], tuple[Sums, State]],
+    problem: Problem,
+    stopping: Stopping,
     *,
-    penalty: float,
-    squares: float,
-    precision: float,
-    max_iter: int,
-    tol: float,
-    window: int,
     revive: Callable[[State], int] = lambda state: 0,
     tell: Callable[[int], None] = lambda iteration: None,
 ) -> State:
-    """Where `runs` end that go on from `state`, each from its place along the first axis, for at most `max_iter`
-    iterations or until these lower the objective by less than `tol` of it. Those that have converged stay.
+    """The state at which the descents `runs` end; those that have converged do not change.
 
     Args:
-        evaluate: the sums at a state, and the state with codes for its atoms.
-        squares: `‖Z‖²`.
-        precision: of the numbers behind the sums; what they lose by it, relative to `squares`, is not taken for a rise.
-        window: over how many iterations `tol` is a mean: one alone may stand still and gather speed.
-        revive: turns unused atoms of one of the states elsewhere, in place; how many.
+        runs: the descents, which are updated.
+        state: where they begin, one along the first axis for each.
+        evaluate: returns the sums at a state, and the state with codes for its atoms.
+        problem: the numbers of the problem.
+        stopping: when a descent ends.
+        revive: gives the unused atoms of a state new directions, in place; returns how many.
+        tell: is called with the number of every iteration in which a step was kept.
     """
-    noise = precision * squares
     kept = state
-    for iteration in range(max_iter):
+    for iteration in range(stopping.max_iter):
         sums, state = evaluate(state)
-        values = sums.objectives(state.U, penalty, squares)
-        moved = [not r.converged and r.take(v, _ROUNDING * noise) for r, v in zip(runs, values, strict=True)]
+        values = sums.objectives(state.U, problem.penalty, problem.squares)
+        moved = [not r.converged and r.take(v, _ROUNDING * problem.noise) for r, v in zip(runs, values, strict=True)]
         before = kept
         if any(moved):
             tell(iteration + 1)
-            kept = _where(moved, unit(sums.better_atoms(state.U, penalty, precision), state.V), kept)
+            better = sums.better_atoms(state.U, problem.penalty, problem.precision)
+            kept = _where(moved, unit(better, state.V), kept)
         idle = kept.idle()
         weights = [0.0] * len(runs)
         for i, run in enumerate(runs):
             if moved[i]:
                 weights[i] = run.push(revive(kept.of(i)) if idle[i] else 0)
-                run.settle(window, tol, noise)
+                run.settle(stopping.window, stopping.tol, problem.noise)
         if all(run.converged for run in runs):
             break
         state = _beyond(kept, before, weights)
@@ -204,7 +244,7 @@ def _where(chosen: Sequence[bool], some: State, others: State) -> State:
 
 
 def _beyond(now: State, before: State, weights: Sequence[float]) -> State:
-    """The states further along the way from `before` to `now`, each by its own weight."""
+    """`now`, extended in the direction from `before` to `now`, each descent by its own weight."""
     xp = namespace(now.U)
     if not any(weights):  # a copy, since codes are improved in place
         return State(now.U, None if now.V is None else xp.asarray(now.V, copy=True))
@@ -218,15 +258,15 @@ def _beyond(now: State, before: State, weights: Sequence[float]) -> State:
     return State(U, xp.maximum(V, xp.zeros_like(V[:1, :1, :1])))
 
 
-def unit(U: Array, V: Array | None) -> State:
-    """Atoms (…, K, d) of norm 1, and codes (…, K, n) that make up for it; atoms of zero stay."""
+def unit(U: Float[Array, "*s k d"], V: Float[Array, "*s k n"] | None) -> State:
+    """The atoms scaled to norm 1, and the codes scaled so that `V U` does not change; zero atoms do not change."""
     xp = namespace(U)
     norms = xp.linalg.vector_norm(U, axis=-1, keepdims=True)
     norms = xp.where(norms > 0, norms, xp.ones_like(norms))
     return State(U / norms, None if V is None else V * beside(norms, V, V.dtype))
 
 
-def times(V: Array, Z: Array) -> Array:
-    """`V Z` (…, K, d) of `V` (…, K, n) and `Z` (n, d), as one product."""
+def times(V: Float[Array, "*s k n"], Z: Float[Array, "n d"]) -> Float[Array, "*s k d"]:
+    """`V Z`, computed as one matrix product."""
     xp = namespace(V)
     return xp.reshape(xp.reshape(V, (-1, V.shape[-1])) @ Z, (*V.shape[:-1], Z.shape[-1]))

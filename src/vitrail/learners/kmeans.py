@@ -1,18 +1,28 @@
 """k-means: concepts are cluster centres, as in the representation-shift paper (Khayatan et al., ICCV 2025)."""
 
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
 from sklearn import cluster
 
-from vitrail.learners.arrays import Floats
 from vitrail.learners.base import PrototypeLearner, check_count
 from vitrail.progress import Progress
 
 
 class KMeans(PrototypeLearner):
-    """Concepts are the K centroids of k-means; activations are `1 / (1 + distance)`.
+    """k-means: concepts are the K centroids, activations are `1 / (1 + distance)`.
 
-    `n_init` seeded k-means++ starts, the best is kept. `inverse_transform` gives the nearest centroid.
+    `inverse_transform` returns the nearest centroid.
 
-    Attributes: `components_` (K, d); `inertia_`, the sum of squared distances of samples to their centroid.
+    Args:
+        n_components: K.
+        n_init: how many seeded k-means++ starts there are; the best is kept.
+        random_state: the seed.
+
+    Attributes:
+        components_: the centroids (K, d).
+        inertia_: the sum of squared distances of samples to their centroids.
     """
 
     title = "k-means"
@@ -24,7 +34,7 @@ class KMeans(PrototypeLearner):
         self.n_init = n_init
         self.random_state = random_state
 
-    def _fit(self, Z: Floats, progress: Progress) -> None:
+    def _fit(self, Z: Float[np.ndarray, "n d"], progress: Progress) -> None:
         check_count("n_init", self.n_init)
         kmeans = cluster.KMeans(self.n_components, n_init=self.n_init, random_state=self.random_state).fit(Z)
         self.components_ = kmeans.cluster_centers_

@@ -1,4 +1,9 @@
-"""The learners by name, and a fitted learner as plain arrays and JSON."""
+"""The learners by name, and a fitted learner as plain arrays and JSON.
+
+A new learner is a class in a module of its own, and one entry in `LEARNERS`.
+"""
+
+from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
@@ -18,9 +23,16 @@ LEARNERS: dict[str, type[Learner]] = {"semi-nmf": SemiNMF, "pca": PCA, "kmeans":
 
 
 def make_learner(name: str, n_concepts: int, *, penalty: float | None = None, seed: int = 0) -> Learner:
-    """An unfitted learner of `n_concepts` concepts; `penalty` is λ, for methods that have one, None for their default.
+    """An unfitted learner of `n_concepts` concepts.
 
-    Raises UsageError for a name that is not in `LEARNERS`, and for a penalty that the method would not use.
+    Args:
+        name: its name in `LEARNERS`.
+        n_concepts: the number of concepts, K.
+        penalty: λ, for a learner that has a penalty; None for the learner's default.
+        seed: for a learner that has random choices.
+
+    Raises:
+        UsageError: there is no learner of this name, or it has no penalty and one is given.
     """
     if name not in LEARNERS:
         raise UsageError(f"unknown learner {name!r}: expected one of {', '.join(map(repr, LEARNERS))}")
@@ -36,9 +48,10 @@ def make_learner(name: str, n_concepts: int, *, penalty: float | None = None, se
 
 
 def save(learner: Learner) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """A fitted learner as tensors (for safetensors) and a dict (for JSON), from which `load` makes its equal.
+    """A fitted learner as tensors (for safetensors) and a dict (for JSON), from which `load` makes an equal one.
 
-    Raises UsageError for a learner that is not in `LEARNERS`, not fitted, or seeded with anything but a number.
+    Raises:
+        UsageError: the learner is not in `LEARNERS`, is not fitted, or its seed is no number.
     """
     names = {cls: name for name, cls in LEARNERS.items()}
     if type(learner) not in names:
@@ -57,9 +70,10 @@ def save(learner: Learner) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def load(tensors: Mapping[str, np.ndarray], params: Mapping[str, Any]) -> Learner:
-    """The fitted learner that `save` took apart; its activations are the same to the last bit.
+    """The fitted learner from what `save` returned; its activations are the same to the last bit.
 
-    Raises ArtifactError where the two do not make up a learner: a part that is missing, unknown, or of another shape.
+    Raises:
+        ArtifactError: a part is missing, unknown, or of another shape.
     """
     try:
         cls = LEARNERS[params["method"]]
@@ -81,12 +95,12 @@ def load(tensors: Mapping[str, np.ndarray], params: Mapping[str, Any]) -> Learne
 
 
 def _fitted_names(cls: type[Learner]) -> set[str]:
-    """What `fit` sets: a learner class annotates every such attribute, and its name ends in an underscore."""
+    """The names of the attributes that `fit` sets: those that a learner class annotates and that end in "_"."""
     return {name for base in cls.__mro__ for name in inspect.get_annotations(base) if name.endswith("_")}
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON knows it."""
+    """The value as a JSON value."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if value is None or isinstance(value, bool | int | float | str):

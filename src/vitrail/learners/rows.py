@@ -1,14 +1,17 @@
-"""Representations that come in pieces: slices of an array, shards on disk, or parts on many machines.
+"""Representations in pieces: slices of an array, shards on disk, or parts on many machines.
 
-A function of one piece is *mapped* over all of them, and what it returns is put together in the order of the pieces, so
-that the result depends neither on who computed a piece nor on when.
+A function of one piece is mapped over all pieces, and its results are combined in the order of the pieces. So the
+outcome depends neither on which process computed a piece nor on when.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float
 
 from vitrail.learners.arrays import Array, dtype_of
 
@@ -18,45 +21,46 @@ _PIECE = 8192  # rows: large enough for fast products, small enough for the code
 _SAMPLE = 2**25  # numbers in a sample: 128 MiB in float32
 
 
+@runtime_checkable
 class Rows(Protocol):
-    """Representations (n_samples, n_features), float32 or float64, in pieces that fit in memory."""
+    """Representations (n_samples, n_features), float32 or float64, in pieces that each fit in memory."""
 
     @property
     def n_features(self) -> int:
-        """The width of every piece."""
+        """The number of features, d."""
 
     @property
     def dtype(self) -> np.dtype:
-        """float32 or float64, that of every piece."""
+        """float32 or float64."""
 
     @property
     def lengths(self) -> Sequence[int]:
-        """How many rows each piece has."""
+        """The number of rows of each piece."""
 
-    def __getitem__(self, index: int) -> Array:
-        """Piece `index`, (lengths[index], n_features)."""
+    def __getitem__(self, index: int) -> Float[Array, "n d"]:
+        """The piece with this index."""
 
 
 Map = Callable[[Callable[[int, Array], T], Rows], Iterator[T]]
-"""Applies a function of number and piece to every piece; the results in the order of the pieces."""
+"""Applies a function of (index, piece) to every piece; yields the results in the order of the pieces."""
 
 
 class ArrayRows:
-    """The rows of an array, which is not copied."""
+    """The rows of an array, in pieces of 8192; nothing is copied."""
 
-    def __init__(self, Z: Array) -> None:
+    def __init__(self, Z: Float[Array, "n d"]) -> None:
         self.Z = Z
         self.n_features: int = Z.shape[1]
         self.dtype = dtype_of(Z)
         self.size = _PIECE
         self.lengths = [min(self.size, len(Z) - start) for start in range(0, len(Z), self.size)]
 
-    def __getitem__(self, index: int) -> Array:
+    def __getitem__(self, index: int) -> Float[Array, "n d"]:
         return self.Z[index * self.size : (index + 1) * self.size]
 
 
 def here(function: Callable[[int, Array], T], rows: Rows) -> Iterator[T]:
-    """Maps in this process, one piece after the other; the next one is fetched meanwhile."""
+    """The `Map` of this process: one piece after another, while the next one is being fetched."""
     n = len(rows.lengths)
     with ThreadPoolExecutor(1) as fetch:
         coming = fetch.submit(rows.__getitem__, 0)
@@ -67,8 +71,8 @@ def here(function: Callable[[int, Array], T], rows: Rows) -> Iterator[T]:
             yield function(i, piece)
 
 
-def sample(rows: Rows, rng: np.random.RandomState, over: Map) -> Array:
-    """All rows when they are few, else as many as `_SAMPLE` holds, drawn without replacement, in their order."""
+def sample(rows: Rows, rng: np.random.RandomState, over: Map) -> Float[Array, "n d"]:
+    """All rows if they hold at most 2²⁵ numbers; otherwise a random sample of that size, in the order of the rows."""
     n, most = sum(rows.lengths), max(1, _SAMPLE // rows.n_features)
     if n <= most and isinstance(rows, ArrayRows):
         return rows.Z

@@ -1,5 +1,7 @@
 """Semi-NMF dictionary learning: the concepts of CoX-LMM (Parekh et al., NeurIPS 2024)."""
 
+from __future__ import annotations
+
 import logging
 import warnings
 from functools import reduce
@@ -7,6 +9,7 @@ from operator import add
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Num
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -14,35 +17,45 @@ from sklearn.utils import check_random_state
 from vitrail.learners.arrays import Array, Floats, namespace, to_host
 from vitrail.learners.base import Learner, check_count
 from vitrail.learners.codes import nonnegative_lasso, objective, settled_codes
-from vitrail.learners.descent import Run, State, Sums, descend
+from vitrail.learners.descent import Problem, Run, State, Stopping, Sums, descend
 from vitrail.learners.rows import ArrayRows, Map, Rows, here, sample
 from vitrail.learners.starts import best_of_starts, squares_of, sums_with_codes
 from vitrail.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
 
-_SWEEPS = 3  # of codes in a pass that keeps them
+_SWEEPS = 3  # over the codes, in a pass that keeps them
 
 
 class SemiNMF(Learner):
-    """Concepts that add up with non-negative, sparse weights: `min_{U,V} ‖Z − V U‖²_F + λ‖V‖₁`, `V ≥ 0`, `‖u_k‖₂ ≤ 1`.
+    """Semi-NMF: `min_{U,V} ‖Z − V U‖²_F + λ‖V‖₁` with `V ≥ 0`, `‖u_k‖₂ ≤ 1`; sparse weights ≥ 0 add up directions.
 
-    `Z` is neither centred nor scaled. `penalty` is λ, in the units of `Z`: scikit-learn's `DictionaryLearning` halves
-    the first term, its `alpha` is λ/2. The default is what the authors of CoX-LMM ran.
+    `Z` is neither centred nor scaled. Learning is an extrapolated descent on codes and atoms (see `descent`); it keeps
+    no step that raises the objective. Seeded starts run in a subspace (see `starts`), and the best one continues in the
+    full space, by passes over all samples. If `Z` has more than 2²⁵ numbers, the starts see a random sample of its
+    rows. An atom that no sample uses is revived as the direction of the worst residual, if that lowers the objective.
 
-    An extrapolated descent on codes and atoms (see `descent`), whose kept steps never raise the objective. `n_init`
-    seeded starts run in a subspace (see `starts`); the best goes on in the full space, by passes over all samples. Of
-    more data than 2²⁵ numbers the starts see a random sample of rows. An atom that no sample uses is revived, when that
-    pays, as the direction in which a sample is explained worst. `transform` is the exact solution for fixed concepts
-    (see `codes`); the problem as a whole is not convex, and another seed may find another optimum.
+    The problem is not convex: another seed may find another optimum. `transform`, for fixed concepts, solves a convex
+    problem exactly (see `codes`).
 
-    A descent ends when its iterations lower the objective by less than `tol` of it. `max_iter` bounds the iterations of
-    a start, and again the passes in the full space, where reaching it warns (`ConvergenceWarning`).
+    Args:
+        n_components: the number of concepts, K.
+        penalty: λ, in the units of `Z`. scikit-learn's `DictionaryLearning` halves the first term: its `alpha` is λ/2.
+            The default is that of the authors of CoX-LMM.
+        n_init: how many starts there are.
+        max_iter: iterations of a start, at most, and passes in the full space, at most. If the passes reach it, there
+            is a `ConvergenceWarning`.
+        tol: a descent ends when an iteration lowers the objective by less than this part of it.
+        random_state: the seed.
 
-    Attributes: `components_` (K, d), the concepts `U`, of norm 1, or 0 where `Z` left nothing to explain;
-    `objective_`, its value on `Z`; `objectives_` (n_iter_ + 1,), after each kept iteration of the winning start (where
-    it ran on a sample, of the passes alone), with `objective_` last; `n_iter_`; `n_revived_`, how often an atom was
-    revived in it; `n_dead_`, how many concepts no sample of `Z` uses in the end.
+    Attributes:
+        components_: the concepts `U` (K, d), of norm 1, or 0 where nothing was left to explain.
+        objective_: the objective on `Z`.
+        objectives_: the objective after each kept iteration of the winning start and of the passes (after those of the
+            passes alone, if the start ran on a sample of rows), and `objective_` last; (n_iter_ + 1,).
+        n_iter_: the number of these iterations.
+        n_revived_: how often an atom was revived in them.
+        n_dead_: how many concepts no sample of `Z` uses in the end.
     """
 
     title = "Semi-NMF"
@@ -73,18 +86,24 @@ class SemiNMF(Learner):
         self.tol = tol
         self.random_state = random_state
 
-    def fit_rows(self, rows: Rows, over: Map = here, *, progress: Progress = silent) -> "SemiNMF":
-        """Learns from representations in pieces, which need not fit in memory together; `over` maps over them.
+    def fit_rows(self, rows: Rows, over: Map = here, *, progress: Progress = silent) -> SemiNMF:
+        """Learns from representations in pieces, which need not fit in memory together, and returns the learner itself.
 
-        The pieces must be finite float32 or float64. The concepts depend neither on who computes what, nor on when.
+        Args:
+            rows: the pieces, finite float32 or float64.
+            over: applies a function to every piece, here or on other machines; the concepts do not depend on where.
+            progress: is told of the starts and the passes.
+
+        Raises:
+            ValueError: a parameter is out of range, or there are more concepts than samples.
         """
         self._check(sum(rows.lengths))
         self.n_features_in_ = rows.n_features
         self._learn(rows, over, progress, keep_codes=False)
         return self
 
-    def adopt(self, U: Floats, rows: Rows, over: Map = here) -> "SemiNMF":
-        """Takes `U` (K, d) from elsewhere for its concepts; `objective_` and `n_dead_` are theirs on `rows`."""
+    def adopt(self, U: Float[np.ndarray, "k d"], rows: Rows, over: Map = here) -> SemiNMF:
+        """Sets the concepts to `U`, and the other attributes to those of `U` on `rows`; returns the learner itself."""
         self.n_features_in_ = rows.n_features
         self.components_ = np.ascontiguousarray(U, dtype=rows.dtype)
         self._finish(Run(), rows, over, keep_codes=False)
@@ -98,11 +117,11 @@ class SemiNMF(Learner):
             if not 0 <= value < np.inf:
                 raise ValueError(f"{name} must be a finite number ≥ 0, got {value!r}")
 
-    def _fit(self, Z: Array, progress: Progress) -> Array:
+    def _fit(self, Z: Float[Array, "n d"], progress: Progress) -> Float[Array, "n k"]:
         return self._learn(ArrayRows(Z), here, progress, keep_codes=True)
 
     def _learn(self, rows: Rows, over: Map, progress: Progress, keep_codes: bool) -> Array | None:
-        """Sets the fitted attributes; the codes of all rows (n, K), where these are to be kept."""
+        """Sets the fitted attributes; returns the codes of all rows (n, K) if they are kept."""
         run, U = self._search(rows, over, progress)
         if not run.converged:
             warnings.warn(
@@ -115,7 +134,7 @@ class SemiNMF(Learner):
         return self._finish(run, rows, over, keep_codes)
 
     def _finish(self, run: Run, rows: Rows, over: Map, keep_codes: bool) -> Array | None:
-        """Sets what is to say of `components_` and the run that found them, by exact codes."""
+        """Sets all attributes but `components_`, from exact codes and the run; returns the codes if they are kept."""
         U, penalty = self.components_, self.penalty
         ends = list(over(lambda _, Z: _end(Z, U, penalty, keep_codes), rows))
         self.objective_ = float(sum(end.objective for end in ends))
@@ -127,10 +146,10 @@ class SemiNMF(Learner):
         return namespace(ends[0].codes).concat([end.codes for end in ends]) if keep_codes else None
 
     def _search(self, rows: Rows, over: Map, progress: Progress) -> tuple[Run, Array]:
-        """The descent from the starts to the end, and the atoms (K, d) that it ends at.
+        """The descent from the starts to the end, and its atoms (K, d) at the end.
 
-        Rows that fit in a sample are all there, and keep their codes from step to step; of more rows the descent in the
-        full space begins anew, and finds the codes of every piece again in every pass.
+        Rows that fit in a sample keep their codes from step to step. With more rows the descent in the full space
+        begins again, and every pass computes the codes of every piece again.
         """
         penalty = self.penalty
         rng = check_random_state(self.random_state)
@@ -162,31 +181,29 @@ class SemiNMF(Learner):
             [run],
             state,
             evaluate,
-            penalty=penalty,
-            squares=squares,
-            precision=float(np.finfo(rows.dtype).eps),
-            max_iter=self.max_iter,
-            tol=self.tol,
-            window=1,
+            Problem(penalty, squares, float(np.finfo(rows.dtype).eps)),
+            Stopping(self.max_iter, self.tol),
             tell=lambda done: progress("passes", done, self.max_iter),
         )
         return run, state.U[0]
 
-    def _activate(self, Z: Array) -> Array:
+    def _activate(self, Z: Float[Array, "n d"]) -> Float[Array, "n k"]:
         return nonnegative_lasso(Z, self.components_, self.penalty)
 
-    def _reconstruct(self, V: Floats) -> Floats:
+    def _reconstruct(self, V: Num[np.ndarray, "n k"]) -> Float[np.ndarray, "n d"]:
         return V @ self.components_
 
 
 class _End(NamedTuple):
+    """What one piece contributes to the end of learning."""
+
     objective: float
     used: NDArray[np.bool_]
     codes: Array | None
 
 
-def _end(Z: Array, U: Floats, penalty: float, keep_codes: bool) -> _End:
-    """What one piece says of the final concepts, by its exact codes."""
+def _end(Z: Float[Array, "n d"], U: Floats, penalty: float, keep_codes: bool) -> _End:
+    """The objective of the final concepts on one piece, which of them it uses, and its exact codes."""
     V = nonnegative_lasso(Z, U, penalty)
     used = to_host(namespace(V).any(V > 0, axis=0))[0]
     return _End(objective(Z, U, V, penalty), used, V if keep_codes else None)

@@ -1,19 +1,25 @@
-"""The baseline without learning: some samples are the concepts."""
+"""A baseline that learns nothing: some samples are the concepts."""
+
+from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
-from vitrail.learners.arrays import Floats
 from vitrail.learners.base import PrototypeLearner
 from vitrail.progress import Progress
 
 
 class Simple(PrototypeLearner):
-    """Concepts are the K rows of `Z` with the largest norm, largest first; activations are `1 / (1 + distance)`.
+    """The baseline "Simple" of CoX-LMM: concepts are the K rows of `Z` with the largest norms, the largest first.
 
-    The baseline "Simple" of CoX-LMM. Nothing is random; of rows with one norm the earlier goes first.
-    `inverse_transform` gives the nearest of the K rows.
+    Activations are `1 / (1 + distance)`. `inverse_transform` returns the nearest of the K rows. Nothing is random; of
+    rows with the same norm the earlier comes first.
 
-    Attributes: `components_` (K, d).
+    Args:
+        n_components: K.
+
+    Attributes:
+        components_: the rows (K, d).
     """
 
     title = "Simple"
@@ -21,6 +27,6 @@ class Simple(PrototypeLearner):
     def __init__(self, n_components: int = 20) -> None:
         self.n_components = n_components
 
-    def _fit(self, Z: Floats, progress: Progress) -> None:
+    def _fit(self, Z: Float[np.ndarray, "n d"], progress: Progress) -> None:
         norms = np.einsum("ij,ij->i", Z, Z, dtype=np.float64)
         self.components_ = Z[np.argsort(-norms, kind="stable")[: self.n_components]]

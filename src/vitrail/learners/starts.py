@@ -1,28 +1,31 @@
-"""Several starts of Semi-NMF in a subspace, side by side, where they cost next to nothing.
+"""Several starts of Semi-NMF, side by side in a subspace, where they are cheap.
 
-The atoms of an optimum are combinations of the rows of `Z`, and most of the fit lies in the leading directions of
-these. The best start is what goes on in the full space.
+The atoms of an optimum are combinations of the rows of `Z`, and most of the fit lies in the leading directions of these
+rows. The best start continues in the full space.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Float
 
 from vitrail.learners.arrays import Array, device, dtype_of, namespace, to_host
 from vitrail.learners.codes import sweep
-from vitrail.learners.descent import Run, State, Sums, descend, times, unit
+from vitrail.learners.descent import Problem, Run, State, Stopping, Sums, descend, times, unit
 
-_ROUNDS = ((50, 3), (120, 1))  # of the starts: iterations, and how many of the best go on after so many
-_MORE_DIRECTIONS = 48  # of the subspace than there are atoms
-_WINDOW = 8  # iterations that have to agree that a descent is over
-_DEPENDENT = 1e-8  # least over largest eigenvalue of a Gram matrix, below which its inverse root is not trusted
-_FIRST_SWEEPS = 5  # of codes that begin at zero
-_WORTH_REVIVING = 1.01  # a residual of norm r makes a code along itself when r > λ/2; with some margin
-_NOISE = 1e-6  # of a sample's square: what float32 products may leave of a sample that is fully explained
+_ROUNDS = ((50, 3), (120, 1))  # of the starts: after so many iterations, so many of the best continue
+_MORE_DIRECTIONS = 48  # so many more directions in the subspace than atoms
+_WINDOW = 8  # iterations over which the decrease is averaged to decide whether a descent has converged
+_DEPENDENT = 1e-8  # smallest over largest eigenvalue of a Gram matrix below which its inverse root is inexact
+_FIRST_SWEEPS = 5  # of codes that start at zero
+_WORTH_REVIVING = 1.01  # a residual of norm r gets a code along itself if r > λ/2; this is a margin
+_NOISE = 1e-6  # of a sample's square: the residual that float32 leaves of a sample that is fully explained
 
 
 def best_of_starts(
-    Z: Array,
+    Z: Float[Array, "n d"],
     n_atoms: int,
     *,
     penalty: float,
@@ -32,16 +35,28 @@ def best_of_starts(
     rng: np.random.RandomState,
     tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Run, State]:
-    """The run with the lowest objective, and where it ended, in the full space again: unit atoms (1, n_atoms, d), codes
-    (1, n_atoms, n).
+    """The start that ends with the lowest objective, and its state in the full space.
 
-    The first start is the leading directions themselves, as in scikit-learn; the others are random samples. Not all run
-    to the end: on the way the worse ones are given up.
+    The first start has the leading directions as atoms, as in scikit-learn; the others have random samples. Bad starts
+    are given up on the way.
+
+    Args:
+        Z: representations.
+        n_atoms: K.
+        penalty: λ.
+        n_init: how many starts there are.
+        max_iter: iterations of a start, at most.
+        tol: as in `Stopping`.
+        rng: draws the samples.
+        tell: is called with the number of iterations that are done, and `max_iter`.
+
+    Returns:
+        The run, and its state: atoms (1, K, d) of norm 1, codes (1, K, n).
     """
     xp = namespace(Z)
     basis = leading_directions(Z, n_atoms + _MORE_DIRECTIONS, rng)
     inside = Z if basis is None else Z @ basis.T
-    squares = squares_of(Z)
+    problem = Problem(penalty, squares_of(Z), float(np.finfo(dtype_of(Z)).eps))
     lengths = xp.sum(xp.astype(inside, xp.float64) ** 2, axis=1)
     U = _first_atoms(inside, n_atoms, n_init, rng)
     V = xp.zeros((n_init, n_atoms, len(Z)), dtype=Z.dtype, device=device(Z))
@@ -56,12 +71,8 @@ def best_of_starts(
                     runs,
                     state,
                     lambda state: sums_with_codes(inside, state, penalty, 1),
-                    penalty=penalty,
-                    squares=squares,
-                    precision=float(np.finfo(dtype_of(Z)).eps),
-                    max_iter=until - done,
-                    tol=tol,
-                    window=_WINDOW,
+                    problem,
+                    Stopping(until - done, tol, _WINDOW),
                     revive=lambda state: revive(inside, lengths, state, penalty),
                 )
                 done = until
@@ -71,16 +82,16 @@ def best_of_starts(
     return runs[0], state if basis is None else State(times(state.U, xp.astype(basis, xp.float64)), state.V)
 
 
-def sums_with_codes(Z: Array, state: State, penalty: float, sweeps: int) -> tuple[Sums, State]:
-    """The sums at a state whose codes are first improved, in place, by so many sweeps."""
+def sums_with_codes(Z: Float[Array, "n d"], state: State, penalty: float, sweeps: int) -> tuple[Sums, State]:
+    """The sums at a state, after `sweeps` sweeps have improved its codes in place."""
     state = _with_codes(Z, state, penalty, sweeps)
     return Sums.of(Z, state.V, state.U), state
 
 
-def leading_directions(Z: Array, rank: int, rng: np.random.RandomState) -> Array | None:
-    """Orthonormal rows (rank, d) that span most of what `Z` (n, d) varies in, or None where they would save nothing.
+def leading_directions(Z: Float[Array, "n d"], rank: int, rng: np.random.RandomState) -> Float[Array, "rank d"] | None:
+    """Orthonormal rows that span the leading directions of `Z`; None if they would be as many as its features.
 
-    A randomized range finder (Halko, Martinsson & Tropp, SIAM Review 2011), with rows of `Z` for a test matrix.
+    A randomized range finder (Halko, Martinsson & Tropp, SIAM Review 2011), whose test matrix is made of rows of `Z`.
     """
     n, d = Z.shape
     rank = min(rank, n)
@@ -90,10 +101,11 @@ def leading_directions(Z: Array, rank: int, rng: np.random.RandomState) -> Array
     return _orthonormal(_orthonormal(Q @ Z.T) @ Z)
 
 
-def revive(Z: Array, lengths: Array, state: State, penalty: float) -> int:
-    """Turns unused atoms towards the samples that are explained worst, in place; how many found one that is worth it.
+def revive(Z: Float[Array, "n d"], lengths: Float[Array, " n"], state: State, penalty: float) -> int:
+    """Gives unused atoms the directions of the worst residuals, in place; returns how many atoms.
 
-    The codes of an unused atom are zero, so this leaves the objective as it is. `lengths` (n,): the samples' squares.
+    The codes of an unused atom are zero, so this does not change the objective. A residual must be large enough for a
+    code that is not zero. `lengths` are the squared norms of the samples.
     """
     xp = namespace(Z)
     U, V = state
@@ -112,38 +124,42 @@ def revive(Z: Array, lengths: Array, state: State, penalty: float) -> int:
     return len(unused)
 
 
-def squares_of(Z: Array) -> float:
-    """`‖Z‖²`: each row in its own precision, the rows together in float64."""
+def squares_of(Z: Float[Array, "n d"]) -> float:
+    """`‖Z‖²`: each row in its own precision, their sum in float64."""
     xp = namespace(Z)
     return float(xp.sum(xp.vecdot(Z, Z), dtype=xp.float64))
 
 
-def _first_atoms(Z: Array, n_atoms: int, n_init: int, rng: np.random.RandomState) -> Array:
-    """Unit atoms (n_init, n_atoms, d), of every start: the principal directions of `Z`, then samples at random."""
+def _first_atoms(
+    Z: Float[Array, "n d"], n_atoms: int, n_init: int, rng: np.random.RandomState
+) -> Float[Array, "n_init k d"]:
+    """The atoms of every start, of norm 1: the principal directions of `Z` for the first, random samples for others."""
     xp = namespace(Z)
     n = len(Z)
     _, directions = xp.linalg.eigh(xp.astype(Z.T @ Z, xp.float64))
     leading = xp.flip(directions.T, axis=0)[:n_atoms]
     along = xp.astype(Z, xp.float64) @ leading.T
-    leading = leading * xp.where(xp.sum(along * xp.abs(along), axis=0) < 0, -1.0, 1.0)[:, None]  # where more points to
+    leading = (
+        leading * xp.where(xp.sum(along * xp.abs(along), axis=0) < 0, -1.0, 1.0)[:, None]
+    )  # the sign towards which more points
     drawn = [np.sort(rng.choice(n, n_atoms, replace=False)) for _ in range(n_init)]
     first = xp.concat([leading, xp.astype(Z[drawn[0]], xp.float64)])[:n_atoms]
     return unit(xp.stack([first, *(xp.astype(Z[rows], xp.float64) for rows in drawn[1:])]), None).U
 
 
-def _with_codes(Z: Array, state: State, penalty: float, sweeps: int) -> State:
-    """The state after `sweeps` of its codes, in place."""
+def _with_codes(Z: Float[Array, "n d"], state: State, penalty: float, sweeps: int) -> State:
+    """The state, after `sweeps` sweeps have improved its codes in place."""
     xp = namespace(Z)
     U = xp.astype(state.U, Z.dtype, copy=False)
     sweep(U @ xp.matrix_transpose(U), times(U, Z.T) - penalty / 2, state.V, sweeps)
     return state
 
 
-def _orthonormal(Y: Array) -> Array:
-    """Orthonormal rows that span the rows of `Y` (r, n).
+def _orthonormal(Y: Float[Array, "r n"]) -> Float[Array, "r n"]:
+    """Orthonormal rows that span the rows of `Y`.
 
-    By its Gram matrix, a few times as fast as by reflections, and as exact as float32 where the rows are not nearly
-    dependent; where they are, by reflections.
+    The Gram matrix gives them, several times faster than reflections and as exactly as float32 allows. Where the rows
+    are nearly dependent it does not, and reflections (QR) do.
     """
     xp = namespace(Y)
     wide = xp.astype(Y, xp.float64)
