@@ -53,7 +53,7 @@ def peak_resident() -> float:
 
 
 def learn_from(folder: Path, n_concepts: int) -> dict[str, Any]:
-    """Learns from a folder, and returns times and memory; in a process of its own, so that the peak is that of learning."""
+    """Learns from a folder, and returns times and memory; in a process of its own, whose peak is that of learning."""
     import vitrail.concepts
     from vitrail.activations import open_activations
 
