@@ -9,7 +9,7 @@
 | toyland | the same to convergence, on states of the bundled model |
 | unpenalised | multiplicative updates (Ding, Li & Jordan, PAMI 2010), λ = 0, to equal error |
 | stability | the other methods' stability, on states of the bundled model |
-| gpu | with a CUDA device: the same fit on the host; a pass against the rates of reading and multiplying on the device |
+| gpu | with a CUDA device: the same fit on the host; a pass against the rates of reading and multiplying on it |
 
 Each part that is run replaces its section of benchmarks/results/learn.json; the other sections stay.
 """
