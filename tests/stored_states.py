@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vitrail.activations import Activations, Counts, Store
+from vitrail.activations import Activations, Counts, Row, Store
 
-ROW = {"image": "x.jpg", "references": ["a dog"], "request": "?", "text": "a dog", "form": "dog", "start": 2, "end": 5}
-ROW |= {"token_ids": [1, 2], "token": 1, "position": 9, "thumbnail": b""}
+
+def row_of(sample_id: str) -> Row:
+    """A row of a caption "a dog"."""
+    return Row(sample_id, "x.jpg", ("a dog",), "?", "a dog", "dog", 2, 5, (1, 2), 1, 9, b"")
 
 
 def representations(n: int = 700, d: int = 24, seed: int = 0) -> np.ndarray:
@@ -27,7 +29,7 @@ def stored(folder: Path, Z: np.ndarray, lengths: tuple[int, ...], dtype: torch.d
     store = Store(folder, parameters, len(lengths))
     start = 0
     for number, length in enumerate(lengths):
-        rows = [ROW | {"sample_id": f"s{i}"} for i in range(start, start + length)]
+        rows = [row_of(f"s{i}") for i in range(start, start + length)]
         states = {4: torch.tensor(Z[start : start + length]).to(dtype)}
         store.write(number, states, rows, Counts(length, length))
         start += length
