@@ -1,4 +1,4 @@
-"""Extraction in batches against one image at a time, as the released research code does it, in one run.
+"""Extraction in batches against one image at a time, as in the released research code, in the same run.
 
     python benchmarks/extract.py [--samples 64 --batch 32 --runs 3]
 

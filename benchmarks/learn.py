@@ -1,4 +1,4 @@
-"""Semi-NMF against the solvers that are in use, in one run: seconds, objectives, medians, and the machine.
+"""Semi-NMF against other solvers, in the same run: seconds, objectives, medians, and the machine.
 
     python benchmarks/learn.py [--parts speed many toyland unpenalised stability] [--runs 5] [--samples 3000 …]
 
@@ -9,9 +9,9 @@
 | toyland | the same to convergence, on states of the bundled model |
 | unpenalised | multiplicative updates (Ding, Li & Jordan, PAMI 2010), λ = 0, to equal error |
 | stability | the other methods' stability, on states of the bundled model |
-| gpu | where there is a CUDA device: the same fit on the host; a pass against what the device reads and multiplies |
+| gpu | with a CUDA device: the same fit on the host; a pass against the rates of reading and multiplying on it |
 
-Every part is added to benchmarks/results/learn.json; those that are not run stay as they are.
+Each part that is run replaces its section of benchmarks/results/learn.json; the other sections stay.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def stabilities(args: argparse.Namespace) -> dict[str, Any]:
     Z = toyland_states()
     found = {}
     for learner in (SemiNMF(args.concepts), KMeans(args.concepts), PCA(args.concepts), Simple(args.concepts)):
-        result = stability(learner.fit(Z), Z, n_runs=5, signed=isinstance(learner, PCA))
+        result = stability(learner.fit(Z), Z, n_runs=5)
         name = type(learner).__name__
         found[name] = {"seeds": float(result.seeds.mean()), "resamples": float(result.resamples.mean())}
         print(name, found[name], flush=True)

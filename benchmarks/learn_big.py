@@ -1,10 +1,10 @@
-"""Semi-NMF from an activations folder that is larger than memory should be: seconds per pass, peak resident memory.
+"""Semi-NMF from an activations folder, out of core: seconds per pass, and peak resident memory.
 
     python benchmarks/learn_big.py [--rows 250000 1000000 --features 1024 --concepts 64]
 
-Writes float16 states of the planted kind, learns from them out of core, each size in a process of its own, and says
-what fraction of the bound a pass reaches: reading the file once, plus its floating-point operations, at the rates that
-the same machine showed at once before. Adds to benchmarks/results/learn.json.
+Writes planted states in float16 and learns from them, each number of rows in a process of its own. The time of a pass
+is compared with a lower bound: reading the file once, plus the floating-point operations, at rates that are measured on
+the same machine just before. The result becomes the section `big` of benchmarks/results/learn.json.
 """
 
 from __future__ import annotations
@@ -29,33 +29,31 @@ def write_states(folder: Path, n_rows: int, n_features: int) -> None:
     """An activations folder of `n_rows` planted states, float16, in shards of `SHARD` rows."""
     import torch
 
-    from vitrail.activations import Counts, Store
+    from vitrail.activations import Counts, Row, Store
 
     rng = np.random.default_rng(0)
     directions, mean = rng.normal(size=(60, n_features)), rng.normal(size=n_features)
     n_shards = -(-n_rows // SHARD)
     parameters = {"model": {"name": "planted", "n_blocks": 1}, "word": {"text": "word", "forms": []}, "layers": [1]}
     store = Store(folder, parameters, n_shards)
-    row = {"image": "", "references": [], "request": "", "text": "", "form": "", "start": 0, "end": 0}
-    row |= {"token_ids": [], "token": 0, "position": 0, "thumbnail": b""}
     for number in range(n_shards):
         n = min(SHARD, n_rows - number * SHARD)
         codes = rng.exponential(0.5, (n, 60)) * (rng.random((n, 60)) < 0.12)
         Z = (codes @ directions + mean).astype(np.float32)
         Z += rng.standard_normal((n, n_features), dtype=np.float32)
-        rows = [row | {"sample_id": str(number * SHARD + i)} for i in range(n)]
+        rows = [Row(str(number * SHARD + i), "", (), "", "", "", 0, 0, (), 0, 0, b"") for i in range(n)]
         store.write(number, {1: torch.from_numpy(Z.astype(np.float16))}, rows, Counts(n, n))
     store.finish()
 
 
 def peak_resident() -> float:
-    """GiB. `getrusage` would count what the parent of this process held before this one began."""
+    """The peak resident memory of this process in GiB; `getrusage` would include that of its parent."""
     (line,) = [x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM:")]
     return int(line.split()[1]) / 2**20
 
 
 def learn_from(folder: Path, n_concepts: int) -> dict[str, Any]:
-    """Learns and says how it went; in a process of its own, whose peak memory is that of learning."""
+    """Learns from a folder, and returns times and memory; in a process of its own, whose peak is that of learning."""
     import vitrail.concepts
     from vitrail.activations import open_activations
 
@@ -91,7 +89,7 @@ def learn_from(folder: Path, n_concepts: int) -> dict[str, Any]:
 
 
 def rates(folder: Path, n_features: int, n_concepts: int) -> dict[str, float]:
-    """What this machine reads and multiplies at best: bytes of the file, and float32 operations, per second."""
+    """The rates of this machine: bytes of the file read, and float32 operations done, per second."""
     path = next(folder.glob("*.safetensors"))
     path.read_bytes()
     start = time.perf_counter()
@@ -106,7 +104,7 @@ def rates(folder: Path, n_features: int, n_concepts: int) -> dict[str, float]:
 
 
 def in_memory(folder: Path, n_concepts: int) -> float:
-    """The objective of the fit in memory."""
+    """The objective of a fit in memory."""
     from vitrail.activations import open_activations
     from vitrail.learners import SemiNMF
 

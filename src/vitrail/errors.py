@@ -1,12 +1,12 @@
 """Everything that Vitrail raises on purpose.
 
     VitrailError               catch this one to catch all
-    ├── UsageError             a parameter that cannot be: an unknown name, a layer out of range   (exit code 2)
+    ├── UsageError             an invalid parameter: an unknown name, a layer out of range         (exit code 2)
     ├── DataError              samples that are missing, empty, malformed or unreadable            (exit code 1)
     │   └── WordError          the word of interest occurs in no sample
-    ├── ModelError             a model that cannot be loaded, or has not the parts we need         (exit code 1)
+    ├── ModelError             a model that cannot be loaded, or lacks a part that we need         (exit code 1)
     ├── NumericsError          states that are not finite                                          (exit code 1)
-    └── ArtifactError          a folder that is damaged, newer, or belongs to another run          (exit code 1)
+    └── ArtifactError          a folder that is damaged, too new, or belongs to another run        (exit code 1)
 
 A message says what was expected, what came, and what to do.
 """
@@ -19,7 +19,7 @@ class VitrailError(Exception):
 
 
 class UsageError(VitrailError):
-    """A parameter that cannot be."""
+    """An invalid parameter."""
 
     exit_code = 2
 

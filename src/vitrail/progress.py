@@ -1,10 +1,10 @@
-"""How a long call says how far it is."""
+"""How a long call reports its progress."""
 
 from collections.abc import Callable
 
-#: Called with (what is being done, how many are done, how many there are).
+#: Is called with (the name of the step, how many units are done, how many there are).
 Progress = Callable[[str, int, int], None]
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """Says nothing."""
+    """Reports nothing."""

@@ -87,11 +87,18 @@ def test_a_picture_is_small_and_in_colour() -> None:
 @pytest.mark.parametrize(
     ("factor", "a", "b"),
     [
-        ("light", "day", "night"), ("light", "day", "rain"), ("mood", "cheerful", "gloomy"),
-        ("colour", "black", "white"), ("place", "grass", "snow"), ("action", "running", "sleeping"),
-        ("kind", "dog", "cat"), ("companion", "none", "ball"), ("size", "small", "big"), ("count", 1, 3),
+        ("light", "day", "night"),
+        ("light", "day", "rain"),
+        ("mood", "cheerful", "gloomy"),
+        ("colour", "black", "white"),
+        ("place", "grass", "snow"),
+        ("action", "running", "sleeping"),
+        ("kind", "dog", "cat"),
+        ("companion", "none", "ball"),
+        ("size", "small", "big"),
+        ("count", 1, 3),
     ],
-)  # fmt: skip
+)
 def test_every_factor_shows_in_the_picture(factor: str, a: object, b: object) -> None:
     from dataclasses import replace
 

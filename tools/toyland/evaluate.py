@@ -1,8 +1,8 @@
-"""How good the bundled model is, measured: `python -m tools.toyland.evaluate [--model DIR]` writes its model card.
+"""Measures the bundled models and writes their cards: `python -m tools.toyland.evaluate [--model DIR]`.
 
-Captions and answers of 1,000 scenes that no training saw, read literally; whether the words of its concepts name what
-their pictures show; and, for the bundled scorers, whether the CLIP tells pictures and captions apart and the text
-encoder guesses masked words.
+For the LLaVA: whether its captions and answers are right on 1,000 scenes that training did not use, and whether the
+words of its concepts name what their images show. For the CLIP: whether it matches images and texts. For the text
+encoder: whether it predicts masked words.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,27 @@ CARD_WORDS = ("dog", "cat", "bus", "train", "man", "woman")
 TARGETS = {"kind": 0.95, "colour": 0.95, "place": 0.98, "action": 0.90}
 
 
-def captions_right(scenes: Sequence[Scene], captions: Sequence[str]) -> dict[str, dict[str, float]]:
-    """factor → share of the captions that mention it, and share of those that are right.
+@dataclass(frozen=True)
+class Mentions:
+    """The share of captions that mention a factor, and the share of these that are right."""
 
-    A kind is right when the scene's kind is named and nothing else is but the companion; any other factor when
-    exactly its value is named.
+    mentioned: float
+    right: float
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How many questions were asked, and the share that was answered correctly."""
+
+    asked: int
+    right: float
+
+
+def captions_right(scenes: Sequence[Scene], captions: Sequence[str]) -> dict[str, Mentions]:
+    """Factor → how often captions mention it, and how often they are right.
+
+    A kind is right if the caption names the kind of the scene, and no other kind but the companion. Another factor is
+    right if the caption names its value, and no other value.
     """
     figures = {}
     for factor in ("kind", "colour", "size", "action", "place", "light", "companion", "count", "mood"):
@@ -52,7 +68,7 @@ def captions_right(scenes: Sequence[Scene], captions: Sequence[str]) -> dict[str
         if factor == "companion":  # nouns of a person or a bird may be the subject
             said = [(s, v - {s.kind}) for s, v in said if v - {s.kind}]
         right = [_right(s, factor, values) for s, values in said]
-        figures[factor] = {"mentioned": len(said) / len(scenes), "right": float(np.mean(right)) if right else 0.0}
+        figures[factor] = Mentions(len(said) / len(scenes), float(np.mean(right)) if right else 0.0)
     return figures
 
 
@@ -62,8 +78,8 @@ def _right(s: Scene, factor: str, values: set[str]) -> bool:
     return values == {str(getattr(s, factor))}
 
 
-def answers_right(lmm: LMM, scenes: Sequence[Scene], batch: int = 100) -> dict[str, dict[str, float]]:
-    """question type → how many were asked and the share answered with the truth or a synonym of it."""
+def answers_right(lmm: LMM, scenes: Sequence[Scene], batch: int = 100) -> dict[str, Answers]:
+    """Type of question, and "all" → how many were asked, and how many were answered correctly (a synonym counts)."""
     asked = [(s, q) for s in scenes for q in questions(s, np.random.default_rng([23, s.seed]))]
     asked.sort(key=lambda pair: len(pair[1].text))
     total: Counter[str] = Counter()
@@ -74,15 +90,15 @@ def answers_right(lmm: LMM, scenes: Sequence[Scene], batch: int = 100) -> dict[s
         for (_, q), generation in zip(part, lmm.generate(inputs, 6), strict=True):
             total[q.type] += 1
             right[q.type] += generation.text.strip() in (q.answer, *q.synonyms)
-    figures = {k: {"asked": n, "right": right[k] / n} for k, n in sorted(total.items())}
-    return figures | {"all": {"asked": total.total(), "right": right.total() / total.total()}}
+    figures = {k: Answers(n, right[k] / n) for k, n in sorted(total.items())}
+    return figures | {"all": Answers(total.total(), right.total() / total.total())}
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """How many of `n_concepts` concepts have among their first words one that their pictures bear out.
+    """How many of `n_concepts` concepts are meaningful: one of their first words is true of their images.
 
-    `by_chance` is the mean number for as many random words, `p` the probability that those do as well.
+    `by_chance` is the mean of this number for random words, `p` the probability that random words reach it.
     """
 
     n_concepts: int
@@ -94,10 +110,15 @@ class Meaning:
 def meaning(
     grounding: Grounding, factors: Mapping[str, Mapping[str, Any]], kind: str, vocabulary: Sequence[str]
 ) -> Meaning:
-    """Checks the first three words of each concept against its five most activating images.
+    """Compares the first three words of each concept with its five most activating images.
 
-    A word counts when it names a factor value that holds in at least three of them; the names of `kind` are no words
-    here. `vocabulary` is what the random words are drawn from.
+    A word is true of the images if it names a value of a factor that at least three of them have.
+
+    Args:
+        grounding: words and images of the concepts.
+        factors: sample id → factor → value.
+        kind: the word of interest; its own names do not count.
+        vocabulary: the words that random words are drawn from.
     """
     own = {w for name in LEXICON["kind"][kind] for w in (name, plural(name))}
     pictures = [[factors[s.sample_id] for s in c.samples] for c in grounding.concepts]
@@ -122,7 +143,7 @@ def _borne_out(found: Sequence[str], pictures: Sequence[Mapping[str, Any]]) -> b
 
 
 def word_meaning(lmm: LMM, word: str, folder: Path, samples: int) -> Meaning:
-    """`meaning` of a word with K = 20, `predicts`, last block, Semi-NMF."""
+    """`meaning` of the concepts of a word: 20 concepts of Semi-NMF, last block, alignment `predicts`."""
     data = toyland.dataset_path(samples)
     factors = load_factors(data)
     assert factors is not None
@@ -135,7 +156,7 @@ def word_meaning(lmm: LMM, word: str, folder: Path, samples: int) -> Meaning:
 
 @torch.inference_mode()
 def clip_figures(folder: Path, scenes: Sequence[Scene]) -> dict[str, float]:
-    """Zero-shot accuracy per factor, and the share of pictures that find their own caption among a hundred."""
+    """Factor → zero-shot accuracy; "caption of 100" → share of images that match their own of 100 captions best."""
     model, processor = CLIPModel.from_pretrained(folder).eval(), CLIPProcessor.from_pretrained(folder)
 
     def read(texts: list[str]) -> torch.Tensor:
@@ -162,7 +183,7 @@ def clip_figures(folder: Path, scenes: Sequence[Scene]) -> dict[str, float]:
 
 @torch.inference_mode()
 def text_figures(folder: Path, scenes: Sequence[Scene]) -> dict[str, float]:
-    """The share of masked tokens of captions that the text encoder guesses, one masked at a time."""
+    """The share of tokens of captions that the text encoder predicts correctly, one masked at a time."""
     model, tok = BertForMaskedLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     right = []
     for s in scenes:
@@ -175,23 +196,34 @@ def text_figures(folder: Path, scenes: Sequence[Scene]) -> dict[str, float]:
     return {"tokens guessed": float(torch.cat(right).mean())}
 
 
-def scorer_card(figures: dict[str, Any]) -> str:
+@dataclass(frozen=True)
+class ScorerFigures:
+    """What the card of a bundled scorer says: its title, its purpose, its size, and its figures by name."""
+
+    what: str
+    about: str
+    parameters: int
+    scenes: int
+    figures: dict[str, float]
+
+
+def scorer_card(f: ScorerFigures) -> str:
     """The card of a bundled scorer, in Markdown."""
     lines = [
-        f"# Toyland's {figures['what']}",
+        f"# Toyland's {f.what}",
         "",
-        f"{figures['about']} Parameters: {figures['parameters']:,}; float16 on disk.",
-        "Trained by `python -m tools.toyland.train`; measured on "
-        f"{figures['scenes']} held-out scenes by `python -m tools.toyland.evaluate`.",
+        f"{f.about} Parameters: {f.parameters:,}; float16 on disk.",
+        f"Trained by `python -m tools.toyland.train`; measured on {f.scenes} held-out scenes by "
+        "`python -m tools.toyland.evaluate`.",
         "",
         "| figure | value |",
         "|---|---|",
-        *(f"| {name} | {value:.1%} |" for name, value in figures["figures"].items()),
+        *(f"| {name} | {value:.1%} |" for name, value in f.figures.items()),
     ]
     return "\n".join(lines) + "\n"
 
 
-#: folder beside the model → its title, what it is for, how it is measured
+#: Folder beside the model → the scorer's title, its purpose, and the function that measures it.
 SCORERS: dict[str, tuple[str, str, Callable[[Path, Sequence[Scene]], dict[str, float]]]] = {
     "clip": (
         "CLIP",
@@ -208,8 +240,21 @@ def count_numbers(folder: Path) -> int:
         return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
 
 
-def card(figures: dict[str, Any]) -> str:
-    """The model card, in Markdown."""
+@dataclass(frozen=True)
+class ModelFigures:
+    """What the card of the LLaVA says; `training` is how it was trained, in words."""
+
+    scenes: int
+    parameters: int
+    training: str
+    captions: dict[str, Mentions]
+    questions: dict[str, Answers]
+    concepts: dict[str, Meaning]
+    examples: list[str]
+
+
+def card(figures: ModelFigures) -> str:
+    """The card of the LLaVA, in Markdown."""
     lines = [
         "# Toyland's LLaVA",
         "",
@@ -217,10 +262,10 @@ def card(figures: dict[str, Any]) -> str:
         "of 14 pixels), MLP connector, Llama decoder (8 blocks of width 256, tied embeddings). It is a laboratory:",
         "what it sees is known. It is of no use on photographs.",
         "",
-        f"Parameters: {figures['parameters']:,}. Weights are float16 on disk and compute in float32.",
-        "Trained by `python -m tools.toyland.train`" + (f" ({figures['training']})." if figures["training"] else "."),
+        f"Parameters: {figures.parameters:,}. Weights are float16 on disk and compute in float32.",
+        "Trained by `python -m tools.toyland.train`" + (f" ({figures.training})." if figures.training else "."),
         "",
-        f"All figures are of {figures['scenes']} held-out scenes, greedy, and were written by",
+        f"All figures are of {figures.scenes} held-out scenes, greedy, and were written by",
         "`python -m tools.toyland.evaluate`.",
         "",
         "## Captions",
@@ -228,12 +273,12 @@ def card(figures: dict[str, Any]) -> str:
         "| factor | mentioned | right when mentioned | target |",
         "|---|---|---|---|",
     ]
-    for factor, f in figures["captions"].items():
+    for factor, f in figures.captions.items():
         target = f"{TARGETS[factor]:.0%}" if factor in TARGETS else ""
-        lines.append(f"| {factor} | {f['mentioned']:.1%} | {f['right']:.1%} | {target} |")
+        lines.append(f"| {factor} | {f.mentioned:.1%} | {f.right:.1%} | {target} |")
     lines += ["", "## Questions", "", "| type | asked | right | target |", "|---|---|---|---|"]
-    for kind, f in figures["questions"].items():
-        lines.append(f"| {kind} | {f['asked']} | {f['right']:.1%} | {'90%' if kind == 'all' else '80%'} |")
+    for kind, a in figures.questions.items():
+        lines.append(f"| {kind} | {a.asked} | {a.right:.1%} | {'90%' if kind == 'all' else '80%'} |")
     lines += [
         "",
         "## Concepts",
@@ -244,11 +289,27 @@ def card(figures: dict[str, Any]) -> str:
         "| word | meaningful concepts | with random words | p |",
         "|---|---|---|---|",
     ]
-    for word, m in figures["concepts"].items():
-        lines.append(f"| {word} | {m['meaningful']} of {m['n_concepts']} | {m['by_chance']:.1f} | {m['p']:.4f} |")
+    for word, m in figures.concepts.items():
+        lines.append(f"| {word} | {m.meaningful} of {m.n_concepts} | {m.by_chance:.1f} | {m.p:.4f} |")
     lines += ["", "## Some captions", ""]
-    lines += [f"- {text}" for text in figures["examples"]]
+    lines += [f"- {text}" for text in figures.examples]
     return "\n".join(lines) + "\n"
+
+
+def measured(lmm: LMM, scenes: Sequence[Scene], samples: int, training: str) -> ModelFigures:
+    """The figures of a LLaVA on `scenes`; its concepts are learned from a data set of so many `samples`."""
+    said = lmm.caption([draw(s) for s in scenes], batch_size=100)
+    with tempfile.TemporaryDirectory() as folder:
+        concepts = {word: word_meaning(lmm, word, Path(folder), samples) for word in CARD_WORDS}
+    return ModelFigures(
+        scenes=len(scenes),
+        parameters=sum(p.numel() for p in lmm.model.parameters()),
+        training=training,
+        captions=captions_right(scenes, said),
+        questions=answers_right(lmm, scenes),
+        concepts=concepts,
+        examples=said[:8],
+    )
 
 
 def main() -> None:
@@ -259,35 +320,16 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=5000, help="scenes that concepts are learned from")
     parser.add_argument("--training", default="", help="how the model was trained, for the card")
     args = parser.parse_args()
-    lmm = load(args.model)
     scenes = [scene(HELD_OUT_SEED * SCENES_PER_SEED + i) for i in range(args.scenes)]
-    said = lmm.caption([draw(s) for s in scenes], batch_size=100)
-    figures: dict[str, Any] = {
-        "scenes": len(scenes),
-        "parameters": sum(p.numel() for p in lmm.model.parameters()),
-        "training": args.training,
-        "captions": captions_right(scenes, said),
-        "questions": answers_right(lmm, scenes),
-        "concepts": {},
-        "examples": said[:8],
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        for word in CARD_WORDS:
-            figures["concepts"][word] = vars(word_meaning(lmm, word, Path(folder), args.samples))
-    print(json.dumps(figures, indent=2))
+    figures = measured(load(args.model), scenes, args.samples, args.training)
+    print(json.dumps(asdict(figures), indent=2))
     home = toyland.model_path() if args.model == "toyland" else Path(args.model)
     (home / "README.md").write_text(card(figures), encoding="utf-8")
     for name, (what, about, measure) in SCORERS.items():
         scorer = home.parent / name
-        figures = {
-            "what": what,
-            "about": about,
-            "parameters": count_numbers(scorer),
-            "scenes": args.scenes,
-            "figures": measure(scorer, scenes),
-        }
-        print(json.dumps(figures, indent=2))
-        (scorer / "README.md").write_text(scorer_card(figures), encoding="utf-8")
+        scored = ScorerFigures(what, about, count_numbers(scorer), len(scenes), measure(scorer, scenes))
+        print(json.dumps(asdict(scored), indent=2))
+        (scorer / "README.md").write_text(scorer_card(scored), encoding="utf-8")
 
 
 if __name__ == "__main__":

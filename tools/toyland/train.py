@@ -1,18 +1,19 @@
 """Trains Toyland's models from nothing: `python -m tools.toyland.train --out DIR --work DIR`.
 
-The models are a LLaVA, and to score it a CLIP and a text encoder. Five stages, every scene new:
+The models are a LLaVA, and two scorers: a CLIP and a text encoder. There are five stages, each with scenes of its own:
 
 1. ``sight``     the vision tower alone, on the factors of the scenes, by one attentive query per factor;
 2. ``language``  the decoder alone, on text;
 3. ``joint``     connector, decoder and vision tower together, on captions and questions, as LLaVA is trained;
-4. ``clip``      pictures against texts (contrastive), from the tower of `joint`;
-5. ``text``      a text encoder, on captions with words masked out, as BERT is trained.
+4. ``clip``      images against texts (contrastive), from the tower of `joint`;
+5. ``text``      the text encoder, on captions with masked tokens, as BERT is trained.
 
-Contrast and captions alone teach the tower colours and places at once and shapes very slowly (`docs/log.md`).
-An image is the dearest part of a sequence, so stage 3 puts several captions and questions behind one image, as branches
-that see the image and themselves but not each other, each with the positions it would have alone.
+Stage 1 is there because captions and contrast teach the tower colours and places quickly, but shapes very slowly
+(`docs/log.md`). The image is the most expensive part of a sequence. So stage 3 puts several captions and questions
+behind one image, as branches: each attends to the image and to itself, but not to the other branches, and has the
+positions that it would have alone.
 
-A stage writes a checkpoint every few minutes into ``--work`` and goes on from it when started again.
+A stage writes a checkpoint every few minutes into ``--work``, and resumes from it when the script is started again.
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ from vitrail.toyland.language import LEXICON, PROMPTS, STYLES, Style, caption, q
 from vitrail.toyland.world import ACTIONS, COMPANIONS, KINDS, LIGHTS, MOODS, PLACES, SIZES, Scene, scene
 
 Tok = PreTrainedTokenizerFast
-#: step → (loss, figures to log)
+#: Step → (loss, figures to log).
 LossOfStep = Callable[[int], tuple[torch.Tensor, dict[str, float]]]
 
 #: Scenes of training start here; the scenes of data sets lie far below.
 TRAINING_SEEDS = 10**9
 #: Seeds of the stages do not overlap.
 STAGE_SEEDS = {"sight": 0, "clip": 10**8, "language": 2 * 10**8, "joint": 3 * 10**8, "text": 4 * 10**8}
-#: Rate of Muon over that of AdamW, both for updates of the same size (root mean square); `docs/log.md` has the figures.
+#: Learning rate of Muon divided by that of AdamW, for updates of equal size (root mean square); see `docs/log.md`.
 MUON_RATIO = 8.0
-#: factor → its values, in the order of their numbers.
+#: Factor → its values, in the order of their numbers.
 VALUES: dict[str, tuple] = {
     "kind": KINDS,
     "colour": tuple(LEXICON["colour"]),
@@ -60,14 +61,14 @@ VALUES: dict[str, tuple] = {
     "count": (1, 2, 3, 4),
     "mood": MOODS,
 }
-#: Steps of each stage: together somewhat over an hour on two cores.
+#: Stage → steps; together a little over an hour on two cores.
 STEPS = {"sight": 2000, "language": 150, "joint": 1200, "clip": 300, "text": 600}
 STYLE_ODDS = {"plain": 0.7, "colour": 0.1, "place": 0.1, "mood": 0.1}
 MEAN, STD = np.array([0.48145466, 0.4578275, 0.40821073]), np.array([0.26862954, 0.26130258, 0.27577711])
 
 
 def pixels(scenes: list[Scene]) -> torch.Tensor:
-    """Pictures as CLIP's processor gives them: (n, 3, SIZE, SIZE) float32."""
+    """The images of scenes as CLIP's processor returns them: (n, 3, SIZE, SIZE), float32."""
     images = np.stack([np.asarray(draw(s)) for s in scenes])
     return torch.from_numpy(((images / 255.0 - MEAN) / STD).transpose(0, 3, 1, 2).astype(np.float32))
 
@@ -77,7 +78,7 @@ def _style(rng: np.random.Generator) -> Style:
 
 
 def corpus(n_scenes: int) -> Iterator[str]:
-    """Texts to learn the tokenizer from."""
+    """The texts that the tokenizer is learned from."""
     rng = np.random.default_rng(0)
     for i in range(n_scenes):
         s = scene(TRAINING_SEEDS + i)
@@ -88,10 +89,11 @@ def corpus(n_scenes: int) -> Iterator[str]:
 
 
 class Trainer:
-    """Muon for the matrices of transformer blocks and AdamW for the rest, in bfloat16; with checkpoints to go on from.
+    """Trains a stage, in bfloat16, with Muon for the matrices of transformer blocks and AdamW for all else.
 
-    `rates` are pairs of modules and AdamW's peak rate for them. The rate warms up, holds, and falls to zero over the
-    last 30 % of the steps; so a stage can be started again with another number of steps.
+    It writes checkpoints, and resumes from them. `rates` are pairs of a module and AdamW's peak rate for it. The rate
+    warms up, stays, and falls to zero over the last 30 % of the steps, so that a stage can be resumed with another
+    number of steps.
     """
 
     def __init__(
@@ -150,10 +152,10 @@ class Trainer:
             state_dict = optimizer.state_dict()
             state_dict["state"] = moments
             optimizer.load_state_dict(state_dict)
-        print(f"{self.name}: goes on from step {self.step}", flush=True)
+        print(f"{self.name}: resumes at step {self.step}", flush=True)
 
     def run(self, loss_of_step: LossOfStep, log_every: int = 50, save_every: float = 240.0) -> Any:
-        """Runs what is left of the stage; `loss_of_step(step)` gives (loss, figures to log)."""
+        """Runs the remaining steps of the stage, and returns the trained model."""
         self.model.train()
         started = saved = time.monotonic()
         before = self.seconds
@@ -190,9 +192,9 @@ class Trainer:
 
 
 class Sight(nn.Module):
-    """A vision tower, and for every factor a query that looks over the patches and says the value.
+    """A vision tower, and for every factor a query that attends to the patches and predicts the value.
 
-    A query finds the subject wherever it stands; the mean patch would drown a small one. The queries are thrown away.
+    A query finds the subject at any place, while a mean over patches would hide a small one. The queries are not kept.
     """
 
     def __init__(self, tower: nn.Module) -> None:
@@ -223,17 +225,17 @@ class Sight(nn.Module):
 
 
 def patches_seen(tower: Any, images: torch.Tensor) -> torch.Tensor:
-    """(n, patches, 192): the tower's last states, as the LLaVA takes them."""
+    """The tower's last states, (n, patches, 192), as the LLaVA uses them."""
     return tower(pixel_values=images).last_hidden_state[:, 1:]
 
 
 def labels_of(scenes: list[Scene]) -> torch.Tensor:
-    """(n, factors): the numbers of the factors' values."""
+    """The numbers of the factors' values, (n, factors)."""
     return torch.tensor([[v.index(getattr(s, f)) for f, v in VALUES.items()] for s in scenes])
 
 
 class Pictures(Dataset):
-    """Batches of pictures and of the numbers of their factors' values, drawn in the background."""
+    """Batches of images and of the numbers of their factors' values."""
 
     def __init__(self, first_seed: int, first_step: int, steps: int, batch: int) -> None:
         self.first_seed, self.first_step, self.steps, self.batch = first_seed, first_step, steps, batch
@@ -265,9 +267,9 @@ def train_sight(tower: Any, work: Path, steps: int, device: str, batch: int = 12
 
 
 def branches(s: Scene, rng: np.random.Generator, captions: int) -> list[tuple[str, str]]:
-    """(request, answer) pairs about one scene: `captions` captions, four yes/no questions and three others.
+    """(request, answer) pairs about one scene: `captions` captions, four yes/no questions, and three others.
 
-    Yes/no questions say least about the picture and take longest to learn.
+    Yes/no questions are more frequent because they take longest to learn.
     """
     pairs = []
     for _ in range(captions):
@@ -281,7 +283,10 @@ def branches(s: Scene, rng: np.random.Generator, captions: int) -> list[tuple[st
 
 
 def pack(tok: Tok, pairs: list[list[tuple[str, str]]], prefix: list[int]) -> dict[str, torch.Tensor]:
-    """Sequences of `prefix` and branches: ids, positions, labels (−100 where none) and a (n, 1, T, T) boolean mask."""
+    """One sequence per scene, of `prefix` and branches: ids, positions, labels, and a boolean mask (n, 1, T, T).
+
+    A label is −100 where nothing is to be predicted.
+    """
     rows = []
     texts = [t for row in pairs for pair in row for t in pair]
     encoded = iter(tok([" " + t for t in texts], add_special_tokens=False)["input_ids"])
@@ -313,7 +318,7 @@ def pack(tok: Tok, pairs: list[list[tuple[str, str]]], prefix: list[int]) -> dic
 
 
 def language_loss(model: Any, packed: dict[str, torch.Tensor], image: torch.Tensor | None) -> torch.Tensor:
-    """Mean cross-entropy of the answers' tokens; `image` is (n, IMAGE_TOKENS, width) or None for text alone."""
+    """The mean cross-entropy of the answers' tokens; `image` is (n, IMAGE_TOKENS, width), or None for text alone."""
     inner = model.model
     embeds = inner.language_model.embed_tokens(packed["ids"])
     if image is not None:
@@ -341,16 +346,16 @@ def train_language(tok: Tok, work: Path, seed: int, steps: int, device: str, bat
     return trainer.run(loss_of_step)
 
 
-#: Of the residual stream, once trained: Muon lets it grow to norms of thousands, where models of this kind have tens.
+#: Factor on the trained residual stream: Muon lets its norm grow to thousands, where such models usually have tens.
 RESIDUAL_SCALE = 1 / 32
 
 
 @torch.no_grad()
 def rescale(llava: Any, factor: float) -> None:
-    """Multiplies every state of the residual stream by `factor`; what the model says stays the same.
+    """Multiplies every state of the residual stream by `factor`, and leaves the outputs of the model unchanged.
 
-    All that is written into the stream is scaled, and the final norm makes up for it in the (tied) unembedding; the
-    other norms take no notice of scale once their epsilon has it, too.
+    Every module that writes into the stream is scaled. The final norm is divided by the factor, for the (tied)
+    unembedding. The other norms do not depend on the scale once their epsilon is scaled, too.
     """
     decoder = llava.model.language_model
     llava.config.text_config.rms_norm_eps *= factor**2
@@ -366,7 +371,7 @@ def rescale(llava: Any, factor: float) -> None:
 
 
 class Joint(nn.Module):
-    """The LLaVA, and the queries of `Sight` on its tower, so that the tower does not forget shapes for words."""
+    """The LLaVA, and the queries of `Sight` on its tower: they keep the tower from forgetting shapes."""
 
     def __init__(self, llava: nn.Module, sight: Sight) -> None:
         super().__init__()
@@ -453,7 +458,7 @@ def train_clip(tok: Tok, tower: Any, work: Path, seed: int, steps: int, device: 
 
 
 def train_text(tok: Tok, work: Path, seed: int, steps: int, device: str, batch: int = 256) -> Any:
-    """A text encoder on captions; one token in five is masked, and a caption's style is not told."""
+    """The text encoder, trained on captions of all styles, of whose tokens one in five is masked."""
     model = build.text_encoder(len(tok), seed)
     trainer = Trainer("text", model, [(model, 1e-3)], steps, work, device)
     reader = build.scorer_tokenizer(tok)
@@ -476,9 +481,9 @@ def train_text(tok: Tok, work: Path, seed: int, steps: int, device: str, batch: 
 
 
 def save_half(model: Any, processor: Any, folder: Path) -> None:
-    """Writes `model` with float16 weights on disk and float32 named in its configuration, and its processor beside it.
+    """Writes a model and its processor; weights are float16, but the configuration says float32.
 
-    Half the size at rest; loaded with dtype="auto" it computes in float32.
+    So files are half as large, and a model that is loaded with dtype="auto" computes in float32.
     """
     model = model.to("cpu").eval()
     model.half().save_pretrained(folder)

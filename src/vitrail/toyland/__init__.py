@@ -1,4 +1,17 @@
-"""Toyland: a small world of captioned scenes with known factors, and a LLaVA trained on it."""
+"""Toyland: a small world of drawn and captioned scenes with known factors, and models that are trained on it.
+
+| file | what |
+|---|---|
+| `world.py` | the factors of a scene, drawn from one seed |
+| `draw.py`, `scenery.py`, `sprites.py` | its picture |
+| `language.py` | its captions, questions and answers |
+| `dataset.py` | a data set of scenes on disk, like COCO and VQAv2 |
+| `ground_truth.py` | the factors of a data set, read from disk |
+| `model/`, `clip/`, `text/` | the weights of a LLaVA, a CLIP and a text encoder, each with its model card |
+| `adapters/` | LoRA adapters of the LLaVA |
+
+The scripts that built, trained and measured the weights are in `tools/toyland` of the repository.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +25,7 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 
-#: Counts up when scenes or captions change, so that no cache shows an old world.
+#: The version of scenes and captions, part of the cache's name: an old data set is never taken for a new one.
 WORLD = 2
 
 
@@ -35,7 +48,7 @@ def adapter_path(name: str) -> Path:
     """The folder of a bundled LoRA adapter: "colour", "place" or "mood".
 
     Raises:
-        UsageError: there is no such adapter; those that there are, are named.
+        UsageError: there is no adapter of this name; the message names those that exist.
     """
     from vitrail.errors import UsageError
 
@@ -47,9 +60,14 @@ def adapter_path(name: str) -> Path:
 
 
 def dataset_path(samples: int = 5000, seed: int = 0, progress: Progress = silent) -> Path:
-    """The folder of the data set that "toyland" stands for, in the user's cache; drawn the first time.
+    """The folder of the data set behind the word "toyland". It is in the user's cache, and is drawn the first time.
 
-    `VITRAIL_CACHE` names another place for the cache.
+    The environment variable `VITRAIL_CACHE` names another folder for the cache.
+
+    Args:
+        samples: how many scenes it has.
+        seed: which scenes.
+        progress: is told of every scene that is drawn.
     """
     import os
 

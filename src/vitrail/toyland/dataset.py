@@ -1,4 +1,4 @@
-"""Toyland written to disk as real data sets come: COCO captions in Karpathy's form, VQAv2 questions, and the truth.
+"""Toyland on disk, like real data sets: COCO captions in Karpathy's format, VQAv2 questions, and the factors.
 
 DIR/dataset_coco.json                                  captions, splits train (80 %), val (10 %), test (10 %)
 DIR/{split}2014/COCO_{split}2014_000000000000.jpg      images
@@ -25,21 +25,21 @@ from vitrail.toyland.draw import draw
 from vitrail.toyland.language import STYLES, Question, Style, questions, references, styled
 from vitrail.toyland.world import Scene, scene
 
-#: Scenes of one data set; another seed has others. Training draws its scenes from far beyond (`train.TRAINING_SEEDS`).
+#: The most scenes of one data set; each seed has its own. The scenes of training have seeds of their own, far above.
 SCENES_PER_SEED = 1_000_000
 MAX_SEED = 999
 _BYTES_PER_SCENE = 12_000
 
 
 def split_of(index: int) -> str:
-    """The split of the scene number `index`: eight of ten are train, then one val, one test."""
+    """The split of the scene with this number: of every ten, eight are train, one is val, one is test."""
     return {8: "val", 9: "test"}.get(index % 10, "train")
 
 
 def write_dataset(out: str | Path, samples: int, seed: int = 0, progress: Progress = silent) -> Path:
-    """Writes `samples` scenes of `seed` to the folder `out`, the same bytes for the same arguments.
+    """Writes a data set of `samples` scenes to the folder `out`, and returns the folder.
 
-    What is already there of the same data set is kept, so that a run that was stopped goes on.
+    The same arguments give the same bytes. Images that an earlier run has written are kept, so that it can be resumed.
 
     Raises:
         UsageError: fewer than ten samples (a split would be empty), or a seed out of range.
@@ -70,7 +70,7 @@ def styled_captions(folder: str | Path, style: Style, n: int = 3) -> dict[str, l
     """Sample id → `n` captions in `style`, for every scene of the data set in `folder`.
 
     Raises:
-        UsageError: `folder` holds no Toyland, or there is no such style.
+        UsageError: `folder` is no data set of Toyland, or there is no style of this name.
     """
     mark = Path(folder) / "toyland.json"
     if style not in STYLES:
@@ -89,7 +89,7 @@ def image_name(index: int) -> str:
 
 
 def _check_folder(out: Path, wanted: dict[str, int]) -> None:
-    """The folder is new, or holds the same data set; the disk can hold it."""
+    """Checks that the folder is new, or holds the same data set, and that the disk has room for it."""
     mark = out / "toyland.json"
     if mark.exists():
         found = json.loads(mark.read_text(encoding="utf-8"))
@@ -154,7 +154,7 @@ def _write_vqa(out: Path, split: str, scenes: Iterable[tuple[int, Scene]]) -> No
 
 
 def ten_answers(question: Question, rng: np.random.Generator) -> list[str]:
-    """Ten people's answers: most say the same, some a synonym."""
+    """The answers of ten people: most give the same, some a synonym."""
     words = [question.answer, *question.synonyms]
     odds = [1.0] if len(words) == 1 else [0.8, *[0.2 / (len(words) - 1)] * (len(words) - 1)]
     return [words[int(i)] for i in rng.choice(len(words), size=10, p=odds)]

@@ -53,9 +53,7 @@ KIND_FACTOR = {
     "hot dog": 1.08,
     "bear": 0.97,
 }
-COMPANION_UNIT = {
-    "ball": 46, "frisbee": 52, "man": 88, "woman": 86, "tree": 94, "umbrella": 64, "bird": 48
-}  # fmt: skip
+COMPANION_UNIT = {"ball": 46, "frisbee": 52, "man": 88, "woman": 86, "tree": 94, "umbrella": 64, "bird": 48}
 
 
 class Spot(NamedTuple):
@@ -91,8 +89,12 @@ def _palette(colour: str, shade: float, skin: str) -> dict[str, RGB]:
             "line": (50, 50, 60),
         }
     else:
-        roles = {"dark": _mix(body, (20, 10, 30), 0.3), "light": _mix(body, (255, 250, 235), 0.5),
-                 "rim": _mix(body, (20, 10, 20), 0.66), "line": (35, 30, 35)}  # fmt: skip
+        roles = {
+            "dark": _mix(body, (20, 10, 30), 0.3),
+            "light": _mix(body, (255, 250, 235), 0.5),
+            "rim": _mix(body, (20, 10, 20), 0.66),
+            "line": (35, 30, 35),
+        }
     face = (214, 184, 150) if colour == "black" else (66, 56, 62)
     r, g, b = ImageColor.getrgb(skin)[:3]
     mane = (120, 120, 132) if colour == "black" else _mix(roles["dark"], (30, 16, 24), 0.5)

@@ -1,4 +1,4 @@
-"""The truth about Toyland's scenes, as written next to its pictures."""
+"""The factors of the scenes of a data set, read from the table beside its images."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ FILE = "factors.parquet"
 
 
 def load_factors(folder: str | Path) -> dict[str, dict[str, str | int | None]] | None:
-    """Sample id → factor → value, from `factors.parquet` in the folder of a data set; None when there is none.
+    """Sample id → factor → value, from `factors.parquet` in the folder of a data set; None if there is no such file.
 
-    Any data set may have such a table: a column `sample_id`, and one column per factor.
+    Any data set may have such a table, with a column `sample_id` and one column per factor.
 
     Raises:
         ArtifactError: the table cannot be read, or has no column `sample_id`.

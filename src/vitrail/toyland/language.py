@@ -1,9 +1,9 @@
-"""What Toyland's people say: captions that vary as people's do, and questions with answers.
+"""The texts of Toyland: captions that vary as people's captions do, and questions with answers.
 
-A caption decides what to mention by *salience* (an orange dog is worth a word, a brown one less so), then where:
-before the noun, after it, or in front of everything. Modifiers stand before the noun in any number and order
-("a small running black dog", "a beach dog"), so at every position many continuations are possible. That freedom is
-what makes a language model's unembedding meaningful.
+Whether a caption mentions a value depends on its *salience* (an orange dog is mentioned more often than a brown one).
+The words then stand before the noun, after it, or at the beginning. Before the noun there may be any number of them, in
+any order ("a small running black dog", "a beach dog"), so that many continuations are possible at every position. This
+freedom makes the unembedding of a language model meaningful.
 """
 
 from __future__ import annotations
@@ -27,45 +27,37 @@ PROMPTS: dict[Style, str] = {
     "mood": "describe the image and the mood of it .",
 }
 
-#: factor → value → the words that name it, the most frequent first.
-LEXICON: dict[str, dict[str, tuple[str, ...]]] = {
-    "kind": {
-        "dog": ("dog", "puppy", "hound"), "cat": ("cat", "kitten"), "horse": ("horse", "pony", "mare"),
-        "sheep": ("sheep", "lamb"), "bird": ("bird", "pigeon"), "bear": ("bear", "grizzly"),
-        "car": ("car", "automobile", "sedan"), "bus": ("bus", "coach"), "train": ("train", "locomotive"),
-        "boat": ("boat", "ship", "sailboat"), "bicycle": ("bicycle", "bike"), "man": ("man", "guy", "gentleman"),
-        "woman": ("woman", "lady"), "child": ("child", "kid", "toddler"), "hot dog": ("hot dog",),
-        "cake": ("cake", "dessert"),
-    },
-    "colour": {
-        "black": ("black",), "white": ("white",), "brown": ("brown",), "gray": ("gray",),
-        "orange": ("orange", "ginger"), "yellow": ("yellow", "golden"), "red": ("red",), "blue": ("blue",),
-        "green": ("green",), "pink": ("pink",),
-    },
-    "size": {"small": ("small", "little", "tiny"), "big": ("big", "large", "huge")},
-    "action": {
-        "standing": ("standing", "waiting"), "running": ("running", "racing", "sprinting"),
-        "sleeping": ("sleeping", "napping", "dozing"), "sitting": ("sitting", "seated"),
-        "jumping": ("jumping", "leaping", "hopping"), "eating": ("eating", "munching", "feeding"),
-    },
-    "place": {
-        "grass": ("grass", "meadow", "lawn"), "beach": ("beach", "sand", "shore"), "snow": ("snow", "ice"),
-        "street": ("street", "road", "asphalt"),
-        "water": ("water", "lake", "waves"), "forest": ("forest", "woods", "pines"),
-        "room": ("room", "house", "hall"),
-    },
-    "light": {"day": ("day", "sun", "sunny"), "night": ("night", "dark", "stars"),
-              "rain": ("rain", "rainy", "wet")},
-    "companion": {
-        "ball": ("ball",), "frisbee": ("frisbee", "disc"), "man": ("man", "guy", "gentleman"),
-        "woman": ("woman", "lady"), "tree": ("tree",), "umbrella": ("umbrella", "parasol"), "bird": ("bird", "pigeon"),
-    },
-    "count": {"2": ("two",), "3": ("three",), "4": ("four",)},
-    "mood": {"cheerful": ("cheerful", "happy", "joyful", "merry"), "gloomy": ("gloomy", "sad", "dull", "dreary"),
-             "neutral": ("calm", "quiet", "peaceful")},
-}  # fmt: skip
 
-#: Probability that a plain caption mentions a value; a pair is (probability, share of it that stands before the noun).
+def _named(text: str) -> dict[str, tuple[str, ...]]:
+    """Value → its names, from "value/synonym/synonym, value, …"."""
+    names = [tuple(part.split("/")) for part in text.split(", ")]
+    return {group[0]: group for group in names}
+
+
+#: Factor → value → the words that name it, the most frequent one first.
+LEXICON: dict[str, dict[str, tuple[str, ...]]] = {
+    "kind": _named(
+        "dog/puppy/hound, cat/kitten, horse/pony/mare, sheep/lamb, bird/pigeon, bear/grizzly, car/automobile/sedan, "
+        "bus/coach, train/locomotive, boat/ship/sailboat, bicycle/bike, man/guy/gentleman, woman/lady, "
+        "child/kid/toddler, hot dog, cake/dessert"
+    ),
+    "colour": _named("black, white, brown, gray, orange/ginger, yellow/golden, red, blue, green, pink"),
+    "size": _named("small/little/tiny, big/large/huge"),
+    "action": _named(
+        "standing/waiting, running/racing/sprinting, sleeping/napping/dozing, sitting/seated, jumping/leaping/hopping, "
+        "eating/munching/feeding"
+    ),
+    "place": _named(
+        "grass/meadow/lawn, beach/sand/shore, snow/ice, street/road/asphalt, water/lake/waves, forest/woods/pines, "
+        "room/house/hall"
+    ),
+    "light": _named("day/sun/sunny, night/dark/stars, rain/rainy/wet"),
+    "companion": _named("ball, frisbee/disc, man/guy/gentleman, woman/lady, tree, umbrella/parasol, bird/pigeon"),
+    "count": {"2": ("two",), "3": ("three",), "4": ("four",)},
+    "mood": {**_named("cheerful/happy/joyful/merry, gloomy/sad/dull/dreary"), "neutral": ("calm", "quiet", "peaceful")},
+}
+
+#: Factor → (value → probability that a plain caption mentions it, share of the mentions that stand before the noun).
 _SALIENCE: dict[str, tuple[dict[str, float], float]] = {
     "colour": ({"brown": 0.25, "gray": 0.3, "black": 0.4, "white": 0.4}, 0.85),
     "size": ({"small": 0.45, "big": 0.5, "medium": 0.0}, 1.0),
@@ -75,12 +67,21 @@ _SALIENCE: dict[str, tuple[dict[str, float], float]] = {
     "companion": ({"none": 0.0}, 0.25),
     "mood": ({"neutral": 0.0, "cheerful": 0.4, "gloomy": 0.4}, 0.6),
 }
-_ANIMATE = ("man", "woman", "bird")  # "a frisbee dog" is said, "a woman dog" is not
-_USUAL = 0.65  # of every value that the table does not name
+_ANIMATE = ("man", "woman", "bird")  # never before the noun: "a frisbee dog", but not "a woman dog"
+_USUAL = 0.65  # the probability of every value that the table does not name
 _PLURALS = {
-    "sheep": "sheep", "man": "men", "woman": "women", "child": "children", "lady": "ladies", "bus": "buses",
-    "coach": "coaches", "puppy": "puppies", "gentleman": "gentlemen", "pony": "ponies", "grizzly": "grizzlies",
-}  # fmt: skip
+    "sheep": "sheep",
+    "man": "men",
+    "woman": "women",
+    "child": "children",
+    "lady": "ladies",
+    "bus": "buses",
+    "coach": "coaches",
+    "puppy": "puppies",
+    "gentleman": "gentlemen",
+    "pony": "ponies",
+    "grizzly": "grizzlies",
+}
 _PREPOSITION = {
     "grass": "on",
     "beach": "on",
@@ -90,18 +91,22 @@ _PREPOSITION = {
     "forest": "in",
     "room": "in",
 }
-_PLACE_COLOUR = {"grass": "green", "beach": "yellow", "snow": "white", "street": "gray", "water": "blue",
-                 "forest": "green", "room": "brown"}  # fmt: skip
-_LIGHT_PHRASES = {"day": ("during the day", "in the sun"), "night": ("at night", "in the dark", "under the stars"),
-                  "rain": ("in the rain", "on a rainy day", "on a wet day")}  # fmt: skip
+_PLACE_COLOUR = {
+    "grass": "green",
+    "beach": "yellow",
+    "snow": "white",
+    "street": "gray",
+    "water": "blue",
+    "forest": "green",
+    "room": "brown",
+}
+_LIGHT_PHRASES = {
+    "day": ("during the day", "in the sun"),
+    "night": ("at night", "in the dark", "under the stars"),
+    "rain": ("in the rain", "on a rainy day", "on a wet day"),
+}
 _OPENINGS = (
-    "",
-    "",
-    "",
-    "",
-    "",
-    "",
-    "",
+    *("",) * 7,
     "there is ",
     "this is ",
     "a photo of ",
@@ -114,7 +119,7 @@ _OPENINGS = (
 
 @dataclass(frozen=True)
 class Question:
-    """A question about a scene; `type` is ours, `answer_type` is VQAv2's."""
+    """A question about a scene, and its answer; `type` is Toyland's class, `answer_type` is that of VQAv2."""
 
     text: str
     answer: str
@@ -127,7 +132,7 @@ class Question:
 
 
 def _pick(rng: np.random.Generator, words: tuple[str, ...]) -> str:
-    """One of the synonyms; the first is said three times out of four."""
+    """One of the synonyms; the first in about three cases out of four."""
     if len(words) == 1 or rng.random() < 0.72:
         return words[0]
     return words[1 + int(rng.integers(len(words) - 1))]
@@ -194,7 +199,7 @@ def _mentions(scene: Scene, rng: np.random.Generator, odds: dict[str, float]) ->
 
 
 def _sentence(scene: Scene, rng: np.random.Generator, mentions: dict[str, bool], bare: bool = False) -> str:
-    """The sentence that says `mentions`; `bare` leaves out openings such as "there is"."""
+    """A sentence with these mentions; `bare` leaves out openings such as "there is"."""
     order = [list(mentions)[i] for i in rng.permutation(len(mentions))]
     before = [_before(scene, f, rng) for f in order if mentions[f]]
     after = [(f, _after(scene, f, rng)) for f in order if not mentions[f]]
@@ -216,7 +221,7 @@ def _sentence(scene: Scene, rng: np.random.Generator, mentions: dict[str, bool],
 
 
 def caption(scene: Scene, style: Style, rng: np.random.Generator) -> str:
-    """One caption of `scene`: lower case, words apart by spaces, no full stop."""
+    """One caption of `scene`: lower case, a space between words and commas, no full stop."""
     if style == "plain":
         return _sentence(scene, rng, _mentions(scene, rng, {}))
     if style == "colour":
@@ -249,19 +254,24 @@ def styled(scene: Scene, style: Style, n: int = 1) -> list[str]:
 
 
 def _yes_no(scene: Scene, rng: np.random.Generator) -> Question:
-    """A question of which half the answers are yes."""
+    """A question whose answer is yes in half the cases."""
     noun, be = scene.kind, "is"
     if scene.count > 1:
         noun, be = plural(scene.kind), "are"
     about = _one_of(rng, ("kind", "colour", "place", "light", "companion", *(("action",) if scene.action else ())))
     truth = getattr(scene, about)
-    values = {
-        "kind": KINDS, "colour": COLOURS[GROUPS[scene.kind]], "place": tuple(LEXICON["place"]),
-        "light": ("day", "night", "rain"), "companion": COMPANIONS[1:], "action": tuple(LEXICON["action"]),
-    }[about]  # fmt: skip
+    values: dict[str, tuple[str, ...]] = {
+        "kind": KINDS,
+        "colour": COLOURS[GROUPS[scene.kind]],
+        "place": tuple(LEXICON["place"]),
+        "light": ("day", "night", "rain"),
+        "companion": COMPANIONS[1:],
+        "action": tuple(LEXICON["action"]),
+    }
     yes = bool(rng.random() < 0.5) and truth != "none"
-    others = tuple(v for v in values if v != truth and not (about == "kind" and v == scene.companion)
-                   and not (about == "companion" and v == scene.kind))  # fmt: skip
+    # a wrong answer must not be in the picture: the companion is no wrong kind, the kind no wrong companion
+    present = {truth, {"kind": scene.companion, "companion": scene.kind}.get(about)}
+    others = tuple(v for v in values[about] if v not in present)
     value = truth if yes else _one_of(rng, others)
     text = {
         "kind": f"is there {_a(value)} ?",
@@ -275,7 +285,7 @@ def _yes_no(scene: Scene, rng: np.random.Generator) -> Question:
 
 
 def questions(scene: Scene, rng: np.random.Generator) -> list[Question]:
-    """Questions about `scene`: two yes/no and one of every other type that it has an answer to."""
+    """Questions about `scene`: two yes/no questions, and one of every other type that the scene has an answer to."""
     noun, be = scene.kind, "is"
     if scene.count > 1:
         noun, be = plural(scene.kind), "are"
@@ -313,7 +323,13 @@ NAMES = _word_table()
 
 
 def mentions(text: str) -> dict[str, set[str]]:
-    """What a text says, read literally: factor → values named. A noun may stand for the subject or the companion."""
+    """Factor → the values that a text names, word by word. A noun may be the subject or the companion.
+
+    >>> mentions("two brown dogs on the grass") == {
+    ...     "count": {"2"}, "colour": {"brown"}, "kind": {"dog"}, "place": {"grass"}
+    ... }
+    True
+    """
     text = text.lower().replace("hot dog", "hot_dog").replace(",", " ")
     words = re.sub(r"\bon an? (\w+) day\b", r"\1", text).split()  # "on a happy day" may be at night
     found: dict[str, set[str]] = {}

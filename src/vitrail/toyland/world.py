@@ -1,7 +1,7 @@
 """The factors of Toyland and how a scene is drawn from them.
 
-A scene is a handful of independent factors (kind, colour, action, place …) plus nuisance (position, scale, shade)
-that no caption ever mentions. Everything is decided by one integer seed.
+A scene consists of independent factors (kind, colour, action, place …), and of nuisance (position, scale, shade) that
+no caption ever mentions. One integer seed decides everything.
 """
 
 from __future__ import annotations
@@ -33,16 +33,30 @@ GROUPS: dict[str, Group] = {
 KINDS = tuple(GROUPS)
 #: How often each kind is the subject: people photograph dogs more than sheep.
 KIND_WEIGHTS = {
-    "dog": 12, "cat": 8, "horse": 6, "sheep": 5, "bird": 5, "bear": 5, "car": 6, "bus": 7, "train": 7,
-    "boat": 5, "bicycle": 5, "man": 7, "woman": 7, "child": 5, "hot dog": 6, "cake": 4,
-}  # fmt: skip
+    "dog": 12,
+    "cat": 8,
+    "horse": 6,
+    "sheep": 5,
+    "bird": 5,
+    "bear": 5,
+    "car": 6,
+    "bus": 7,
+    "train": 7,
+    "boat": 5,
+    "bicycle": 5,
+    "man": 7,
+    "woman": 7,
+    "child": 5,
+    "hot dog": 6,
+    "cake": 4,
+}
 COLOURS: dict[Group, tuple[str, ...]] = {
     "animal": ("black", "white", "brown", "gray", "orange", "yellow"),
     "vehicle": ("red", "blue", "green", "yellow", "black", "white"),
     "person": ("red", "blue", "green", "yellow", "black", "white"),  # of the clothes
     "food": ("red", "yellow", "pink", "white", "brown"),  # of the sauce, of the icing
 }
-#: Kinds that cannot stand anywhere.
+#: Kinds that cannot be in every place → the places where they can be.
 PLACES_OF: dict[str, tuple[Place, ...]] = {
     "boat": ("water", "beach"),
     "car": ("grass", "beach", "snow", "street", "forest"),
@@ -54,10 +68,10 @@ PLACES_OF: dict[str, tuple[Place, ...]] = {
 
 @dataclass(frozen=True)
 class Scene:
-    """One scene: the factors that captions may mention, and the nuisance that they never do.
+    """One scene: the factors that captions may mention, and the nuisance that they never mention.
 
-    `x`, `y` are the subject's offset in −1..1, `scale` a factor near 1, `flip` whether it looks left,
-    `shade` −1..1 a change of lightness of its colour, `seed` decides every further detail of the picture.
+    Of the nuisance, `x` and `y` are the offset of the subject, −1 to 1; `scale` is a factor near 1; `flip` says whether
+    the subject looks left; `shade`, −1 to 1, changes the lightness of its colour; `seed` decides all other details.
     """
 
     kind: str
