@@ -18,7 +18,7 @@ from vitrail.learners.pca import PCA
 from vitrail.learners.semi_nmf import SemiNMF
 from vitrail.learners.simple import Simple
 
-LEARNERS: dict[str, type[Learner]] = {"semi-nmf": SemiNMF, "pca": PCA, "kmeans": KMeans, "simple": Simple}
+LEARNERS: dict[str, type[Learner]] = {"semi-nmf": SemiNMF, "kmeans": KMeans, "pca": PCA, "simple": Simple}
 """Every way to learn concepts, under the name that the command line and the artifacts use."""
 
 
