@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks.real.packing import Packed
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from benchmarks.real.packing import Packed
 
 #: The linear layers of Gemma that get a LoRA: all of them.
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -110,13 +109,12 @@ class Captioner(nn.Module):
         image = self.connector(features).to(embedded.dtype)
         return torch.cat([embedded[:, :1], image, embedded[:, 1 + image.shape[1] :]], 1)
 
-    def forward(self, features: Tensor, packed: Packed, smoothing: float = 0.0) -> Tensor:
-        """The mean loss of the tokens of a batch, in nats.
+    def forward(self, features: Tensor, packed: Packed) -> Tensor:
+        """(tokens,): the loss of each token of a batch, in nats.
 
         Args:
             features: (rows, positions, features) of the images.
             packed: their captions.
-            smoothing: of the labels.
         """
         seen = {"full_attention": packed.allowed, "sliding_attention": packed.allowed}
         states = self.language(
@@ -126,25 +124,46 @@ class Captioner(nn.Module):
             use_cache=False,
         ).last_hidden_state[packed.row, packed.column]
         logits = F.linear(states, self.embedding.weight)
-        return F.cross_entropy(logits.float(), packed.target, label_smoothing=smoothing)
+        return F.cross_entropy(logits.float(), packed.target, reduction="none")
 
     @torch.no_grad()
-    def say(self, features: Tensor, longest: int = 24) -> list[list[int]]:
-        """The likeliest token after another: a caption of each image, up to the end token or `longest` tokens."""
+    def say(self, features: Tensor, *, samples: int | None = None, longest: int = 24) -> list[list[int]]:
+        """Captions of each image, without the end token.
+
+        Args:
+            features: (rows, positions, features) of the images.
+            samples: captions of each image, drawn at random; by default one, of the likeliest token after another.
+            longest: tokens of a caption at most.
+
+        Returns:
+            Those of the first image, those of the second, …
+        """
         rows, positions = features.shape[:2]
         ids = torch.zeros(rows, 1 + positions + len(self.prompt), dtype=torch.long, device=features.device)
         ids[:, 0] = self.start
         ids[:, 1 + positions :] = torch.tensor(self.prompt, device=features.device)
         out = self.language(inputs_embeds=self.read(features, ids), use_cache=True)
-        said: list[Tensor] = []
-        over = torch.zeros(rows, dtype=torch.bool, device=features.device)
-        while len(said) < longest:
-            said.append(F.linear(out.last_hidden_state[:, -1], self.embedding.weight).argmax(-1))
-            over |= said[-1] == self.end
-            if bool(over.all()):
+        states, cache = out.last_hidden_state[:, -1], out.past_key_values
+        if samples is not None:
+            states = states.repeat_interleave(samples, 0)
+            cache.batch_repeat_interleave(samples)
+        said: list[list[int]] = [[] for _ in states]
+        going = list(range(len(states)))  # captions that have not ended
+        for _ in range(longest):
+            logits = F.linear(states, self.embedding.weight).float()
+            drawn = logits.argmax(-1) if samples is None else logits.softmax(-1).multinomial(1)[:, 0]
+            on = (drawn != self.end).nonzero()[:, 0]
+            going = [going[i] for i in on.tolist()]
+            if not going:
                 break
-            out = self.language(input_ids=said[-1][:, None], past_key_values=out.past_key_values, use_cache=True)
-        return torch.stack(said, 1).tolist()
+            if len(on) < len(drawn):
+                drawn = drawn[on]
+                cache.batch_select_indices(on)
+            for i, token in zip(going, drawn.tolist(), strict=True):
+                said[i].append(token)
+            out = self.language(input_ids=drawn[:, None], past_key_values=cache, use_cache=True)
+            states, cache = out.last_hidden_state[:, -1], out.past_key_values
+        return said
 
 
 def load_language(folder: Path) -> Any:

@@ -17,14 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-
 from benchmarks.real.cache import default_cache
 from benchmarks.real.modeling import EfficientNetLiteModel
 from benchmarks.real.parts import vision
 from benchmarks.real.photographs import Photographs
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 #: ImageNet's mean and standard deviation of red, green and blue.
 MEAN = (0.485, 0.456, 0.406)

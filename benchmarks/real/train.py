@@ -1,6 +1,6 @@
 """Trains the connector and the LoRA on Flickr8k's training photographs.
 
-    python -m benchmarks.real.train [--cache DIR --run NAME --device cuda] [--rank 16 --epochs 8 …]
+    python -m benchmarks.real.train [--cache DIR --name RUN --device cuda] [--rank 16 --epochs 8 …]
     torchrun --nproc-per-node 2 -m benchmarks.real.train …      # two processes of one thread: a busy machine's best
 
 Needs the features and the small language model (features.py, vocabulary.py). A run has a folder: `settings.json`,
@@ -18,22 +18,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from safetensors.torch import save_file
-from torch import Tensor
-
 from benchmarks.real.cache import default_cache, new_file
 from benchmarks.real.captioner import Captioner, Connector, load_language
 from benchmarks.real.features import file_of
 from benchmarks.real.packing import Packed, pack
 from benchmarks.real.photographs import names_a_side
-from benchmarks.real.scores import corpus
+from benchmarks.real.scores import corpus, rewards
 from benchmarks.real.vocabulary import Examples, Small, examples, vocabulary
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,17 @@ class Settings:
         lora_rate: the LoRA's highest learning rate.
         connector_rate: the connector's.
         weight_decay: of both.
-        smoothing: of the labels.
         epochs: passes over the training photographs.
+        most: steps at most; 0 for no limit.
         batch: photographs a step, each with all its captions.
         warmup: steps until the learning rate is highest; from there it falls as a cosine.
         average: how much of the mean of the weights over the steps is kept at each step; the mean is what is evaluated.
+        evaluate: steps between evaluations; there is one at the end, too.
         dev: photographs of the dev split that an evaluation uses.
+        begin: the run whose best weights this one begins with; by default none.
+        samples: captions to draw of each photograph. 0 trains on people's captions. Otherwise a caption that was drawn
+            is made likelier by how much better its CIDEr-D is than that of the others (self-critical training; Rennie
+            et al. 2017, with the mean of the others as in Luo 2020).
     """
 
     seed: int = 0
@@ -69,12 +74,19 @@ class Settings:
     lora_rate: float = 6e-4
     connector_rate: float = 1e-3
     weight_decay: float = 0.05
-    smoothing: float = 0.0
-    epochs: int = 8
+    epochs: int = 6
+    most: int = 0
     batch: int = 64
     warmup: int = 60
     average: float = 0.99
+    evaluate: int = 94
     dev: int = 1000
+    begin: str = ""
+    samples: int = 0
+
+
+#: Photographs beside those of a step, from whose captions CIDEr-D knows which words are rare.
+OTHERS = 300
 
 
 @dataclass(frozen=True)
@@ -153,31 +165,34 @@ class Training:
         self.optimizer = torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.98), weight_decay=settings.weight_decay)
         self.mean = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.step, self.best = 0, -math.inf
+        self.plan: tuple[int, list[tuple[np.ndarray, np.ndarray]]] | None = None  # an epoch and its steps
         self.rank, self.processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         self.per_epoch = math.ceil(len(train.captions) / settings.batch)
         self.steps = self.per_epoch * settings.epochs
+        if settings.most:
+            self.steps = min(self.steps, settings.most)
 
-    def packed(self, split: Split, rows: np.ndarray) -> Packed:
+    def packed(self, captions: list[list[list[int]]]) -> Packed:
         """The captions of some photographs as a batch on the device."""
-        captions = [split.captions[i] for i in rows]
-        small, positions = self.small, split.features.shape[2]
-        return pack(captions, positions=positions, start=small.start, prompt=small.prompt, end=small.end).to(self.device)
+        small, positions = self.small, self.data.features.shape[2]
+        return pack(captions, positions=positions, start=small.start, prompt=small.prompt, end=small.end).to(
+            self.device
+        )
 
     def autocast(self) -> Any:
         """Where matrix products are of bfloat16, on an accelerator."""
         return torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self.device != "cpu")
 
-    def epoch(self, number: int) -> Iterator[float]:
-        """Trains for what is left of an epoch, yielding the loss of each step."""
-        for rows, views in batches(self.data, self.settings, number)[self.step - number * self.per_epoch :]:
-            yield self._step(rows[self.rank :: self.processes], views[self.rank :: self.processes])
-
-    def _step(self, rows: np.ndarray, views: np.ndarray) -> float:
-        self.model.train()
+    def advance(self) -> float:
+        """One step; returns its loss, or its mean CIDEr-D where captions are drawn."""
+        number, index = divmod(self.step, self.per_epoch)
+        if self.plan is None or self.plan[0] != number:
+            self.plan = (number, batches(self.data, self.settings, number))
+        rows, views = (each[self.rank :: self.processes] for each in self.plan[1][index])
         torch.manual_seed((self.settings.seed * 1_000_003 + self.step) * 64 + self.rank)
+        features = self.data.seen(rows, views).to(self.device)
         with self.autocast():
-            features = self.data.seen(rows, views).to(self.device)
-            loss = self.model(features, self.packed(self.data, rows), self.settings.smoothing)
+            loss, shown = (self._reward if self.settings.samples else self._likelihood)(features, rows)
         loss.backward()
         self._share_gradients()
         torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), 1.0)
@@ -190,7 +205,31 @@ class Training:
         with torch.no_grad():
             means = list(self.mean.values())
             torch._foreach_lerp_(means, [p.detach() for p in self.parameters.values()], 1 - keep)
-        return loss.item() if self.step % 10 == 0 else math.nan  # `item` waits for the device
+        return float(shown)
+
+    def _likelihood(self, features: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """The loss of people's captions, in nats a token, twice."""
+        self.model.train()
+        loss = self.model(features, self.packed([self.data.captions[i] for i in rows])).mean()
+        return loss, loss.detach()
+
+    def _reward(self, features: Tensor, rows: np.ndarray) -> tuple[Tensor, float]:
+        """The loss whose gradient makes captions with a high CIDEr-D likelier, and the mean CIDEr-D."""
+        self.model.eval()
+        n = self.settings.samples
+        said = self.model.say(features, samples=n)
+        captions = [said[i : i + n] for i in range(0, len(said), n)]
+        rng = np.random.default_rng([self.settings.seed, self.step, self.rank])
+        others = rng.choice(np.setdiff1d(np.arange(len(self.data.texts)), rows), OTHERS, replace=False)
+        scored = rewards(
+            [[self.small.text(ids) for ids in each] for each in captions],
+            [self.data.texts[i] for i in rows],
+            [self.data.texts[i] for i in others],
+        )
+        advantage = torch.from_numpy((scored - scored.mean(1, keepdims=True)) * n / (n - 1)).float().to(self.device)
+        packed = self.packed(captions)
+        losses = self.model(features, packed)
+        return (losses * advantage[packed.row, packed.caption]).sum() / len(said), scored.mean()
 
     def _share_gradients(self) -> None:
         """Averages the gradients over the processes."""
@@ -225,8 +264,8 @@ class Training:
         total, count, every = 0.0, 0, np.arange(len(split.captions))
         with self.averaged(), self.autocast():
             for rows in np.split(every, range(50, len(every), 50)):
-                packed = self.packed(split, rows)
-                total += self.model(self._whole(split, rows), packed).item() * len(packed.target)
+                packed = self.packed([split.captions[i] for i in rows])
+                total += self.model(self._whole(split, rows), packed).sum().item()
                 count += len(packed.target)
             for rows in np.split(every, range(500, len(every), 500)):
                 said += [self.small.text(ids) for ids in self.model.say(self._whole(split, rows))]
@@ -239,13 +278,16 @@ class Training:
     def save(self, path: Path) -> None:
         """All that is needed to go on."""
         with new_file(path) as made:
-            torch.save({
-                "trained": {n: p.detach() for n, p in self.parameters.items()},
-                "mean": self.mean,
-                "optimizer": self.optimizer.state_dict(),
-                "step": self.step,
-                "best": self.best,
-            }, made)
+            torch.save(
+                {
+                    "trained": {n: p.detach() for n, p in self.parameters.items()},
+                    "mean": self.mean,
+                    "optimizer": self.optimizer.state_dict(),
+                    "step": self.step,
+                    "best": self.best,
+                },
+                made,
+            )
 
     def resume(self, path: Path) -> None:
         """Goes on from a file that `save` wrote."""
@@ -261,6 +303,15 @@ class Training:
         statistics = {"connector.mean": connector.mean, "connector.std": connector.std}
         with new_file(path) as made:
             save_file({n: w.contiguous().cpu() for n, w in (self.mean | statistics).items()}, made)
+
+
+def begin(model: Captioner, path: Path) -> None:
+    """Gives a model the weights of a file that `save_best` wrote."""
+    state = model.state_dict()
+    stored = load_file(path)
+    if missing := sorted(stored.keys() - state.keys()) + sorted(model.trained().keys() - stored.keys()):
+        raise ValueError(f"{path} is not of a run with the same LoRA, see {missing[0]}.")
+    model.load_state_dict(stored, strict=False)
 
 
 def build(settings: Settings, folder: Path, train: Split, small: Small) -> Captioner:
@@ -295,12 +346,14 @@ def build(settings: Settings, folder: Path, train: Split, small: Small) -> Capti
     )
 
 
-def run(training: Training, dev: Split, folder: Path, *, every: float = 600.0, say: Callable[[str], None] = print) -> None:
+def run(
+    training: Training, dev: Split, folder: Path, *, every: float = 600.0, say: Callable[[str], None] = print
+) -> None:
     """Trains to the end, from where the run's folder says it stopped.
 
     Args:
         training: see there.
-        dev: photographs to evaluate on after each epoch.
+        dev: photographs to evaluate on.
         folder: of the run.
         every: seconds between checkpoints.
         say: what is done with a line of the log.
@@ -309,47 +362,44 @@ def run(training: Training, dev: Split, folder: Path, *, every: float = 600.0, s
     if checkpoint.exists():
         training.resume(checkpoint)
         say(json.dumps({"resumed": training.step}))
-    began, saved, losses = time.perf_counter(), time.perf_counter(), [math.nan]
-    done = training.step
-    for number in range(training.step // training.per_epoch, training.settings.epochs):
-        for loss in training.epoch(number):
-            losses.append(loss)
-            if first and training.step % 50 == 0:
-                each = (time.perf_counter() - began) / (training.step - done)
-                line = {"step": training.step, "of": training.steps, "loss": float(np.nanmean(losses[-50:]))}
-                say(json.dumps(line | {"seconds_a_step": round(each, 3)}))
-            if first and time.perf_counter() - saved > every:
-                training.save(checkpoint)
-                saved = time.perf_counter()
-        if first:
+    began = saved = time.perf_counter()
+    done, shown = training.step, []
+    while training.step < training.steps:
+        shown.append(training.advance())
+        last = training.step == training.steps
+        if training.step % 25 == 0:
+            each = (time.perf_counter() - began) / (training.step - done)
+            line = {"step": training.step, "of": training.steps, "mean": round(float(np.mean(shown[-25:])), 4)}
+            say(json.dumps(line | {"seconds_a_step": round(each, 3)}))
+        if first and (last or training.step % training.settings.evaluate == 0):
             found = training.evaluate(dev)
-            say(json.dumps({"epoch": number + 1, "dev": found, "seconds": round(time.perf_counter() - began, 1)}))
+            say(json.dumps({"step": training.step, "dev": found, "seconds": round(time.perf_counter() - began, 1)}))
             if found["cider_d"] > training.best:
                 training.best = found["cider_d"]
                 training.save_best(folder / "best.safetensors")
+            saved = -math.inf
+        if first and time.perf_counter() - saved > every:
             training.save(checkpoint)
             saved = time.perf_counter()
-        if training.processes > 1:
-            dist.barrier()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, default=default_cache())
-    parser.add_argument("--run", default="run", help="the run's name")
+    parser.add_argument("--name", default="run", help="of the run")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="of each process, on the CPU")
     for f in fields(Settings):
         parser.add_argument(f"--{f.name.replace('_', '-')}", type=type(f.default), default=f.default)
     arguments = vars(parser.parse_args())
-    cache, device, folder = arguments["cache"], arguments["device"], arguments["cache"] / "runs" / arguments["run"]
+    cache, device, folder = arguments["cache"], arguments["device"], arguments["cache"] / "runs" / arguments["name"]
     settings = Settings(**{f.name: arguments[f.name] for f in fields(Settings)})
     torch.set_num_threads(arguments["threads"])
     if dist.is_torchelastic_launched():
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=timedelta(hours=2))
     kept = folder / "settings.json"
     if kept.exists() and json.loads(kept.read_text()) != asdict(settings):
-        raise SystemExit(f"{folder} was begun with other settings, see its settings.json. Give another --run.")
+        raise SystemExit(f"{folder} was begun with other settings, see its settings.json. Give another --name.")
     folder.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(asdict(settings), indent=1))
 
@@ -361,7 +411,10 @@ def main() -> None:
     }
     train = Split.of(examples(reduced, "train"), stored["train"])
     dev = Split.of(examples(reduced, "dev"), stored["dev"], settings.dev)
-    training = Training(build(settings, reduced, train, small), train, settings, small, device)
+    model = build(settings, reduced, train, small)
+    if settings.begin:
+        begin(model, cache / "runs" / settings.begin / "best.safetensors")
+    training = Training(model, train, settings, small, device)
 
     def say(line: str) -> None:
         if training.rank == 0:
@@ -369,7 +422,9 @@ def main() -> None:
             with (folder / "log.jsonl").open("a") as log:
                 log.write(line + "\n")
 
-    size = {part: sum(p.numel() for n, p in training.parameters.items() if n.startswith(part)) for part in ("conn", "lang")}
+    size = {
+        part: sum(p.numel() for n, p in training.parameters.items() if n.startswith(part)) for part in ("conn", "lang")
+    }
     say(json.dumps({"connector": size["conn"], "lora": size["lang"], "steps": training.steps}))
     run(training, dev, folder, say=say)
 

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
-
 from benchmarks.real.cache import default_cache, new_folder
 from benchmarks.real.parts import language
 from benchmarks.real.photographs import Photographs
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 #: The request for a caption, which stands between the image and the caption. The caption begins with a space.
 PROMPT = "Caption:"
@@ -67,8 +66,7 @@ class Small:
     prompt: list[int]
 
     def text(self, ids: list[int]) -> str:
-        """The text of some small ids, up to the end token."""
-        ids = ids[: ids.index(self.end)] if self.end in ids else ids
+        """The text of some small ids."""
         return "".join(self.pieces[i] for i in ids).replace("▁", " ").strip()
 
 
@@ -100,20 +98,26 @@ def reduced(cache: Path, photographs: Photographs) -> Path:
     with new_folder(folder) as made:
         config.save_pretrained(made)
         save_file(weights, made / "model.safetensors", metadata={"format": "pt"})
-        _write(made / "vocabulary.json", {
-            "kept": kept,
-            "pieces": tokenizer.convert_ids_to_tokens(kept),
-            "start": small[tokenizer.bos_token_id],
-            "end": small[tokenizer.eos_token_id],
-            "prompt": [small[t] for t in prompt],
-        })
+        _write(
+            made / "vocabulary.json",
+            {
+                "kept": kept,
+                "pieces": tokenizer.convert_ids_to_tokens(kept),
+                "start": small[tokenizer.bos_token_id],
+                "end": small[tokenizer.eos_token_id],
+                "prompt": [small[t] for t in prompt],
+            },
+        )
         for split, captions in encoded.items():
             names = photographs.names(split)
-            _write(made / f"{split}.json", {
-                "names": names,
-                "captions": [[[small[t] for t in c if t in small] for c in each] for each in captions],
-                "texts": [photographs.captions[n] for n in names],
-            })
+            _write(
+                made / f"{split}.json",
+                {
+                    "names": names,
+                    "captions": [[[small[t] for t in c if t in small] for c in each] for each in captions],
+                    "texts": [photographs.captions[n] for n in names],
+                },
+            )
     return folder
 
 
