@@ -13,14 +13,10 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 import transformers
-from safetensors.torch import load_file
-from torch import Tensor
-from transformers import AutoConfig, AutoTokenizer, LlavaProcessor
-
 from benchmarks.real import modeling
 from benchmarks.real.cache import default_cache, new_folder
 from benchmarks.real.captioner import Captioner, Connector, load_language
@@ -29,6 +25,9 @@ from benchmarks.real.modeling import EfficientNetLiteConfig, LiteLlavaConfig, Li
 from benchmarks.real.parts import language, vision
 from benchmarks.real.train import Settings, begin
 from benchmarks.real.vocabulary import PROMPT, vocabulary
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import AutoConfig, AutoTokenizer, LlavaProcessor
 
 IMAGE = "<unused0>"
 #: Image first, then the text of the request, then the answer after a space: as in training.
@@ -65,7 +64,7 @@ def trained(cache: Path, run: str) -> tuple[dict[str, Tensor], Settings]:
     return found, settings
 
 
-def network(cache: Path, run: str) -> LiteLlavaForConditionalGeneration:
+def network(cache: Path, run: str) -> Any:
     """The whole model.
 
     Raises:
@@ -73,7 +72,7 @@ def network(cache: Path, run: str) -> LiteLlavaForConditionalGeneration:
     """
     weights, settings = trained(cache, run)
     source, sight = language(cache), vision(cache)
-    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer: Any = AutoTokenizer.from_pretrained(source)
     config = LiteLlavaConfig(
         vision_config=EfficientNetLiteConfig(grid=settings.grid),
         text_config=AutoConfig.from_pretrained(source),
@@ -91,7 +90,8 @@ def network(cache: Path, run: str) -> LiteLlavaForConditionalGeneration:
     }
     for name, value in special.items():
         setattr(config, name, value)
-    model = LiteLlavaForConditionalGeneration(config).to(torch.float32)
+    model: Any = LiteLlavaForConditionalGeneration(config)
+    model.float()
     embedding = load_file(source / "model.safetensors")["embed_tokens.weight"]
     weights |= {"model.language_model.embed_tokens.weight": embedding, "lm_head.weight": embedding}
     weights |= {f"model.vision_tower.{name}": w for name, w in load_file(sight / "model.safetensors").items()}
@@ -107,7 +107,8 @@ def network(cache: Path, run: str) -> LiteLlavaForConditionalGeneration:
 def processor(cache: Path, grid: int) -> LlavaProcessor:
     """What turns images and text into the model's inputs, as in training."""
     size = EfficientNetLiteConfig().image_size
-    kind = getattr(transformers, "CLIPImageProcessorPil", transformers.CLIPImageProcessor)
+    name = "CLIPImageProcessorPil" if hasattr(transformers, "CLIPImageProcessorPil") else "CLIPImageProcessor"
+    kind = getattr(transformers, name)
     images = kind(
         do_resize=True,
         size={"height": size, "width": size},

@@ -80,7 +80,7 @@ class Captioner(nn.Module):
         connector: Connector,
         *,
         rank: int,
-        alpha: float,
+        alpha: int,
         dropout: float,
         start: int,
         prompt: list[int],
@@ -90,12 +90,12 @@ class Captioner(nn.Module):
         adapter = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=TARGETS, bias="none")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated")  # PEFT still uses it
-            self.language = get_peft_model(language, adapter)
+            self.language: Any = get_peft_model(language, adapter)
         self.connector = connector
         self.start, self.prompt, self.end = start, prompt, end
 
     @property
-    def embedding(self) -> nn.Module:
+    def embedding(self) -> Any:
         """The embedding of tokens, whose weights are the unembedding, too."""
         return self.language.get_base_model().get_input_embeddings()
 

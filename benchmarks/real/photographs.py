@@ -1,7 +1,7 @@
 """Flickr8k (Hodosh, Young & Hockenmaier, 2013): photographs with five captions each, and their official splits.
 
-Its folder has `Images/`, `Flickr8k.token.txt` (name#0<TAB>caption) and `Flickr_8k.{train,dev,test}Images.txt`. It is for
-research only: no photograph, no caption and no weights trained on them belong into this repository.
+Its folder has `Images/`, `Flickr8k.token.txt` (name#0<TAB>caption) and `Flickr_8k.{train,dev,test}Images.txt`. It is
+for research only: no photograph, no caption and no weights trained on them belong into this repository.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 
 from PIL import Image
 
-SPLITS = ("train", "dev", "test")
 _SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vitrail.steer.metrics import bleu, cider_d, tokens
+from vitrail.trials.metrics import bleu, cider_d, tokens
 
 WORDS = ("dog", "man", "girl", "water", "grass", "snow", "ball", "red", "black", "running")
 

@@ -68,9 +68,9 @@ class Settings:
     grid: int = 4
     views: int = 8
     rank: int = 16
-    alpha: float = 2.0
+    alpha: int = 2
     lora_dropout: float = 0.1
-    feature_dropout: float = 0.1
+    feature_dropout: float = 0.2
     lora_rate: float = 6e-4
     connector_rate: float = 1e-3
     weight_decay: float = 0.05
@@ -117,7 +117,8 @@ class Split:
 
 
 def batches(split: Split, settings: Settings, epoch: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The steps of an epoch: which photographs, and each in which view. Photographs of about as many tokens go together.
+    """The steps of an epoch: which photographs, and each in which view. Photographs of about as many tokens
+    go together.
 
     A photograph whose captions say left or right is never mirrored.
     """
@@ -220,7 +221,7 @@ class Training:
         said = self.model.say(features, samples=n)
         captions = [said[i : i + n] for i in range(0, len(said), n)]
         rng = np.random.default_rng([self.settings.seed, self.step, self.rank])
-        others = rng.choice(np.setdiff1d(np.arange(len(self.data.texts)), rows), OTHERS, replace=False)
+        others = rng.permutation(np.setdiff1d(np.arange(len(self.data.texts)), rows))[:OTHERS]
         scored = rewards(
             [[self.small.text(ids) for ids in each] for each in captions],
             [self.data.texts[i] for i in rows],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,22 @@ from torch.nn import functional as F
 
 pytest.importorskip("peft")
 
+from benchmarks.real.assemble import assemble
 from benchmarks.real.captioner import Captioner, Connector
-from benchmarks.real.features import view
+from benchmarks.real.features import pixels, view
+from benchmarks.real.modeling import EfficientNetLiteConfig, EfficientNetLiteModel
 from benchmarks.real.packing import pack
+from benchmarks.real.parts import fold
 from benchmarks.real.photographs import clean, names_a_side
-from benchmarks.real.train import Settings, Split, Training, batches, run
+from benchmarks.real.scores import cider_d, rewards
+from benchmarks.real.train import Settings, Split, Training, batches, begin, run
+from benchmarks.real.vocabulary import PROMPT as PROMPT_TEXT
 from benchmarks.real.vocabulary import Small
-from transformers import Gemma3TextConfig, Gemma3TextModel
+from safetensors.torch import load_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import Gemma3TextConfig, Gemma3TextModel, PreTrainedTokenizerFast
+
+import vitrail
 
 FEATURES, POSITIONS, START, END, PROMPT = 12, 4, 1, 0, [2, 3]
 SMALL = Small(torch.arange(40), [f"▁w{i}" for i in range(40)], START, END, PROMPT)
@@ -115,6 +125,83 @@ def test_a_folded_connector_computes_the_same() -> None:
     torch.testing.assert_close(F.linear(inner, folded["linear_2_weight"], folded["linear_2_bias"]), connector(x))
 
 
+def test_a_batch_norm_is_folded_into_its_convolution() -> None:
+    package = pytest.importorskip("efficientnet_lite_pytorch")
+    torch.manual_seed(0)
+    network = package.EfficientNet.from_name("efficientnet-lite2", image_size=64).eval()
+    for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
+        nn.init.uniform_(norm.running_mean, -0.1, 0.1)
+        nn.init.uniform_(norm.running_var, 0.5, 2.0)
+    tower = EfficientNetLiteModel(EfficientNetLiteConfig(image_size=64, grid=2)).eval()
+    tower.load_state_dict(fold(network))
+    x = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = network.extract_features(x).flatten(2).transpose(1, 2)
+        torch.testing.assert_close(tower(x).last_hidden_state, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def tiny_cache(tmp_path: Path) -> Path:
+    """Parts and a run as the cache has them, all of random weights; the vocabulary is whole, of 40 tokens."""
+    tokens = ["<eos>", "<bos>", "Caption", ":", "<unused0>", *(f"▁w{i}" for i in range(5, 40))]
+    inner = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="▁w39"))
+    inner.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(" ", "merged_with_next"), pre_tokenizers.Split(":", "isolated")]
+    )
+    inner.decoder = decoders.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        bos_token="<bos>",
+        eos_token="<eos>",
+        pad_token="<eos>",
+        additional_special_tokens=["<unused0>"],
+    )
+    language = tiny_language()
+    for name in ("language", "reduced"):
+        language.save_pretrained(tmp_path / name)
+    tokenizer.save_pretrained(tmp_path / "language")
+    (tmp_path / "reduced" / "vocabulary.json").write_text(
+        json.dumps({"kept": [*range(40)], "pieces": tokens, "start": START, "end": END, "prompt": PROMPT})
+    )
+    tower = EfficientNetLiteModel(EfficientNetLiteConfig())
+    with torch.no_grad():
+        for p in tower.parameters():  # so that what is seen depends on the image
+            p.mul_(2.0)
+    tower.save_pretrained(tmp_path / "vision")
+    connector = Connector(torch.rand(1280), torch.rand(1280) + 0.5, 16)
+    model = Captioner(language, connector, rank=2, alpha=4, dropout=0.0, start=START, prompt=PROMPT, end=END)
+    for p in model.trained().values():
+        nn.init.normal_(p, std=0.2)
+    data = photographs()
+    settings = Settings(rank=2)
+    Training(model, data, settings, SMALL).save_best(tmp_path / "runs" / "run" / "best.safetensors")
+    (tmp_path / "runs" / "run" / "settings.json").write_text(json.dumps(asdict(settings)))
+    return tmp_path
+
+
+def test_the_assembled_folder_computes_what_was_trained(tiny_cache: Path) -> None:
+    folder = assemble(tiny_cache, "run", tiny_cache / "model")
+    lmm = vitrail.load(folder, trust_remote_code=True, device="cpu")
+    rng = np.random.default_rng(0)
+    images = [Image.fromarray(rng.integers(0, 255, (224, 224, 3), dtype=np.uint8)) for _ in range(3)]
+
+    stored = load_file(tiny_cache / "runs" / "run" / "best.safetensors")
+    connector = Connector(stored["connector.mean"], stored["connector.std"], 16)
+    model = Captioner(tiny_language(), connector, rank=2, alpha=4, dropout=0.0, start=START, prompt=PROMPT, end=END)
+    begin(model, tiny_cache / "runs" / "run" / "best.safetensors")
+    tower = EfficientNetLiteModel.from_pretrained(tiny_cache / "vision").eval()
+    with torch.no_grad():
+        seen = torch.stack([pixels(view(image, 0, [], 256)) for image in images])
+        features = tower(seen).last_hidden_state
+        ids = torch.tensor([[START, *[0] * 16, *PROMPT]] * 3)
+        expected = model.eval().language(inputs_embeds=model.read(features, ids)).last_hidden_state
+        batch = lmm.prepare(images, [PROMPT_TEXT] * 3)
+        found = lmm.model.model(**batch).last_hidden_state
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    assert (expected[0, -1] - expected[1, -1]).abs().max() > 0.01, "the image must matter"
+    assert lmm.caption(images, max_new_tokens=6)
+
+
 def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path: Path) -> None:
     settings, data = Settings(epochs=2, batch=4, warmup=2, views=2, average=0.9), photographs()
 
@@ -135,6 +222,32 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path: Path) -> None:
     assert resumed.step == whole.step == 6
     for name, weights in whole.mean.items():
         torch.testing.assert_close(resumed.mean[name], weights, rtol=0, atol=0)
+
+
+def test_the_reward_of_a_caption_is_its_cider_d_among_all_photographs() -> None:
+    references = [["a dog runs", "a brown dog"], ["a man sits"], ["two girls play"], ["snow on a hill"]]
+    captions = [["a dog runs", "a man"], ["a man sits", "snow"]]
+    found = rewards(captions, references[:2], references[2:])
+    for k in range(2):
+        whole = cider_d([captions[0][k], captions[1][k], "two girls", ""], references)
+        np.testing.assert_allclose(found[:, k], whole[:2])
+
+
+def test_training_on_the_reward_makes_the_better_of_two_captions_likelier() -> None:
+    data = photographs()
+    good, bad = data.captions[0][0], [39, 39]
+    settings = Settings(epochs=5, batch=10, warmup=1, views=2, samples=2)
+    training = Training(tiny_captioner(dropout=0.0), data, settings, SMALL)
+    training.model.say = lambda features, samples: [good, bad] * len(features)
+
+    def ahead() -> float:
+        losses = training.model(data.seen(np.arange(1), np.zeros(1, int)), packed := training.packed([[good, bad]]))
+        return (losses * (2.0 * packed.caption - 1)).sum().item()
+
+    before = ahead()
+    for _ in range(training.steps):
+        training.advance()
+    assert ahead() > before + 0.1
 
 
 def test_every_photograph_is_seen_once_an_epoch_and_sides_are_not_mirrored() -> None:
