@@ -18,9 +18,9 @@ from benchmarks.real.cache import default_cache
 #: The two trainings: on people's captions, then on the CIDEr-D of drawn ones.
 LIKELIHOOD = ["--name", "likelihood"]
 REWARD = [
-    *("--name", "reward", "--begin", "likelihood", "--samples", "5", "--epochs", "1", "--batch", "16", "--most", "150"),
-    *("--lora-rate", "2e-4", "--connector-rate", "2e-4", "--warmup", "10", "--weight-decay", "0", "--average", "0.95"),
-    *("--evaluate", "75", "--dev", "200"),
+    *("--name", "reward", "--begin", "likelihood", "--samples", "5", "--epochs", "1", "--batch", "16", "--most", "110"),
+    *("--lora-rate", "5e-5", "--connector-rate", "5e-5", "--warmup", "5", "--weight-decay", "0", "--average", "0.95"),
+    *("--evaluate", "55", "--dev", "200"),
 ]
 
 
@@ -46,8 +46,8 @@ def main() -> None:
     step("features", *data, *cache, "--device", a.device)
     for settings in (LIKELIHOOD, REWARD):
         step("train", *cache, "--device", a.device, *settings, processes=processes)
-    step("assemble", *cache, "--run", "reward")
-    step("captions", *data, *cache, "--run", "reward")
+    step("assemble", *cache)
+    step("captions", *data, *cache)
 
 
 if __name__ == "__main__":

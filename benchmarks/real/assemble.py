@@ -15,7 +15,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import transformers
 from benchmarks.real import modeling
 from benchmarks.real.cache import default_cache, new_folder
@@ -143,31 +142,13 @@ def assemble(cache: Path, run: str, out: Path) -> Path:
     return out
 
 
-def best_run(cache: Path) -> str:
-    """The run whose captions of the dev photographs were the best, by CIDEr-D.
-
-    Raises:
-        FileNotFoundError: no run has been evaluated.
-    """
-    found = {}
-    for log in (cache / "runs").glob("*/log.jsonl"):
-        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line]
-        scores = [line["dev"]["cider_d"] for line in lines if "dev" in line]
-        if scores and (log.parent / "best.safetensors").exists():
-            found[log.parent.name] = float(np.max(scores))
-    if not found:
-        raise FileNotFoundError(f"No run in {cache / 'runs'} has been evaluated.")
-    return max(found, key=lambda name: found[name])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, default=default_cache())
-    parser.add_argument("--run", help="by default the one that did best on the dev photographs")
+    parser.add_argument("--run", default="reward", help="whose best weights are taken")
     parser.add_argument("--out", type=Path, help="by default model/ in the cache")
     a = parser.parse_args()
-    run = a.run or best_run(a.cache)
-    print(run, assemble(a.cache, run, a.out or a.cache / "model"))
+    print(assemble(a.cache, a.run, a.out or a.cache / "model"))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.real.assemble import best_run
 from benchmarks.real.cache import default_cache, new_file
 from benchmarks.real.photographs import Photographs
 from benchmarks.real.scores import corpus, words
@@ -91,7 +90,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of Flickr8k")
     parser.add_argument("--cache", type=Path, default=default_cache())
     parser.add_argument("--model", type=Path, help="by default model/ in the cache")
-    parser.add_argument("--run", help="the run that the model came from; by default the best")
+    parser.add_argument("--run", default="reward", help="the run that the model came from, for the record")
     parser.add_argument("--trained-on", default="", help="the machine that trained it, for the record")
     parser.add_argument("--first", type=int, help="only the first photographs")
     parser.add_argument("--out", type=Path, default=RESULT)
@@ -108,7 +107,7 @@ def main() -> None:
         | {"words_a_caption": float(np.mean([len(caption.split()) for caption in said]))},
         "scale": scale(references),
         "words": words(said, references),
-        "training": training_of(a.cache, a.run or best_run(a.cache)),
+        "training": training_of(a.cache, a.run),
         "trained_on": a.trained_on or platform.machine(),
         "machine": {"platform": platform.platform(), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
         "versions": versions(),
