@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: bench-steer demo test check bench bench-evaluate bench-shift docs families clean bench-learn
+.PHONY: bench-real bench-steer demo test check bench bench-evaluate bench-shift docs families clean bench-learn
 
 ## demo: what does the bundled model think of when it says "dog"? → vitrail-demo/report.html
 demo: $(CORE)
@@ -43,6 +43,12 @@ bench-learn: $(READY)
 ## bench-steer: steering: tasks, methods side by side → benchmarks/results/steer.json
 bench-steer: $(READY)
 	$(BIN)/python benchmarks/steer.py
+
+## bench-real: a small real model, trained on Flickr8k in the folder DATA → benchmarks/results/real.json: hours
+bench-real: $(READY)
+	test -d "$(DATA)/Images" || { echo "make bench-real DATA=folder of Flickr8k" >&2; exit 2; }
+	$(PIP) -e '.[real]'
+	$(BIN)/python -m benchmarks.real --data "$(DATA)"
 
 ## families: proves every family of models again, and writes docs/families.md
 families: $(READY)
