@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
 .PHONY: bench-steer demo test check bench bench-evaluate bench-shift docs families clean bench-learn
 
 ## demo: what does the bundled model think of when it says "dog"? → vitrail-demo/report.html
-demo: $(READY)
+demo: $(CORE)
 	$(BIN)/vitrail demo --out vitrail-demo
 
 ## test: the whole suite
@@ -55,9 +56,17 @@ docs: $(READY)
 clean:
 	rm -rf $(VENV) build vitrail-demo
 
-# torch first and from the constraints: asked for by another package, the newest build with CUDA would be taken.
-$(READY): pyproject.toml constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# What the demo needs. torch first and from the constraints: asked for by another package, the newest build with CUDA
+# would be taken.
+$(CORE): pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) torch
+	$(PIP) -e .
+	touch $(CORE)
+
+# What tests, checks, pages and benchmarks need.
+$(READY): $(CORE)
+	$(PIP) -e '.[dev]'
 	touch $(READY)

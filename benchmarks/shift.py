@@ -19,31 +19,36 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
-from vitrail.comparison.intervals import correlation, mean_of, paired_p
 
-from vitrail import toyland
-from vitrail.activations import Activations
+from vitrail import scores, toyland
+from vitrail.activations import Activations, Require
 from vitrail.artifacts import versions, write_json
-from vitrail.comparison import Shift, by_layer, compare, same_activations, whole_model
-from vitrail.comparison.artifact import plain
+from vitrail.comparison import (
+    Comparison,
+    ComparisonOptions,
+    ModelComparison,
+    WiderViews,
+    compare_layers,
+    compare_models,
+    compare_studies,
+)
 from vitrail.comparison.matching import match, t_overlap
-from vitrail.comparison.pairs import align
-from vitrail.comparison.shift_vectors import ESTIMATES, cosines, members, shifts
-from vitrail.concepts import Concepts, learn
-from vitrail.extraction import Require, extract
-from vitrail.grounding import ground, top_words, word_of
-from vitrail.learners import make_learner
+from vitrail.comparison.pairs import pair_samples
+from vitrail.comparison.shift_vectors import ShiftEstimator, members, shifts
+from vitrail.concepts import Concepts, LearningOptions, learn
+from vitrail.extraction import extract
+from vitrail.grounding import GroundingOptions, ground, word_reader
 from vitrail.lmm import LMM, load, quieten
-from vitrail.reports.comparison import shift_report
+from vitrail.reports.comparison import comparison_page
 from vitrail.samples import Sample, load_samples
-from vitrail.studies import Study
-from vitrail.words import Word, own_tokens, word_tokens
+from vitrail.studies import Study, same_activations
+from vitrail.words import Word
 
 RESULT = Path(__file__).parent / "results" / "shift.json"
 WORDS = {"dog": Word("dog"), "person": Word("person", ("man", "woman"))}
@@ -81,43 +86,37 @@ def study_of(lmm: LMM, activations: Activations, folder: Path, method: str, n_co
     return Study(folder, activations, concepts, ground(lmm, activations, concepts, out=folder / "grounding"), ())
 
 
-def estimates(shift: Shift, a: Study, b: Study, lmm: LMM, n_words: int) -> dict[str, Any]:
-    """What other definitions of the shift would have given: T-Overlap after, and how many concepts are better.
+def estimates(found: Comparison, a: Study, b: Study, lmm: LMM, n_words: int) -> dict[str, Any]:
+    """What other estimators of the shift give: T-Overlap after, and how many concepts are better.
 
-    "another seed" is no shift but a bound: the concepts of the same states of *b*, learned with another seed. So much
-    do words agree when nothing at all has changed.
+    "another seed" is no shift but an upper bound: the concepts of the same states of *b*, learned with another seed. It
+    shows how far words agree when nothing at all has changed.
     """
-    pairs, layer = align(a.activations, b.activations), a.concepts.layer
+    pairs, layer = pair_samples(a.activations, b.activations), a.concepts.layer
     D = b.activations.states(layer)[pairs.b].astype(np.float64) - a.activations.states(layer)[pairs.a]
     V, U = _codes(a.concepts, pairs.a), a.concepts.U.astype(np.float64)
-    own = own_tokens(lmm.tokenizer, word_of(a.activations))
-    allowed = {i: w for i, w in word_tokens(lmm.tokenizer).items() if i not in own}
+    reader = word_reader(lmm, a.activations, layer, a.grounding.options, n_words)
     owner = members(V)
     size = np.array([np.abs(V[owner == k, k]).mean() if (owner == k).any() else np.inf for k in range(len(U))])
-    candidates = {
-        e: shifts(D, V, e) for e in ESTIMATES if e != "codes" or a.concepts.parameters["method"] == "semi-nmf"
+    candidates: dict[str, np.ndarray] = {
+        e: shifts(D, V, e) for e in get_args(ShiftEstimator) if e != "codes" or not a.concepts.learner.prototypes
     }
     candidates["mean over the mean activation"] = candidates["mean"] / size[:, None]
-    before = np.array([c["t_overlap_before"] for c in shift.concepts], float)
+    before = np.array([c.t_overlap_before for c in found.concepts])
     shifted = {name: U + moves for name, moves in candidates.items()}
-    again = make_learner(a.concepts.parameters["method"], len(U), penalty=a.concepts.parameters["penalty"], seed=1).fit(
-        b.activations.states(layer)
-    )
-    answers = match(cosines(b.concepts.U, again.components_), "one-to-one")
-    to_b = [c["match"] for c in shift.concepts]
-    shifted["another seed"] = again.components_[answers][to_b]
-    found = {}
+    again = replace(a.concepts.options, seed=1).learner().fit(b.activations.states(layer))
+    answers = match(scores.cosines(b.concepts.U, again.components_), "one-to-one")
+    shifted["another seed"] = again.components_[answers][[c.match for c in found.concepts]]
+    result = {}
     for name, concepts in shifted.items():
-        words = top_words(lmm, concepts, layer, allowed, n_words)
-        after = np.array(
-            [t_overlap([w.word for w in row], c["words_match"]) for row, c in zip(words, shift.concepts, strict=True)]
-        )
-        found[name] = {
-            "words_after": asdict(mean_of(after)),
+        words = reader.words(concepts)
+        after = np.array([t_overlap(row, c.words_match) for row, c in zip(words, found.concepts, strict=True)])
+        result[name] = {
+            "words_after": scores.estimate(after),
             "better": int((after > before).sum()),
             "worse": int((after < before).sum()),
         }
-    return found
+    return result
 
 
 def _codes(concepts: Concepts, rows: np.ndarray) -> np.ndarray:
@@ -126,56 +125,71 @@ def _codes(concepts: Concepts, rows: np.ndarray) -> np.ndarray:
     return concepts.V[rows]
 
 
-def one(
-    word: str, style: str, text: str, method: str, a: Study, b: Study, lmms: tuple[LMM, LMM], out: Path, n_words: int
-) -> tuple[dict[str, Any], Shift]:
-    """One comparison, what it says in short, and its page in `out`."""
-    start = time.perf_counter()
-    layers = None
-    if method == "kmeans" and text == "own captions":
-        layers = by_layer(a.activations, b.activations, lmms[1], n_concepts=len(a.concepts), n_words=n_words)
-    shift = compare(a, b, *lmms, out=out, n_words=n_words, layers=layers)
-    shift_report(shift, a.activations, b.activations, out=out / "report.html")
-    found = shift.found
-    recovery, rivals = found["recovery"], {c["name"]: c for c in found["controls"]}
-    random = rivals["a random direction of the same norm"]
-    after = [c["t_overlap_after"] for c in found["concepts"]]
-    result = {
-        "word": word,
-        "fine_tune": style,
-        "text": text,
-        "method": method,
-        "samples": found["samples"],
-        "changes": dict(Counter(c["change"] for c in found["concepts"])) | {"emerged": len(found["emerged"])},
-        "recovery": recovery,
-        "controls": {name: {"words_after": c["words_after"], "p": c["p"]} for name, c in rivals.items()},
-        "better_than_random": int(np.sum(np.array(after) > np.array(random["per_concept"]))),
-        "sweep": found["sweep"],
-        "correlations": found["correlations"],
-        "estimates": estimates(shift, a, b, lmms[1], n_words),
-        "by_layer": found["layers"],
-        "seconds": time.perf_counter() - start,
+@dataclass(frozen=True)
+class Case:
+    """What is compared: a word, a fine-tune, on which text, with which method of `METHODS`."""
+
+    word: str
+    fine_tune: str
+    text: str
+    method: str
+
+
+def compared(case: Case, a: Study, b: Study, lmms: tuple[LMM, LMM], out: Path, n_words: int) -> Comparison:
+    """The comparison of a case, with its page, in `out`; k-means on each model's own captions at every layer."""
+    views = WiderViews()
+    if case.method == "kmeans" and case.text == "own captions":
+        learning = LearningOptions(method="kmeans", n_concepts=len(a.concepts))
+        reading = GroundingOptions(n_words=n_words)
+        views = WiderViews(
+            layers=compare_layers(a.activations, b.activations, lmms[1], learning=learning, reading=reading)
+        )
+    options = ComparisonOptions(n_words=n_words)
+    found = compare_studies(a, b, *lmms, out=out, options=options, views=views)
+    comparison_page(found, a.activations, b.activations, out=out / "report.html")
+    return found
+
+
+def brief(case: Case, found: Comparison, estimates: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """A comparison in short, and which targets it meets."""
+    controls = {c.name: c for c in found.controls}
+    random = controls["a random direction of the same norm"]
+    after = np.array([c.t_overlap_after for c in found.concepts])
+    return {
+        **vars(case),
+        "samples": found.samples,
+        "changes": dict(Counter(c.change for c in found.concepts)) | {"emerged": len(found.emerged)},
+        "recovery": found.recovery,
+        "controls": {name: {"words_after": c.words_after, "p": c.p} for name, c in controls.items()},
+        "better_than_random": int(np.sum(after > np.array(random.per_concept))),
+        "sweep": found.alpha_curve,
+        "correlations": found.correlations,
+        "estimates": estimates,
+        "by_layer": found.layers,
+        "seconds": seconds,
         "met": {
-            "15 of 20 concepts better after the shift": recovery["counts"]["better"] >= 0.75 * len(shift),
-            "better than a random direction, p < 0.01": random["p"] < 0.01,
+            "15 of 20 concepts better after the shift": found.recovery.counts.better >= 0.75 * len(found),
+            "better than a random direction, p < 0.01": random.p < 0.01,
         },
     }
-    return result, shift
 
 
-def pooled(found: Sequence[Shift]) -> dict[str, Any]:
+def pooled(found: Sequence[Comparison]) -> dict[str, Any]:
     """Correlations over the concepts of all fine-tunes together, as the paper has them, and the test against before."""
-    concepts = [c for shift in found for c in shift.concepts]
+    concepts = [c for comparison in found for c in comparison.concepts]
 
     def column(name: str) -> np.ndarray:
-        return np.array([np.nan if c[name] is None else c[name] for c in concepts], float)
+        return np.array([getattr(c, name) for c in concepts], float)
 
-    gain = column("t_overlap_after") - column("t_overlap_before")
     return {
-        f"{x} and {y}": asdict(correlation(column(x), values))
+        f"{x} and {y}": scores.correlation(column(x), column(y))
         for x in ("consistency", "pairwise_consistency", "magnitude")
-        for y, values in (("cosine_gain", column("cosine_gain")), ("words_gain", gain))
-    } | {"p of after against before": paired_p(column("t_overlap_after"), column("t_overlap_before"))}
+        for y in ("cosine_gain", "words_gain")
+    } | {
+        "p of after against before": scores.paired_p(
+            column("t_overlap_after"), column("t_overlap_before"), alternative="greater"
+        )
+    }
 
 
 def states(lmm: LMM, samples: Sequence[Sample], word: Word, require: Require, out: Path) -> Activations:
@@ -197,8 +211,9 @@ def main() -> None:
     data = toyland.dataset_path(args.samples)
     samples, unseen = load_samples(data, split="train"), load_samples(data, split="val")
     base = load("toyland")
-    runs, whole = [], {}
-    shifts_of: dict[tuple[str, str, str], list[Shift]] = {}
+    runs: list[dict[str, Any]] = []
+    whole: dict[str, ModelComparison] = {}
+    found_of: dict[tuple[str, str, str], list[Comparison]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         work = args.work or Path(temporary)
         cases = [(name, text) for name in WORDS for text in TEXTS]
@@ -209,8 +224,7 @@ def main() -> None:
         for style in STYLES:
             tuned = load("toyland", adapter=f"{args.adapters}{style}")
             if args.whole:
-                seen = whole_model(base, tuned, unseen[: args.whole], max_new_tokens=30)
-                whole[style] = seen.as_dict()
+                whole[style] = compare_models(base, tuned, unseen[: args.whole], max_new_tokens=30)
             for name, text in cases:
                 folder, known = work / name / text, before[name, text]
                 after = same_activations(known, tuned, samples, out=folder / style / "activations")
@@ -218,16 +232,17 @@ def main() -> None:
                     place = method.replace(", λ = ", "-")
                     a = study_of(base, known, folder / "base" / place, method, args.concepts)
                     b = study_of(tuned, after, folder / style / place, method, args.concepts)
-                    result, shift = one(
-                        name, style, text, method, a, b, (base, tuned), folder / style / f"shift-{place}", args.words
-                    )
-                    shifts_of.setdefault((name, text, method), []).append(shift)
-                    runs.append(result)
-                    brief = {k: result[k] for k in ("word", "fine_tune", "text", "method", "met")}
-                    print(json.dumps(brief | result["recovery"]["counts"]), flush=True)
-        correlations = {", ".join(case): pooled(found) for case, found in shifts_of.items()}
-        for text, method in dict.fromkeys(case[1:] for case in shifts_of):
-            everything = [s for case, found in shifts_of.items() if case[1:] == (text, method) for s in found]
+                    case, start = Case(name, style, text, method), time.perf_counter()
+                    out = folder / style / f"shift-{place}"
+                    found = compared(case, a, b, (base, tuned), out, args.words)
+                    others = estimates(found, a, b, tuned, args.words)
+                    run = brief(case, found, others, time.perf_counter() - start)
+                    found_of.setdefault((name, text, method), []).append(found)
+                    runs.append(run)
+                    print(json.dumps(vars(case) | {"met": run["met"]} | vars(found.recovery.counts)), flush=True)
+        correlations = {", ".join(case): pooled(found) for case, found in found_of.items()}
+        for text, method in dict.fromkeys(case[1:] for case in found_of):
+            everything = [s for case, found in found_of.items() if case[1:] == (text, method) for s in found]
             correlations[f"both words, {text}, {method}"] = pooled(everything)
     asked = {k: v for k, v in vars(args).items() if k not in ("work", "out")}
     result = {
@@ -244,14 +259,14 @@ def main() -> None:
             **versions(),
         },
     }
-    write_json(args.out, plain(result))
+    write_json(args.out, result)
     for run in runs:
         r = run["recovery"]
+        random = run["controls"]["a random direction of the same norm"]["words_after"]
         print(
             f"{run['word']:7} {run['fine_tune']:7} {run['text']:14} {run['method']:9} "
-            f"{r['words_before']['mean']:5.1f} → {r['words_after']['mean']:5.1f} %  {r['counts']}  "
-            f"random {run['controls']['a random direction of the same norm']['words_after']['mean']:5.1f} %  "
-            f"met: {list(run['met'].values())}"
+            f"{r.words_before.mean:5.1f} → {r.words_after.mean:5.1f} %  {vars(r.counts)}  "
+            f"random {random.mean:5.1f} %  met: {list(run['met'].values())}"
         )
 
 

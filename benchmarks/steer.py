@@ -26,7 +26,7 @@ from vitrail import toyland
 from vitrail.artifacts import versions, write_json
 from vitrail.finetuning.training import Plan
 from vitrail.lmm import LMM, quieten
-from vitrail.lmm.positions import Positions, forced
+from vitrail.lmm.positions import Positions, forced, prompt_width
 from vitrail.lmm.scorers import ImageTextScorer, load_image_scorer
 from vitrail.samples import Sample, load_samples
 from vitrail.steering import Add, steer
@@ -169,7 +169,7 @@ class Bench:
         samples = data(TASKS["colour"], "test", 16)
         images = [s.open() for s in samples]
         inputs, labels = self.lmm.taught(images, [self.lmm.prompt] * 16, [s.references[0] for s in samples])
-        width = int((labels != -100).any(0).nonzero()[0])
+        width = prompt_width(labels)
         vector = torch.ones(self.lmm.n_features)
         with torch.inference_mode(), forced(width):
             plain = self.lmm.run(inputs).logits

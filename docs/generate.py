@@ -1,11 +1,16 @@
-"""Writes the pages that come from the code: `docs/cli.md` from `--help`, `docs/families.md` from the tests' results.
+"""Writes the pages that come from the code.
+
+`docs/cli.md` comes from `--help`, `docs/families.md` from the tests' results, and the list of files in
+`docs/architecture.md` from the docstrings of the modules.
 
 `--check` says whether they are stale.
 """
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -104,7 +109,38 @@ def families() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"cli.md": cli_reference, "families.md": families}
+def architecture() -> str:
+    """The page on the shape of the code, with one line per file: the first sentence of its docstring."""
+    page = (HERE / "architecture.md").read_text(encoding="utf-8")
+    head, _, _ = page.partition("## The files\n")
+    return f"{head}## The files\n\n```text\n{file_tree()}```\n"
+
+
+def file_tree() -> str:
+    """Every module of the package, of `tools/` and of `benchmarks/`, in folders."""
+    lines: list[str] = []
+
+    def walk(folder: Path, name: str, depth: int) -> None:
+        pad = "  " * depth
+        lines.append(f"{pad}{name}/")
+        for path in sorted(folder.glob("*.py"), key=lambda p: (p.name != "__init__.py", p.name)):
+            lines.append(f"{pad}  {path.name:<24} {first_sentence(path)}".rstrip())
+        for inner in sorted(p for p in folder.iterdir() if any(p.rglob("*.py"))):
+            walk(inner, inner.name, depth + 1)
+
+    for folder in ("src/vitrail", "tools", "benchmarks"):
+        walk(HERE.parent / folder, folder, 0)
+    return "\n".join(lines) + "\n"
+
+
+def first_sentence(path: Path) -> str:
+    """What a module says of itself: its docstring up to the first full stop, without line breaks."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    paragraph = " ".join(text.split("\n\n")[0].split())
+    return re.split(r"(?<!\bal)\.(?:\s|$)", paragraph)[0]  # "et al." ends no sentence
+
+
+PAGES = {"cli.md": cli_reference, "families.md": families, "architecture.md": architecture}
 
 
 def main() -> int:

@@ -149,3 +149,77 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         return code, out, " ".join(err.split())
 
     return call
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Pieces of 100 rows, whether of arrays or of shards, and a sample that is less than all of them."""
+    from vitrail.activations.rows import ShardRows
+    from vitrail.learners import rows as rows_module
+
+    monkeypatch.setattr(rows_module, "_PIECE", 100)
+    monkeypatch.setattr(ShardRows.__init__, "__defaults__", (None, 100))
+    monkeypatch.setattr(rows_module, "_SAMPLE", 24 * 300)
+    return 100
+
+
+# ---- a model before and after a fine-tune ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def changed_lmm():
+    """The bundled model with other weights in its last blocks: what a fine-tune leaves, without training one."""
+    import dataclasses
+
+    import torch
+
+    from vitrail.lmm import load
+
+    changed = load("toyland", device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for block in list(changed.parts.blocks)[5:]:
+            weight = block.mlp.down_proj.weight
+            weight += 0.6 * weight.std() * torch.randn(weight.shape, generator=generator)
+    return dataclasses.replace(changed, name="toyland, changed")
+
+
+@pytest.fixture(scope="session")
+def study_by(lmm):
+    """`study_by(method, activations, folder, n=6)`: concepts of the last layer and their grounding, in `folder`."""
+    from vitrail.concepts import learn
+    from vitrail.grounding import ground
+    from vitrail.studies import Study
+
+    def make(method: str, activations, folder: Path, n: int = 6) -> Study:
+        concepts = learn(activations, out=folder / "concepts", layer=-1, method=method, n_concepts=n, stability=0)
+        return Study(folder, activations, concepts, ground(lmm, activations, concepts, out=folder / "grounding"))
+
+    return make
+
+
+@pytest.fixture(scope="session", params=["kmeans", "semi-nmf"])
+def before_and_after(request, changed_lmm, activations, study_by, dogs, tmp_path_factory):
+    """Studies of the dogs by `lmm` and by `changed_lmm`. Read only."""
+    from vitrail.studies import same_study
+
+    folder = tmp_path_factory.mktemp(request.param)
+    a = study_by(request.param, activations, folder / "a")
+    return a, same_study(a, changed_lmm, dogs, out=folder / "b")
+
+
+@pytest.fixture(scope="session")
+def quick():
+    """Options of a comparison that takes little time."""
+    from vitrail.comparison import ComparisonOptions
+
+    return ComparisonOptions(n_words=6, n_images=4, draws=5, resamples=10)
+
+
+@pytest.fixture(scope="session")
+def comparison(before_and_after, lmm, changed_lmm, quick, tmp_path_factory):
+    """The comparison of `before_and_after`. Read only."""
+    from vitrail.comparison import compare_studies
+
+    out = tmp_path_factory.mktemp("comparison") / "dog"
+    return compare_studies(*before_and_after, lmm, changed_lmm, out=out, options=quick)

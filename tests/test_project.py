@@ -1,11 +1,15 @@
-"""The project as a whole: which module may know which, what importing costs, and whether the pages tell the truth."""
+"""The project as a whole: which part may know which, what names mean, what imports cost, and whether pages are true."""
 
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import re
 import subprocess
 import sys
+import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,115 +18,45 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "vitrail"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-# What each part may import of vitrail, beside `errors`. A part is a module or a folder.
-ALLOWED = {
-    "__init__": None,  # the public names
-    "cli": None,
-    "errors": set(),
-    "progress": set(),
-    "artifacts": set(),
-    "scores": {"scores"},
-    "scorers": {"lmm", "toyland"},
-    "learners": {"learners", "progress"},
-    "hooks": set(),
-    "words": set(),
-    "positions": set(),
-    "samples": {"samples", "toyland"},
-    "lmm": {"hooks", "lmm", "positions", "toyland", "words"},
-    "activations": {"artifacts"},
-    "doctor": {"artifacts", "hooks", "lmm", "words"},
-    "vocabulary": {"samples", "words"},
-    "extract": {"activations", "artifacts", "doctor", "lmm", "progress", "samples", "words"},
-    "shards": {"activations"},
-    "clusters": {"learners"},
-    "stability": {"learners", "progress", "scores"},
-    "concepts": {"activations", "artifacts", "clusters", "learners", "progress", "scores", "shards", "stability"},
-    "sweep": {
-        "activations",
-        "artifacts",
-        "concepts",
-        "ground",
-        "learners",
-        "lmm",
-        "progress",
-        "scores",
-        "stability",
-        "words",
-    },
-    "ground": {"activations", "artifacts", "concepts", "lmm", "words"},
-    "evaluate": {
-        "activations",
-        "artifacts",
-        "concepts",
-        "evaluate",
-        "extract",
-        "ground",
-        "learners",
-        "lmm",
-        "progress",
-        "samples",
-        "scorers",
-        "scores",
-        "stability",
-        "words",
-    },
-    "finetune": {"artifacts", "doctor", "finetune", "lmm", "positions", "progress", "samples", "words", "vocabulary"},
-    "compare": {
-        "activations",
-        "artifacts",
-        "compare",
-        "concepts",
-        "extract",
-        "ground",
-        "learners",
-        "lmm",
-        "progress",
-        "samples",
-        "study",
-        "words",
-    },
-    "explain": {"activations", "artifacts", "concepts", "extract", "ground", "lmm", "samples"},
-    "report": {
-        "activations",
-        "artifacts",
-        "compare",
-        "concepts",
-        "evaluate",
-        "explain",
-        "ground",
-        "report",
-        "scores",
-        "words",
-    },
-    "steer": {
-        "activations",
-        "artifacts",
-        "compare",
-        "concepts",
-        "finetune",
-        "ground",
-        "hooks",
-        "lmm",
-        "positions",
-        "progress",
-        "report",
-        "samples",
-        "scorers",
-        "scores",
-        "steer",
-        "vocabulary",
-        "words",
-    },
-    "study": None,  # the line
-    "toyland": None,  # a world of its own, with a script that evaluates the whole
-}
-# `samples` and `lmm` know where Toyland lies, and no more: its __init__ must not know them back.
-TOYLAND_INIT = {"progress", "toyland"}
+#: The parts of the package, from the lowest to the highest. A part may import those before it, and no other.
+LAYERS = (
+    "errors",
+    "progress",
+    "artifacts",
+    "scores",
+    "words",
+    "toyland",
+    "learners",
+    "samples",
+    "lmm",
+    "activations",
+    "concepts",
+    "extraction",
+    "grounding",
+    "explanation",
+    "studies",
+    "sweep",
+    "evaluation",
+    "finetuning",
+    "comparison",
+    "steering",
+    "trials",
+    "reports",
+    "runs",
+    "cli",
+)
+#: Functions that may have up to 12 parameters; all others have at most 8.
+VERBS = {"extract", "learn", "study", "evaluate"}
 
 
 def part(path: Path) -> str:
-    first = path.relative_to(SOURCE).parts[0]
-    return first.removesuffix(".py")
+    """The part of the package that a file belongs to."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def name_of(path: Path) -> str:
+    """The dotted name of a module."""
+    return ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
 def imports(path: Path) -> set[str]:
@@ -138,28 +72,64 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def parts_imported(path: Path) -> set[str]:
-    parts = {p.stem if p.parent == SOURCE else part(p) for p in MODULES}
-    names = {name.split(".")[1] for name in imports(path) if name.startswith("vitrail.")}
-    return names & parts - {"errors"}
+def modules_imported(path: Path, names: set[str]) -> set[str]:
+    """The modules among `names` that a file imports, or imports a name from."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (inside & names) | ({str(node.module)} if inside - names else set())
+    return found & names
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_a_module_imports_only_what_the_design_allows(path: Path) -> None:
-    allowed = ALLOWED[part(path)]
-    if path == SOURCE / "toyland" / "__init__.py":
-        allowed = TOYLAND_INIT
-    if allowed is not None:
-        assert parts_imported(path) <= allowed
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
 
 
-def test_nothing_imports_the_command_line() -> None:
-    assert not [p for p in MODULES if part(p) != "cli" and any(n.startswith("vitrail.cli") for n in imports(p))]
+def short(path: Path) -> str:
+    return str(path.relative_to(SOURCE))
 
 
-def test_only_lmm_and_toyland_know_transformers() -> None:
+# ---- which part may know which ---------------------------------------------------------------------------------------
+
+
+def test_every_part_has_a_layer() -> None:
+    assert {part(p) for p in MODULES} - {"__init__", "__main__"} == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=short)
+def test_a_module_imports_its_own_part_and_those_below(path: Path) -> None:
+    if part(path) in ("__init__", "__main__"):
+        return
+    own = LAYERS.index(part(path))
+    known = {name.split(".")[1] for name in imports(path) if name.startswith("vitrail.")} & set(LAYERS)
+    above = {name for name in known if LAYERS.index(name) > own}
+    assert not above, f"{path} imports {above}, which stand above {LAYERS[own]}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    names = {name_of(p) for p in MODULES}
+    graph = {name_of(p): modules_imported(p, names) for p in MODULES}
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, f"a circle of imports: {' → '.join([*path[path.index(module) :], module])}"
+        if module not in done:
+            for other in sorted(graph[module]):
+                visit(other, (*path, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def test_only_lmm_knows_transformers() -> None:
     knowing = {part(p) for p in MODULES if any(n.split(".")[0] == "transformers" for n in imports(p))}
-    assert knowing <= {"lmm", "scorers", "toyland"}
+    assert knowing == {"lmm"}
 
 
 def test_only_hooks_registers_hooks() -> None:
@@ -167,34 +137,54 @@ def test_only_hooks_registers_hooks() -> None:
 
 
 def test_nothing_is_pickled() -> None:
+    vectors = SOURCE / "steering" / "interchange.py"  # other tools keep their vectors so
     for path in MODULES:
         assert not imports(path) & {"pickle", "joblib", "dill", "cloudpickle"}, path
-        if path != SOURCE / "steer" / "interchange.py":  # other tools keep their vectors so
+        if path != vectors:
             assert not re.search(r"torch\.(save|load)\(", path.read_text()), path
-    loads = re.findall(r"torch\.load\(.*", (SOURCE / "steer" / "interchange.py").read_text())
+    loads = re.findall(r"torch\.load\(.*", vectors.read_text())
     assert all("weights_only=True" in line or line.startswith("torch.load(file)") for line in loads)  # runs no code
+
+
+# ---- names and signatures --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.name == "__init__.py"], ids=short)
+def test_no_name_of_a_package_hides_a_module_in_it(path: Path) -> None:
+    """`import vitrail.x.y as m` must give the module y, not a function of that name."""
+    modules = {p.stem for p in path.parent.glob("*.py")} | {p.parent.name for p in path.parent.glob("*/__init__.py")}
+    package = importlib.import_module(name_of(path))
+    names = [n for n in getattr(package, "__all__", ()) if not isinstance(getattr(package, n), types.ModuleType)]
+    assert not modules & set(names)
+
+
+def test_no_function_has_more_than_eight_parameters() -> None:
+    long = []
+    for path in MODULES:
+        for node in functions(path):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            n = len([a for a in arguments if a.arg not in ("self", "cls")])
+            most = 12 if node.name in VERBS else 8
+            if n > most and part(path) != "cli":
+                long.append(f"{short(path)}: {node.name} has {n}")
+    assert not long, "\n".join(long)
 
 
 def test_no_public_function_swallows_unknown_options() -> None:
     for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+        for node in functions(path):
+            if not node.name.startswith("_"):
                 assert node.args.kwarg is None, f"{path}: {node.name} takes **{node.args.kwarg.arg}"
 
 
-@pytest.mark.parametrize("module", ["vitrail", "vitrail.cli"])
-def test_importing_costs_nothing(module: str) -> None:
-    heavy = ["torch", "transformers", "sklearn", "scipy", "numpy", "pyarrow", "matplotlib", "PIL"]
-    code = f"import sys, {module}; print(*[m for m in {heavy!r} if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == ""
+def test_no_line_is_kept_from_the_formatter() -> None:
+    assert not [short(p) for p in MODULES if "# fmt:" in p.read_text(encoding="utf-8")]
 
 
-def test_public_names_are_there_and_are_not_hidden_by_their_modules() -> None:
+def test_public_names_are_functions_and_classes_and_nothing_else_is_listed() -> None:
     code = (
-        "import vitrail, vitrail.extract, vitrail.study, vitrail.ground, vitrail.explain, vitrail.report\n"
-        "import types\n"
-        "assert set(vitrail.__all__) <= set(dir(vitrail))\n"
+        "import vitrail, types\n"
+        "assert dir(vitrail) == sorted(vitrail.__all__), set(dir(vitrail)) ^ set(vitrail.__all__)\n"
         "bad = [n for n in vitrail.__all__ if isinstance(getattr(vitrail, n), types.ModuleType)]\n"
         "assert not bad, bad\n"
         "print(len(vitrail.__all__))"
@@ -207,51 +197,41 @@ def test_public_names_are_there_and_are_not_hidden_by_their_modules() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     import vitrail
 
-    with pytest.raises(AttributeError, match="no attribute 'extrac'"):
+    with pytest.raises(AttributeError, match=r"No vitrail attribute extrac|no attribute 'extrac'"):
         _ = vitrail.extrac
+
+
+@pytest.mark.parametrize("module", ["vitrail", "vitrail.cli"])
+def test_importing_costs_nothing(module: str) -> None:
+    heavy = ["torch", "transformers", "sklearn", "scipy", "numpy", "pyarrow", "matplotlib", "PIL"]
+    code = f"import sys, {module}; print(*[m for m in {heavy!r} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == ""
+
+
+WITH_EXAMPLES = [p for p in MODULES if ">>>" in p.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=short)
+def test_examples_in_docstrings_are_true(path: Path) -> None:
+    module = importlib.import_module(name_of(path))
+    assert doctest.testmod(module).failed == 0
+
+
+def test_every_module_says_what_it_is() -> None:
+    assert not [short(p) for p in MODULES if not ast.get_docstring(ast.parse(p.read_text(encoding="utf-8")))]
 
 
 # ---- pages -----------------------------------------------------------------------------------------------------------
 
 
-def tree_of_readme() -> set[str]:
-    """Paths named in the README's file tree: two spaces of indentation per level, folders end in a slash."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"## The files\n+```text\n(.*?)```", text, re.DOTALL)
-    assert block, "the README has no file tree"
-    stack: list[str] = []
-    found = set()
-    for line in block.group(1).splitlines():
-        match = re.match(r"( *)(\S+)", line)
-        assert match, line
-        depth, name = len(match.group(1)) // 2, match.group(2)
-        stack = [*stack[:depth], name.rstrip("/")]
-        if not name.endswith("/"):
-            found.add("/".join(stack))
-        assert len(line[match.end() :].strip()) > 5 or name.endswith("/"), f"{name} has no line of its own"
-    return found
+def test_tests_mirror_the_source_tree() -> None:
+    """A folder of tests has the name of a part, or of a folder beside the source."""
+    folders = {p.name for p in (ROOT / "tests").iterdir() if p.is_dir() and p.name != "__pycache__"}
+    assert folders <= {*LAYERS, "benchmarks", "docs", "families", "tools"}
 
 
-def test_the_readme_names_every_file_and_no_other() -> None:
-    listed = tree_of_readme()
-    here = {
-        str(p.relative_to(ROOT).as_posix())
-        for folder, pattern in (("src/vitrail", "*"), ("tests", "*.py"), ("benchmarks", "*.py"), ("docs", "*"))
-        for p in (ROOT / folder).rglob(pattern)
-        if p.is_file() and "__pycache__" not in p.parts and p.suffix != ".pyc" and not _is_data(p)
-    }
-    assert listed - here == {p for p in listed - here if (ROOT / p).is_file()}, "named, but not there"
-    assert here - listed == set(), "there, but not named"
-
-
-def _is_data(path: Path) -> bool:
-    """Weights, adapters and pictures are named by their folder."""
-    if path.parent.parent.name == "adapters":
-        return True
-    return path.parent.name in ("model", "clip", "text", "images")
-
-
-def test_the_command_line_page_is_what_help_says() -> None:
+def test_pages_that_come_from_the_code_are_up_to_date() -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], capture_output=True, text=True
     )

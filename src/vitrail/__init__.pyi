@@ -82,7 +82,6 @@ from .runs.report import report as report
 
 # How well concepts are grounded
 from .evaluation import (
-    Comparison as Comparison,
     Evaluation as Evaluation,
     compare_methods as compare_methods,
     evaluate as evaluate,
@@ -91,20 +90,20 @@ from .evaluation import (
 
 # What a fine-tune did
 from .finetuning import (
-    Tuned as Tuned,
+    FineTune as FineTune,
     finetune as finetune,
-    open_tuned as open_tuned,
+    open_finetune as open_finetune,
 )
 from .comparison import (
-    Rules as Rules,
-    Shift as Shift,
-    Whole as Whole,
-    along as along,
-    by_layer as by_layer,
-    compare as compare,
-    open_shift as open_shift,
-    whole_model as whole_model,
+    ChangeRules as ChangeRules,
+    Comparison as Comparison,
+    ComparisonOptions as ComparisonOptions,
+    compare_checkpoints as compare_checkpoints,
+    compare_layers as compare_layers,
+    compare_models as compare_models,
+    open_comparison as open_comparison,
 )
+from .runs.compare import compare as compare
 
 # Steering
 from .steering import (

@@ -3,6 +3,7 @@ made them. Never pickle."""
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 import json
@@ -65,13 +66,15 @@ def plain(value: Any) -> Any:
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
+    if isinstance(value, bytes):  # base64, as msgspec reads it
+        return base64.b64encode(value).decode()
     if hasattr(value, "tolist"):  # a numpy array or number, without importing numpy
         return plain(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Path, kind: type[T], again: str) -> T:
-    """The content of a JSON file as a value of `kind`: a dataclass, or a generic type of dataclasses.
+    """The content of a JSON file as a value of `kind`: a dataclass, or a generic type of dataclasses; see `typed`.
 
     Args:
         again: the command that makes the file again, for the message.
@@ -79,14 +82,45 @@ def read_json(path: Path, kind: type[T], again: str) -> T:
     Raises:
         ArtifactError: the file is missing, is no JSON, or its content does not have the fields of `kind`.
     """
-    import msgspec
-
     try:
-        return msgspec.convert(json.loads(path.read_text(encoding="utf-8")), kind, str_keys=True)
-    except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
+        return typed(json.loads(path.read_text(encoding="utf-8")), kind)
+    except (OSError, ValueError) as error:
         raise ArtifactError(
             f"{path} is damaged or missing ({error}). Remove {path.parent} and {again} again."
         ) from error
+
+
+def typed(value: Any, kind: type[T]) -> T:
+    """JSON values as a value of `kind`: the inverse of `plain`, so null is NaN where `kind` has a float.
+
+    >>> typed([1.5, None], tuple[float, ...])
+    (1.5, nan)
+
+    Raises:
+        ValueError: the value does not have the fields of `kind`.
+    """
+    import msgspec  # its errors are ValueErrors
+
+    return msgspec.convert(_with_nan(value, msgspec.inspect.type_info(kind)), kind, str_keys=True)
+
+
+def _with_nan(value: Any, kind: Any) -> Any:
+    """`value` with NaN instead of None wherever `kind`, a type of `msgspec.inspect`, is a float."""
+    name = type(kind).__name__
+    if value is None:
+        return math.nan if name == "FloatType" else None
+    if name == "UnionType":  # of one type and None, in our dataclasses
+        return next((_with_nan(value, one) for one in kind.types if type(one).__name__ != "NoneType"), value)
+    if isinstance(value, dict) and name == "DataclassType":
+        known = {field.name: field.type for field in kind.fields}
+        return {k: _with_nan(v, known[k]) if k in known else v for k, v in value.items()}
+    if isinstance(value, dict) and name == "DictType":
+        return {k: _with_nan(v, kind.value_type) for k, v in value.items()}
+    if isinstance(value, list) and name in ("ListType", "VarTupleType"):
+        return [_with_nan(v, kind.item_type) for v in value]
+    if isinstance(value, list) and name == "TupleType" and len(value) == len(kind.item_types):
+        return [_with_nan(v, one) for v, one in zip(value, kind.item_types, strict=True)]
+    return value
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from vitrail.activations import Activations
-from vitrail.artifacts import check_parent, parent, read_manifest, write_json, write_manifest
+from vitrail.artifacts import check_parent, parent, read_json, read_manifest, write_json, write_manifest
 from vitrail.concepts import Concepts
-from vitrail.errors import ArtifactError, UsageError, WordError
-from vitrail.extraction import Reader
+from vitrail.errors import UsageError, WordError
+from vitrail.extraction import Reader, Reading
 from vitrail.grounding import Grounding, check_model
 from vitrail.lmm import LMM
 from vitrail.samples import Sample
@@ -85,56 +83,62 @@ def explain(
     source = image if isinstance(image, Image.Image) else Path(image)
     sample = Sample(id=name, image=source)
     sample.open()  # says what is wrong with it
-    said: list[str] = []
-    found = explain_samples(
-        lmm, activations, concepts, grounding, [sample], n_concepts=n_concepts, n_look_alikes=n_look_alikes, said=said
-    )
-    if not found:
+    read = _read(lmm, activations, concepts, [sample])
+    if not read.rows:
         raise WordError(
-            f"The model does not say {activations.word.text!r} of {name}; it says: {said[0].strip()!r}. "
+            f"The model does not say {activations.word.text!r} of {name}; it says: {read.said[0].strip()!r}. "
             "There is no state to explain."
         )
-    return found[0]
+    return _explained(read, activations, concepts, grounding, n_concepts, n_look_alikes)[0]
 
 
 def explain_samples(
-    lmm: LMM,
+    lmm: LMM, activations: Activations, concepts: Concepts, grounding: Grounding, samples: Sequence[Sample]
+) -> list[Explanation]:
+    """Explanations of those `samples` of which the model says the word, as `explain` makes them.
+
+    Raises:
+        ArtifactError: the model is not the one that the study was made with.
+    """
+    return _explained(_read(lmm, activations, concepts, samples), activations, concepts, grounding)
+
+
+def _read(lmm: LMM, activations: Activations, concepts: Concepts, samples: Sequence[Sample]) -> Reading:
+    """The states of `samples` in the concepts' layer, asked for as the states of the study were."""
+    check_model(lmm, activations)
+    options = replace(activations.options, layers=(concepts.layer,), require="predicted")
+    asked = replace(lmm, prompt=options.prompt or lmm.prompt)
+    return Reader(asked, activations.word, options).read(samples)
+
+
+def _explained(
+    read: Reading,
     activations: Activations,
     concepts: Concepts,
     grounding: Grounding,
-    samples: Sequence[Sample],
-    *,
     n_concepts: int = 5,
     n_look_alikes: int = 5,
-    said: list[str] | None = None,
 ) -> list[Explanation]:
-    """Explanations of those `samples` of which the model says the word; all captions are added to `said`."""
     if n_concepts < 1 or n_look_alikes < 0:
         raise UsageError("n_concepts must be at least 1, and n_look_alikes at least 0.")
-    check_model(lmm, activations)
-    layer = concepts.layer
-    options = replace(activations.options, layers=(layer,), require="predicted")
-    asked = replace(lmm, prompt=options.prompt or lmm.prompt)  # as the training samples were
-    reader = Reader(asked, activations.word, options)
-    states, rows, _ = reader.read(samples, lambda n: None, [] if said is None else said)
-    if not rows:
+    if not read.rows:
         return []
-    Z = states[layer].float().numpy()
+    Z = read.states[concepts.layer].float().numpy()
     V = np.asarray(concepts.learner.transform(Z))
     errors = np.linalg.norm(Z - concepts.learner.inverse_transform(V), axis=1) / np.linalg.norm(Z, axis=1)
-    ids = [activations.rows[i]["sample_id"] for i in np.flatnonzero(concepts.kept)]
+    ids = [activations.rows[i].sample_id for i in np.flatnonzero(concepts.kept)]
     alike = cosines(V, concepts.V)
     return [
         Explanation(
-            image=row["image"],
-            caption=row["text"].strip(),
-            word=row["form"],
+            image=row.image,
+            caption=row.text.strip(),
+            word=row.form,
             concepts=_active(v, concepts, grounding, n_concepts),
             look_alikes=tuple(ids[i] for i in np.argsort(-similar, kind="stable")[:n_look_alikes]),
             relative_error=float(error),
-            thumbnail=row["thumbnail"],
+            thumbnail=row.thumbnail,
         )
-        for row, v, similar, error in zip(rows, V, alike, errors, strict=True)
+        for row, v, similar, error in zip(read.rows, V, alike, errors, strict=True)
     ]
 
 
@@ -156,8 +160,7 @@ def _active(v: np.ndarray, concepts: Concepts, grounding: Grounding, n: int) -> 
 def save_explanations(explanations: Sequence[Explanation], grounding: Grounding, out: str | Path) -> None:
     """Writes `explanations` to the folder `out`."""
     out = Path(out)
-    entries = [e.as_dict() | {"thumbnail": base64.b64encode(e.thumbnail).decode()} for e in explanations]
-    write_json(out / FILE, entries)
+    write_json(out / FILE, list(explanations))
     write_manifest(out, KIND, {"parameters": {}, "parents": {"grounding": parent(grounding.folder)}})
 
 
@@ -169,22 +172,4 @@ def open_explanations(folder: str | Path, grounding: Grounding) -> list[Explanat
     """
     folder = Path(folder)
     check_parent(folder, read_manifest(folder, KIND), grounding.folder, "grounding")
-    path = folder / FILE
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        return [
-            Explanation(
-                **e
-                | {
-                    "thumbnail": base64.b64decode(e["thumbnail"]),
-                    "look_alikes": tuple(e["look_alikes"]),
-                    "concepts": tuple(
-                        ActiveConcept(**c | {"words": tuple(c["words"]), "samples": tuple(c["samples"])})
-                        for c in e["concepts"]
-                    ),
-                }
-            )
-            for e in entries
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} is damaged or missing ({error}). Run the study again.") from error
+    return read_json(folder / FILE, list[Explanation], "run the study")

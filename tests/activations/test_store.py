@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vitrail.activations import Activations, Counts, Store, open_activations
+from vitrail.activations import Activations, Counts, Row, Store, open_activations
 from vitrail.activations import store as module
 from vitrail.artifacts import file_hash
 from vitrail.errors import ArtifactError, UsageError
@@ -27,22 +27,22 @@ PARAMETERS = {
 LENGTHS = (3, 0, 2)
 
 
-def row(i: int, number: int = 0) -> dict:
+def row(i: int, number: int = 0) -> Row:
     """A row with every field, none like that of another row."""
-    return {
-        "sample_id": f"{number}-{i}",
-        "image": f"{i}.jpg",
-        "references": [f"a dog, {i}", "un chien"],
-        "request": "describe",
-        "text": f"a dog {i}",
-        "form": "dog",
-        "start": 2,
-        "end": 5,
-        "token_ids": [i, 7, 9],
-        "token": 1,
-        "position": 70 + i,
-        "thumbnail": bytes([i]) * 3,
-    }
+    return Row(
+        sample_id=f"{number}-{i}",
+        image=f"{i}.jpg",
+        references=(f"a dog, {i}", "un chien"),
+        request="describe",
+        text=f"a dog {i}",
+        form="dog",
+        start=2,
+        end=5,
+        token_ids=(i, 7, 9),
+        token=1,
+        position=70 + i,
+        thumbnail=bytes([i]) * 3,
+    )
 
 
 def states(n: int, number: int = 0, dtype: torch.dtype = torch.float32) -> dict:
@@ -77,7 +77,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_rows_and_states_come_back_in_order_each_with_its_own(tmp_path):
     opened = made(tmp_path / "a")
-    assert opened.rows == [row(i, number) for number, n in enumerate(LENGTHS) for i in range(n)]
+    assert opened.rows == tuple(row(i, number) for number, n in enumerate(LENGTHS) for i in range(n))
     for layer in (2, "final"):
         expected = np.concatenate([states(n, number)[layer].numpy() for number, n in enumerate(LENGTHS)])
         np.testing.assert_array_equal(opened.states(layer), expected)
@@ -316,7 +316,9 @@ def test_a_full_disk_leaves_no_partial_file_and_the_run_can_go_on(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(*(("vitrail.activations.save_file",) if target == "save_file" else (pq, "write_table")), fill)
+        patch.setattr(
+            *(("vitrail.activations.store.save_file",) if target == "save_file" else (pq, "write_table")), fill
+        )
         with pytest.raises(ArtifactError, match=message):
             write(store, 1)
     assert not [p.name for p in store.folder.iterdir() if p.name.endswith(".partial")]

@@ -49,7 +49,8 @@ def test_the_doctor_looks_at_images_of_ones_own(folder, tmp_path, pictures):
 
 
 def test_the_doctors_exit_code_is_one_when_something_fails(folder, monkeypatch):
-    monkeypatch.setattr(LMM, "_said", lambda self, logits: 2 * logits)
+    logits = LMM.logits
+    monkeypatch.setattr(LMM, "logits", lambda self, *args: 2 * logits(self, *args))
     done = run(app, ["doctor", str(folder), "--device", "cpu"], env={"COLUMNS": "200"})
     assert done.exit_code == 1
     assert "✗" in done.output

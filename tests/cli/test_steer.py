@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
-from vitrail.artifacts import file_hash, parent, write_manifest
+from vitrail.artifacts import file_hash
 from vitrail.cli import app
+from vitrail.comparison import compare_studies
 from vitrail.errors import UsageError
 from vitrail.reports.steering import Shown, steering_page
 from vitrail.samples import load_samples
 from vitrail.steering import open_steering
+from vitrail.studies import Study
 
 
 def call(*arguments: object) -> dict:
@@ -101,26 +104,26 @@ def test_without_peft_the_table_says_that_lora_is_missing(questions, learned, mo
     assert "pip install 'vitrail[peft]'" in caplog.text
 
 
-def test_concepts_and_their_shifts_become_vectors(concepts, tmp_path):
+def test_concepts_and_their_shifts_become_vectors(lmm, activations, concepts, grounding, quick, tmp_path):
     study = concepts.folder.parent
     one = call("make", "--study", study, "--to", 2, "--out", tmp_path / "one")
     fine = call("make", "--study", study, "--from", 0, "--to", 2, "--out", tmp_path / "fine")
     assert (one["method"], fine["method"], fine["layers"]) == ("concept", "concept", [concepts.layer])
     shifts = np.arange(6, dtype=np.float32)[:, None] * np.ones((6, concepts.U.shape[1]), np.float32)
-    shift = write_shift(tmp_path / "shift", concepts, shifts)
+    opened = Study(study, activations, concepts, grounding)
+    shift = write_shift(tmp_path / "shift", opened, lmm, replace(quick, estimator="mean"), shifts)
     moved = call("make", "--study", study, "--shift", shift, "--to", 3, "--out", tmp_path / "moved")
     assert moved["method"] == "shift"
     np.testing.assert_allclose(open_steering(tmp_path / "moved").directions[concepts.layer].numpy(), shifts[3])
 
 
-def write_shift(folder, concepts, shifts):
-    """A comparison of `concepts` with others, as `vitrail compare` leaves it, in so far as a shift needs it."""
-    folder.mkdir()
+def write_shift(folder, study, lmm, options, shifts):
+    """A comparison of `study` with itself, in which the concepts moved by `shifts`."""
+    compare_studies(study, study, lmm, lmm, out=folder, options=options)
     save_file({"shifts": shifts, "shifted": shifts, "mean_move": shifts[0]}, folder / "shift.safetensors")
-    (folder / "shift.json").write_text(json.dumps({"concepts": [{}] * len(shifts)}))
-    files = {name: file_hash(folder / name) for name in ("shift.json", "shift.safetensors")}
-    parents = {"a": parent(concepts.folder)}
-    write_manifest(folder, "shift", {"parameters": {"estimate": "mean"}, "files": files, "parents": parents})
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["shift.safetensors"] = file_hash(folder / "shift.safetensors")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
 

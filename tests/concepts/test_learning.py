@@ -12,15 +12,14 @@ import pytest
 import torch
 from scipy.stats import percentileofscore
 from sklearn.metrics import r2_score
+from tests import stored_states
 
 from vitrail.activations import Activations, Counts, Store
 from vitrail.artifacts import MANIFEST
-from vitrail.concepts import FILE, describe_fit, learn, open_concepts, ordinary
+from vitrail.concepts import describe_fit, learn, open_concepts, ordinary
+from vitrail.concepts.learning import FILE
 from vitrail.errors import ArtifactError, NumericsError, UsageError
 from vitrail.learners import LEARNERS, make_learner
-
-ROW = {"image": "x.jpg", "references": ["a dog"], "request": "?", "text": "a dog", "form": "dog", "start": 2, "end": 5}
-ROW |= {"token_ids": [1, 2], "token": 1, "position": 9, "thumbnail": b""}
 
 
 def representations(n: int = 40, d: int = 12, seed: int = 0) -> np.ndarray:
@@ -33,7 +32,7 @@ def stored(folder: Path, Z: np.ndarray, layers: tuple = (4,)) -> Activations:
     """Activations whose states are `Z` in every layer; sample ids are s0, s1, …"""
     parameters = {"model": {"name": "m", "n_blocks": 4}, "word": {"text": "dog", "forms": []}, "layers": list(layers)}
     store = Store(folder, parameters, 1)
-    rows = [ROW | {"sample_id": f"s{i}"} for i in range(len(Z))]
+    rows = [stored_states.row_of(f"s{i}") for i in range(len(Z))]
     store.write(0, {layer: torch.tensor(Z) for layer in layers}, rows, Counts(len(Z), len(Z)))
     return store.finish()
 
@@ -286,3 +285,18 @@ def test_concepts_are_frozen(activations, tmp_path):
     found = learn(activations, out=tmp_path / "c", n_concepts=4)
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.V = None
+
+
+def test_learn_takes_the_folder_where_memory_is_short(tmp_path, monkeypatch, small_pieces):
+    Z = stored_states.representations()
+    Z[[7, 500]] *= 50
+    activations = stored_states.stored(tmp_path / "a", Z, (300, 400))
+    inside = learn(activations, out=tmp_path / "b", n_concepts=6, stability=0)
+    monkeypatch.setattr("vitrail.concepts.learning.IN_MEMORY", 1)
+    outside = learn(activations, out=tmp_path / "c", n_concepts=6, stability=0)
+    assert (inside.manifest["engine"]["in_memory"], outside.manifest["engine"]["in_memory"]) == (True, False)
+    np.testing.assert_array_equal(inside.U, outside.U)
+    np.testing.assert_array_equal(inside.V, outside.V)
+    assert outside.manifest["dropped"] == ["s7", "s500"]
+    for name, value in inside.scores.items():
+        assert outside.scores[name] == pytest.approx(value, rel=1e-9)

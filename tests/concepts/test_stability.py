@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from test_rows import representations, stored
+from tests.stored_states import representations, stored
 from typer.testing import CliRunner
 
 from vitrail.cli import app

@@ -17,15 +17,14 @@ from transformers.utils import is_torchvision_available
 
 from families.builders import FAMILIES, Family, shaken
 from vitrail.artifacts import versions
-from vitrail.lmm import LMM, quieten
-from vitrail.lmm.loading import as_read
+from vitrail.lmm import LMM, from_transformers, quieten
 
 
 @cache
 def built(name: str) -> LMM:
     family = next(f for f in FAMILIES if f.name == name)
     network, processor = family.build()
-    return as_read(shaken(network), processor, name)
+    return from_transformers(shaken(network), processor, name)
 
 
 @pytest.fixture(scope="session", params=FAMILIES, ids=lambda family: family.name)

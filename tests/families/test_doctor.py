@@ -11,9 +11,9 @@ from torch import nn
 
 from families.conftest import built
 from vitrail.errors import ModelError, NumericsError
-from vitrail.lmm import LMM
+from vitrail.lmm import LMM, ModelDescription
 from vitrail.lmm.doctor import Check, Diagnosis, doctor, quick, relative
-from vitrail.lmm.parts import Parts
+from vitrail.lmm.transformers_backend import TransformersBackend
 from vitrail.words import Match, Word
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
@@ -32,9 +32,7 @@ def failing(found: Diagnosis) -> set[str]:
 
 
 def with_parts(lmm: LMM, **changed) -> LMM:
-    parts = lmm.parts
-    fields = {"blocks": parts.blocks, "norm": parts.norm, "unembedding": parts.unembedding, "names": parts.names}
-    return replace(lmm, parts=Parts(**{**fields, **changed}))
+    return replace(lmm, backend=replace(lmm.backend, parts=replace(lmm.parts, **changed)))
 
 
 def test_a_whole_model_passes_and_says_what_was_taken_for_what(llava):
@@ -85,22 +83,23 @@ def test_blocks_in_another_order_are_found_out(llava):
 def test_a_soft_cap_that_is_left_out_is_found_out(monkeypatch):
     model = built("PaliGemma")
     assert doctor(model).passed
-    monkeypatch.setattr(LMM, "_said", lambda self, logits: logits)
+    monkeypatch.setattr(TransformersBackend, "_final_logits", lambda self, logits: logits)
     assert failing(doctor(model)) == {"logits are the model's"}
 
 
-def test_padding_that_moves_positions_is_found_out():
+def test_padding_that_moves_positions_is_found_out(monkeypatch):
     """GPT-2-like absolute positions: a padded row read without its own positions sees others."""
     model = built("BLIP-2 (OPT)")
     assert doctor(model).passed
 
-    class Wrong(type(model)):
-        def prepare(self, images, requests):
-            batch = super().prepare(images, requests)
-            return batch | {"attention_mask": torch.ones_like(batch["attention_mask"])}
+    prepare = LMM.prepare
 
-    wrong = Wrong(**{name: getattr(model, name) for name in model.__dataclass_fields__})
-    assert "left padding changes nothing" in failing(doctor(wrong))
+    def wrong(self, images, requests):
+        batch = prepare(self, images, requests)
+        return batch | {"attention_mask": torch.ones_like(batch["attention_mask"])}
+
+    monkeypatch.setattr(LMM, "prepare", wrong)
+    assert "left padding changes nothing" in failing(doctor(model))
 
 
 def test_states_read_one_position_late_are_found_out(llava, monkeypatch):
@@ -240,8 +239,10 @@ def test_an_error_is_relative_to_what_was_expected():
 
 
 def test_a_certificate_is_plain_values():
-    found = Diagnosis({"name": "m"}, {"norm": "n"}, (Check("a", True, 0.0, "b"), Check("c", None, None, "d")), {})
-    assert found.as_dict()["passed"]
+    checks = (Check("a", True, 0.0, "b"), Check("c", None, None, "d"))
+    model = ModelDescription("m", None, None, "M", "float32", 2, 8, {"norm": "n"}, "f")
+    found = Diagnosis(model, {"norm": "n"}, checks, {})
+    assert found.as_dict() == {**found.certificate(), "model": model.as_dict(), "versions": {}}
     assert found.certificate() == {
         "passed": True,
         "modules": {"norm": "n"},

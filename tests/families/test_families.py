@@ -65,7 +65,7 @@ def test_a_forced_answer_decodes_to_itself_and_ends(tiny):
     for answer in SAID:
         said = tiny.continuation(tiny.prompt, answer)
         assert said.text.strip() == answer
-        assert not set(said.ids) & tiny._ends()
+        assert not set(said.ids) & tiny.ends
 
 
 def test_the_doctor_finds_nothing(tiny, pictures, record_property):
@@ -87,7 +87,7 @@ def test_a_folder_is_loaded_as_it_was_saved(family, tiny, pictures, tmp_path):
         part.save_pretrained(tmp_path)
     loaded = load(tmp_path, device="cpu")
     assert loaded.prompt == tiny.prompt
-    assert loaded.describe()["fingerprint"] == tiny.describe()["fingerprint"]
+    assert loaded.describe().fingerprint == tiny.describe().fingerprint
     assert loaded.caption(pictures[:2], max_new_tokens=4) == tiny.caption(pictures[:2], max_new_tokens=4)
 
 
@@ -108,7 +108,7 @@ def test_a_vector_steers_what_is_said(tiny, pictures):
     direction = torch.randn(tiny.n_features, generator=torch.Generator().manual_seed(3)) * 1e4
     with torch.inference_mode():
         expected = int(tiny.logits(direction[None], tiny.n_blocks).argmax())
-    assert expected not in tiny._ends()
+    assert expected not in tiny.ends
     inputs = tiny.prepare(pictures[:2], [tiny.prompt] * 2)
 
     def push(_layer, states, now):

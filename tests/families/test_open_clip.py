@@ -113,7 +113,7 @@ def test_a_vector_steers_what_is_said(tiny, pictures):
     """As of every family; without a cache every token is a pass over all that stands before it."""
     direction = torch.randn(tiny.n_features, generator=torch.Generator().manual_seed(3)) * 1e4
     expected = int(tiny.logits(direction[None], tiny.n_blocks).argmax())
-    assert expected not in tiny._ends()
+    assert expected not in tiny.ends
     inputs = tiny.prepare(pictures[:2], ["", ""])
     with tiny.edited([-1], lambda _k, states, now: states + now.mask("generated")[..., None] * direction) as edits:
         said = tiny.generate(inputs, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import shutil
@@ -15,9 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from families.builders import SIGHT, TEXT, llava, paligemma, shaken
 from vitrail.errors import ModelError, UsageError
-from vitrail.lmm import load
+from vitrail.lmm import Placement, from_transformers, load, load_as
 from vitrail.lmm.doctor import doctor
-from vitrail.lmm.loading import as_read
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 QUESTION = ["what is in the picture?", "a dog?"]
@@ -60,7 +60,7 @@ def test_what_is_said_is_most_likely_whatever_the_generation_configuration_says(
     network, processor = llava()
     defaults = {"repetition_penalty": 100.0, "no_repeat_ngram_size": 1, "do_sample": True, "temperature": 5.0}
     network.generation_config.update(**defaults)
-    said = as_read(shaken(network), processor, "LLaVA").caption(pictures[:2], max_new_tokens=8)
+    said = from_transformers(shaken(network), processor, "LLaVA").caption(pictures[:2], max_new_tokens=8)
     assert said == plain.caption(pictures[:2], max_new_tokens=8)
 
 
@@ -68,7 +68,7 @@ def test_what_is_said_is_most_likely_whatever_the_generation_configuration_says(
 def test_half_precision_is_read_as_it_is_computed(folder, plain, pictures, dtype):
     half = load(folder, dtype=dtype, device="cpu")
     assert half.dtype == dtype
-    assert half.describe()["dtype"] == dtype
+    assert half.describe().dtype == dtype
     found = doctor(half, [pictures[0], pictures[1]])
     assert found.passed, found.failed
     for layer, wide in states(plain, pictures).items():
@@ -80,7 +80,7 @@ def test_half_precision_is_read_as_it_is_computed(folder, plain, pictures, dtype
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_soft_capped_logits_are_those_of_the_model_in_half_precision(dtype, pictures):
     network, processor = paligemma()
-    found = doctor(as_read(shaken(network).to(getattr(torch, dtype)), processor, "PaliGemma"))
+    found = doctor(from_transformers(shaken(network).to(getattr(torch, dtype)), processor, "PaliGemma"))
     assert found.passed, found.failed
 
 
@@ -96,7 +96,7 @@ def a_map(**places: str) -> dict[str, str]:
 )
 def test_weights_on_the_disk_give_the_same_states_words_and_name(folder, plain, pictures, device_map, tmp_path):
     pytest.importorskip("accelerate")
-    away = load(folder, device_map=device_map, offload_folder=tmp_path)
+    away = load(folder, device=Placement(device_map, offload_folder=tmp_path))
     assert any(p.is_meta for p in away.model.parameters())
     ours, theirs = states(away, pictures), states(plain, pictures)
     for layer, expected in theirs.items():
@@ -108,19 +108,14 @@ def test_weights_on_the_disk_give_the_same_states_words_and_name(folder, plain, 
 
 def test_the_doctor_passes_a_model_whose_weights_come_and_go(folder, pictures, tmp_path):
     pytest.importorskip("accelerate")
-    found = doctor(load(folder, device_map={"": "disk"}, offload_folder=tmp_path), [pictures[0], pictures[1]])
+    found = doctor(load(folder, device=Placement({"": "disk"}, offload_folder=tmp_path)), [pictures[0], pictures[1]])
     assert found.passed, found.failed
 
 
 def test_spread_by_itself_on_a_machine_of_one_device_it_is_the_same(folder, plain, pictures):
     pytest.importorskip("accelerate")
-    spread = load(folder, device="auto", max_memory={"cpu": "1GiB"})
+    spread = load(folder, device=Placement(max_memory={"cpu": "1GiB"}))
     assert states(spread, pictures)[1].equal(states(plain, pictures)[1])
-
-
-def test_a_device_and_a_map_contradict(folder):
-    with pytest.raises(UsageError, match="not both"):
-        load(folder, device="cpu", device_map={"": "cpu"})
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "no such thing"])
@@ -150,7 +145,7 @@ def test_quantised_weights_need_bitsandbytes_and_are_read_with_it(wide, pictures
             load(wide, dtype=dtype)
         return
     small = load(wide, dtype=dtype, device="cpu")
-    assert small.describe()["quantization"] == dtype
+    assert small.describe().quantization == dtype
     found = doctor(small, [pictures[0], pictures[1]])
     assert found.passed, found.failed
     expected = states(load(wide, device="cpu"), pictures)[1]
@@ -176,6 +171,13 @@ def adapter(folder, tmp_path_factory):
         warnings.filterwarnings("ignore", OLD_NAME)
         peft.get_peft_model(network, config).save_pretrained(path)
     return path
+
+
+@pytest.mark.filterwarnings(f"ignore:{OLD_NAME}")
+def test_a_described_adapter_is_put_on_again(folder, adapter, plain):
+    worn = load(folder, adapter=adapter, device="cpu").describe()
+    assert load_as(worn, device="cpu").describe() == worn != plain.describe()
+    assert load_as(dataclasses.replace(worn, adapter=None), device="cpu").describe() == plain.describe()
 
 
 @pytest.mark.filterwarnings(f"ignore:{OLD_NAME}")
@@ -314,7 +316,7 @@ def hub(folder, tmp_path, monkeypatch) -> dict[str, str]:
 def test_a_model_comes_from_the_hub_by_name_and_revision_and_its_commit_is_kept(hub, plain):
     newest, first = load("org/tiny", device="cpu"), load("org/tiny", revision="v1", device="cpu")
     assert (newest.name, newest.revision, first.revision) == ("org/tiny", hub["main"], hub["v1"])
-    assert newest.describe()["fingerprint"] == plain.describe()["fingerprint"] != first.describe()["fingerprint"]
+    assert newest.describe().fingerprint == plain.describe().fingerprint != first.describe().fingerprint
     by_commit = load("org/tiny", revision=hub["v1"], device="cpu")
     assert by_commit.describe() == first.describe()
 
@@ -323,6 +325,20 @@ def test_a_model_or_a_revision_that_the_hub_lacks_is_an_error(hub):
     for name, revision in (("org/tiny", "v7"), ("org/other", None)):
         with pytest.raises(ModelError, match=f"{name} is neither a model folder nor a model on the hub"):
             load(name, revision=revision, device="cpu")
+
+
+def test_a_model_is_loaded_as_it_was_described(hub):
+    """Its revision and precision come from the description, not from what is newest."""
+    described = load("org/tiny", revision="v1", dtype="bfloat16", device="cpu").describe()
+    again = load_as(described, device="cpu", prompt="what is it ?")
+    assert again.describe() == described
+    assert (again.revision, again.dtype, again.prompt) == (hub["v1"], "bfloat16", "what is it ?")
+
+
+def test_a_model_that_moved_is_still_called_as_it_was_described(hub, folder, tmp_path):
+    described = load("org/tiny", device="cpu").describe()
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    assert load_as(described, model=moved, device="cpu").describe() == described
 
 
 def test_a_folders_revision_is_kept_as_it_was_given(folder):

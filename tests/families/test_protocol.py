@@ -13,6 +13,7 @@ from vitrail.errors import ModelError
 from vitrail.extraction import extract
 from vitrail.grounding import ground
 from vitrail.lmm import LMM, Captioner, adopt
+from vitrail.lmm.adapters import trainable_lora
 from vitrail.lmm.doctor import doctor
 from vitrail.samples import Sample
 
@@ -149,8 +150,8 @@ def test_it_is_a_captioner_and_becomes_an_lmm(foreign):
     assert isinstance(foreign.model, Captioner)
     assert isinstance(foreign, LMM)
     assert not any(p.requires_grad for p in foreign.model.parameters())
-    assert foreign.describe()["n_features"] == WIDTH
-    assert foreign.describe()["parts"]["norm"] == "norm"
+    assert foreign.describe().n_features == WIDTH
+    assert foreign.describe().parts["norm"] == "norm"
 
 
 def test_the_doctor_finds_nothing(foreign, pictures):
@@ -217,6 +218,27 @@ def test_what_was_generated_stays_steered_though_nothing_is_cached(foreign, pict
     with foreign.edited([2], push):
         foreign.generate(inputs, 3)
     assert seen == [list(range(width - 1, width + k)) for k in range(3)]
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing. is deprecated")
+def test_under_an_adapter_it_speaks_and_is_steered_as_without(foreign, pictures):
+    """An untrained LoRA changes nothing; generation enters under the adapter, a pass of ours above it."""
+    pytest.importorskip("peft")
+    inputs = foreign.prepare(pictures[:2], ["what is it?"] * 2)
+    direction = torch.randn(WIDTH, generator=torch.Generator().manual_seed(1)) * 3
+
+    def steered(lmm):
+        with lmm.edited([2], lambda _layer, states, now: states + now.mask("generated")[..., None] * direction):
+            return lmm.generate(inputs, 3), lmm.run(inputs).logits
+
+    said, logits = steered(foreign)
+    targets = r"blocks\.\d+\.mlp\.0|multimodal\.\d+\.mlp\.0"
+    with trainable_lora(foreign, targets, rank=1) as (pupil, parameters):
+        assert parameters
+        assert pupil.describe().kind == foreign.describe().kind
+        found, theirs = steered(pupil)
+        assert found == said
+        torch.testing.assert_close(theirs, logits)
 
 
 def test_what_is_no_captioner_is_refused_and_told_what_it_lacks():

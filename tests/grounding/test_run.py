@@ -14,7 +14,8 @@ import torch
 
 from vitrail.concepts import learn
 from vitrail.errors import ArtifactError, UsageError
-from vitrail.grounding import FILE, check_model, ground, most_activating, open_grounding, share_of_samples, top_words
+from vitrail.grounding import WordReader, check_model, ground, most_activating, open_grounding, share_of_samples
+from vitrail.grounding.artifact import FILE
 from vitrail.learners import make_learner
 from vitrail.words import is_word, word_tokens
 
@@ -83,7 +84,7 @@ def test_so_are_its_stated_forms(lmm, activations, planted, tmp_path):
 
 
 def test_past_the_final_norm_the_direction_is_taken_as_it_is(lmm, allowed, directions):
-    found = top_words(lmm, directions, "final", allowed, 3)
+    found = WordReader(lmm, "final", allowed, 3).grounded(directions)
     assert [[w.word for w in row] for row in found] == PLANTED
     np.testing.assert_allclose([[w.logit for w in row] for row in found], [[3, 2, 1]] * 6, atol=0.05)
 
@@ -101,17 +102,19 @@ def test_words_are_the_largest_logits_of_the_models_own_head(lmm, concepts, grou
 
 def test_each_word_is_shown_once_by_its_strongest_token(lmm, directions):
     dog, cat = (lmm.tokenizer.encode(f" {w}", add_special_tokens=False)[0] for w in ("dog", "cat"))
-    found = top_words(lmm, directions[:1], "final", {cat: "Cat", 5: "Dog", dog: "dog", 6: "dog"}, 4)
+    found = WordReader(lmm, "final", {cat: "Cat", 5: "Dog", dog: "dog", 6: "dog"}, 4).grounded(directions[:1])
     assert [(w.word, w.token) for w in found[0]] == [("dog", dog), ("cat", cat)]
 
 
 def test_a_vocabulary_without_words_gives_none(lmm, directions):
-    assert top_words(lmm, directions, "final", {}, 5) == [[]] * 6
+    assert WordReader(lmm, "final", {}, 5).grounded(directions) == [()] * 6
 
 
 def test_fewer_words_than_asked_for_are_all_there_are(lmm, directions, allowed):
     few = dict(list(allowed.items())[:4])
-    assert {w.word for w in top_words(lmm, directions[:1], "final", few, 10)[0]} == {w.lower() for w in few.values()}
+    assert {w.word for w in WordReader(lmm, "final", few, 10).grounded(directions[:1])[0]} == {
+        w.lower() for w in few.values()
+    }
 
 
 # ---- samples ---------------------------------------------------------------------------------------------------------
@@ -126,7 +129,7 @@ def test_samples_are_those_that_activate_a_concept_most(activations, concepts, g
         assert [s.activation for s in concept.samples] == sorted((s.activation for s in concept.samples), reverse=True)
         for s in concept.samples:
             assert s.activation == column[s.row]
-            assert s.sample_id == activations.rows[s.row]["sample_id"]
+            assert s.sample_id == activations.rows[s.row].sample_id
 
 
 def test_the_row_of_a_sample_is_its_row_among_all_states_dropped_ones_included(lmm, activations, concepts, tmp_path):
@@ -138,7 +141,7 @@ def test_the_row_of_a_sample_is_its_row_among_all_states_dropped_ones_included(l
         assert not {0, 5} & {s.row for s in concept.samples}
         for s in concept.samples:
             assert s.activation == concepts.V[s.row, concept.index]
-            assert s.sample_id == activations.rows[s.row]["sample_id"]
+            assert s.sample_id == activations.rows[s.row].sample_id
 
 
 def test_most_activating_is_the_largest_first_ties_by_row_and_no_zeros():
@@ -204,7 +207,7 @@ def test_a_grounding_opened_again_is_the_same(grounding, concepts):
 
 def test_grounding_again_opens_what_is_there(lmm, activations, concepts, grounding, monkeypatch):
     before = contents(grounding.folder)
-    monkeypatch.setattr(sys.modules["vitrail.grounding.run"], "top_words", None)
+    monkeypatch.setattr(sys.modules["vitrail.grounding.run"], "word_reader", None)
     assert ground(lmm, activations, concepts, out=grounding.folder) == grounding
     assert contents(grounding.folder) == before
 

@@ -3,85 +3,24 @@
 from __future__ import annotations
 
 import json
-import shutil
-import time
-import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torch import nn
 from transformers import (
-    BertConfig,
-    CLIPVisionConfig,
     Gemma2Config,
-    LlamaConfig,
-    LlamaForCausalLM,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
     PaliGemmaConfig,
     PaliGemmaForConditionalGeneration,
-    Qwen2Config,
     SiglipVisionConfig,
 )
 
 from vitrail.errors import ModelError, UsageError
-from vitrail.lmm import LMM, find_parts, fingerprint, load
+from vitrail.lmm import LMM, find_parts
+from vitrail.lmm.transformers_backend import TransformersBackend
 from vitrail.toyland import model_path
 
 REQUESTS = ["describe the image .", "what color is the dog on the grass ?", "is it night ?", "how many ?"]
 ANSWERS = ["a brown dog running on the grass", "brown", "a small sailboat", "two dogs and a cat in the rain at night"]
-
-
-@pytest.fixture(scope="module")
-def images():
-    noise = np.random.default_rng(0).integers(0, 256, (len(REQUESTS), 112, 112, 3), dtype=np.uint8)
-    return [Image.fromarray(pixels) for pixels in noise]
-
-
-@pytest.fixture(scope="module")
-def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random LLaVA of another structure: three Qwen blocks of width 48, grouped queries, an embedding of its own."""
-    folder = tmp_path_factory.mktemp("other")
-    for path in model_path().iterdir():
-        if path.suffix != ".safetensors" and path.name not in ("config.json", "generation_config.json"):
-            shutil.copy(path, folder)
-    bundled = json.loads((model_path() / "config.json").read_text())
-    size = {name: bundled["vision_config"][name] for name in ("image_size", "patch_size")}
-    vision = CLIPVisionConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=2, **size)
-    text = Qwen2Config(
-        vocab_size=bundled["text_config"]["vocab_size"],
-        hidden_size=48,
-        intermediate_size=96,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        initializer_range=0.3,
-        tie_word_embeddings=False,
-        **{name: bundled["text_config"][name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")},
-    )
-    torch.manual_seed(0)
-    config = LlavaConfig(
-        vision_config=vision,
-        text_config=text,
-        image_token_index=bundled["image_token_index"],
-        image_seq_length=bundled["image_seq_length"],
-        tie_word_embeddings=False,
-        pad_token_id=0,
-    )
-    network = LlavaForConditionalGeneration(config)
-    nn.init.uniform_(network.get_decoder().norm.weight, 0.3, 3)  # a norm with unit gain can be applied twice unseen
-    nn.init.zeros_(network.lm_head.weight[config.image_token_index])  # the image's token is never said
-    network.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def other(other_model):
-    return load(other_model, device="cpu")
 
 
 @pytest.fixture(params=["lmm", "other"])
@@ -195,7 +134,7 @@ def capped():
         vision_config=vision, text_config=text, image_token_index=63, vocab_size=64, projection_dim=32, hidden_size=32
     )
     network = PaliGemmaForConditionalGeneration(config).eval()
-    return LMM(network, None, "capped", find_parts(network))
+    return LMM(TransformersBackend(network, None, find_parts(network)), "capped")
 
 
 def test_logits_are_soft_capped_as_the_model_does_it(capped):
@@ -260,7 +199,7 @@ def test_a_generation_has_no_prompt_end_or_padding(model, images):
 def test_generation_stops_at_the_first_end(lmm):
     end = lmm.tokenizer.eos_token_id
     words = lmm.tokenizer.encode(" a dog", add_special_tokens=False)
-    said = lmm._generation([*words, end, *words, end], {end})
+    said = lmm.backend.generation([*words, end, *words, end])
     assert (list(said.ids), said.text) == (words, " a dog")
 
 
@@ -300,7 +239,7 @@ def test_a_batch_is_padded_on_the_left(lmm, images):
 def test_a_model_without_a_chat_template_is_refused_when_asked(lmm, images, monkeypatch):
     monkeypatch.setattr(lmm.processor, "chat_template", None)
     monkeypatch.setattr(lmm.tokenizer, "chat_template", None)
-    with pytest.raises(ModelError, match="toyland has no chat template"):
+    with pytest.raises(ModelError, match="This LlavaForConditionalGeneration has no chat template"):
         lmm.prepare(images[:1], REQUESTS[:1])
 
 
@@ -316,204 +255,3 @@ def test_layers_go_by_their_own_names(lmm):
 def test_a_layer_that_is_not_there_is_refused_and_the_range_named(lmm, layer):
     with pytest.raises(UsageError, match=r"toyland has layers 0 to 8, −1 to −8, and 'final'"):
         lmm.layer(layer)
-
-
-# ---- parts -----------------------------------------------------------------------------------------------------------
-
-
-class Decoder(nn.Module):
-    def __init__(self, **modules: nn.Module):
-        super().__init__()
-        for name, module in modules.items():
-            self.add_module(name, module)
-
-
-class Fake(nn.Module):
-    """A model of two blocks of width 4 as far as transformers' accessors tell."""
-
-    def __init__(self, head: bool = True, **modules: nn.Module):
-        super().__init__()
-        self.decoder = Decoder(**modules)
-        self.head = nn.Linear(4, 9) if head else None
-        text = LlamaConfig(hidden_size=4, num_hidden_layers=2, num_attention_heads=1)
-        self.config = LlavaConfig(vision_config=CLIPVisionConfig(), text_config=text)
-
-    def get_decoder(self):
-        return self.decoder
-
-    def get_output_embeddings(self):
-        return self.head
-
-
-def blocks(n: int = 2) -> nn.ModuleList:
-    return nn.ModuleList(nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)) for _ in range(n))
-
-
-def test_parts_are_found_by_what_they_are_and_whatever_their_names():
-    model = Fake(
-        tok=nn.Embedding(9, 4), strata=blocks(), drop=nn.Dropout(), last=nn.LayerNorm(4), small=nn.LayerNorm(2)
-    )
-    parts = find_parts(model)
-    assert parts.blocks is model.decoder.strata
-    assert parts.norm is model.decoder.last
-    assert parts.unembedding is model.head
-    assert parts.names == {"blocks": "decoder.strata", "norm": "decoder.last", "unembedding": "head"}
-
-
-def test_lists_inside_a_block_are_no_blocks():
-    inner = nn.ModuleList(nn.Sequential(blocks(2)) for _ in range(2))
-    model = Fake(strata=inner, norm=nn.LayerNorm(4))
-    assert find_parts(model).blocks is inner
-
-
-@pytest.mark.parametrize(
-    ("modules", "message"),
-    [
-        ({"norm": nn.LayerNorm(4)}, "Expected one list of blocks in Fake; found none"),
-        ({"a": blocks(3), "norm": nn.LayerNorm(4)}, "Expected one list of blocks in Fake; found none"),
-        ({"a": blocks(), "b": blocks(), "norm": nn.LayerNorm(4)}, r"one list of blocks in Fake; found \['a', 'b'\]"),
-        ({"a": blocks()}, "Expected one final norm in Fake; found none"),
-        ({"a": blocks(), "m": nn.LayerNorm(4), "n": nn.LayerNorm(4)}, r"one final norm in Fake; found \['m', 'n'\]"),
-        ({"a": blocks(), "m": nn.LayerNorm(4), "head": False}, "Fake has no output embeddings"),
-    ],
-)
-def test_no_candidate_or_two_for_a_part_is_an_error(modules, message):
-    with pytest.raises(ModelError, match=message):
-        find_parts(Fake(**modules))
-
-
-def test_a_model_without_a_decoder_is_an_error(monkeypatch):
-    monkeypatch.setattr(Fake, "get_decoder", lambda self: None)
-    with pytest.raises(ModelError, match="Fake has no decoder"):
-        find_parts(Fake(strata=blocks(), norm=nn.LayerNorm(4)))
-
-
-def test_a_model_of_another_structure_is_described_as_it_is(other, other_model):
-    text = "model.language_model"
-    assert other.describe() == {
-        "name": str(other_model),
-        "revision": None,
-        "adapter": None,
-        "class": "LlavaForConditionalGeneration",
-        "dtype": "float32",
-        "n_blocks": 3,
-        "n_features": 48,
-        "parts": {"blocks": f"{text}.layers", "norm": f"{text}.norm", "unembedding": "lm_head"},
-        "fingerprint": fingerprint(other.model),
-    }
-    with pytest.raises(UsageError, match="0 to 3"):
-        other.layer(4)
-
-
-def test_other_weights_under_the_same_name_are_another_model(other_model):
-    before = load(other_model, device="cpu")
-    again = load(other_model, device="cpu")
-    assert before.describe() == again.describe()
-    with torch.no_grad():
-        again.parts.blocks[1].mlp.down_proj.weight[-1, -1] += 1e-3
-    assert before.describe()["fingerprint"] != again.describe()["fingerprint"]
-
-
-# ---- adapters --------------------------------------------------------------------------------------------------------
-
-
-OLD_NAME = ".is_gradient_checkpointing. is deprecated"  # PEFT still uses it
-
-
-@pytest.fixture(scope="module")
-def adapter(other_model, tmp_path_factory):
-    """A LoRA adapter of `other_model` that changes what it says."""
-    peft = pytest.importorskip("peft")
-    network = LlavaForConditionalGeneration.from_pretrained(other_model)
-    config = peft.LoraConfig(r=2, target_modules=r".*language_model.*\.(q_proj|v_proj)", init_lora_weights=False)
-    torch.manual_seed(1)
-    folder = tmp_path_factory.mktemp("adapter")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", OLD_NAME)
-        peft.get_peft_model(network, config).save_pretrained(folder)
-    return folder
-
-
-@pytest.mark.filterwarnings(f"ignore:{OLD_NAME}")
-def test_parts_are_found_under_an_adapter_and_read_as_the_library_does(other, other_model, adapter, images):
-    adapted = load(other_model, adapter=adapter, device="cpu")
-    assert adapted.parts.names == other.parts.names
-    differing = {k for k, v in adapted.describe().items() if v != other.describe()[k]}
-    assert differing == {"adapter", "fingerprint"}
-    inputs = adapted.prepare(images[:1], REQUESTS[:1])
-    position = inputs["input_ids"].shape[1] - 1
-    found = adapted.states(inputs, [()], [position], [1, "final"])
-    with torch.no_grad():
-        out = adapted.model(**inputs, output_hidden_states=True)
-    torch.testing.assert_close(found[1], out.hidden_states[1][:, -1])
-    torch.testing.assert_close(adapted.logits(found["final"], "final"), out.logits[:, -1])
-    assert not torch.allclose(found[1], other.states(inputs, [()], [position], [1])[1], rtol=1e-2)
-    assert len(adapted.generate(inputs, 3)) == 1
-
-
-@pytest.mark.filterwarnings(f"ignore:{OLD_NAME}")
-def test_an_adapter_for_another_model_is_refused(adapter):
-    with pytest.raises(ModelError, match="is not an adapter for this model"):
-        load("toyland", adapter=adapter, device="cpu")
-
-
-def test_a_folder_without_an_adapter_is_refused(other_model, tmp_path):
-    with pytest.raises(ModelError, match="is not an adapter for this model"):
-        load(other_model, adapter=tmp_path, device="cpu")
-
-
-# ---- loading ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_language_model_is_no_image_text_to_text_model(tmp_path):
-    config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
-    LlamaForCausalLM(config).save_pretrained(tmp_path / "llama")
-    BertConfig().save_pretrained(tmp_path / "bert")
-    for kind in ("llama", "bert"):
-        with pytest.raises(ModelError, match=f"is not an image-text-to-text model: it is of type '{kind}'"):
-            load(tmp_path / kind)
-
-
-@pytest.mark.parametrize("name", ["no/such/folder", "./nowhere", "no-such/model", "nothing", "/tmp"])
-def test_what_is_neither_a_folder_nor_on_the_hub_is_refused_at_once(name):
-    start = time.perf_counter()
-    with pytest.raises(ModelError, match=f"{name} is neither a model folder nor a model on the hub"):
-        load(name)
-    assert time.perf_counter() - start < 10  # it does not wait for a network
-
-
-def test_a_model_without_a_processor_is_refused(other_model, tmp_path):
-    for name in ("config.json", "model.safetensors"):
-        shutil.copy(other_model / name, tmp_path)
-    with pytest.raises(ModelError, match=f"{tmp_path}"):
-        load(tmp_path)
-
-
-def test_damaged_weights_are_refused(other_model, tmp_path):
-    shutil.copytree(other_model, tmp_path, dirs_exist_ok=True)
-    weights = tmp_path / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ModelError, match=r"could not be loaded"):
-        load(tmp_path)
-
-
-def test_a_narrower_dtype_is_loaded_and_read_as_such(other, other_model, images):
-    narrow = load(other_model, dtype="bfloat16", device="cpu")
-    assert narrow.dtype == "bfloat16"
-    inputs = narrow.prepare(images[:2], REQUESTS[:2])
-    positions = [inputs["input_ids"].shape[1] - 1] * 2
-    states = narrow.states(inputs, [()] * 2, positions, [0, 1])
-    assert {s.dtype for s in states.values()} == {torch.bfloat16}
-    wide = other.states(other.prepare(images[:2], REQUESTS[:2]), [()] * 2, positions, [0])[0]
-    torch.testing.assert_close(states[0].float(), wide, rtol=1e-2, atol=1e-2)
-    assert narrow.logits(states[1], 1).dtype == torch.float32
-
-
-def test_a_loaded_model_is_still_and_asks_for_no_gradient(lmm):
-    assert not lmm.model.training
-    assert not any(p.requires_grad for p in lmm.model.parameters())
-    assert lmm.tokenizer.padding_side == "left"
-
-
-def test_a_prompt_of_ones_own_is_kept(other_model):
-    assert load(other_model, prompt="what is it ?", device="cpu").prompt == "what is it ?"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vitrail.errors import ModelError, UsageError
-from vitrail.lmm.positions import Follower, Pass, check, forced
+from vitrail.lmm.positions import Follower, Pass, check, forced, prompt_width
 
 END, IMAGE = 9, 7
 #: Two prompts of width 4, the second padded on the left.
@@ -127,3 +127,11 @@ def test_what_cannot_be_followed_is_refused():
 def test_without_a_mask_nothing_is_padding():
     (first,) = passes({"input_ids": PROMPT["input_ids"]})
     assert bool(first.mask("all").all())
+
+
+def test_the_prompts_are_as_wide_as_the_positions_before_the_first_label(lmm, dogs):
+    assert prompt_width(torch.tensor([[-100, -100, -100, 5], [-100, -100, 7, 8]])) == 2
+    requests, answers = [lmm.prompt, "what color is the dog ?"], ["a dog", "brown"]
+    images = [s.open() for s in dogs[:2]]
+    _, labels = lmm.taught(images, requests, answers)
+    assert prompt_width(labels) == lmm.prepare(images, requests)["input_ids"].shape[1]

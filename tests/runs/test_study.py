@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from vitrail.activations import ExtractionOptions
 from vitrail.artifacts import MANIFEST
+from vitrail.concepts import LearningOptions
 from vitrail.errors import ArtifactError, UsageError, WordError
+from vitrail.grounding import GroundingOptions
 from vitrail.lmm import LMM
 from vitrail.runs.study import hold_out, study
 from vitrail.samples import Sample
@@ -22,6 +25,7 @@ from vitrail.words import Word
 
 CAPTION = "a brown dog on the grass"
 STAGES = ("activations", "concepts", "grounding", "explanations")
+TRUTH = ExtractionOptions(require="truth")
 
 
 @contextmanager
@@ -35,7 +39,7 @@ def saying_so(lmm):
 
 def quick(lmm, samples, out, word="dog", **options) -> Study:
     """A study of block 1 by references, in a second or two."""
-    options = {"layer": 1, "require": "truth", "method": "kmeans", "n_concepts": 3} | options
+    options = {"layer": 1, "extraction": TRUTH, "method": "kmeans", "n_concepts": 3} | options
     with saying_so(lmm):
         return study(lmm, samples, word, out=out, **options)
 
@@ -90,7 +94,7 @@ def test_the_summary_says_what_was_found(made):
 
 
 def test_the_last_samples_are_held_out_and_explained(made, some):
-    learned_from = {row["sample_id"] for row in made.activations.rows}
+    learned_from = {row.sample_id for row in made.activations.rows}
     assert learned_from == {s.id for s in some[:16]}
     assert [e.image for e in made.explanations] == [s.name for s in some[16:]]
     assert {e.caption for e in made.explanations} == {CAPTION}
@@ -104,20 +108,33 @@ def test_a_finished_study_is_opened_as_it_was_made(made):
     assert (opened.concepts.V == made.concepts.V).all()
 
 
-def test_the_parameters_reach_their_stages(lmm, some, tmp_path):
-    options = {"alignment": "reads", "method": "semi-nmf", "penalty": 3.0, "n_concepts": 2, "seed": 4, "n_words": 6}
-    made = quick(lmm, some[:6], tmp_path, **options, n_samples=2, batch_size=4, max_new_tokens=7)
-    p = made.activations.parameters
-    assert (p["alignment"], p["batch_size"], p["max_new_tokens"]) == ("reads", 4, 7)
-    assert made.concepts.parameters == {
-        "layer": 1, "method": "semi-nmf", "n_concepts": 2, "penalty": 3.0, "seed": 4, "stability": 4, "consensus": False
-    }  # fmt: skip
-    assert made.grounding.manifest["parameters"] == {"n_words": 6, "n_samples": 2, "own_word": False}
+def test_the_options_reach_their_stages_and_are_read_back_whole(lmm, some, tmp_path):
+    extraction = ExtractionOptions(
+        (2,), "reads", "truth", "What is this?", max_new_tokens=7, batch_size=4, shard_size=9
+    )
+    learning = LearningOptions(penalty=3.0, seed=4, stability=2, consensus=True, n_concepts=9)
+    grounding = GroundingOptions(n_words=6, n_samples=2, own_word=True, language="de")
+    options = {"extraction": extraction, "learning": learning, "grounding": grounding, "method": None}
+    made = quick(lmm, some[:6], tmp_path, **options, n_concepts=2)
+    assert made.activations.options == dataclasses.replace(extraction, layers=(1,))
+    assert made.activations.word == Word("dog")
+    assert made.activations.model == lmm.describe()
+    assert made.concepts.options == dataclasses.replace(learning, n_concepts=2, layer=1)
+    assert made.grounding.options == grounding
+
+
+def test_options_that_cannot_be_are_refused_before_anything_is_done(lmm, some, tmp_path, monkeypatch):
+    monkeypatch.setattr(LMM, "prepare", None)
+    with pytest.raises(UsageError, match="PCA has no consensus; 'semi-nmf' has"):
+        quick(lmm, some, tmp_path / "dog", method="pca", learning=LearningOptions(consensus=True))
+    assert not (tmp_path / "dog").exists()
 
 
 @pytest.mark.usefixtures("trained")
 def test_the_bundled_model_is_studied_from_its_own_captions(lmm, samples, tmp_path):
-    made = study(lmm, samples, "dog", out=tmp_path / "dog", n_concepts=5, max_new_tokens=20)
+    made = study(
+        lmm, samples, "dog", out=tmp_path / "dog", n_concepts=5, extraction=ExtractionOptions(max_new_tokens=20)
+    )
     summary = json.loads((tmp_path / "dog" / "summary.json").read_text())
     assert summary["samples"]["kept"] >= 10
     assert 0 < summary["explained_variance"] <= 1
@@ -127,8 +144,8 @@ def test_the_bundled_model_is_studied_from_its_own_captions(lmm, samples, tmp_pa
         assert len(concept["samples"]) <= 5
     assert sum(len(concept["samples"]) for concept in summary["concepts"]) >= 10
     for row in made.activations.rows:
-        assert Word("dog").find(row["text"])
-        assert any(Word("dog").find(text) for text in row["references"])
+        assert Word("dog").find(row.text)
+        assert any(Word("dog").find(text) for text in row.references)
     assert len(made.explanations) > 0
 
 
@@ -162,7 +179,7 @@ def test_the_last_samples_with_the_word_are_held_out(n, dogs, require, aside):
 
 def test_a_second_run_opens_what_is_there_and_changes_no_byte(lmm, some, made, monkeypatch):
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for s in STAGES[:3] for p in (made.folder / s).iterdir()}
-    for module, name in (("concepts", "describe_fit"), ("ground", "top_words")):
+    for module, name in (("concepts.learning", "describe_fit"), ("grounding.run", "word_reader")):
         monkeypatch.setattr(sys.modules[f"vitrail.{module}"], name, None)
     again = quick(lmm, some, made.folder)
     assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in before} == before
@@ -172,14 +189,14 @@ def test_a_second_run_opens_what_is_there_and_changes_no_byte(lmm, some, made, m
 @pytest.mark.parametrize(
     ("module", "moment"),
     [
-        ("study", "learn"),
-        ("concepts", "write_manifest"),
-        ("study", "ground"),
-        ("ground", "write_manifest"),
-        ("study", "explain_samples"),
-        ("explain", "write_manifest"),
-        ("report.page", "write_whole"),
-        ("study", "write_json"),
+        ("runs.study", "learn_as"),
+        ("concepts.learning", "write_manifest"),
+        ("runs.study", "ground_as"),
+        ("grounding.run", "write_manifest"),
+        ("runs.study", "explain_samples"),
+        ("explanation", "write_manifest"),
+        ("reports.page", "write_whole"),
+        ("runs.study", "write_json"),
     ],
 )
 def test_a_study_stopped_after_any_stage_goes_on_to_the_same_end(

@@ -92,7 +92,7 @@ def test_generation_with_a_cache_is_the_replay_in_one_pass(lmm, images, vector, 
         with torch.no_grad(), forced(width):
             replayed = lmm.run(lmm.extended(inputs, said)).logits[:, width - 1 : -1]
     stepwise = torch.stack(out.logits, 1)
-    ends = torch.isin(out.sequences[:, width:], torch.tensor(sorted(lmm._ends())))
+    ends = torch.isin(out.sequences[:, width:], torch.tensor(sorted(lmm.ends)))
     before_end = ends.cumsum(1) - ends.int() == 0  # what follows an end is no answer
     torch.testing.assert_close(stepwise[before_end], replayed[before_end], **CLOSE)
 

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from vitrail.activations.options import ExtractionOptions, word_from_manifest
+from vitrail.activations.row import SCHEMA, Row
 from vitrail.artifacts import (
     MANIFEST,
     check_files,
@@ -40,24 +41,6 @@ if TYPE_CHECKING:
 
 KIND = "activations"
 COUNTS = "vitrail.counts"
-
-#: What a row says. `thumbnail` is a small JPEG, so that a folder can be shown wherever the images went.
-ROW_SCHEMA = pa.schema(
-    [
-        ("sample_id", pa.string()),
-        ("image", pa.string()),
-        ("references", pa.list_(pa.string())),
-        ("request", pa.string()),
-        ("text", pa.string()),
-        ("form", pa.string()),
-        ("start", pa.int32()),
-        ("end", pa.int32()),
-        ("token_ids", pa.list_(pa.int32())),
-        ("token", pa.int32()),
-        ("position", pa.int32()),
-        ("thumbnail", pa.binary()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -123,16 +106,14 @@ class Store:
         """Numbers of the shards that are still to be written."""
         return [i for i in range(self.n_shards) if not _table(self.folder, i).exists()]
 
-    def write(
-        self, number: int, states: Mapping[int | str, torch.Tensor], rows: Sequence[dict], counts: Counts
-    ) -> None:
+    def write(self, number: int, states: Mapping[int | str, torch.Tensor], rows: Sequence[Row], counts: Counts) -> None:
         """Writes shard `number`: `states` maps a layer to (n_rows, n_features)."""
         lengths = {layer: len(tensor) for layer, tensor in states.items()}
         if any(n != len(rows) for n in lengths.values()):
             raise AssertionError(f"{len(rows)} rows, but states of {lengths}")
         tensors = {f"layer.{layer}": tensor.contiguous() for layer, tensor in states.items()}
         metadata = {COUNTS: json.dumps(counts.as_dict())}
-        table = pa.Table.from_pylist(list(rows), schema=ROW_SCHEMA).replace_schema_metadata(metadata)
+        table = pa.Table.from_pylist([vars(row) for row in rows], schema=SCHEMA).replace_schema_metadata(metadata)
         write_whole(_tensors(self.folder, number), lambda path: save_file(tensors, path))
         write_whole(_table(self.folder, number), lambda path: pq.write_table(table, path))
 
@@ -208,11 +189,11 @@ class Activations:
         return self.counts.kept
 
     @cached_property
-    def rows(self) -> list[dict[str, Any]]:
-        """One dictionary per state, in the order of the states; see `ROW_SCHEMA`."""
+    def rows(self) -> tuple[Row, ...]:
+        """One row per state, in the order of the states."""
         numbers = range(self.manifest["n_shards"])
         tables = [_read(_table(self.folder, i), pq.read_table) for i in numbers]
-        return [row for table in tables for row in table.to_pylist()]
+        return tuple(Row.from_table(row) for table in tables for row in table.to_pylist())
 
     def states(self, layer: int | str) -> np.ndarray:
         """(n_rows, n_features) float32: the states of `layer`, whatever their dtype on disk.

@@ -69,6 +69,6 @@ def show(found: Diagnosis) -> None:
     console.print(checks)
     failed = len(found.failed)
     console.print(
-        f"{found.model['name']}, {found.model['dtype']}: "
+        f"{found.model.name}, {found.model.dtype}: "
         + (f"[bold red]{failed} of {len(found.checks)} checks failed[/]" if failed else "[green]all checks passed[/]")
     )

@@ -134,21 +134,14 @@ def to_model(
 
 
 def load_again(activations: Activations, model: str | None, device: str | None, trust_remote_code: bool = False) -> LMM:
-    """The model that made `activations`, found where they say, or at `model`. That its code ran then says nothing of
-    now: it runs only if that is asked for again."""
-    from vitrail.lmm import load, quieten
+    """The model that made `activations`, from where they say, or from `model`."""
+    from vitrail.lmm import load_as, quieten
 
     quieten()
-    made = activations.parameters
-    lmm = load(
-        model or made["model"]["name"],
-        revision=made["model"]["revision"],
-        adapter=made["model"]["adapter"],
-        dtype=made["model"].get("quantization", made["model"]["dtype"]),
+    return load_as(
+        activations.model,
+        model=model,
         device=device,
-        prompt=made["prompt"],
+        prompt=activations.options.prompt,
         trust_remote_code=trust_remote_code,
     )
-    if model is not None:
-        lmm.name = made["model"]["name"]  # the same model, elsewhere; the rest of its description is compared
-    return lmm

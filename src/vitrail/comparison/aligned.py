@@ -3,70 +3,112 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Int
 
-from vitrail.comparison import changes
-from vitrail.comparison.pairs import Pairs, align
+from vitrail.comparison.changes import activation_mass
+from vitrail.comparison.pairs import SamplePairs, pair_samples
 from vitrail.concepts import Concepts
 from vitrail.errors import DataError
-from vitrail.grounding import most_activating, word_reader
+from vitrail.grounding import WordReader, most_activating, word_reader
 from vitrail.lmm import LMM
 from vitrail.studies import Study
 
 
-class Both:
-    """Two studies, restricted to their common samples, with words and images of their concepts."""
+@dataclass(frozen=True)
+class AlignedStudy:
+    """One of the two studies, on the `n` common samples; its model reads the words of its `K` concepts.
 
-    def __init__(self, a: Study, b: Study, lmm_a: LMM, lmm_b: LMM, n_words: int, n_images: int) -> None:
-        self.a, self.b = a, b
-        layer = a.concepts.layer
-        found = align(a.activations, b.activations)
-        ordinary = a.concepts.kept[found.a] & b.concepts.kept[found.b]
-        self.pairs: Pairs = found.only(ordinary)
-        self.n_outliers = int((~ordinary).sum())
-        if not len(self.pairs):
-            raise DataError(
-                f"All {len(found)} common samples of {a.folder} and {b.folder} are outliers in one of them."
-            )
-        self.A = a.activations.states(layer)[self.pairs.a].astype(np.float64)
-        self.B = b.activations.states(layer)[self.pairs.b].astype(np.float64)
-        self.D = self.B - self.A
-        self.V_a, self.V_b = codes_of(a.concepts, self.pairs.a), codes_of(b.concepts, self.pairs.b)
-        self.one_each = a.concepts.learner.prototypes
-        self.masses = tuple(changes.mass(V, one_each=self.one_each) for V in (self.V_a, self.V_b))
-        self.U_a, self.U_b = a.concepts.U.astype(np.float64), b.concepts.U.astype(np.float64)
-        reader = word_reader(lmm_a, a.activations, layer, a.grounding.options, n_words)
-        self.reader_b = replace(reader, lmm=lmm_b)  # the words that are allowed are those of a's vocabulary
-        self.words_a, self.words_b = reader.words(self.U_a), self.reader_b.words(self.U_b)
-        self.images_a = [most_activating(column, n_images) for column in self.V_a.T]
-        self.images_b = [most_activating(column, n_images) for column in self.V_b.T]
+    Args:
+        study: the study itself.
+        Z: states of the samples.
+        U: concepts; `V` are their activations.
+        mass: of each concept; see `activation_mass`.
+        words: of each concept.
+        images: places of each concept's most activating samples, among the common ones.
+        reader: reads the words of directions with this study's model.
+    """
 
-    def activations_of(self, U: np.ndarray) -> np.ndarray:
-        """(n, K): what the samples' states in *b* activate, were `U` the concepts of *a*'s learner."""
-        learner = copy.copy(self.a.concepts.learner)
-        learner.components_ = U.astype(self.a.concepts.U.dtype)
-        return np.asarray(learner.transform(self.B.astype(np.float32)))
-
-    def describe(self) -> dict[str, Any]:
-        p, q = self.a.activations.parameters, self.b.activations.parameters
-        return {
-            "word": p["word"],
-            "a": {"folder": self.a.folder.name, "model": p["model"]},
-            "b": {"folder": self.b.folder.name, "model": q["model"]},
-            "layer": self.a.concepts.layer,
-            "alignment": p["alignment"],
-            "method": self.a.concepts.parameters["method"],
-            "samples": {
-                "common": len(self.pairs), "only_a": self.pairs.only_a, "only_b": self.pairs.only_b,
-                "outliers": self.n_outliers,
-            },
-        }  # fmt: skip
+    study: Study
+    Z: Float[np.ndarray, "n d"]
+    U: Float[np.ndarray, "k d"]
+    V: Float[np.ndarray, "n k"]
+    mass: Float[np.ndarray, " k"]
+    words: list[list[str]]
+    images: list[list[int]]
+    reader: WordReader
 
 
-def codes_of(concepts: Concepts, rows: np.ndarray) -> np.ndarray:
-    """(n, K): the activations of the rows `rows` of the activations folder, all of which were learned from."""
+@dataclass(frozen=True)
+class AlignedStudies:
+    """Two studies, restricted to their common samples; samples that are an outlier in one of them are left out."""
+
+    a: AlignedStudy
+    b: AlignedStudy
+    pairs: SamplePairs
+    n_outliers: int
+
+    @property
+    def D(self) -> Float[np.ndarray, "n d"]:
+        """The moves of the samples from *a* to *b*."""
+        return self.b.Z - self.a.Z
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether a sample counts for its strongest concept alone: it does for prototypes."""
+        return self.a.study.concepts.learner.prototypes
+
+    def activations_in_b(self, U: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "n k"]:
+        """What the samples' states in *b* would activate if `U` were the concepts of *a*'s learner."""
+        learner = copy.copy(self.a.study.concepts.learner)
+        learner.components_ = U.astype(learner.components_.dtype)
+        return np.asarray(learner.transform(self.b.Z.astype(np.float32)))
+
+    def ids(self, places: list[int]) -> tuple[str, ...]:
+        """The ids of the common samples at `places`."""
+        return tuple(self.pairs.ids[i] for i in places)
+
+
+def align_studies(a: Study, b: Study, lmm_a: LMM, lmm_b: LMM, *, n_words: int, n_images: int) -> AlignedStudies:
+    """The studies `a` and `b` on their common samples, `n_words` words and `n_images` images for each concept.
+
+    Raises:
+        DataError: they have no common samples, or all of these are outliers.
+    """
+    found = pair_samples(a.activations, b.activations)
+    ordinary = a.concepts.kept[found.a] & b.concepts.kept[found.b]
+    pairs = found.where(ordinary)
+    if not len(pairs):
+        raise DataError(f"All {len(found)} common samples of {a.folder} and {b.folder} are outliers in one of them.")
+    reader = word_reader(lmm_a, a.activations, a.concepts.layer, a.grounding.options, n_words)
+    # both models share one vocabulary; the words that are allowed in it are the same, too
+    reader_b = WordReader(lmm_b, reader.layer, reader.allowed, reader.n_words)
+    return AlignedStudies(
+        _aligned(a, pairs.a, reader, n_images),
+        _aligned(b, pairs.b, reader_b, n_images),
+        pairs,
+        n_outliers=int((~ordinary).sum()),
+    )
+
+
+def _aligned(study: Study, rows: np.ndarray, reader: WordReader, n_images: int) -> AlignedStudy:
+    concepts = study.concepts
+    U, V = concepts.U.astype(np.float64), activations_of_rows(concepts, rows)
+    return AlignedStudy(
+        study,
+        Z=study.activations.states(concepts.layer)[rows].astype(np.float64),
+        U=U,
+        V=V,
+        mass=activation_mass(V, exclusive=concepts.learner.prototypes),
+        words=reader.words(U),
+        images=[most_activating(column, n_images) for column in V.T],
+        reader=reader,
+    )
+
+
+def activations_of_rows(concepts: Concepts, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n k"]:
+    """The concepts' activations on `rows` of the activations folder, which must all have been learned from."""
     places = np.cumsum(concepts.kept) - 1
     return concepts.V[places[rows]]

@@ -1,34 +1,37 @@
-"""What became of each concept: refined, changed, split, merged, faded, or emerged. Rules with numbers, pure functions.
+"""What became of each concept: refined, changed, split, merged, faded, or emerged. Pure functions.
 
-The papers name these changes and publish no thresholds. Ours look at the samples first (which concepts of *b* are
-active on the samples of a concept of *a*, more than by chance: `match.links`), then at activation mass, then at words.
+The papers name these changes and publish no thresholds. Our rules look at the samples first (which concepts of *b* are
+active on the samples of a concept of *a*, more than by chance: `matching.links`), then at activation mass, then at
+words.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from vitrail.comparison.matching import Links
-from vitrail.comparison.shift_vectors import sizes
+from vitrail.comparison.shift_vectors import n_members
 
 Change = Literal["refined", "changed", "split", "merged", "faded", "emerged"]
 
 
 @dataclass(frozen=True)
-class Rules:
-    """The numbers in the rules.
+class ChangeRules:
+    """The thresholds that decide what became of a concept.
 
     Args:
         words: T-Overlap with the counterpart, in percent, from which a concept is refined and not changed.
-        strength: of a link, the correlation of activations over the samples.
-        part: of the strength of a concept's strongest link, which another one must have for both to be parts of it.
-        mass: a concept faded when its links together have less than this share of its activation mass, and one of *b*
-            emerged when it has more than the inverse of it.
-        level: of the links' test against chance.
-        permutations: of that test.
+        strength: smallest correlation of activations over the samples that makes a link.
+        part: share of a concept's strongest link that another link needs for both to count as its parts.
+        mass: a concept faded when all its links together have less than this share of its activation mass; one of *b*
+            emerged when it has more than 1/`mass` times the mass of all its links together.
+        level: significance level of the links' test against chance.
+        permutations: number of permutations in that test.
     """
 
     words: float = 50.0
@@ -39,65 +42,71 @@ class Rules:
     permutations: int = 500
 
 
-def mass(V: np.ndarray, *, one_each: bool) -> np.ndarray:
-    """(K,): the share of each concept in the activation of all, `Σ_m |v_mk| / Σ_mk |v_mk|`; in the samples, where each
-    has one concept alone (prototypes)."""
-    if one_each:
-        return sizes(V) / max(len(V), 1)
+def activation_mass(V: Float[np.ndarray, "n k"], *, exclusive: bool) -> Float[np.ndarray, " k"]:
+    """Each concept's share of the activation of all concepts, `Σ_m |v_mk| / Σ_mk |v_mk|`; where a sample counts for its
+    strongest concept alone (`exclusive`), each concept's share of the samples."""
+    if exclusive:
+        return n_members(V) / max(len(V), 1)
     total = np.abs(V).sum(0, dtype=np.float64)
     return total / max(total.sum(), np.finfo(float).tiny)
 
 
-def counterparts(links: Links) -> np.ndarray:
-    """(K_a,) int: the concept of *b* that each concept of *a* has its strongest link to; −1 without a link."""
+def counterparts(links: Links) -> Int[np.ndarray, " k_a"]:
+    """The concept of *b* to which each concept of *a* has its strongest link; −1 without a link."""
     strength = np.where(links.linked, links.strength, -np.inf)
     return np.where(links.linked.any(1), strength.argmax(1), -1)
 
 
-def changes_before(
-    links: Links, mass_a: np.ndarray, mass_b: np.ndarray, overlaps: np.ndarray, rules: Rules
+def classify_changes(
+    links: Links,
+    mass_a: Float[np.ndarray, " k_a"],
+    mass_b: Float[np.ndarray, " k_b"],
+    overlaps: Float[np.ndarray, "k_a k_b"],
+    rules: ChangeRules,
 ) -> list[Change]:
     """What became of each concept of *a*; the first rule that holds decides.
 
     faded     it has no link, or all its links together have less than `rules.mass` of its mass
     split     it has two links or more that are at least `rules.part` as strong as its strongest
     merged    its counterpart has two links or more that are, and this one is among them
-    refined   `overlaps` (K_a, K_b), the T-Overlap with its counterpart, is at least `rules.words`
-    changed   its samples go on together, under other words
+    refined   `overlaps`, the T-Overlap with its counterpart, is at least `rules.words`
+    changed   its samples stay together, under other words
     """
     main, strong = counterparts(links), np.where(links.linked, links.strength, 0.0)
     parts = ((strong >= rules.part * strong.max(1, keepdims=True)) & links.linked).sum(1)
-    source = (strong >= rules.part * strong.max(0, keepdims=True)) & links.linked
+    sources = (strong >= rules.part * strong.max(0, keepdims=True)) & links.linked
 
     def became(i: int, j: int) -> Change:
         if j < 0 or mass_b[links.linked[i]].sum() < rules.mass * mass_a[i]:
             return "faded"
         if parts[i] >= 2:
             return "split"
-        if source[i, j] and source[:, j].sum() >= 2:
+        if sources[i, j] and sources[:, j].sum() >= 2:
             return "merged"
         return "refined" if overlaps[i, j] >= rules.words else "changed"
 
     return [became(i, int(j)) for i, j in enumerate(main)]
 
 
-def emerged(links: Links, mass_a: np.ndarray, mass_b: np.ndarray, rules: Rules) -> np.ndarray:
-    """(K_b,) bool: concepts of *b* that no concept of *a* accounts for: without a link, or with more than
-    1/`rules.mass` times the mass of all that are linked to them together."""
+def has_emerged(
+    links: Links, mass_a: Float[np.ndarray, " k_a"], mass_b: Float[np.ndarray, " k_b"], rules: ChangeRules
+) -> Bool[np.ndarray, " k_b"]:
+    """Whether each concept of *b* is new: it has no link, or more than 1/`rules.mass` times the mass of all concepts of
+    *a* that are linked to it together."""
     before = np.where(links.linked, mass_a[:, None], 0.0).sum(0)
     return ~links.linked.any(0) | (mass_b > before / rules.mass)
 
 
 @dataclass(frozen=True)
 class WordChange:
-    """The words of a concept before and after: those that stay, in the order of before, those lost, those gained."""
+    """The words that a concept kept (in the order of before), lost and gained."""
 
     kept: tuple[str, ...]
     lost: tuple[str, ...]
     gained: tuple[str, ...]
 
 
-def word_change(before: list[str], after: list[str]) -> WordChange:
+def word_change(before: Sequence[str], after: Sequence[str]) -> WordChange:
     """How the words changed.
 
     >>> word_change(["red", "blue"], ["blue", "sea"])

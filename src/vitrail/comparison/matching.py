@@ -1,4 +1,4 @@
-"""Matching: which concept of model *b* answers to a concept of model *a*. Pure functions."""
+"""Matching: which concept of model *b* corresponds to a concept of model *a*. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from vitrail.comparison.shift_vectors import members
@@ -15,20 +16,23 @@ from vitrail.errors import UsageError
 Matching = Literal["argmax", "one-to-one"]
 
 
-def match(C: np.ndarray, how: Matching = "argmax") -> np.ndarray:
-    """(K_a,) int: for each row of the cosines `C` (K_a, K_b) its column; −1 for a row that got none.
+def match(C: Float[np.ndarray, "k_a k_b"], how: Matching = "argmax") -> Int[np.ndarray, " k_a"]:
+    """The matched column of each row of the cosines `C`; −1 for a row without a match.
 
     Args:
+        C: cosines between the concepts of *a* (rows) and of *b* (columns).
         how: "argmax", `m(i) = argmax_j cos(u_i^a, u_j^b)`, as published: several rows may share a column.
-            "one-to-one" has the largest sum of cosines in which no column is used twice (Hungarian algorithm, as in
-            the paper's released code for recovery); rows beyond the number of columns get none.
+            "one-to-one" maximises the sum of cosines while no column is used twice (Hungarian algorithm, as in the
+            paper's released code for recovery); where rows outnumber columns, some rows have no match.
+
+    Raises:
+        UsageError: no such way to match.
 
     >>> C = np.array([[0.9, 0.8], [0.7, 0.1]])
     >>> match(C).tolist(), match(C, "one-to-one").tolist()
     ([0, 0], [1, 0])
     """
-    if how not in get_args(Matching):
-        raise UsageError(f"Concepts are matched by {' or '.join(get_args(Matching))}; got {how!r}.")
+    check_matching(how)
     if how == "argmax":
         return C.argmax(axis=1)
     found = np.full(len(C), -1)
@@ -37,49 +41,57 @@ def match(C: np.ndarray, how: Matching = "argmax") -> np.ndarray:
     return found
 
 
+def check_matching(how: str) -> None:
+    """Raises `UsageError` unless there is such a way to match."""
+    if how not in get_args(Matching):
+        raise UsageError(f"Concepts are matched by {' or '.join(get_args(Matching))}; got {how!r}.")
+
+
 @dataclass(frozen=True)
 class Links:
     """Which concepts are active on the same samples, more than by chance; a concept may have no link, one, or several.
 
-    `flow` (K_a, K_b) counts the samples whose strongest concept is *i* in *a* and *j* in *b*. `strength` (K_a, K_b) is
-    the correlation of their activations over the samples, and `p` (K_a, K_b) the chance that any pair at all be so
-    strong without a relation; `linked` (K_a, K_b) says which pairs are links.
+    Args:
+        flow: counts of the samples whose strongest concept is *i* in *a* and *j* in *b*.
+        strength: correlation of the activations of *i* and *j* over the samples.
+        p: the probability that the strongest of all pairs is at least this strong by chance.
+        linked: whether the pair is a link.
     """
 
-    flow: np.ndarray
-    strength: np.ndarray
-    p: np.ndarray
-    linked: np.ndarray
+    flow: Int[np.ndarray, "k_a k_b"]
+    strength: Float[np.ndarray, "k_a k_b"]
+    p: Float[np.ndarray, "k_a k_b"]
+    linked: Bool[np.ndarray, "k_a k_b"]
 
 
 def links(
-    V_a: np.ndarray,
-    V_b: np.ndarray,
+    V_a: Float[np.ndarray, "n k_a"],
+    V_b: Float[np.ndarray, "n k_b"],
     *,
-    one_each: bool,
+    exclusive: bool,
     strength: float = 0.25,
     level: float = 0.05,
     permutations: int = 500,
     seed: int = 0,
 ) -> Links:
-    """Links between concepts by the samples that activate them, against a permutation null.
+    """Links between concepts by the samples that activate them, tested by permutations of the samples.
 
-    Activations `V_a` (n, K_a) and `V_b` (n, K_b) are of the same samples. A pair is a link when the correlation of its
-    activations is at least `strength`, and exceeds what the largest of all correlations reaches in all but a share
-    `level` of permutations of the samples: so the error is held over all pairs at once. "No counterpart" is a possible
-    answer, and so is more than one.
+    A pair is a link when the correlation of its activations is at least `strength`, and exceeds the largest of all
+    correlations in all but a share `level` of the permutations: this controls the error over all pairs at once. A
+    concept may so have no counterpart, or more than one.
 
-    Cosines cannot say this: concepts of one word share a large mean, and the cosine of any two is high.
+    Cosines cannot show this: the concepts of one word share a large mean, so the cosine of any two is high.
 
     Args:
-        one_each: whether a sample has one concept, its strongest (prototypes: a distance to every one of them says
-            little), or as many as it has codes for.
+        V_a: activations in *a*; `V_b` are those of the same samples in *b*.
+        exclusive: whether a sample counts for its strongest concept alone. It does for prototypes, whose activations
+            are similarities to every one of them; a dictionary's codes all count.
     """
     owner_a, owner_b = members(V_a), members(V_b)
     flow = np.zeros((V_a.shape[1], V_b.shape[1]), dtype=int)
     owned = (owner_a >= 0) & (owner_b >= 0)
     np.add.at(flow, (owner_a[owned], owner_b[owned]), 1)
-    P, Q = (_standardised(_one_hot(V) if one_each else np.abs(V)) for V in (V_a, V_b))
+    P, Q = (_standardised(_one_hot(V) if exclusive else np.abs(V)) for V in (V_a, V_b))
     seen = P.T @ Q
     rng = np.random.default_rng(seed)
     null = np.array([(P.T @ Q[rng.permutation(len(Q))]).max(initial=0.0) for _ in range(permutations)])

@@ -5,30 +5,31 @@ activations of *a*'s concepts `U` (K, d) in `A`. The paper's definitions:
 
     A_k = { m : k = argmax_i |v_mi| }      δ_m = b_m − a_m      Δ_k = mean_{m ∈ A_k} δ_m      u_k^s = u_k + α Δ_k
 
-That is for prototypes: a centroid is a state, and moves as states do. An atom of a dictionary is not a state but what
-a state changes by when the concept's code grows by one. `by_codes` has the definition for it, and `docs/shift.md` the
+They hold for prototypes: a centroid is a state, and moves as states do. An atom of a dictionary is no state: it is the
+change of a state when the atom's code grows by one. `least_squares_shifts` defines its shift; `docs/shift.md` has the
 derivation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import numpy as np
+from jaxtyping import Float, Int
 from scipy.stats import trim_mean
 
 from vitrail import scores
 from vitrail.errors import UsageError
 
 #: How the moves of a concept's samples become one shift.
-Estimator = Literal["mean", "median", "trimmed", "codes"]
-ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
-#: Of the moves of a concept, `trimmed` leaves out this share at either end, in every feature.
+ShiftEstimator = Literal["mean", "median", "trimmed", "codes"]
+#: "trimmed" leaves out this share of a concept's moves at either end, in every feature.
 TRIM = 0.1
 
 
-def members(V: np.ndarray) -> np.ndarray:
-    """(n,) int: the concept `k` of whose `A_k` each sample is a member, `argmax_k |v_mk|`; −1 where all are zero.
+def members(V: Float[np.ndarray, "n k"]) -> Int[np.ndarray, " n"]:
+    """The concept *k* whose `A_k` each sample belongs to, `argmax_k |v_mk|`; −1 where all activations are zero.
 
     >>> members(np.array([[0.1, -2.0], [3.0, 0.0], [0.0, 0.0]])).tolist()
     [1, 0, -1]
@@ -37,62 +38,73 @@ def members(V: np.ndarray) -> np.ndarray:
     return np.where(size.max(axis=1) > 0, size.argmax(axis=1), -1)
 
 
-def sizes(V: np.ndarray) -> np.ndarray:
-    """(K,) int: how many samples `A_k` has."""
+def n_members(V: Float[np.ndarray, "n k"]) -> Int[np.ndarray, " k"]:
+    """How many samples `A_k` has, for every concept."""
     owner = members(V)
     return np.bincount(owner[owner >= 0], minlength=V.shape[1])
 
 
-def shifts(D: np.ndarray, V: np.ndarray, estimate: Estimator = "mean") -> np.ndarray:
-    """(K, d) float64: the shift `Δ_k` of every concept from the moves `D = B − A` (n, d); zero without samples.
+def shifts(
+    D: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n k"], estimator: ShiftEstimator = "mean"
+) -> Float[np.ndarray, "k d"]:
+    """The shift `Δ_k` of every concept, float64; zero for a concept without samples.
 
     Args:
-        estimate: "mean" as published; "median" and "trimmed" of each feature over `A_k`, against outliers; "codes" for
-            the atoms of a dictionary, see `by_codes`.
+        D: the moves `B − A` of the samples.
+        V: their activations in *a*.
+        estimator: "mean" is the published one; "median" and "trimmed" average each feature over `A_k` and resist
+            outliers; "codes" is for the atoms of a dictionary, see `least_squares_shifts`.
 
     Raises:
-        UsageError: no such estimate.
+        UsageError: no such estimator.
+        ValueError: `D` and `V` have different numbers of samples.
     """
-    if estimate not in ESTIMATORS:
-        raise UsageError(f"A shift is estimated by {', '.join(ESTIMATORS)}; got {estimate!r}.")
+    check_estimator(estimator)
     if len(D) != len(V):
         raise ValueError(f"expected activations of {len(D)} samples, got {len(V)}")
     D = np.asarray(D, np.float64)
-    if estimate == "codes":
-        return by_codes(D, V)
-    average = {
+    if estimator == "codes":
+        return least_squares_shifts(D, V)
+    average: Callable[[np.ndarray], np.ndarray] = {
         "mean": lambda d: d.mean(0),
         "median": lambda d: np.median(d, 0),
         "trimmed": lambda d: trim_mean(d, TRIM),
-    }
+    }[estimator]
     owner = members(V)
     found = np.zeros((V.shape[1], D.shape[1]))
     for k in np.unique(owner[owner >= 0]):
-        found[k] = average[estimate](D[owner == k])
+        found[k] = average(D[owner == k])
     return found
 
 
-def by_codes(D: np.ndarray, V: np.ndarray) -> np.ndarray:
-    """(K, d): the moves of the atoms that explain the moves of the samples, the codes being as they were:
+def check_estimator(estimator: str) -> None:
+    """Raises `UsageError` unless there is such an estimator."""
+    known = get_args(ShiftEstimator)
+    if estimator not in known:
+        raise UsageError(f"A shift is estimated by {', '.join(known)}; got {estimator!r}.")
+
+
+def least_squares_shifts(D: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "k d"]:
+    """The moves of the atoms that best explain the moves `D` of the samples, while the codes `V` stay as they are:
 
         Δ = argmin_Δ ‖D − V Δ‖²_F = V⁺ D
 
-    Where `A = V U` and `B = V U'`, it is `U' − U` exactly. What no move of the atoms explains is left out. Where codes
-    do not tell atoms apart, the shortest moves are taken; an atom without codes does not move.
+    Where `A = V U` and `B = V U'`, this is `U' − U` exactly. What no move of the atoms explains is left out. Where the
+    codes cannot separate two atoms, the shortest moves are taken; an atom without codes does not move.
     """
     return np.linalg.lstsq(np.asarray(V, np.float64), np.asarray(D, np.float64), rcond=1e-6)[0]
 
 
-def consistency(D: np.ndarray, V: np.ndarray) -> np.ndarray:
-    """(K,): `mean_{m ∈ A_k} cos(δ_m, Δ_k)` with the published `Δ_k`: 1 where all samples of a concept move alike; NaN
-    without samples."""
+def consistency(D: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
+    """`mean_{m ∈ A_k} cos(δ_m, Δ_k)` with the published `Δ_k`: 1 where all samples of a concept move in one direction;
+    NaN without samples."""
     return _per_concept(D, V, lambda moves: float(scores.cosines(moves, moves.mean(0, keepdims=True)).mean()), least=1)
 
 
-def pairwise_consistency(D: np.ndarray, V: np.ndarray) -> np.ndarray:
-    """(K,): the mean cosine between the moves of two different samples of `A_k`; NaN for fewer than two.
+def pairwise_consistency(D: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
+    """The mean cosine between the moves of two different samples of `A_k`; NaN for fewer than two samples.
 
-    Unlike `consistency` it does not grow by itself when there are few samples: of random moves it is 0.
+    Its expected value for random moves is 0, however few the samples are; that of `consistency` is not.
     """
 
     def mean_pair(moves: np.ndarray) -> float:
@@ -103,12 +115,13 @@ def pairwise_consistency(D: np.ndarray, V: np.ndarray) -> np.ndarray:
     return _per_concept(D, V, mean_pair, least=2)
 
 
-def magnitude(D: np.ndarray, V: np.ndarray) -> np.ndarray:
-    """(K,): `‖Δ_k‖` of the published `Δ_k`; NaN without samples."""
+def magnitude(D: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
+    """`‖Δ_k‖` of the published `Δ_k`; NaN without samples."""
     return _per_concept(D, V, lambda moves: float(np.linalg.norm(moves.mean(0))), least=1)
 
 
-def _per_concept(D: np.ndarray, V: np.ndarray, measure, least: int) -> np.ndarray:  # type: ignore[no-untyped-def]
+def _per_concept(D: np.ndarray, V: np.ndarray, measure: Callable[[np.ndarray], float], least: int) -> np.ndarray:
+    """(K,): `measure` of the moves of each `A_k`; NaN where it has fewer than `least` samples."""
     D, owner = np.asarray(D, np.float64), members(V)
     groups = [D[owner == k] for k in range(V.shape[1])]
     return np.array([measure(moves) if len(moves) >= least else np.nan for moves in groups])

@@ -1,42 +1,37 @@
-"""`compare`: the studies of one word in two models → what became of its concepts, and how far shifts recover that."""
+"""Two studies of one word in two models → what became of its concepts, and how far shifts recover that."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors.numpy import save_file
-
 from vitrail import scores
-from vitrail.artifacts import (
-    MANIFEST,
-    check_free,
-    file_hash,
-    is_current,
-    parent,
-    write_json,
-    write_manifest,
-    write_whole,
+from vitrail.artifacts import parent
+from vitrail.comparison.aligned import AlignedStudies, align_studies
+from vitrail.comparison.artifact import (
+    ComparedStudy,
+    Comparison,
+    Findings,
+    SampleCounts,
+    is_made,
+    open_comparison,
+    write_comparison,
 )
-from vitrail.comparison import summary as telling
-from vitrail.comparison.aligned import Both
-from vitrail.comparison.artifact import FILE, KIND, TENSORS, Shift, open_shift
-from vitrail.comparison.changes import Rules
-from vitrail.comparison.matching import Matching, links, match
-from vitrail.comparison.pairs import check_alike
-from vitrail.comparison.recovery import Target, controls, recover, sweep
-from vitrail.comparison.series import Point
-from vitrail.comparison.shift_vectors import (
-    Estimator,
-    consistency,
-    magnitude,
-    pairwise_consistency,
-    shifts,
+from vitrail.comparison.concept_changes import (
+    Matched,
+    concept_changes,
+    concepts_after,
+    correlations,
+    emerged_concepts,
+    move_measures,
 )
-from vitrail.comparison.whole_model import Whole, check_models
+from vitrail.comparison.layers import LayerComparison
+from vitrail.comparison.matching import links, match
+from vitrail.comparison.models import ModelComparison, check_models
+from vitrail.comparison.options import ComparisonOptions
+from vitrail.comparison.pairs import check_comparable
+from vitrail.comparison.recovery import ShiftTrial, Target, alpha_curve, controls, recover
 from vitrail.errors import UsageError
 from vitrail.grounding import check_model
 from vitrail.lmm import LMM
@@ -44,171 +39,166 @@ from vitrail.progress import Progress, silent
 from vitrail.studies import Study
 
 
-def compare(
+@dataclass(frozen=True)
+class WiderViews:
+    """What is kept beside a comparison of two studies: the whole models, other layers, checkpoints."""
+
+    whole: ModelComparison | None = None
+    layers: tuple[LayerComparison, ...] = ()
+    steps: tuple[LayerComparison, ...] = ()
+
+    def parameters(self) -> dict[str, Any]:
+        """What was looked at, as a manifest keeps it."""
+        return {
+            "whole": None if self.whole is None else self.whole.n_samples,
+            "layers": [found.layer for found in self.layers],
+            "steps": [found.step for found in self.steps],
+        }
+
+
+def compare_studies(
     a: Study,
     b: Study,
     lmm_a: LMM,
     lmm_b: LMM,
     *,
     out: str | Path,
-    matching: Matching = "one-to-one",
-    estimate: Estimator | None = None,
-    alpha: float = 1.0,
-    n_words: int = 10,
-    n_images: int = 20,
-    rules: Rules | None = None,
-    draws: int = 50,
-    resamples: int = 200,
-    seed: int = 0,
-    whole: Whole | None = None,
-    layers: Sequence[Point] | None = None,
-    steps: Sequence[Point] | None = None,
+    options: ComparisonOptions | None = None,
+    views: WiderViews | None = None,
     progress: Progress = silent,
-) -> Shift:
+) -> Comparison:
     """What became of the concepts of study `a` in study `b`, and how far shifts recover it, in the folder `out`.
 
-    Only samples of both studies count, by id. Words are read by the model they belong to; for recovery, those of a
-    concept before, after the shift and of its match are all read by *b*, so that α = 0 is "before".
+    Only samples of both studies count, by id. Each model reads the words of its own concepts. For recovery, *b* reads
+    all of them (a concept's before and after the shift, and its match's), so that α = 0 is "before".
 
     Args:
-        matching: which concept of *b* a shift is held against; "one-to-one" or "argmax".
-        estimate: of the shift; "mean" for prototypes (k-means, simple), "codes" for dictionaries by default.
-        n_words: words of a concept.
-        n_images: most activating samples, when images are compared.
-        draws: random directions of the control.
-        resamples: of the intervals of T-Overlaps, over the samples; 0 for none.
-        whole: a whole-model view to keep beside it, from `whole_model`; `layers` likewise from `by_layer`, and `steps`
-            from `along`.
+        a: the study of the model before, `lmm_a`; `b` is that of the model after, `lmm_b`.
+        options: how; its `n_whole` and `checkpoints` are for `vitrail.compare`, which makes `views`.
+        views: kept in the comparison as they are.
 
     Raises:
-        UsageError: another word, layer, method, filter of words or tokenizer; or a parameter that cannot be.
+        UsageError: another word, layer, method, filter of words or tokenizer.
         DataError: no common samples.
         ArtifactError: a model did not make its study, or `out` belongs to another run.
     """
-    rules = Rules() if rules is None else rules
-    out = Path(out)
-    check_alike(a.activations, b.activations)
+    out, options, views = Path(out), options or ComparisonOptions(), views or WiderViews()
+    check_studies(a, b, lmm_a, lmm_b)
+    if options.estimator is None:
+        options = replace(options, estimator="mean" if a.concepts.learner.prototypes else "codes")
+    parameters = options.parameters() | views.parameters()
+    parents = {"a": parent(a.concepts.folder), "b": parent(b.concepts.folder)}
+    if is_made(out, parameters, parents):
+        return open_comparison(out)
+    progress("compare", 0, 4)
+    aligned = align_studies(a, b, lmm_a, lmm_b, n_words=options.n_words, n_images=options.n_images)
+    matched = _matched(aligned, options)
+    trial = _trial(aligned, matched, options)
+    progress("compare", 1, 4)
+    findings = _findings(aligned, matched, trial, options, views, progress)
+    shifts = trial.shifts()
+    tensors = {
+        "shifts": shifts,
+        "concepts": trial.U,
+        "mean_move": trial.D.mean(0),
+        "shifted": trial.U + options.alpha * shifts,
+    }
+    made = write_comparison(out, findings, tensors, parameters=parameters, parents=parents)
+    progress("compare", 4, 4)
+    return made
+
+
+def check_studies(a: Study, b: Study, lmm_a: LMM, lmm_b: LMM) -> None:
+    """Raises unless the two studies can be compared, and the models are theirs; see `compare_studies`."""
+    check_comparable(a.activations, b.activations)
     check_models(lmm_a, lmm_b)
     for study, lmm in ((a, lmm_a), (b, lmm_b)):
         check_model(lmm, study.activations)
-    for key in ("layer", "method"):
-        here, there = a.concepts.parameters[key], b.concepts.parameters[key]
+    for name, here, there in (
+        ("layer", a.concepts.layer, b.concepts.layer),
+        ("method", a.concepts.options.method, b.concepts.options.method),
+    ):
         if here != there:
             raise UsageError(
-                f"{a.folder} and {b.folder} cannot be compared: {key} is {here!r} in one, {there!r} in the other."
+                f"{a.folder} and {b.folder} cannot be compared: {name} is {here!r} in one, {there!r} in the other."
             )
-    for key in ("own_word", "language"):
-        here, there = getattr(a.grounding.options, key), getattr(b.grounding.options, key)
-        if here != there:
-            raise UsageError(
-                f"{a.folder} and {b.folder} cannot be compared: {key} of the words is {here!r} in one, {there!r} in "
-                "the other. Run `vitrail ground` again on one of them."
-            )
-    if n_words < 1 or n_images < 1 or draws < 1 or resamples < 0:
-        raise UsageError("n_words, n_images and draws must be at least 1, resamples at least 0.")
-    if estimate is None:
-        estimate = "mean" if a.concepts.learner.prototypes else "codes"
-    parameters = {
-        "matching": matching,
-        "estimate": estimate,
-        "alpha": alpha,
-        "n_words": n_words,
-        "n_images": n_images,
-        "rules": asdict(rules),
-        "draws": draws,
-        "resamples": resamples,
-        "seed": seed,
-        "whole": None if whole is None else whole.n_samples,
-        "layers": [p.layer for p in layers or ()],
-        "steps": [p.step for p in steps or ()],
-    }
-    parents = {"a": parent(a.concepts.folder), "b": parent(b.concepts.folder)}
-    if _is_made(out, parameters, parents):
-        return open_shift(out)
-    progress("compare", 0, 4)
-    both = Both(a, b, lmm_a, lmm_b, n_words, n_images)
-    U, V, D = both.U_a, both.V_a, both.D
+    here, there = (
+        f"language={study.grounding.options.language!r}, own_word={study.grounding.options.own_word}"
+        for study in (a, b)
+    )
+    if here != there:
+        raise UsageError(
+            f"{a.folder} and {b.folder} cannot be compared: words were chosen with {here} in one, with {there} in the "
+            "other. Run `vitrail ground` again on one of them."
+        )
+
+
+def _matched(aligned: AlignedStudies, options: ComparisonOptions) -> Matched:
+    rules = options.rules
     linked = links(
-        V,
-        both.V_b,
-        one_each=both.one_each,
+        aligned.a.V,
+        aligned.b.V,
+        exclusive=aligned.exclusive,
         strength=rules.strength,
         level=rules.level,
         permutations=rules.permutations,
-        seed=seed,
+        seed=options.seed,
     )
-    C = scores.cosines(U, both.U_b)
-    pairing = match(C, matching)
-    progress("compare", 1, 4)
-    target = Target(pairing, both.U_b, both.words_b, both.images_b)
+    C = scores.cosines(aligned.a.U, aligned.b.U)
+    return Matched(C, match(C, options.matching), linked)
+
+
+def _trial(aligned: AlignedStudies, matched: Matched, options: ComparisonOptions) -> ShiftTrial:
+    b = aligned.b
+    target = Target(matched.match, b.U, b.words, b.images)
+    assert options.estimator is not None
+    return ShiftTrial(aligned.a.U, aligned.D, aligned.a.V, target, b.reader.words, options.estimator)
+
+
+def _findings(
+    aligned: AlignedStudies,
+    matched: Matched,
+    trial: ShiftTrial,
+    options: ComparisonOptions,
+    views: WiderViews,
+    progress: Progress,
+) -> Findings:
+    alpha, seed, rules, linked = options.alpha, options.seed, options.rules, matched.links
     recovery = recover(
-        U, D, V, target, both.reader_b.words, both.activations_of,
-        estimate=estimate, alpha=alpha, n_images=n_images, images_before=both.images_a, resamples=resamples, seed=seed,
-    )  # fmt: skip
-    progress("compare", 2, 4)
-    rivals = controls(
-        U,
-        D,
-        V,
-        target,
-        both.reader_b.words,
-        recovery.words_after,
-        estimate=estimate,
+        trial,
+        aligned.activations_in_b,
+        aligned.a.images,
         alpha=alpha,
-        draws=draws,
+        n_images=options.n_images,
+        resamples=options.resamples,
         seed=seed,
     )
-    swept = sweep(U, D, V, target, both.reader_b.words, estimate=estimate, seed=seed)
+    progress("compare", 2, 4)
+    others = controls(trial, recovery.words_after, alpha=alpha, draws=options.draws, seed=seed)
+    curve = alpha_curve(trial, seed=seed)
     progress("compare", 3, 4)
-    steadiness = {
-        "consistency": consistency(D, V),
-        "pairwise_consistency": pairwise_consistency(D, V),
-        "magnitude": magnitude(D, V),
-    }
-    content = {
-        **both.describe(),
-        "estimate": estimate,
-        "alpha": alpha,
-        "matching": matching,
-        "concepts": telling.concepts(both, C, pairing, linked, recovery, steadiness, rules),
-        "emerged": telling.emerged(both, linked, rules),
-        "after": [
-            {"index": j, "words": w, "mass": float(m)}
-            for j, (w, m) in enumerate(zip(both.words_b, both.masses[1], strict=True))
-        ],
-        "flow": linked.flow.tolist(),
-        "linked": linked.linked.tolist(),
-        "link_strength": linked.strength.tolist(),
-        "recovery": telling.summary(recovery, seed),
-        "controls": [
-            {
-                "name": c.name,
-                "words_after": asdict(scores.estimate(c.words_after)),
-                "per_concept": c.words_after.tolist(),
-                "p": c.p,
-            }
-            for c in rivals
-        ],
-        "sweep": asdict(swept),
-        "correlations": telling.correlations(steadiness, recovery),
-        "layers": [p.as_dict() for p in layers or ()],
-        "steps": [p.as_dict() for p in steps or ()],
-        "whole": None if whole is None else whole.as_dict(),
-    }
-    tensors = {"shifts": shifts(D, V, estimate), "concepts": U.astype(np.float64), "mean_move": D.mean(0)}
-    tensors["shifted"] = tensors["concepts"] + alpha * tensors["shifts"]
-    write_whole(out / TENSORS, lambda path: save_file({k: v.astype(np.float32) for k, v in tensors.items()}, path))
-    write_json(out / FILE, content)
-    files = {name: file_hash(out / name) for name in (FILE, TENSORS)}
-    write_manifest(out, KIND, {"parameters": parameters, "parents": parents, "files": files})
-    progress("compare", 4, 4)
-    return open_shift(out)
-
-
-def _is_made(out: Path, parameters: dict[str, Any], parents: dict[str, Any]) -> bool:
-    """Whether `out` holds this very comparison. A page of one that was removed, or files of one that was killed, are
-    no obstacle."""
-    if not (out / MANIFEST).exists():
-        check_free(out, KIND, own={FILE, TENSORS, "report.html", "b", "checkpoints"})
-        return False
-    return is_current(out, KIND, parameters, parents, FILE)
+    measures = move_measures(trial.D, trial.V)
+    a, b, pairs = aligned.a.study, aligned.b.study, aligned.pairs
+    return Findings(
+        word=a.activations.word,
+        a=ComparedStudy(a.folder.name, a.activations.model),
+        b=ComparedStudy(b.folder.name, b.activations.model),
+        layer=a.concepts.layer,
+        alignment=a.activations.options.alignment,
+        method=a.concepts.options.method,
+        samples=SampleCounts(len(pairs), pairs.only_a, pairs.only_b, aligned.n_outliers),
+        estimator=trial.estimator,
+        alpha=alpha,
+        matching=options.matching,
+        concepts=concept_changes(aligned, matched, recovery, measures, rules),
+        emerged=emerged_concepts(aligned, linked, rules),
+        after=concepts_after(aligned),
+        flow=linked.flow.tolist(),
+        linked=linked.linked.tolist(),
+        link_strength=linked.strength.tolist(),
+        recovery=recovery.summary(seed),
+        controls=others,
+        alpha_curve=curve,
+        correlations=correlations(measures, recovery),
+        **vars(views),
+    )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vitrail.activations import Activations
+from vitrail.activations import Activations, Row
 from vitrail.concepts import Concepts, learn_as
 from vitrail.errors import DataError
 from vitrail.extraction import extract_as
@@ -32,7 +32,7 @@ def samples_of(activations: Activations, samples: Mapping[str, Sample]) -> list[
 
     Raises DataError when a row's sample is not among `samples`: another image in its place would be scored.
     """
-    ids = [row["sample_id"] for row in activations.rows]
+    ids = [row.sample_id for row in activations.rows]
     missing = [i for i in ids if i not in samples]
     if missing:
         raise DataError(
@@ -49,7 +49,7 @@ def extract_test(
 
     Raises DataError when one of `samples` was learned from.
     """
-    learned_from = {row["sample_id"] for row in activations.rows}
+    learned_from = {row.sample_id for row in activations.rows}
     both = [s.id for s in samples if s.id in learned_from]
     if both:
         raise DataError(
@@ -69,19 +69,19 @@ def extract_noise(
     return extract_as(lmm, noisy, activations.word, options, out=out, progress=progress)
 
 
-def _noisy(row: Mapping[str, Any], sample: Sample) -> Sample:
+def _noisy(row: Row, sample: Sample) -> Sample:
     """A sample whose picture is noise of the same size, and of which what the model said before is the truth."""
 
     def png() -> dict[str, bytes]:
         width, height = sample.open().size
-        rng = np.random.default_rng(zlib.crc32(row["sample_id"].encode("utf-8", "replace")))
+        rng = np.random.default_rng(zlib.crc32(row.sample_id.encode("utf-8", "replace")))
         buffer = io.BytesIO()
         Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(buffer, "PNG", compress_level=1)
         return {"bytes": buffer.getvalue()}
 
-    said = (row["text"].strip(),)
+    said = (row.text.strip(),)
     truth: dict[str, Any] = {"references": said} if sample.question is None else {"answers": said}
-    return Sample(row["sample_id"], EncodedImage(row["image"], png, Path()), question=sample.question, **truth)
+    return Sample(row.sample_id, EncodedImage(row.image, png, Path()), question=sample.question, **truth)
 
 
 def noise_dictionary(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from vitrail import learners
-from vitrail.activations import Activations
+from vitrail.activations import Activations, Require
 from vitrail.artifacts import plain, write_json
 from vitrail.concepts import learn
 from vitrail.errors import UsageError
@@ -26,7 +26,7 @@ from vitrail.evaluation.curves import by_concepts, by_layer
 from vitrail.evaluation.embeddings import Embeddings
 from vitrail.evaluation.held_out import extract_test
 from vitrail.evaluation.one_study import Evaluation, evaluate
-from vitrail.extraction import Require, extract
+from vitrail.extraction import extract
 from vitrail.grounding import ground
 from vitrail.lmm import LMM, Layer
 from vitrail.lmm.scorers import ImageTextScorer, TextScorer

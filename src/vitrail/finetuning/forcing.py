@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vitrail.lmm import LMM
-from vitrail.lmm.positions import forced
+from vitrail.lmm.positions import forced, prompt_width
 from vitrail.samples.examples import Example
 
 
@@ -43,7 +43,7 @@ class TeacherForced:
     @property
     def prompt_width(self) -> int:
         """The width of the prompts, padding included: the answers begin there."""
-        return int((self.labels != -100).any(dim=0).nonzero()[0])
+        return prompt_width(self.labels)
 
     def predictions(self, lmm: LMM) -> Predictions:
         """One forward pass of `lmm`: its predictions of the answers' tokens."""

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +109,7 @@ def _trainable(lmm: LMM, options: FineTuneOptions) -> Iterator[tuple[LMM, dict[s
     if options.method == "full":
         if not hasattr(lmm.model, "save_pretrained"):
             raise ModelError(f"{lmm.name} cannot be saved as a model of transformers; train an adapter (lora).")
-        pupil = replace(lmm, model=copy.deepcopy(lmm.model))
+        pupil = lmm.with_model(copy.deepcopy(lmm.model))
         pattern = re.compile(linear_layers(lmm) + r"\..*")
         trained = {n: p.requires_grad_(True) for n, p in pupil.model.named_parameters() if pattern.fullmatch(n)}
         yield pupil, trained

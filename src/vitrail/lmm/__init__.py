@@ -2,28 +2,36 @@
 
 lmm = load("llava-hf/llava-1.5-7b-hf")       # any image-text-to-text model of transformers
 lmm = adopt(captioner, "mine")               # any torch module that is a `Captioner`
+lmm = LMM(backend, "mine")                   # anything that answers: a `Backend`, without states
 """
 
-from vitrail.lmm.captioner import Adopted, Captioner, adopt
+from vitrail.lmm.backend import Backend, Generation, Layer
+from vitrail.lmm.batches import Batch
+from vitrail.lmm.captioner import Captioner, adopt
 from vitrail.lmm.description import ModelDescription
-from vitrail.lmm.loading import load, quieten
-from vitrail.lmm.model import LMM, DType, Generation, Layer
+from vitrail.lmm.families import DEFAULT_PROMPT
+from vitrail.lmm.loading import DType, from_transformers, load, load_as, quieten
+from vitrail.lmm.model import LMM
 from vitrail.lmm.parts import Parts, find_parts, fingerprint
-from vitrail.lmm.prompts import DEFAULT_PROMPT
+from vitrail.lmm.placement import Placement
 
 __all__ = [
     "DEFAULT_PROMPT",
     "LMM",
-    "Adopted",
+    "Backend",
+    "Batch",
     "Captioner",
     "DType",
     "Generation",
     "Layer",
     "ModelDescription",
     "Parts",
+    "Placement",
     "adopt",
     "find_parts",
     "fingerprint",
+    "from_transformers",
     "load",
+    "load_as",
     "quieten",
 ]

@@ -1,4 +1,4 @@
-"""Adapters: a PEFT adapter put on a model, and an untrained LoRA for as long as a `with` block lasts."""
+"""Adapters: a PEFT adapter on a model, and an untrained LoRA for the time of a `with` block."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,23 @@ import torch
 from torch import nn
 
 from vitrail.errors import ModelError
+from vitrail.lmm.description import ModelDescription
+from vitrail.lmm.messages import first_line
 from vitrail.lmm.model import LMM
 from vitrail.lmm.parts import fingerprint
+
+#: A warning of transformers about a name that PEFT still uses.
+OLD_NAME = ".is_gradient_checkpointing. is deprecated"
 
 
 @contextmanager
 def trainable_lora(
     lmm: LMM, targets: str, *, rank: int, scale: float = 2.0, seed: int = 0
 ) -> Iterator[tuple[LMM, dict[str, nn.Parameter]]]:
-    """The model under an untrained LoRA (Hu et al. 2021), and its parameters; afterwards `lmm` is as before.
+    """The model under an untrained LoRA (Hu et al. 2021), and its parameters by name; afterwards `lmm` is as before.
 
     Args:
+        lmm: the model that wears the adapter for the time of the `with` block.
         targets: a regular expression that matches the whole names of the linear layers.
         rank: of the adapter's matrices.
         scale: LoRA's α over its rank.
@@ -41,18 +46,13 @@ def trainable_lora(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # PEFT still uses it
+            warnings.filterwarnings("ignore", OLD_NAME)
             wrapped = get_peft_model(lmm.model, config)
     try:
-        yield replace(lmm, model=wrapped), {n: p for n, p in wrapped.named_parameters() if p.requires_grad}
+        yield lmm.with_model(wrapped), {n: p for n, p in wrapped.named_parameters() if p.requires_grad}
     finally:
         wrapped.unload()
         lmm.model.eval().requires_grad_(False)
-
-
-def first_line(error: BaseException) -> str:
-    """What an error of another library says, its first line."""
-    return str(error).strip().split("\n")[0]
 
 
 def put_on(network: Any, adapter: str | Path) -> Any:
@@ -62,8 +62,7 @@ def put_on(network: Any, adapter: str | Path) -> Any:
         ModelError: PEFT is not installed, or the adapter is not one for this model.
     """
     try:
-        from peft import PeftModel, get_peft_model_state_dict
-        from peft.utils import load_peft_weights
+        from peft import PeftModel
     except ImportError as error:
         raise ModelError("An adapter needs PEFT: pip install 'vitrail[peft]'.") from error
     path = _adapter_location(adapter)
@@ -71,20 +70,26 @@ def put_on(network: Any, adapter: str | Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Found missing adapter keys")  # we say it, as an error
-            warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated")  # PEFT still uses it
+            warnings.filterwarnings("ignore", OLD_NAME)
             wrapped = PeftModel.from_pretrained(network, path)
-        there, here = (
-            set(load_peft_weights(path, device="cpu")),
-            set(get_peft_model_state_dict(wrapped, save_embedding_layers=False)),
-        )
+        _check_weights(wrapped, path, adapter)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"{adapter} is not an adapter for this model: {first_line(error)}") from error
+    return wrapped
+
+
+def _check_weights(wrapped: Any, path: str, adapter: str | Path) -> None:
+    """Refuses an adapter whose files lack weights, or have some that find no place in the model."""
+    from peft import get_peft_model_state_dict
+    from peft.utils import load_peft_weights
+
+    there = set(load_peft_weights(path, device="cpu"))
+    here = set(get_peft_model_state_dict(wrapped, save_embedding_layers=False))
     if there != here:
         raise ModelError(
             f"{adapter} is not an adapter for this model: {len(here - there)} of the weights that it needs are "
             f"missing, and {len(there - here)} have no place in it. Put it on the model that it was made from."
         )
-    return wrapped
 
 
 def _adapter_location(adapter: str | Path) -> str:
@@ -98,18 +103,17 @@ def _adapter_location(adapter: str | Path) -> str:
 
 
 def _check_base(network: Any, path: str, adapter: str | Path) -> None:
-    """An adapter made by `vitrail.finetune` says which weights it was made on: others of the same shape are refused."""
+    """Refuses an adapter made by `vitrail.finetune` on other weights; its manifest has the fingerprint of its base."""
     manifest = Path(path) / "manifest.json"
     if not manifest.is_file():
         return
     try:
-        base = json.loads(manifest.read_text(encoding="utf-8"))["parameters"]["model"]
-        name, expected, dtype = base["name"], base["fingerprint"], base["dtype"]
-    except (ValueError, KeyError, TypeError):
-        return  # not ours to judge
+        base = ModelDescription.from_dict(json.loads(manifest.read_text(encoding="utf-8"))["parameters"]["model"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return  # the manifest of something else
     found = fingerprint(network)
-    if found != expected and str(network.dtype) == f"torch.{dtype}":  # rounded weights have another fingerprint
+    if found != base.fingerprint and str(network.dtype) == f"torch.{base.dtype}":  # rounding changes a fingerprint
         raise ModelError(
-            f"{adapter} was made on {name} (fingerprint {expected}), not on the model it is put on ({found}). "
-            "Load it on its own base, or fine-tune this one."
+            f"{adapter} was made on {base.name} (fingerprint {base.fingerprint}), not on the model it is put on "
+            f"({found}). Load it on its own base, or fine-tune this one."
         )

@@ -12,12 +12,16 @@ class ModelDescription:
     """A model as it was loaded. Two models with equal descriptions give the same states.
 
     Args:
-        name: its folder, or its name on the hub, at `revision`, under `adapter`.
+        name: its folder, or its name on the hub.
+        revision: of a model on the hub.
+        adapter: the PEFT adapter on top of it.
         kind: its class.
-        dtype: of the weights; `quantization` says how they are quantised, if they are.
-        n_blocks: number of the decoder's blocks; `n_features` is the width of its states.
+        dtype: of the weights.
+        n_blocks: number of the decoder's blocks.
+        n_features: width of its states.
         parts: which modules were taken for blocks, final norm and unembedding.
         fingerprint: a hash of the weights.
+        quantization: how the weights are quantised; None if they are not.
     """
 
     name: str

@@ -1,18 +1,16 @@
-"""The doctor: proves with numbers, on this machine, that what Vitrail reads of a model is what the model computes.
+"""The doctor: proves with numbers, on this machine, that what Vitrail reads from a model is what the model computes.
 
 Each check compares two ways to the same number: our states and the library's, a batch and its rows alone, a text read
-at once and the same text as it was spoken. The whole certificate takes a few short captions; extraction runs the quick
-part of it on its first batch.
+in one pass and the same text as it was generated. The whole certificate takes a few short captions; extraction runs the
+quick part of it on its first batch.
 """
 
 from __future__ import annotations
 
-import html
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,16 +20,19 @@ from torch import Tensor
 from vitrail import words
 from vitrail.artifacts import versions
 from vitrail.errors import ModelError, NumericsError, VitrailError
-from vitrail.lmm import LMM, hooks
+from vitrail.lmm import LMM, Batch, Generation, hooks
+from vitrail.lmm.diagnosis import Check, Diagnosis
+from vitrail.lmm.messages import first_line
 from vitrail.samples import Sample
 from vitrail.words import Word
 
 log = logging.getLogger(__name__)
 
-#: Largest relative error that rounding explains, by the dtype of the weights; a check of a narrower one is coarser.
+#: The largest relative error that rounding explains, by the dtype of the weights.
 TOLERANCE = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
-#: What the doctor asks beside the model's own request: longer, so that a batch of both is padded.
+#: What the doctor asks besides the model's own request. It is longer, so that a batch of both is padded.
 REQUEST = "What is in the picture, and where in the picture is it?"
+#: How many tokens the doctor has the model generate.
 SPOKEN = 6
 #: Plain, capitalised, first in a sentence, with a hyphen, in pieces, inside another word (which must not be found).
 SENTENCES = (
@@ -44,59 +45,16 @@ SENTENCES = (
 )
 
 
-@dataclass(frozen=True)
-class Check:
-    """What was proven. `error` is the largest relative error found, `passed` is None where there was nothing to
-    compare; `says` tells it in a sentence."""
-
-    name: str
-    passed: bool | None
-    error: float | None
-    says: str
-
-    @property
-    def mark(self) -> str:
-        return {True: "✓", False: "✗", None: "–"}[self.passed]
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """The certificate of a model: which modules were taken for what, and what was proven with them."""
-
-    model: dict[str, Any]
-    modules: dict[str, str]
-    checks: tuple[Check, ...]
-    versions: dict[str, str]
-
-    @property
-    def passed(self) -> bool:
-        return all(check.passed is not False for check in self.checks)
-
-    @property
-    def failed(self) -> tuple[Check, ...]:
-        return tuple(check for check in self.checks if check.passed is False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {"passed": self.passed, **asdict(self), "checks": [asdict(c) for c in self.checks]}
-
-    def certificate(self) -> dict[str, Any]:
-        """What an artifact keeps of it; the model's description and the versions lie beside it."""
-        return {"passed": self.passed, "modules": self.modules, "checks": [asdict(c) for c in self.checks]}
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{c.mark}</td><td>{html.escape(c.name)}</td>"
-            f"<td>{'' if c.error is None else f'{c.error:.1e}'}</td><td>{html.escape(c.says)}</td></tr>"
-            for c in self.checks
-        )
-        return f"<b>Doctor</b> of {html.escape(self.model['name'])}<table>{rows}</table>"
-
-
 def doctor(lmm: LMM, images: Sequence[Image.Image] | None = None) -> Diagnosis:
-    """The certificate of `lmm`: every check, on `images` (at least two; noise by default).
+    """The certificate of `lmm`: every check.
 
-    A check that cannot be run because the model raises an error fails with that error; nothing is raised here.
+    A check that cannot run because the model raises an error fails with that error; it is not raised here.
+
+    Args:
+        images: two or three images; noise by default.
+
+    Raises:
+        ModelError: the LMM gives no access to its states.
     """
     images = noise(3) if images is None else list(images)[:3]
     examiner = Examiner(lmm, images, [lmm.prompt, *[REQUEST] * (len(images) - 2), lmm.prompt])
@@ -104,7 +62,11 @@ def doctor(lmm: LMM, images: Sequence[Image.Image] | None = None) -> Diagnosis:
 
 
 def quick(lmm: LMM, images: Sequence[Image.Image], requests: Sequence[str]) -> Diagnosis:
-    """The part of the certificate that one batch of an extraction can pay for: states, logits and padding of two rows.
+    """The cheap part of the certificate: states, logits and padding of two rows.
+
+    Args:
+        images: of which the first two are used.
+        requests: one for each image.
 
     Raises:
         ModelError: a check failed; states of this model would be wrong.
@@ -118,12 +80,18 @@ def quick(lmm: LMM, images: Sequence[Image.Image], requests: Sequence[str]) -> D
         )
     if not found.passed:
         what = "; ".join(f"{c.name}: {c.says}" for c in found.failed)
-        raise ModelError(f"What would be read of {lmm.name} is not what it computes ({what}). See `vitrail doctor`.")
+        raise ModelError(f"What would be read from {lmm.name} is not what it computes ({what}). See `vitrail doctor`.")
     return found
 
 
 def certificate(lmm: LMM, samples: Sequence[Sample]) -> dict[str, Any]:
-    """The certificate that an artifact keeps of `lmm`, from the first two of `samples`; see `quick`."""
+    """The certificate of `lmm` that an artifact keeps, from the first two of `samples`; see `quick`.
+
+    Raises:
+        DataError: an image cannot be read.
+        ModelError: a check failed.
+        NumericsError: states are not finite.
+    """
     some = samples[:2]
     return quick(lmm, [s.open() for s in some], [lmm.request(s) for s in some]).certificate()
 
@@ -135,11 +103,19 @@ def noise(n: int, side: int = 112) -> list[Image.Image]:
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
-    """The largest difference between two tensors, relative to the largest value expected; infinite if not finite."""
+    """The largest difference between two tensors, relative to the largest expected value; infinite if not finite."""
     found, expected = found.double().cpu(), expected.double().cpu()
     scale = expected.abs().max().clamp_min(1e-9)
     error = ((found - expected).abs().max() / scale).item() if found.numel() else 0.0
     return error if np.isfinite(error) else float("inf")
+
+
+class Finding(NamedTuple):
+    """A `Check` without its name."""
+
+    passed: bool | None
+    error: float | None
+    says: str
 
 
 class Examiner:
@@ -151,9 +127,11 @@ class Examiner:
         self.layers = [*range(lmm.n_blocks + 1), "final"]
 
     def diagnosis(self, checks: Iterator[Check]) -> Diagnosis:
-        return Diagnosis(self.lmm.describe().as_dict(), self.lmm.modules, tuple(checks), versions())
+        """The certificate that consists of `checks`, which run now."""
+        return Diagnosis(self.lmm.describe(), self.lmm.modules, tuple(checks), versions())
 
     def every(self) -> Iterator[Check]:
+        """All checks, one after the other."""
         yield self._tried("image", self.image)
         yield from self.few()
         yield self._tried("a batch is its rows alone", self.batch)
@@ -165,11 +143,12 @@ class Examiner:
             yield self._tried(f"word: {kind}", partial(self.word, sentence, word, there))
 
     def few(self) -> Iterator[Check]:
+        """The checks of `quick`."""
         yield self._tried("states are the library's", self.states)
         yield self._tried("logits are the model's", self.logits)
         yield self._tried("left padding changes nothing", self.padding)
 
-    def _tried(self, name: str, check: Callable[[], tuple[bool | None, float | None, str]]) -> Check:
+    def _tried(self, name: str, check: Callable[[], Finding]) -> Check:
         try:
             with torch.inference_mode():
                 return Check(name, *check())
@@ -177,54 +156,49 @@ class Examiner:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             log.debug("%s", name, exc_info=True)
-            return Check(name, False, None, f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+            return Check(name, False, None, f"{type(error).__name__}: {first_line(error)}")
 
-    def _within(self, error: float, says: str) -> tuple[bool, float, str]:
-        return error <= self.tolerance, error, says
+    def _within(self, error: float, says: str) -> Finding:
+        return Finding(error <= self.tolerance, error, says)
 
     # ---- what is compared --------------------------------------------------------------------------------------------
 
-    def _prepare(self, rows: Sequence[int], requests: Sequence[str] | None = None) -> dict[str, Tensor]:
+    def _prepare(self, rows: Sequence[int], requests: Sequence[str] | None = None) -> Batch:
         requests = self.requests if requests is None else requests
         return self.lmm.prepare([self.images[i] for i in rows], [requests[i] for i in rows])
 
-    def _last(self, inputs: dict[str, Tensor]) -> dict[Any, Tensor]:
+    def _last(self, inputs: Batch) -> dict[Any, Tensor]:
         """Layer → (batch, features): the states at the last position of the prompts."""
         n, width = inputs["input_ids"].shape
         return self.lmm.states(inputs, [()] * n, [width - 1] * n, self.layers)
 
-    def image(self) -> tuple[bool, float | None, str]:
+    def image(self) -> Finding:
         """The image reaches the words: another one gives other states; and says where it stands."""
         one, other = (self._prepare([i], [self.lmm.prompt] * len(self.images)) for i in (0, 1))
         change = relative(self._last(one)[self.lmm.n_blocks], self._last(other)[self.lmm.n_blocks])
-        embedded = []
-        for inputs in (one, other):
-            with hooks.capture({"0": self.lmm.parts.blocks[0]}, lambda s: s, inputs=frozenset({"0"})) as found:
-                self.lmm.run(inputs)
-            embedded.append(found["0"][0].float())
-        width = one["input_ids"].shape[1]
+        where = _where(self._embedded(one), self._embedded(other), one["input_ids"].shape[1])
         says = f"another image changes the last state by {change:.1e} of its size"
-        if embedded[0].shape != embedded[1].shape:
-            return change > 1e-6, None, says
-        at = (embedded[0] - embedded[1]).abs().amax(1).nonzero().flatten() - (len(embedded[0]) - width)
-        if not len(at) or len(at) == width:
-            where = "at no position of the decoder, which looks at it across"
-        elif (at < 0).any():
-            where = f"at {len(at)} positions before the text"
-        else:
-            where = f"at {len(at)} positions of the text, {at[0]} to {at[-1]}"
-        return change > 1e-6, None, f"it stands {where}; {says}"
+        return Finding(change > 1e-6, None, f"it stands {where}; {says}" if where else says)
 
-    def states(self) -> tuple[bool | None, float | None, str]:
+    def _embedded(self, inputs: Batch) -> Tensor:
+        """(positions, features) float32: what goes into the first block."""
+        with hooks.capture({"0": self.lmm.parts.blocks[0]}, lambda s: s, inputs=frozenset({"0"})) as found:
+            self.lmm.run(inputs)
+        return found["0"][0].float()
+
+    def states(self) -> Finding:
+        """The last position's states of every layer are the library's `hidden_states`."""
         rows = range(len(self.images))
         inputs = self._prepare(rows)
         out = self.lmm.run(inputs, output_hidden_states=True)
         library = hidden_states(out)
         if library is None:
-            return None, None, "the model gives no hidden_states to compare with"
+            return Finding(None, None, "the model gives no hidden_states to compare with")
         n = self.lmm.n_blocks
         if len(library) != n + 1:
-            return False, None, f"{n} blocks were found, but the library gives {len(library)} states, not {n + 1}"
+            return Finding(
+                False, None, f"{n} blocks were found, but the library gives {len(library)} states, not {n + 1}"
+            )
         ours = self._last(inputs)
         theirs = [h[:, -1] for h in library]
         errors = {k: relative(ours[k], theirs[k]) for k in range(n)}
@@ -233,7 +207,8 @@ class Examiner:
         worst = max([*errors.values(), ends[last]])
         return self._within(worst, f"layers 0 to {n}, the library's last being our layer {last}")
 
-    def logits(self) -> tuple[bool, float, str]:
+    def logits(self) -> Finding:
+        """States decode to the model's own logits, before and after the final norm."""
         inputs = self._prepare(range(len(self.images)))
         states = self._last(inputs)
         expected = self.lmm.run(inputs).logits[:, -1].float().cpu()
@@ -248,7 +223,8 @@ class Examiner:
     def _dtype(self) -> torch.dtype:
         return getattr(torch, self.lmm.dtype)
 
-    def padding(self) -> tuple[bool | None, float | None, str]:
+    def padding(self) -> Finding:
+        """A padded row has the states of the same row without padding."""
         inputs = self._prepare(range(len(self.images)))
         key = "encoder_input_ids" if "encoder_input_ids" in inputs else "input_ids"
         together, width = self._last(inputs), inputs[key].shape[1]
@@ -261,10 +237,11 @@ class Examiner:
                 error = max(error, *(relative(together[k][i], states[k][0]) for k in self.layers))
                 most = max(most, padded)
         if not most:
-            return None, None, "no row of the batch needed padding"
+            return Finding(None, None, "no row of the batch needed padding")
         return self._within(error, f"rows with up to {most} padded positions against the same rows alone")
 
-    def batch(self) -> tuple[bool, float, str]:
+    def batch(self) -> Finding:
+        """A batch has the states of its rows alone."""
         rows, same = range(len(self.images)), [self.lmm.prompt] * len(self.images)
         together = self._last(self._prepare(rows, same))
         error = 0.0
@@ -273,9 +250,28 @@ class Examiner:
             error = max(error, *(relative(together[k][i], alone[k][0]) for k in self.layers))
         return self._within(error, f"a batch of {len(rows)} against {len(rows)} batches of one, all layers")
 
-    def replay(self) -> tuple[bool, float, str]:
+    def replay(self) -> Finding:
         """States as the model had them while it spoke, with its cache, and as we read them from the whole text."""
         inputs = self._prepare(range(len(self.images)))
+        said, spoken = self._spoken(inputs)
+        groups = self.lmm.together(inputs)
+        if len(groups) != len(spoken):
+            return Finding(False, 0.0, f"{len(groups)} generations were expected, {len(spoken)} ran")
+        width, n = inputs["input_ids"].shape[1], self.lmm.n_blocks
+        error, compared = 0.0, 0
+        for j in range(SPOKEN):
+            positions = [width - 1 + min(j, len(g.ids)) for g in said]
+            read = self.lmm.states(inputs, [g.ids for g in said], positions, [n])[n].float()
+            for group, steps in zip(groups, spoken, strict=True):
+                rows = [(k, i) for k, i in enumerate(group) if j < len(steps) and len(said[i].ids) >= j]
+                error = max([error, *(relative(read[i], steps[j][k]) for k, i in rows)])
+                compared += len(rows)
+        says = f"{compared} states of {len(said)} captions, as spoken with a cache and as read"
+        return self._within(error, says)
+
+    def _spoken(self, inputs: Batch) -> tuple[list[Generation], list[list[Tensor]]]:
+        """What the model says, and for each generation that ran the last block's states (rows, features), step by
+        step."""
         spoken: list[list[Tensor]] = []
         widths = [0]
 
@@ -289,22 +285,9 @@ class Examiner:
             return states
 
         with hooks.edit({"last": self.lmm.parts.blocks[-1]}, record):
-            said = self.lmm.generate(inputs, SPOKEN)
-        groups = self.lmm.together(inputs)
-        if len(groups) != len(spoken):
-            return False, 0.0, f"{len(groups)} generations were expected, {len(spoken)} ran"
-        width, n = inputs["input_ids"].shape[1], self.lmm.n_blocks
-        error, compared = 0.0, 0
-        for j in range(SPOKEN):
-            rows = [(g, k, i) for g, group in enumerate(groups) for k, i in enumerate(group) if len(said[i].ids) >= j]
-            positions = [width - 1 + min(j, len(g.ids)) for g in said]
-            read = self.lmm.states(inputs, [g.ids for g in said], positions, [n])[n].float()
-            rows = [(g, k, i) for g, k, i in rows if j < len(spoken[g])]
-            error = max([error, *(relative(read[i], spoken[g][j][k]) for g, k, i in rows)])
-            compared += len(rows)
-        return self._within(error, f"{compared} states of {len(said)} captions, as spoken with a cache and as read")
+            return self.lmm.generate(inputs, SPOKEN), spoken
 
-    def calls(self) -> tuple[bool, float | None, str]:
+    def calls(self) -> Finding:
         """Every block and the norm run once for every token that is said."""
         modules = {f"block {k}": block for k, block in enumerate(self.lmm.parts.blocks, 1)}
         modules["unembedding"] = self.lmm.parts.unembedding
@@ -317,7 +300,7 @@ class Examiner:
         longest = max(len(g.ids) for g in said)
         # one more than the longest, if it was ended by its end token
         passed = len(counts) == 1 and counts <= {longest, longest + 1} and max(counts) <= SPOKEN
-        return passed, None, f"{len(modules)} modules ran {sorted(counts)} times for {longest} tokens"
+        return Finding(passed, None, f"{len(modules)} modules ran {sorted(counts)} times for {longest} tokens")
 
     def _pushed(self, vector: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, positions, features) of the middle layer without and with `vector` added at the last position."""
@@ -334,16 +317,18 @@ class Examiner:
             self.lmm.run(inputs)
         return before["block"].float().cpu(), after["block"].float().cpu()
 
-    def zero(self) -> tuple[bool, float, str]:
+    def zero(self) -> Finding:
+        """Adding zero changes neither states nor captions."""
         before, after = self._pushed(torch.zeros(self.lmm.n_features))
         error = relative(after, before)
         inputs = self._prepare(range(len(self.images)))
         plain = self.lmm.generate(inputs, SPOKEN)
         with self.lmm.edited([self.lmm.n_blocks], lambda _l, s, _n: s + torch.zeros_like(s)):
             same = self.lmm.generate(inputs, SPOKEN) == plain
-        return error == 0 and same, error, "states and captions are the same"
+        return Finding(error == 0 and same, error, "states and captions are the same")
 
-    def vector(self) -> tuple[bool, float, str]:
+    def vector(self) -> Finding:
+        """A vector that is added at the last position moves that position by the vector, and no other."""
         generator = torch.Generator().manual_seed(0)
         direction = torch.randn(self.lmm.n_features, generator=generator)
         before, _ = self._pushed(torch.zeros_like(direction))
@@ -353,22 +338,45 @@ class Examiner:
         where = torch.zeros_like(moved)
         where[:, -1] = True
         error = relative((after - before)[:, -1], direction.expand(len(before), -1))
-        passed, error, says = self._within(error, "the last position moved by just the vector, the others not at all")
-        return passed and torch.equal(moved, where), error, says
+        passed = error <= self.tolerance and torch.equal(moved, where)
+        return Finding(passed, error, "the last position moved by just the vector, the others not at all")
 
-    def word(self, sentence: str, text: str, there: bool) -> tuple[bool | None, None, str]:
+    def word(self, sentence: str, text: str, there: bool) -> Finding:
+        """The word `text` is found in `sentence`, or not, and in the right tokens of this model's tokenizer."""
         tokenizer = self.lmm.tokenizer
         ids = tokenizer.encode(sentence, add_special_tokens=False)
         said = words.decode(tokenizer, ids)
         if said.strip().lower() != sentence.lower():
-            return None, None, f"this tokenizer cannot say {sentence!r}; it says {said.strip()!r}"
+            return Finding(None, None, f"this tokenizer cannot say {sentence!r}; it says {said.strip()!r}")
         match = Word(text).find(said)
         if match is None or not there:
-            return (match is None) != there, None, f"{text!r} is {'not ' * (match is None)}found in {said.strip()!r}"
+            return Finding(
+                (match is None) != there, None, f"{text!r} is {'not ' * (match is None)}found in {said.strip()!r}"
+            )
         offsets = words.token_offsets(tokenizer, ids)
         first, last = words.token_span(offsets, match)
         pieces = said[offsets[first][0] : offsets[last][1]]
-        return text in pieces.lower(), None, f"{text!r} is in tokens {first} to {last} of {len(ids)}: {pieces!r}"
+        return Finding(
+            text in pieces.lower(), None, f"{text!r} is in tokens {first} to {last} of {len(ids)}: {pieces!r}"
+        )
+
+
+def _where(one: Tensor, other: Tensor, width: int) -> str | None:
+    """Where the image stands, from the embeddings of two images (positions, features); None if it cannot be told.
+
+    Args:
+        one: with the one image.
+        other: with the other image.
+        width: how many positions the text has, counted from the end.
+    """
+    if one.shape != other.shape:
+        return None
+    at = (one - other).abs().amax(1).nonzero().flatten() - (len(one) - width)
+    if not len(at) or len(at) == width:
+        return "at no position of the decoder, which looks at it across"
+    if (at < 0).any():
+        return f"at {len(at)} positions before the text"
+    return f"at {len(at)} positions of the text, {at[0]} to {at[-1]}"
 
 
 def hidden_states(out: Any) -> Sequence[Tensor] | None:

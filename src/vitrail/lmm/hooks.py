@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from vitrail.errors import ModelError
 
@@ -34,6 +36,38 @@ def residual(output: object, where: str) -> Tensor:
     return tensor
 
 
+#: Takes a module's states; gives those to put in their place, or None to leave them.
+See = Callable[[Tensor], "Tensor | None"]
+
+
+def _hook(module: nn.Module, name: str, see: See, of_input: bool) -> RemovableHandle:
+    """Shows `see` what `module` puts out in every call, or what goes into it, and puts what it gives in its place."""
+
+    def before(_module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+        new = see(residual(args[0] if args else kwargs.get("hidden_states"), name))
+        if new is None:
+            return None
+        return ((new, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": new})
+
+    def after(_module: nn.Module, _args: object, output: object) -> object:
+        new = see(residual(output, name))
+        return (new, *output[1:]) if new is not None and isinstance(output, tuple) else new
+
+    if of_input:
+        return module.register_forward_pre_hook(before, with_kwargs=True)
+    return module.register_forward_hook(after)
+
+
+@contextmanager
+def _removed(handles: Iterable[RemovableHandle]) -> Iterator[None]:
+    """Removes our own handles at the end of the block, however it ends."""
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 class Captured(dict[str, Tensor]):
     """Name → states that `capture` kept, filled while the model runs."""
 
@@ -44,12 +78,12 @@ def capture(
 ) -> Iterator[Captured]:
     """Captures what `modules` put out, `select`ed at once, during exactly one forward pass inside the `with` block.
 
+    The forward pass ends (silently) after the last module needed. Only our own handles are removed.
+
     Args:
         modules: name → module whose output (batch, positions, features) is wanted.
         select: what to keep of it; called inside the hook, so that nothing else stays in memory.
         inputs: names of those whose *input* is wanted instead.
-
-    The forward pass ends (silently) after the last module needed. Only our own handles are removed.
 
     Raises:
         ModelError: a module was not called exactly once. That happens under compilation, or when a module was
@@ -58,33 +92,15 @@ def capture(
     captured = Captured()
     calls = dict.fromkeys(modules, 0)
 
-    def keep(name: str, output: object) -> None:
+    def keep(name: str, states: Tensor) -> None:
         calls[name] += 1
-        captured[name] = select(residual(output, name)).detach().clone()
+        captured[name] = select(states).detach().clone()
         if all(calls.values()):
             raise _Enough
 
-    handles = []
-    for name, module in modules.items():
-        if name in inputs:
-
-            def before(_module: nn.Module, args: tuple, kwargs: dict, name: str = name) -> None:
-                keep(name, args[0] if args else kwargs.get("hidden_states"))
-
-            handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
-        else:
-
-            def after(_module: nn.Module, _args: object, output: object, name: str = name) -> None:
-                keep(name, output)
-
-            handles.append(module.register_forward_hook(after))
-    try:
+    handles = [_hook(module, name, partial(keep, name), name in inputs) for name, module in modules.items()]
+    with _removed(handles), suppress(_Enough):
         yield captured
-    except _Enough:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
     wrong = {name: n for name, n in calls.items() if n != 1}
     if wrong:
         raise ModelError(f"Expected every captured module to run once; it ran otherwise: {wrong}.")
@@ -100,8 +116,8 @@ def at(rows: Tensor, positions: Tensor) -> Select:
 
 
 class Tally:
-    """How many positions masks marked, counted when it is asked for: counting at every token takes time, and waits for
-    the device."""
+    """How many positions some masks marked. It is counted only when asked for: counting at every token takes time, and
+    waits for the device."""
 
     KEPT = 512
 
@@ -119,7 +135,7 @@ class Tally:
 
 
 class Edits:
-    """What `edit` did so far: how often each module ran, and at how many positions its states were made others."""
+    """What `edit` did so far: how often each module ran, and at how many positions its states were changed."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.calls = dict.fromkeys(names, 0)
@@ -147,6 +163,8 @@ def edit(
 ) -> Iterator[Edits]:
     """Puts `change(name, states)` in place of what `modules` put out, in every forward pass inside the `with` block.
 
+    However the block ends, the model is as before afterwards; only our own handles are removed.
+
     Args:
         modules: name → module whose output (batch, positions, features) is changed. Under generation with a cache
             the first pass has the prompt's positions and each later one has a single position.
@@ -154,17 +172,14 @@ def edit(
             The same tensor object back means: nothing changed.
         inputs: names of those whose *input* is changed instead.
         entrances: the modules through which a forward pass of the whole model may begin, of which each pass takes at
-            least one (adapters have an entrance of their own); each that ends must have run every module once.
+            least one (adapters have an entrance of their own); each pass that ends must have run every module once.
         begin: called with a pass's arguments, by name, when it begins.
-
-    Whatever ends the block, the model is as before afterwards; only our own handles are removed.
 
     Raises:
         ModelError: `change` gave another shape, dtype or device; or a pass ran a module otherwise than once, as happens
             under compilation, or when a module was mistaken for another.
     """
     edits = Edits(modules)
-    before_pass: dict[str, int] = {}
 
     def changed(name: str, states: Tensor) -> Tensor:
         new = change(name, states)
@@ -173,6 +188,19 @@ def edit(
             raise ModelError(f"Expected a change of {name} to keep shape, dtype and device {wanted}; it gave {came}.")
         edits._count(name, states, new)
         return new
+
+    handles = [handle for entrance in entrances for handle in _guard(entrance, edits, begin)]
+    handles += [_hook(module, name, partial(changed, name), name in inputs) for name, module in modules.items()]
+    with _removed(handles):
+        yield edits
+
+
+def _guard(
+    entrance: nn.Module, edits: Edits, begin: Callable[[dict[str, Any]], None] | None
+) -> tuple[RemovableHandle, RemovableHandle]:
+    """Tells `begin` of every pass through `entrance`, and refuses a pass that ran an edited module otherwise than
+    once."""
+    before_pass: dict[str, int] = {}
 
     def enter(module: nn.Module, args: tuple, kwargs: dict) -> None:
         before_pass.update(edits.calls)
@@ -188,29 +216,4 @@ def edit(
                 f"Expected every edited module to run once in a forward pass; these ran otherwise: {wrong}."
             )
 
-    handles = []
-    for entrance in entrances:
-        handles.append(entrance.register_forward_pre_hook(enter, with_kwargs=True))
-        handles.append(entrance.register_forward_hook(leave))
-    for name, module in modules.items():
-        if name in inputs:
-
-            def before(_module: nn.Module, args: tuple, kwargs: dict, name: str = name) -> tuple[tuple, dict]:
-                if args:
-                    return (changed(name, residual(args[0], name)), *args[1:]), kwargs
-                states = changed(name, residual(kwargs.get("hidden_states"), name))
-                return args, {**kwargs, "hidden_states": states}
-
-            handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
-        else:
-
-            def after(_module: nn.Module, _args: object, output: object, name: str = name) -> object:
-                states = changed(name, residual(output, name))
-                return (states, *output[1:]) if isinstance(output, tuple) else states
-
-            handles.append(module.register_forward_hook(after))
-    try:
-        yield edits
-    finally:
-        for handle in handles:
-            handle.remove()
+    return entrance.register_forward_pre_hook(enter, with_kwargs=True), entrance.register_forward_hook(leave)

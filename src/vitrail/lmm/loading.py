@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 
-from vitrail.errors import ModelError, UsageError
-from vitrail.lmm.adapters import first_line, put_on
-from vitrail.lmm.model import LMM, DType
+from vitrail.errors import ModelError
+from vitrail.lmm.adapters import put_on
+from vitrail.lmm.description import ModelDescription
+from vitrail.lmm.families import DEFAULT_PROMPT, family_of
+from vitrail.lmm.messages import first_line
+from vitrail.lmm.model import LMM
 from vitrail.lmm.parts import find_parts, speaker, translates, unwrapped
-from vitrail.lmm.prompts import DEFAULT_PROMPT, PLAIN
+from vitrail.lmm.placement import Placement, device_of
+from vitrail.lmm.transformers_backend import TransformersBackend
 
-log = logging.getLogger(__name__)
-
+#: In which the weights are held: as the model says, in a float type, or quantised by bitsandbytes.
+DType = Literal["auto", "float32", "bfloat16", "float16", "int8", "int4"]
 #: Defaults of a generation configuration that would make generation anything else than the most likely token.
 NOT_GREEDY = (
     "temperature",
@@ -37,10 +40,7 @@ def load(
     adapter: str | Path | None = None,
     merge: bool = False,
     dtype: DType = "auto",
-    device: str | None = None,
-    device_map: Mapping[str, int | str] | None = None,
-    max_memory: Mapping[int | str, int | str] | None = None,
-    offload_folder: str | Path | None = None,
+    device: str | Placement | None = None,
     prompt: str | None = None,
     trust_remote_code: bool = False,
 ) -> LMM:
@@ -48,77 +48,100 @@ def load(
 
     Args:
         model: "toyland", a folder, or the name of a model on the hub (with `revision`).
+        revision: a branch, tag or commit on the hub; the commit is kept.
         adapter: a PEFT adapter's folder or name, put on top; "toyland:place" is one that comes with Toyland.
-        merge: whether the adapter's weights are added to the model's, which is faster and can no longer be undone.
+        merge: whether the adapter's weights are added to the model's, which is faster and cannot be undone.
         dtype: of the weights; "auto" is what the model's configuration says. "int8" and "int4" quantise them
             (bitsandbytes), all but the unembedding.
-        device: "cpu", "cuda", "cuda:1" …; by default the accelerator if there is one. "auto" spreads the model over all
-            devices, and what does not fit over the CPU's memory and the disk (accelerate).
-        device_map: which module goes where, instead of `device`; as accelerate takes it.
-        max_memory: with "auto", the most of each device, such as `{0: "20GiB", "cpu": "60GiB"}`.
-        offload_folder: where weights lie that go to the disk.
+        device: "cpu", "cuda", "cuda:1" …; by default the accelerator if there is one. "auto", or a `Placement`, spreads
+            the model over several devices.
         prompt: the request for a caption; by default the model's own (`caption_prompt` in its configuration), its
             family's, or `DEFAULT_PROMPT`.
         trust_remote_code: whether code that comes with the model may run. It may do anything on this machine.
 
     Raises:
         ModelError: neither a model nor a name on the hub, or not an image-text-to-text model, or a part was not found.
-        UsageError: `device` and `device_map` together, or no such device.
+        UsageError: there is no such device.
     """
-    from transformers import AutoConfig, AutoModelForImageTextToText
-
-    if device is not None and device_map is not None:
-        raise UsageError("Give a device or a device_map, not both.")
     path = _location(model)
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
-    try:
-        config = AutoConfig.from_pretrained(path, **options)
-    except (OSError, ValueError, KeyError) as error:
-        raise _refused(
-            model, error, f"{model} is neither a model folder nor a model on the hub that can be reached"
-        ) from error
-    if type(config) not in AutoModelForImageTextToText._model_mapping and not trust_remote_code:
-        raise ModelError(f"{model} is not an image-text-to-text model: it is of type {config.model_type!r}.")
-    mapped: Any = dict(device_map) if device_map is not None else "auto" if device == "auto" else None
-    place = _device(device) if mapped is None else None
-    placement = _placement(dtype, mapped, place, max_memory, offload_folder)
-    try:
-        loaded: Any = AutoModelForImageTextToText.from_pretrained(
-            path, output_loading_info=True, **placement, **options
-        )
-    except Exception as error:
-        raise _refused(model, error, f"{model} could not be loaded") from error
-    network, told = loaded
-    if lost := sorted(told["missing_keys"]):
-        raise ModelError(
-            f"{model} lacks {len(lost)} of the weights of a {type(network).__name__}, such as {lost[0]}; they would be "
-            "random. Were its files written by another class, or not all of them copied?"
-        )
+    _check_kind(path, model, options)
+    place = Placement() if device == "auto" else device if isinstance(device, Placement) else device_of(device)
+    placement = _placement(dtype, place)
+    network = _network(path, model, {**placement, **options})
     processor = _processor(path, model, options)
     if adapter is not None:
         network = put_on(network, adapter)
         network = network.merge_and_unload() if merge else network
-    if mapped is None and "quantization_config" not in placement:
+    if "device_map" not in placement:
         network = network.to(place)
-    lmm = as_read(network, processor, str(model), prompt)
-    lmm.revision = _commit(path, revision) or revision
-    lmm.adapter = None if adapter is None else str(adapter)
-    return lmm
+    lmm = from_transformers(network, processor, str(model), prompt)
+    return replace(lmm, revision=_commit(path, revision) or revision, adapter=None if adapter is None else str(adapter))
 
 
-def as_read(network: Any, processor: Any, name: str, prompt: str | None = None) -> LMM:
-    """An LMM around a model of transformers in memory: still, without gradients, generating greedily, its tokenizer
-    padding where generation needs it (an encoder's prompt is padded on the right). `prompt` is as in `load`."""
+def load_as(
+    description: ModelDescription,
+    *,
+    model: str | Path | None = None,
+    device: str | Placement | None = None,
+    prompt: str | None = None,
+    trust_remote_code: bool = False,
+) -> LMM:
+    """The model that `description` describes: its weights at its revision, in its precision, under its adapter.
+
+    Args:
+        description: of a model that was loaded before, as a manifest keeps it.
+        model: a folder or name where the model is now; the name in the description for None. The LMM is called as the
+            description calls it.
+        device: as in `load`.
+        prompt: as in `load`.
+        trust_remote_code: as in `load`; that code ran before does not mean that it may run again.
+
+    Raises:
+        ModelError: it cannot be loaded.
+        UsageError: there is no such device.
+    """
+    lmm = load(
+        model or description.name,
+        revision=description.revision,
+        adapter=description.adapter,
+        dtype=cast(DType, description.weights_dtype),
+        device=device,
+        prompt=prompt,
+        trust_remote_code=trust_remote_code,
+    )
+    return lmm if model is None else replace(lmm, name=description.name)
+
+
+def from_transformers(network: Any, processor: Any, name: str, prompt: str | None = None) -> LMM:
+    """An LMM around a model of transformers that is in memory.
+
+    The model is put in evaluation mode, asks for no gradient, and forgets the sampling defaults of its generation
+    configuration. Its tokenizer pads where generation needs it: on the left, or on the right for an encoder's prompt.
+
+    Args:
+        network: the image-text-to-text model.
+        processor: of images and texts; it has a `tokenizer` and an `image_processor`.
+        name: what manifests call it.
+        prompt: the request for a caption, as in `load`.
+
+    Raises:
+        ModelError: a part was not found.
+    """
     network.eval().requires_grad_(False)
     _forget_sampling(network)
     tokenizer = processor.tokenizer
     tokenizer.padding_side = "right" if translates(network) else "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    config = unwrapped(network).config
-    family = PLAIN[config.model_type].caption if config.model_type in PLAIN else DEFAULT_PROMPT
-    own = getattr(config, "caption_prompt", family)
-    return LMM(network, processor, name, find_parts(network), prompt=own if prompt is None else prompt)
+    backend = TransformersBackend(network, processor, find_parts(network))
+    return LMM(backend, name, prompt=_own_prompt(unwrapped(network).config) if prompt is None else prompt)
+
+
+def _own_prompt(config: Any) -> str:
+    """The request for a caption that a model's configuration names, or its family's."""
+    plain = family_of(config.model_type).plain
+    return getattr(config, "caption_prompt", DEFAULT_PROMPT if plain is None else plain.caption)
 
 
 def quieten() -> None:
@@ -129,58 +152,75 @@ def quieten() -> None:
     transformers_logging.disable_progress_bar()
 
 
-def _device(device: str | None) -> torch.device:
-    """The device of that name, or the accelerator if there is one.
+def _placement(dtype: DType, place: Placement | torch.device) -> dict[str, Any]:
+    """What `from_pretrained` is told about precision and place; no `device_map` for a whole model on one device."""
+    spread = place.as_options() if isinstance(place, Placement) else {}
+    if dtype not in ("int8", "int4"):
+        return {"dtype": dtype, **spread}
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError as error:
+        raise ModelError(f"dtype {dtype!r} needs bitsandbytes: pip install 'vitrail[quantized]'.") from error
+    from transformers import BitsAndBytesConfig
+
+    kind = "load_in_8bit" if dtype == "int8" else "load_in_4bit"
+    return {
+        "dtype": "auto",
+        "quantization_config": BitsAndBytesConfig(**{kind: True}),
+        **(spread or {"device_map": {"": place}}),
+    }
+
+
+def _check_kind(path: str, model: str | Path, options: Mapping[str, Any]) -> None:
+    """Refuses what is no image-text-to-text model, before any weights are read."""
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    try:
+        config = AutoConfig.from_pretrained(path, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise _refused(
+            model, error, f"{model} is neither a model folder nor a model on the hub that can be reached"
+        ) from error
+    if type(config) not in AutoModelForImageTextToText._model_mapping and not options["trust_remote_code"]:
+        raise ModelError(f"{model} is not an image-text-to-text model: it is of type {config.model_type!r}.")
+
+
+def _network(path: str, model: str | Path, options: Mapping[str, Any]) -> Any:
+    """The model with all of its weights from its files.
 
     Raises:
-        UsageError: this machine, or this torch, has none of that name.
+        ModelError: it cannot be loaded, or weights are missing.
     """
+    from transformers import AutoModelForImageTextToText
+
     try:
-        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=found)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"There is no device {device!r} that torch can use here: {first_line(error)}") from error
-    return found
-
-
-def _placement(
-    dtype: DType,
-    mapped: Any,
-    place: torch.device | None,
-    max_memory: Mapping[int | str, int | str] | None,
-    offload_folder: str | Path | None,
-) -> dict[str, Any]:
-    """What `from_pretrained` is told of precision and place."""
-    found: dict[str, Any] = {"dtype": dtype}
-    if dtype in ("int8", "int4"):
-        try:
-            import bitsandbytes  # noqa: F401
-        except ImportError as error:
-            raise ModelError(f"dtype {dtype!r} needs bitsandbytes: pip install 'vitrail[quantized]'.") from error
-        from transformers import BitsAndBytesConfig
-
-        kind = "load_in_8bit" if dtype == "int8" else "load_in_4bit"
-        found = {"dtype": "auto", "quantization_config": BitsAndBytesConfig(**{kind: True})}
-        mapped = mapped or {"": place}
-    if mapped is not None:
-        found["device_map"] = mapped
-    if max_memory is not None:
-        found["max_memory"] = dict(max_memory)
-    if offload_folder is not None:
-        found["offload_folder"] = str(offload_folder)
-    return found
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(path, output_loading_info=True, **options)
+    except Exception as error:
+        raise _refused(model, error, f"{model} could not be loaded") from error
+    network, told = loaded
+    if lost := sorted(told["missing_keys"]):
+        raise ModelError(
+            f"{model} lacks {len(lost)} of the weights of a {type(network).__name__}, such as {lost[0]}; they would be "
+            "random. Were its files written by another class, or not all of them copied?"
+        )
+    return network
 
 
 @dataclass
 class _Pair:
-    """An image processor and a tokenizer that lie side by side without a processor around them (ViT-GPT2)."""
+    """An image processor and a tokenizer side by side, for a model without a processor around them (ViT-GPT2)."""
 
     image_processor: Any
     tokenizer: Any
     chat_template: str | None = None
 
 
-def _processor(path: str, model: str | Path, options: dict[str, Any]) -> Any:
+def _processor(path: str, model: str | Path, options: Mapping[str, Any]) -> Any:
+    """What makes inputs of images and texts.
+
+    Raises:
+        ModelError: there is none, or it needs a library that is not installed.
+    """
     from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer
 
     try:
@@ -196,17 +236,15 @@ def _processor(path: str, model: str | Path, options: dict[str, Any]) -> Any:
 
 
 def _forget_sampling(network: Any) -> None:
-    """Clears sampling defaults of the model's generation configuration: we generate greedily, and say so once."""
+    """Clears the sampling defaults of the model's generation configuration: Vitrail generates greedily."""
     for model in (unwrapped(network), speaker(network)):
         config = getattr(model, "generation_config", None)
         for name in NOT_GREEDY if config is not None else ():
             setattr(config, name, None)
 
 
-# ---- adapters --------------------------------------------------------------------------------------------------------
-
-
 def _location(model: str | Path) -> str:
+    """The folder of the bundled model for "toyland", or `model` as it is."""
     if str(model) == "toyland":
         from vitrail import toyland
 
@@ -215,7 +253,7 @@ def _location(model: str | Path) -> str:
 
 
 def _commit(path: str, revision: str | None) -> str | None:
-    """The commit of a model that came from the hub: a branch moves on, its commit does not. None of a folder."""
+    """The commit of a model that came from the hub, since a branch moves on; None for a folder."""
     from huggingface_hub import try_to_load_from_cache
 
     found = None if Path(path).exists() else try_to_load_from_cache(path, "config.json", revision=revision)
@@ -223,7 +261,7 @@ def _commit(path: str, revision: str | None) -> str | None:
 
 
 def _refused(model: str | Path, error: BaseException, what: str) -> ModelError:
-    """The error that says `what`, and why; or that the model has code of its own, which transformers did not run."""
+    """The error that says `what`, and why; or that the model comes with code, which transformers did not run."""
     if isinstance(error, ValueError) and "trust_remote_code" in str(error):
         return ModelError(
             f"{model} comes with code of its own, which may do anything on this machine. Read it, and if you trust it, "

@@ -1,18 +1,20 @@
-"""The parts of a model: where its blocks, its final norm and its unembedding are, found by structure."""
+"""The parts of a model, found by structure: blocks, final norm, unembedding; vision encoder and connector."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vitrail.errors import ModelError
+from vitrail.lmm.families import family_of
 
-#: Decoders (by `model_type`) whose blocks end with their own norm, so that there is no final one.
-POST_NORM = frozenset({"bart", "git", "trocr"})
+#: The name of a part that is no module of the model: an `nn.Identity` in place of a norm.
+ABSENT = "none"
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,18 @@ class Parts:
     unembedding: nn.Module
     names: dict[str, str]
 
+    def within(self, model: nn.Module) -> Parts:
+        """The parts of `model`, which has the structure of the model that these were found in."""
+        there: dict[str, Any] = {part: model.get_submodule(name) for part, name in self.names.items() if name != ABSENT}
+        return replace(self, **there)
+
+    @classmethod
+    def named(cls, model: nn.Module, blocks: nn.ModuleList, norm: nn.Module, unembedding: nn.Module) -> Parts:
+        """These modules, with their names inside `model`; "none" for one that is not inside it."""
+        names = {id(m): name for name, m in model.named_modules()}
+        found = {"blocks": blocks, "norm": norm, "unembedding": unembedding}
+        return cls(blocks, norm, unembedding, {part: names.get(id(m), ABSENT) for part, m in found.items()})
+
 
 def unwrapped(model: Any) -> Any:
     """The model under a PEFT adapter."""
@@ -44,41 +58,49 @@ def text_config(model: Any) -> Any:
 
 
 def translates(model: Any) -> bool:
-    """Whether an encoder reads the prompt, and the decoder begins anew."""
+    """Whether an encoder reads the prompt, so that the decoder starts with a token of its own."""
     return bool(text_config(model).is_encoder_decoder or unwrapped(model).config.is_encoder_decoder)
+
+
+def quantisation(config: Any) -> str:
+    """The dtype that `load` takes for weights of such a quantisation, or the method's name."""
+    settings = config if isinstance(config, dict) else config.to_dict()
+    kinds = {"load_in_8bit": "int8", "load_in_4bit": "int4"}
+    found = [kind for name, kind in kinds.items() if settings.get(name)]
+    return found[0] if found else str(settings.get("quant_method", "unknown"))
 
 
 def find_parts(model: Any) -> Parts:
     """The decoder's blocks, final norm and unembedding, by structure and by transformers' own accessors.
 
-    The blocks are the only list of N modules in the decoder, N being its number of layers by the configuration, that
-    lies in no model inside it (a vision encoder); the final norm is the one module beside them, or beside the
-    unembedding, whose weight is a vector of the model's width and which is no norm of embeddings.
+    The final norm is the one module beside the blocks, or beside the unembedding, whose weight is a vector of the
+    model's width and which is no norm of embeddings.
 
     Raises:
-        ModelError: a part was not found, or two things could be it.
+        ModelError: a part was not found, or two modules could be it.
     """
     base, config = unwrapped(model), text_config(model)
-    kind = type(base).__name__
     decoder = find_decoder(base)
+    name, blocks = _blocks(decoder, config, type(base).__name__)
+    unembedding = base.get_output_embeddings()
+    if unembedding is None:
+        raise ModelError(f"{type(base).__name__} has no output embeddings that transformers knows of.")
+    names = {id(m): n for n, m in base.named_modules()}
+    owner = decoder.get_submodule(name.rpartition(".")[0])
+    return Parts.named(base, blocks, _final_norm(base, owner, names[id(unembedding)], config), unembedding)
+
+
+def _blocks(decoder: nn.Module, config: Any, kind: str) -> tuple[str, nn.ModuleList]:
+    """The decoder's only list of as many modules as it has layers, outside of blocks and of models inside it."""
     n = (config.is_encoder_decoder and _decoder_layers(config)) or config.num_hidden_layers
-    sight = [f"{name}." for name, m in decoder.named_modules() if name and _is_other(m, decoder)]
+    sight = tuple(f"{name}." for name, m in decoder.named_modules() if name and _is_other(m, decoder))
     lists = [
         (name, m)
         for name, m in decoder.named_modules()
-        if isinstance(m, nn.ModuleList) and len(m) == n and not name.startswith(tuple(sight))
+        if isinstance(m, nn.ModuleList) and len(m) == n and not name.startswith(sight)
     ]
-    # lists inside a block are no candidates
-    lists = [(name, m) for name, m in lists if not any(name.startswith(f"{other}.") for other, _ in lists)]
-    name, blocks = _only("list of blocks", lists, kind)
-    unembedding = base.get_output_embeddings()
-    if unembedding is None:
-        raise ModelError(f"{kind} has no output embeddings that transformers knows of.")
-    names = {id(m): n for n, m in base.named_modules()}
-    owner = decoder.get_submodule(name.rpartition(".")[0])
-    norm = _final_norm(base, owner, names[id(unembedding)], config)
-    found = {"blocks": blocks, "norm": norm, "unembedding": unembedding}
-    return Parts(blocks, norm, unembedding, {part: names.get(id(m), "none") for part, m in found.items()})
+    outside = [(name, m) for name, m in lists if not any(name.startswith(f"{other}.") for other, _ in lists)]
+    return _only("list of blocks", outside, kind)
 
 
 def find_decoder(base: Any) -> Any:
@@ -96,8 +118,10 @@ def find_decoder(base: Any) -> Any:
 
 
 def speaker(model: Any) -> Any:
-    """The model whose passes generation runs through: itself, or the language model that it hands its inputs to
-    (BLIP-2, Kosmos-2), which then ends, and counts positions, by its own configuration."""
+    """The model that generates: itself, or the language model that it hands its inputs to (BLIP-2, Kosmos-2).
+
+    A language model that generates by itself ends answers, and counts positions, by its own configuration.
+    """
     base = unwrapped(model)
     if "generate" not in vars(type(base)):
         return base
@@ -106,40 +130,58 @@ def speaker(model: Any) -> Any:
 
 
 def find_sight(model: Any) -> dict[str, str]:
-    """The names of the vision encoder, and of what connects it to the decoder: for people to look at."""
+    """The names of the vision encoder and of the connector, for people to look at.
+
+    Raises:
+        ModelError: the decoder or a part of it was not found.
+    """
     base = unwrapped(model)
-    own = [getattr(base.config, part, None) for part in ("vision_config", "vq_config")]
-    vision = [name for name, m in base.named_modules() if name and _is_vision(m, own)]
-    vision = [name for name in vision if not any(name.startswith(f"{other}.") for other in vision)]
+    vision = _vision(base)
     decoder, parts = find_decoder(base), find_parts(base)
-    # a decoder that holds the vision encoder (Idefics, GIT) holds what connects them, too
+    # a decoder that holds the vision encoder (Idefics, GIT) holds the connector, too
     within = any(m is decoder and any(v.startswith(f"{name}.") for v in vision) for name, m in base.named_modules())
     spoken = [parts.blocks, parts.norm, parts.unembedding] if within else [decoder, parts.unembedding]
     read = base.get_input_embeddings() if within else None
     known = [*vision, *(name for name, m in base.named_modules() if any(m is s for s in spoken))]
-    between: list[str] = []
 
-    def walk(prefix: str, module: nn.Module) -> None:
-        for child, m in module.named_children():
-            name = prefix + child
-            if any(k == name for k in known) or (m is not decoder and read is not None and _holds(m, read)):
-                continue
-            if any(k.startswith(f"{name}.") for k in known):
-                walk(f"{name}.", m)
-            elif any(True for _ in m.parameters()):
-                between.append(name)
+    def is_known(name: str, module: nn.Module) -> bool:
+        return name in known or (module is not decoder and read is not None and _holds(module, read))
 
-    walk("", base)
+    between = _outermost_between("", base, known, is_known)
     return {"vision": ", ".join(vision) or "none", "connector": ", ".join(between) or "none"}
 
 
+def _vision(base: Any) -> list[str]:
+    """The names of the vision models inside a model, but not of those inside another one."""
+    own = [getattr(base.config, part, None) for part in ("vision_config", "vq_config")]
+    found = [name for name, m in base.named_modules() if name and _is_vision(m, own)]
+    return [name for name in found if not any(name.startswith(f"{other}.") for other in found)]
+
+
+def _outermost_between(
+    prefix: str, module: nn.Module, known: Sequence[str], is_known: Callable[[str, nn.Module], bool]
+) -> list[str]:
+    """The names of the largest modules with parameters that are not known, and that hold no known one."""
+    found = []
+    for child, m in module.named_children():
+        name = prefix + child
+        if is_known(name, m):
+            continue
+        if any(k.startswith(f"{name}.") for k in known):
+            found += _outermost_between(f"{name}.", m, known, is_known)
+        elif any(True for _ in m.parameters()):
+            found.append(name)
+    return found
+
+
 def _holds(module: nn.Module, other: nn.Module) -> bool:
+    """Whether `other` is inside `module`."""
     return any(m is other for m in module.modules())
 
 
 def _is_vision(module: nn.Module, own: list[Any]) -> bool:
-    """Whether a module is a model of its own that sees: by its configuration, one of the model's `own` for sight, or by
-    that one's name, or by its main input."""
+    """Whether a module is a vision model of its own: by its configuration (one of `own`), by that one's name, or by its
+    main input."""
     config = getattr(module, "config", None)
     return config is not None and (
         any(config is c for c in own)
@@ -166,7 +208,7 @@ def _final_norm(base: Any, owner: nn.Module, unembedding: str, config: Any) -> n
         beside = [
             (n, m) for n, m in head if f"{parent}.{n}" != unembedding and any(_is_norm(x, width) for x in m.modules())
         ]
-    if not beside and config.model_type in POST_NORM:
+    if not beside and family_of(config.model_type).post_norm:
         return nn.Identity()
     return _only("final norm", beside, type(base).__name__)[1]
 
@@ -186,7 +228,7 @@ def _only(what: str, found: list[tuple[str, Any]], model: str) -> tuple[str, Any
 
 
 def fingerprint(model: nn.Module) -> str:
-    """A hash of both ends of every parameter, in float32: other weights under the same name are another model."""
+    """A hash of the weights, from both ends of every parameter in float32: the same name may have other weights."""
     digest = hashlib.sha256()
     for name, parameter in model.named_parameters():
         flat = stored(model, name, parameter).detach().flatten()
@@ -196,7 +238,16 @@ def fingerprint(model: nn.Module) -> str:
 
 
 def stored(model: nn.Module, name: str, parameter: Tensor) -> Tensor:
-    """The values of a parameter, which accelerate may keep elsewhere (CPU, disk) until its module runs."""
+    """The values of a parameter, which accelerate may keep elsewhere (CPU, disk) until its module runs.
+
+    Args:
+        model: the module that has the parameter.
+        name: the parameter's name inside it.
+        parameter: the parameter, perhaps without its values.
+
+    Raises:
+        ModelError: its values cannot be found.
+    """
     if not parameter.is_meta:
         return parameter
     owner, _, own = name.rpartition(".")
@@ -206,13 +257,13 @@ def stored(model: nn.Module, name: str, parameter: Tensor) -> Tensor:
         if weights is not None and own in weights:
             return weights[own]
         if not owner:
-            raise ModelError(f"The weight {name} lies nowhere that can be read; load the model without off-loading.")
+            raise ModelError(f"The values of the weight {name} cannot be found; load the model without off-loading.")
         owner, _, last = owner.rpartition(".")
         own = f"{last}.{own}"
 
 
 def place(module: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Where `module` computes, and in what: of a module that accelerate off-loads, where its hook brings it."""
+    """The device and dtype that `module` computes in; accelerate brings an off-loaded module to its hook's device."""
     hook = getattr(module, "_hf_hook", None)
     weight = next((p for p in module.parameters() if p.is_floating_point()), None)
     dtype = torch.float32 if weight is None else weight.dtype

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from vitrail.errors import ModelError, UsageError
@@ -37,12 +38,17 @@ _FORCED: ContextVar[int | None] = ContextVar("forced", default=None)
 
 @contextmanager
 def forced(width: int) -> Iterator[None]:
-    """Says that passes inside the block hold prompts of `width` positions, and after them the answers."""
+    """Within the block, every pass that begins anew holds prompts of `width` positions, and the answers after them."""
     token = _FORCED.set(width)
     try:
         yield
     finally:
         _FORCED.reset(token)
+
+
+def prompt_width(labels: Int[Tensor, "batch positions"]) -> int:
+    """Width of the prompts in a batch of `LMM.taught`: the first position that has a label."""
+    return int((labels != -100).any(dim=0).nonzero()[0])
 
 
 @dataclass(frozen=True)
@@ -67,45 +73,56 @@ class Pass:
 
     @property
     def width(self) -> int:
+        """How many positions go through in this pass."""
         return self.real.shape[1]
 
-    def mask(self, positions: Positions) -> Tensor:
-        """(batch, width) bool: the positions that `positions` selects in this pass.
+    def mask(self, positions: Positions) -> Bool[Tensor, "batch width"]:
+        """The positions that `positions` selects in this pass.
 
         Raises:
-            UsageError: no such selection, or a mask of another shape.
-            ModelError: the image's tokens are not known here.
+            UsageError: there is no such selection, or it gave a mask of another shape or type.
+            ModelError: the positions of the image are not known here.
         """
         if isinstance(positions, Tensor):
             return self.real & self._of_prompt(positions)
         if not isinstance(positions, str):
-            marked = positions(self)
-            if marked.shape != self.real.shape or marked.dtype != torch.bool:
-                raise UsageError(
-                    f"Expected the selection to give bool {tuple(self.real.shape)}; it gave {marked.dtype} "
-                    f"{tuple(marked.shape)}."
-                )
-            return self.real & marked.to(self.real.device)
-        if positions == "all" or (positions == "generated" and self.start >= self.prompt):
-            return self.real
-        where = torch.arange(self.start, self.start + self.width, device=self.real.device)
-        if positions == "generated":
-            return self.real & (where >= self.prompt - 1)
-        if positions == "last":
-            return self.real & (where == self.prompt - 1)
-        if positions == "first":
-            return self.real & (self.real.cumsum(dim=1) == 1) & (where < self.prompt) & (self.start == 0)
+            return self.real & self._of_function(positions)
+        check(positions)
         if positions == "ends":
             return self.mask("first") | self.mask("last")
-        if positions == "prompt":
-            return self.real & (where < self.prompt)
-        if positions == "image":
-            if self.image is None:
-                raise ModelError("This model does not say which of its positions are the image's; select others.")
-            return self.real & self.image
-        raise UsageError(f"Positions are {', '.join(get_args(Name))}, a mask or a function; got {positions!r}.")
+        return self.real & self._named(positions)
+
+    def _named(self, name: str) -> Tensor:
+        """The positions of that name, padding and ended rows among them."""
+        where = torch.arange(self.start, self.start + self.width, device=self.real.device)
+        match name:
+            case "generated":
+                return where >= self.prompt - 1
+            case "last":
+                return where == self.prompt - 1
+            case "first":
+                return (self.real.cumsum(dim=1) == 1) & (where < self.prompt) & (self.start == 0)
+            case "prompt":
+                return where < self.prompt
+            case "image":
+                if self.image is None:
+                    raise ModelError("This model does not say which positions are the image's; select others.")
+                return self.image
+            case _:
+                return self.real
+
+    def _of_function(self, select: Callable[[Pass], Tensor]) -> Tensor:
+        """The mask that a function of this pass gives."""
+        marked = select(self)
+        if marked.shape != self.real.shape or marked.dtype != torch.bool:
+            raise UsageError(
+                f"Expected the selection to give bool {tuple(self.real.shape)}; it gave {marked.dtype} "
+                f"{tuple(marked.shape)}."
+            )
+        return marked.to(self.real.device)
 
     def _of_prompt(self, marked: Tensor) -> Tensor:
+        """The part of a mask of the prompt that this pass holds."""
         if marked.dtype != torch.bool or marked.shape != (len(self.real), self.prompt):
             raise UsageError(
                 f"Expected a bool mask of the prompt's shape {(len(self.real), self.prompt)}; "
@@ -118,10 +135,13 @@ class Pass:
 
 
 class UntilSaid:
-    """The selection `"generated"`, of each row until it has said one of some things: then it is left alone.
+    """The selection `"generated"` of each row, until the row has said one of some phrases.
 
     Args:
-        sequences: token ids of each of the things, one or several.
+        sequences: the token ids of each phrase.
+
+    Raises:
+        UsageError: there is no phrase.
     """
 
     def __init__(self, sequences: Iterable[Sequence[int]]) -> None:
@@ -159,13 +179,17 @@ Positions: TypeAlias = "Name | Tensor | Callable[[Pass], Tensor]"
 
 
 def check(positions: Positions) -> None:
-    """Raises `UsageError` for a name that is none of `Name`."""
+    """Refuses a name that is none of `Name`.
+
+    Raises:
+        UsageError: there is no selection of that name.
+    """
     if isinstance(positions, str) and positions not in get_args(Name):
         raise UsageError(f"Positions are {', '.join(get_args(Name))}, a mask or a function; got {positions!r}.")
 
 
 class Follower:
-    """Follows the forward passes of a model, by the arguments of each: `now` is the one that is under way.
+    """Follows the forward passes of a model by their arguments.
 
     Args:
         ends: ids of the tokens that end an answer.
@@ -174,19 +198,22 @@ class Follower:
 
     def __init__(self, ends: Collection[int], image: int | None) -> None:
         self.ends, self.image = torch.tensor(sorted(ends), dtype=torch.long), image
-        self.passes = 0
         self._now: Pass | None = None
         self._ended: Tensor | None = None
-        self._previous: Any = None
 
     @property
     def now(self) -> Pass:
+        """The pass that is under way.
+
+        Raises:
+            ModelError: there is none.
+        """
         if self._now is None:
             raise ModelError("The model's blocks ran outside its forward pass; which positions those are is not known.")
         return self._now
 
     def see(self, arguments: Mapping[str, Any]) -> None:
-        """Takes note of a pass that begins.
+        """Takes note of a pass that begins, by its arguments.
 
         Raises:
             ModelError: prompt and answer cannot be told apart in it.
@@ -195,34 +222,48 @@ class Follower:
         given = ids if ids is not None else arguments.get("inputs_embeds")
         if given is None:
             raise ModelError("A forward pass without input_ids and inputs_embeds cannot be followed.")
-        batch, width = given.shape[:2]
-        attended = arguments.get("attention_mask")
-        if attended is None:
-            cache = arguments.get("past_key_values")
-            attended = given.new_ones(
-                batch, (cache.get_seq_length() if cache is not None else 0) + width, dtype=torch.long
-            )
-        if not isinstance(attended, Tensor) or attended.ndim != 2:
-            raise ModelError("Positions are told by a 2D attention mask; this pass came with another kind of mask.")
-        start = attended.shape[1] - width
+        attended = _attended(arguments, given)
+        start = attended.shape[1] - given.shape[1]
         real = attended[:, start:].bool()
-        if start == 0:
-            prompt = min(_FORCED.get() or width, width)
-            image = ids == self.image if ids is not None and self.image is not None else None
-            if ids is not None and prompt < width:  # an answer that has ended, in the same pass as its prompt
-                ended = torch.isin(ids[:, prompt:], self.ends.to(ids.device)).cummax(dim=1).values
-                real = torch.cat([real[:, :prompt], real[:, prompt:] & ~ended.to(real.device)], dim=1)
-            self._ended = torch.zeros(batch, 1, dtype=torch.bool, device=real.device)
-            self._now = Pass(real, ids, image, 0, prompt)
-            return
+        self._now = self._step(ids, real, start) if start else self._first(ids, real)
+
+    def _first(self, ids: Tensor | None, real: Tensor) -> Pass:
+        """A pass with nothing in the cache: the prompts, and the answers too where they are `forced`."""
+        width = real.shape[1]
+        prompt = min(_FORCED.get() or width, width)
+        image = ids == self.image if ids is not None and self.image is not None else None
+        if ids is not None and prompt < width:  # an answer that has ended, in the same pass as its prompt
+            ended = self._is_end(ids[:, prompt:]).cummax(dim=1).values
+            real = torch.cat([real[:, :prompt], real[:, prompt:] & ~ended.to(real.device)], dim=1)
+        self._ended = torch.zeros(len(real), 1, dtype=torch.bool, device=real.device)
+        return Pass(real, ids, image, 0, prompt)
+
+    def _step(self, ids: Tensor | None, real: Tensor, start: int) -> Pass:
+        """A pass that goes on from the cache, with one new position of each row."""
         before = self.now
-        if width > 1 or batch != len(before.real):
+        if real.shape[1] > 1 or len(real) != len(before.real):
             raise ModelError(
                 f"Expected one new position of {len(before.real)} rows after the prompt, as generation with a cache "
-                f"gives; got {width} of {batch}. A prompt in pieces, or tokens guessed ahead, cannot be followed."
+                f"gives; got {real.shape[1]} of {len(real)}. A prompt in pieces, or tokens guessed ahead, cannot be "
+                "followed."
             )
         assert self._ended is not None
         if ids is not None:
-            self._ended = self._ended | torch.isin(ids, self.ends.to(ids.device))
+            self._ended = self._ended | self._is_end(ids)
         image = torch.zeros_like(real) if before.image is not None else None
-        self._now = Pass(real & ~self._ended, ids, image, start, before.prompt, before.memory)
+        return Pass(real & ~self._ended, ids, image, start, before.prompt, before.memory)
+
+    def _is_end(self, ids: Tensor) -> Tensor:
+        return torch.isin(ids, self.ends.to(ids.device))
+
+
+def _attended(arguments: Mapping[str, Any], given: Tensor) -> Tensor:
+    """(batch, positions so far): the attention mask of a pass; nothing is padding where it has none."""
+    attended = arguments.get("attention_mask")
+    if attended is None:
+        cache = arguments.get("past_key_values")
+        so_far = 0 if cache is None else cache.get_seq_length()
+        return given.new_ones(given.shape[0], so_far + given.shape[1], dtype=torch.long)
+    if not isinstance(attended, Tensor) or attended.ndim != 2:
+        raise ModelError("Positions are told by a 2D attention mask; this pass came with another kind of mask.")
+    return attended

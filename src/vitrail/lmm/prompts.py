@@ -2,48 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from vitrail.errors import ModelError
-
-DEFAULT_PROMPT = "Provide a one-sentence caption of the image."
-
-
-@dataclass(frozen=True)
-class Plain:
-    """How a model without a chat template is asked.
-
-    Args:
-        text: what stands before the answer; "{image}", "{start}" and "{request}" are replaced by the image's token, the
-            token that begins a text, and the request.
-        caption: the request for a caption.
-        join: what stands between that and the answer.
-        special: whether the tokenizer adds its special tokens to it.
-    """
-
-    text: str
-    caption: str
-    join: str = " "
-    special: bool = False
-
-
-#: Families (by `model_type`) without a chat template, asked as their papers and model cards do.
-PLAIN = {
-    "blip-2": Plain("{request}", "a photo of", special=True),
-    "chameleon": Plain("{request}{image}", DEFAULT_PROMPT, join="", special=True),
-    "florence2": Plain("{request}", "<CAPTION>", join=""),
-    "git": Plain("{start}{request}", "", join=""),
-    "idefics": Plain("{request}", "An image of"),
-    "instructblip": Plain("{request}", "A short image description:", special=True),
-    "kosmos-2": Plain("{request}", "An image of", special=True),
-    "paligemma": Plain("{image}{request}", "caption en", join=""),
-    "vision-encoder-decoder": Plain("", "", join=""),
-}
+from vitrail.lmm.families import Plain
 
 
 def chat(processor: Any, request: str, answer: str | None = None) -> str:
-    """The text of one image, a request and perhaps its answer, by the chat template of `processor`."""
+    """The text of one image, a request and its answer, if there is one, by the chat template of `processor`."""
     turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": request}]}]
     if answer is not None:
         turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
@@ -59,10 +25,10 @@ def plain(style: Plain, processor: Any, request: str) -> str:
 
 
 def tail(tokenizer: Any, prompt: str, whole: str) -> list[int]:
-    """The tokens of `whole` after those of `prompt`, which it begins with.
+    """The token ids of `whole` after those of `prompt`, which it begins with.
 
-    The two are encoded whole, since a piece alone may encode otherwise; where the boundary falls inside a token, the
-    rest is encoded alone.
+    Both are encoded as they are, since the rest alone may become other tokens. Only if the boundary falls inside a
+    token, the rest is encoded alone.
 
     Raises:
         ModelError: `whole` does not begin with `prompt`.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vitrail.activations import Activations
+from vitrail.activations import Activations, Row
 from vitrail.artifacts import MANIFEST, file_hash
 from vitrail.concepts import Concepts
 from vitrail.explanation import Explanation
@@ -98,17 +98,11 @@ def data_uri(jpeg: bytes | None) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else ""
 
 
-def photo_of(row: Mapping[str, Any]) -> Photo:
+def photo_of(row: Row) -> Photo:
     """A row of the activations as a photo."""
-    text, start, end = row["text"], row["start"], row["end"]
-    references = tuple(row["references"] or ())
+    text, start, end = row.text, row.start, row.end
     return Photo(
-        data_uri(row["thumbnail"]),
-        text[:start].lstrip(),
-        text[start:end],
-        text[end:].rstrip(),
-        references,
-        row["image"],
+        data_uri(row.thumbnail), text[:start].lstrip(), text[start:end], text[end:].rstrip(), row.references, row.image
     )
 
 
@@ -183,7 +177,7 @@ def locals_of(activations: Activations, explanations: Sequence[Explanation]) -> 
     return [_local(e, by_id) for e in explanations]
 
 
-def _local(explanation: Explanation, by_id: Mapping[str, Mapping[str, Any]]) -> Local:
+def _local(explanation: Explanation, by_id: Mapping[str, Row]) -> Local:
     caption = explanation.caption
     match = Word(explanation.word.strip(), match_case=True).find(caption) if explanation.word.strip() else None
     start, end = (match.start, match.end) if match else (len(caption), len(caption))

@@ -3,55 +3,61 @@ page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Int
 from markupsafe import Markup, escape
 
 from vitrail.reports.charts import TONES
 
 WIDTH, NODE, GAP, LABELS = 960, 14, 7, 280
-#: Pixels of height that all samples share.
+X_LEFT, X_RIGHT = LABELS, WIDTH - LABELS - NODE
+#: Height of all samples together, in pixels.
 HEIGHT = 560
-#: A flow of a smaller share of its concept than this is not drawn: it would be a hair.
+#: A flow with a smaller share of its concept than this is not drawn: it would be too thin to see.
 SMALLEST = 0.04
 
 
+@dataclass(frozen=True)
+class _Node:
+    """A concept in the picture: its place, its number of samples, and its height in pixels."""
+
+    k: int
+    y: float
+    n: int
+    height: float
+
+
 def flow_picture(
-    flow: np.ndarray,
-    linked: np.ndarray,
+    flow: Int[np.ndarray, "k_a k_b"],
+    linked: Bool[np.ndarray, "k_a k_b"],
     before: Sequence[Sequence[str]],
     after: Sequence[Sequence[str]],
     *,
-    emerged: Sequence[int] = (),
+    emerged: Collection[int] = (),
 ) -> Markup:
-    """Concepts before (left) and after (right), as high as they have samples, and ribbons as wide as the samples that
-    go from one to the other.
+    """Concepts before (left) and after (right), joined by ribbons; heights are numbers of samples.
 
     Args:
-        flow: (K_a, K_b) counts; `linked` (K_a, K_b) says which ribbons are drawn strongly.
+        flow: counts of the samples that go from one concept to another.
+        linked: which ribbons are drawn strongly.
         before: the words of each concept, of which three are shown; `after` likewise.
         emerged: concepts after that are marked as new.
     """
     if not flow.sum():
         return Markup("")
     unit = HEIGHT / flow.sum()
-    left = sorted(range(flow.shape[0]), key=lambda i: (-flow[i].sum(), i))
-    rank = {i: n for n, i in enumerate(left)}
-    right = sorted(range(flow.shape[1]), key=lambda j: _centre(flow[:, j], rank))
-    y_left, end_left = _places(left, flow.sum(1) * unit)
-    y_right, end_right = _places(right, flow.sum(0) * unit)
-    x_left, x_right = LABELS, WIDTH - LABELS - NODE
-    parts = _ribbons(flow, linked, left, right, dict(y_left), dict(y_right), unit, x_left + NODE, x_right)
-    for side, order, places, words, x in (
-        ("before", left, y_left, before, x_left),
-        ("after", right, y_right, after, x_right),
-    ):
-        sizes = flow.sum(1) if side == "before" else flow.sum(0)
-        for k in order:
-            new = side == "after" and k in emerged
-            parts.append(_node(side, k, places[k], sizes[k], unit, x, words[k][:3], new))
-    height = max(end_left, end_right) + 4
+    sizes_before, sizes_after = flow.sum(1), flow.sum(0)
+    order_before = sorted(range(len(sizes_before)), key=lambda i: (-sizes_before[i], i))
+    rank = {i: n for n, i in enumerate(order_before)}
+    order_after = sorted(range(len(sizes_after)), key=lambda j: _centre(flow[:, j], rank))
+    left, right = _column(order_before, sizes_before, unit), _column(order_after, sizes_after, unit)
+    parts = _ribbons(flow, linked, left, right)
+    parts += [_node_before(node, before[node.k]) for node in left]
+    parts += [_node_after(node, after[node.k], node.k in emerged) for node in right]
+    height = max(_end(left), _end(right)) + 4
     label = f"how the samples of {flow.shape[0]} concepts before go to {flow.shape[1]} concepts after"
     return Markup(
         f'<svg class="chart flow" role="img" aria-label="{label}" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}">'
@@ -61,57 +67,75 @@ def flow_picture(
 
 
 def _centre(column: np.ndarray, rank: dict[int, int]) -> float:
-    """Where the samples of a concept come from, so that ribbons cross little."""
+    """The mean rank of the concepts that a concept's samples come from: sorted by it, few ribbons cross."""
     total = column.sum()
     return float(sum(rank[i] * n for i, n in enumerate(column)) / total) if total else float(len(rank))
 
 
-def _places(order: Sequence[int], heights: np.ndarray) -> tuple[dict[int, float], float]:
-    """The top of each node, and where the last one ends; a node has room for its label."""
-    places, y = {}, 4.0
+def _column(order: Sequence[int], sizes: np.ndarray, unit: float) -> list[_Node]:
+    """The nodes of one side from top to bottom, each with room for its label."""
+    nodes: list[_Node] = []
     for k in order:
-        places[k] = y
-        y += max(heights[k], 13.0) + GAP
-    return places, y
+        nodes.append(_Node(k, _end(nodes) if nodes else 4.0, int(sizes[k]), sizes[k] * unit))
+    return nodes
 
 
-def _ribbons(
-    flow: np.ndarray, linked: np.ndarray, left: Sequence[int], right: Sequence[int], y_left: dict[int, float],
-    y_right: dict[int, float], unit: float, x0: float, x1: float,
-) -> list[str]:  # fmt: skip
+def _end(nodes: Sequence[_Node]) -> float:
+    """Where the next node below may begin."""
+    return nodes[-1].y + max(nodes[-1].height, 13.0) + GAP
+
+
+def _ribbons(flow: np.ndarray, linked: np.ndarray, left: Sequence[_Node], right: Sequence[_Node]) -> list[str]:
+    unit = HEIGHT / flow.sum()
+    next_left, next_right = {a.k: a.y for a in left}, {b.k: b.y for b in right}
     parts = []
-    middle = (x0 + x1) / 2
-    for i in left:
-        for j in right:
-            n = flow[i, j]
-            if not n:
-                continue
-            h, top, bottom = n * unit, y_left[i], y_right[j]
-            y_left[i] += h
-            y_right[j] += h
-            if n < SMALLEST * min(flow[i].sum(), flow[:, j].sum()) and not linked[i, j]:
-                continue
-            path = (
-                f"M{x0:.1f} {top:.1f}C{middle:.1f} {top:.1f} {middle:.1f} {bottom:.1f} {x1:.1f} {bottom:.1f}"
-                f"v{h:.1f}C{middle:.1f} {bottom + h:.1f} {middle:.1f} {top + h:.1f} {x0:.1f} {top + h:.1f}z"
-            )
-            strong = " linked" if linked[i, j] else ""
-            parts.append(
-                f'<path class="ribbon tone-{i % TONES}{strong}" d="{path}"><title>{i} → {j}: {n} samples</title></path>'
-            )
+    for a in left:
+        for b in right:
+            n = int(flow[a.k, b.k])
+            height, y_left, y_right = n * unit, next_left[a.k], next_right[b.k]
+            next_left[a.k] += height
+            next_right[b.k] += height
+            if n and (linked[a.k, b.k] or n >= SMALLEST * min(a.n, b.n)):
+                strong = " linked" if linked[a.k, b.k] else ""
+                parts.append(
+                    f'<path class="ribbon tone-{a.k % TONES}{strong}" d="{_ribbon(y_left, y_right, height)}">'
+                    f"<title>{a.k} → {b.k}: {n} samples</title></path>"
+                )
     return parts
 
 
-def _node(
-    side: str, k: int, y: float, n: int, unit: float, x: float, words: Sequence[str], new: bool
-) -> str:  # fmt: skip
-    height = max(n * unit, 2.0)
-    tone = f"tone-{k % TONES}" if side == "before" else "after"
-    at, anchor = (x - 8, "end") if side == "before" else (x + NODE + 8, "start")
-    text = escape(f"{k} · {', '.join(words)}" + (" (new)" if new else ""))
-    link = f' href="#concept-{k}"' if side == "before" else ""
+def _ribbon(y_left: float, y_right: float, height: float) -> str:
+    """The path of a ribbon between the two columns; `y_left` and `y_right` are its upper ends."""
+    x0, x1 = X_LEFT + NODE, X_RIGHT
+    middle = (x0 + x1) / 2
+    low_left, low_right = y_left + height, y_right + height
     return (
-        f"<a{link}><title>concept {k} {side}: {n} samples</title>"
-        f'<rect class="node {tone}{" new" if new else ""}" x="{x}" y="{y:.1f}" width="{NODE}" height="{height:.1f}"/>'
-        f'<text x="{at}" y="{y + max(height, 13) / 2 + 4:.1f}" text-anchor="{anchor}" font-size="12">{text}</text></a>'
+        f"M{x0:.1f} {y_left:.1f}C{middle:.1f} {y_left:.1f} {middle:.1f} {y_right:.1f} {x1:.1f} {y_right:.1f}"
+        f"v{height:.1f}C{middle:.1f} {low_right:.1f} {middle:.1f} {low_left:.1f} {x0:.1f} {low_left:.1f}z"
     )
+
+
+def _node_before(node: _Node, words: Sequence[str]) -> str:
+    return (
+        f'<a href="#concept-{node.k}"><title>concept {node.k} before: {node.n} samples</title>'
+        f"{_rectangle(node, X_LEFT, f'tone-{node.k % TONES}')}{_label(node, X_LEFT - 8, 'end', words)}</a>"
+    )
+
+
+def _node_after(node: _Node, words: Sequence[str], new: bool) -> str:
+    look, note = ("after new", " (new)") if new else ("after", "")
+    return (
+        f"<a><title>concept {node.k} after: {node.n} samples</title>"
+        f"{_rectangle(node, X_RIGHT, look)}{_label(node, X_RIGHT + NODE + 8, 'start', words, note)}</a>"
+    )
+
+
+def _rectangle(node: _Node, x: float, look: str) -> str:
+    height = max(node.height, 2.0)
+    return f'<rect class="node {look}" x="{x}" y="{node.y:.1f}" width="{NODE}" height="{height:.1f}"/>'
+
+
+def _label(node: _Node, x: float, anchor: str, words: Sequence[str], note: str = "") -> str:
+    text = escape(f"{node.k} · {', '.join(words[:3])}{note}")
+    y = node.y + max(node.height, 13) / 2 + 4
+    return f'<text x="{x}" y="{y:.1f}" text-anchor="{anchor}" font-size="12">{text}</text>'

@@ -1,10 +1,36 @@
 """Studies: the artifacts of one word that belong together, and the same study made again.
 
 artifact.py   a study on disk
-again.py      made as before, on other samples or with another model
+again.py      made again with another model, on other samples, or on images of noise
 """
 
-from vitrail.studies.again import same_activations, same_study
+from vitrail.studies.again import (
+    noise_activations,
+    noise_samples,
+    noise_study,
+    own_samples,
+    same_activations,
+    same_study,
+    samples_of_rows,
+    study_as,
+    unseen_activations,
+    unseen_samples,
+)
 from vitrail.studies.artifact import FACTORS, Study, known_factors, open_study
 
-__all__ = ["FACTORS", "Study", "known_factors", "open_study", "same_activations", "same_study"]
+__all__ = [
+    "FACTORS",
+    "Study",
+    "known_factors",
+    "noise_activations",
+    "noise_samples",
+    "noise_study",
+    "open_study",
+    "own_samples",
+    "same_activations",
+    "same_study",
+    "samples_of_rows",
+    "study_as",
+    "unseen_activations",
+    "unseen_samples",
+]

@@ -172,9 +172,9 @@ def _of_study(
         raise UsageError(
             "A concept's shift goes from the concept before to the one after: --from has no meaning there."
         )
-    from vitrail.comparison import open_shift
+    from vitrail.comparison import open_comparison
 
-    return shift_vector(lmm, activations, concepts, open_shift(shift), toward, out=out, applied_at=at)
+    return shift_vector(lmm, activations, concepts, open_comparison(shift), toward, out=out, applied_at=at)
 
 
 def _of_tensor(

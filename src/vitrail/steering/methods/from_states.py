@@ -28,7 +28,7 @@ from vitrail.steering.interventions import Activation
 from vitrail.steering.states import States, read_states
 
 if TYPE_CHECKING:
-    from vitrail.comparison import Shift
+    from vitrail.comparison import Comparison
 
 FromStates = Literal["mean", "guarded", "probe", "pca", "random"]
 
@@ -183,7 +183,7 @@ def shift_vector(
     lmm: LMM,
     activations: Activations,
     concepts: Concepts,
-    shift: Shift,
+    shift: Comparison,
     concept: int,
     *,
     out: str | Path,

@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from vitrail import extract as extract_function
 from vitrail.activations import Activations, Counts, Store, open_activations
 from vitrail.activations import store as store_module
 from vitrail.errors import ArtifactError, DataError, NumericsError, UsageError, WordError
-from vitrail.extraction import extract, halving, in_batches
+from vitrail.extraction import extract
 from vitrail.lmm import LMM
 from vitrail.samples import Sample, load_samples, thumbnail
 from vitrail.words import Word
@@ -50,16 +49,16 @@ def check_rows(lmm, found: Activations, samples, library_states, n: int) -> None
     reads = found.parameters["alignment"] == "reads"
     for i in np.linspace(0, len(found) - 1, n).astype(int):
         row = found.rows[i]
-        ids, states = library_states(lmm, by_id[row["sample_id"]].open(), row["request"], row["text"].strip())
+        ids, states = library_states(lmm, by_id[row.sample_id].open(), row.request, row.text.strip())
         answer = ids.index(lmm.tokenizer.convert_tokens_to_ids("<assistant>")) + 1
-        assert row["token_ids"] == ids[answer:-1]  # what follows is the end
-        assert row["position"] == answer + row["token"] - (0 if reads else 1)
+        assert row.token_ids == tuple(ids[answer:-1])  # what follows is the end
+        assert row.position == answer + row.token - (0 if reads else 1)
         for layer in found.layers:
             state = torch.from_numpy(found.states(layer)[i])
             if layer == lmm.n_blocks:
                 state = lmm.parts.norm(state)
             expected = states[-1 if layer == "final" else layer]
-            torch.testing.assert_close(state, expected[row["position"]], **CLOSE)
+            torch.testing.assert_close(state, expected[row.position], **CLOSE)
 
 
 def test_the_state_that_predicts_a_word_stands_before_its_first_token(lmm, activations, dogs, library_states):
@@ -67,35 +66,35 @@ def test_the_state_that_predicts_a_word_stands_before_its_first_token(lmm, activ
     assert len(activations) == len(dogs)
     check_rows(lmm, activations, dogs, library_states, 5)
     for row in activations.rows:
-        before = lmm.tokenizer.decode(row["token_ids"][: row["token"]])
-        through = lmm.tokenizer.decode(row["token_ids"][: row["token"] + 1])
+        before = lmm.tokenizer.decode(row.token_ids[: row.token])
+        through = lmm.tokenizer.decode(row.token_ids[: row.token + 1])
         assert not Word("dog").find(before)
-        assert len(before) <= row["start"] < len(through)
+        assert len(before) <= row.start < len(through)
 
 
 def test_the_state_that_reads_a_word_stands_at_its_last_token(lmm, samples, library_states, tmp_path):
     found = extract(lmm, samples, "hot dog", out=tmp_path / "a", layers=[2], require="truth", alignment="reads")
     check_rows(lmm, found, samples, library_states, 3)
     for row in found.rows:
-        text = lmm.tokenizer.decode(row["token_ids"][: row["token"] + 1])
+        text = lmm.tokenizer.decode(row.token_ids[: row.token + 1])
         assert text.endswith("hot dog")
-        assert not Word("hot dog").find(lmm.tokenizer.decode(row["token_ids"][: row["token"]]))
+        assert not Word("hot dog").find(lmm.tokenizer.decode(row.token_ids[: row.token]))
 
 
 def test_a_row_says_where_the_word_stands(activations):
     for row in activations.rows:
-        assert row["form"].lower() == "dog"
-        assert row["text"][row["start"] : row["end"]] == row["form"]
-        assert row["text"].strip() in row["references"]
+        assert row.form.lower() == "dog"
+        assert row.text[row.start : row.end] == row.form
+        assert row.text.strip() in row.references
 
 
 def test_rows_are_those_of_their_samples_in_the_order_of_the_samples(lmm, activations, dogs):
-    assert [row["sample_id"] for row in activations.rows] == [s.id for s in dogs]
+    assert [row.sample_id for row in activations.rows] == [s.id for s in dogs]
     for row, sample in zip(activations.rows, dogs, strict=True):
-        assert row["thumbnail"] == thumbnail(sample.open())
-        assert row["image"] == sample.name
-        assert row["references"] == list(sample.references)
-        assert row["request"] == lmm.prompt
+        assert row.thumbnail == thumbnail(sample.open())
+        assert row.image == sample.name
+        assert row.references == sample.references
+        assert row.request == lmm.prompt
 
 
 def test_what_a_model_itself_says_is_predicted_at_the_word(lmm, samples, tmp_path):
@@ -104,11 +103,11 @@ def test_what_a_model_itself_says_is_predicted_at_the_word(lmm, samples, tmp_pat
     word = re.findall(r"\w+", said)[-1]
     options = {"layers": [-1, "final"], "require": "predicted", "max_new_tokens": 6}
     found = extract(lmm, samples[:4], word, out=tmp_path / "a", **options)
-    assert found.rows[0]["sample_id"] == samples[0].id
+    assert found.rows[0].sample_id == samples[0].id
     for layer in found.layers:
         logits = lmm.logits(torch.from_numpy(found.states(layer)), layer)
         for row, scores in zip(found.rows, logits, strict=True):
-            assert scores[row["token_ids"][row["token"]]] >= scores.max() - 1e-3
+            assert scores[row.token_ids[row.token]] >= scores.max() - 1e-3
 
 
 @pytest.mark.usefixtures("trained")
@@ -125,11 +124,11 @@ def test_the_question_of_a_sample_is_what_it_is_asked(lmm, world, library_states
     found = extract(lmm, asked, "yes", out=tmp_path / "a", layers=[2], require="truth")
     by_id = {s.id: s for s in asked}
     for row in found.rows:
-        sample = by_id[row["sample_id"]]
-        assert row["request"] == sample.question != lmm.prompt
-        assert row["references"] == list(sample.answers)
-        assert row["text"].strip() == "yes"
-    assert len({row["request"] for row in found.rows}) > 1
+        sample = by_id[row.sample_id]
+        assert row.request == sample.question != lmm.prompt
+        assert row.references == sample.answers
+        assert row.text.strip() == "yes"
+    assert len({row.request for row in found.rows}) > 1
     check_rows(lmm, found, asked, library_states, 3)
 
 
@@ -176,26 +175,6 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(lmm, few, saying, mon
     np.testing.assert_allclose(halved.states(1), whole.states(1), **CLOSE)
 
 
-def test_a_single_sample_that_does_not_fit_is_an_error():
-    def never(batch):
-        raise torch.OutOfMemoryError(f"of {len(batch)}")
-
-    with pytest.raises(torch.OutOfMemoryError, match="of 1"):
-        halving(never, [1, 2, 3])
-
-
-def test_batches_are_of_like_shape_and_the_order_stays():
-    batches, told = [], []
-
-    def run(batch: list[int]) -> list[int]:
-        batches.append(list(batch))
-        return [10 * item for item in batch]
-
-    assert in_batches(run, [3, 1, 3, 1, 2, 3], 2, lambda item: item, told.append) == [30, 10, 30, 10, 20, 30]
-    assert batches == [[1, 1], [2, 3], [3, 3]]
-    assert told == [2, 4, 6]
-
-
 def test_images_of_other_shapes_are_asked_together_and_rows_keep_their_order(lmm, few, monkeypatch, tmp_path):
     sizes, prepare = [], LMM.prepare
 
@@ -213,15 +192,6 @@ def test_images_of_other_shapes_are_asked_together_and_rows_keep_their_order(lmm
     np.testing.assert_allclose(found.states(1), alone.states(1), **CLOSE)
 
 
-def test_halving_keeps_the_order_and_every_one_once():
-    def three_at_most(batch):
-        if len(batch) > 3:
-            raise torch.OutOfMemoryError
-        return list(batch)
-
-    assert halving(three_at_most, list(range(11))) == list(range(11))
-
-
 # ---- which samples are kept ------------------------------------------------------------------------------------------
 
 
@@ -236,15 +206,15 @@ def test_both_keeps_samples_with_the_word_in_the_reference_and_in_what_is_said(l
     asked = saying(["a big dog", "a cat"])  # only those with the word in a reference are asked about
     found = quick(lmm, four, tmp_path, require="both", shard_size=100)
     assert sum(asked) == 2
-    assert [row["sample_id"] for row in found.rows] == [four[0].id]
-    assert found.rows[0]["text"] == " a big dog"
+    assert [row.sample_id for row in found.rows] == [four[0].id]
+    assert found.rows[0].text == " a big dog"
     assert found.counts == Counts(scanned=4, kept=1, without_word=3)
 
 
 def test_predicted_keeps_samples_of_which_the_word_is_said(lmm, four, saying, tmp_path):
     saying(["a cat", "a dog in a category", "catdog", "dog"])
     found = quick(lmm, four, tmp_path, require="predicted", shard_size=3)
-    assert [row["sample_id"] for row in found.rows] == [four[1].id, four[3].id]
+    assert [row.sample_id for row in found.rows] == [four[1].id, four[3].id]
     assert found.counts == Counts(scanned=4, kept=2, without_word=2)
 
 
@@ -252,14 +222,14 @@ def test_truth_forces_the_first_reference_with_the_word_and_asks_nothing(lmm, fe
     monkeypatch.setattr(LMM, "generate", None)
     sample = dataclasses.replace(few[0], references=("a cat", "the black dog", "a dog"))
     found = quick(lmm, [sample, dataclasses.replace(few[1], references=("a cat",))], tmp_path)
-    assert [row["text"] for row in found.rows] == [" the black dog"]
+    assert [row.text for row in found.rows] == [" the black dog"]
     assert found.counts == Counts(scanned=2, kept=1, without_word=1)
 
 
 def test_a_stated_form_counts_as_the_word(lmm, four, saying, tmp_path):
     saying(["a cat", "two cats", "Cats", "a dog"])
     found = quick(lmm, four, tmp_path, Word("cats", forms=("cat",)), require="predicted")
-    assert [row["form"] for row in found.rows] == ["cat", "cats", "Cats"]
+    assert [row.form for row in found.rows] == ["cat", "cats", "Cats"]
 
 
 def test_a_sample_without_the_word_is_counted_once_over_all_shards(lmm, samples, dogs, tmp_path):
@@ -316,8 +286,8 @@ def test_unreadable_images_are_skipped_counted_and_listed(lmm, few, tmp_path):
     damaged[6] = dataclasses.replace(few[6], image=Path("/no/such/image.jpg"))
     found = quick(lmm, damaged, tmp_path / "a")
     kept = [s for i, s in enumerate(few) if i not in (1, 6)]
-    assert [row["sample_id"] for row in found.rows] == [s.id for s in kept]
-    assert [row["thumbnail"] for row in found.rows] == [thumbnail(s.open()) for s in kept]
+    assert [row.sample_id for row in found.rows] == [s.id for s in kept]
+    assert [row.thumbnail for row in found.rows] == [thumbnail(s.open()) for s in kept]
     assert (found.counts.scanned, found.counts.kept, found.counts.without_word) == (8, 6, 0)
     listed = dict(found.counts.unreadable)
     assert list(listed) == [few[1].id, few[6].id]
@@ -353,7 +323,7 @@ def test_states_that_are_not_finite_are_refused_and_their_samples_named(lmm, few
 
 def test_a_disk_too_small_is_an_error_before_any_work(lmm, few, monkeypatch, tmp_path):
     monkeypatch.setattr(LMM, "states", None)
-    monkeypatch.setattr(sys.modules["vitrail.extraction"], "same_volume_free", lambda folder: 10_000)
+    monkeypatch.setattr(sys.modules["vitrail.extraction.run"], "same_volume_free", lambda folder: 10_000)
     with pytest.raises(ArtifactError, match=r"The disk is too small: up to .* GB may be written to"):
         quick(lmm, few, tmp_path / "a")
     assert not (tmp_path / "a").exists()
@@ -362,7 +332,7 @@ def test_a_disk_too_small_is_an_error_before_any_work(lmm, few, monkeypatch, tmp
 def test_the_room_asked_for_is_enough(activations, lmm, monkeypatch, tmp_path):
     """What the estimate lets pass fits: the true size of a finished folder is below it."""
     used = sum(p.stat().st_size for p in activations.folder.iterdir())
-    monkeypatch.setattr(sys.modules["vitrail.extraction"], "same_volume_free", lambda folder: 0)
+    monkeypatch.setattr(sys.modules["vitrail.extraction.run"], "same_volume_free", lambda folder: 0)
     many = [Sample(str(i), Path(), ("a dog",)) for i in range(32_000)]
     with pytest.raises(ArtifactError, match=r"up to (\d+\.\d+) GB") as caught:
         extract(lmm, many, "dog", out=tmp_path, layers=[0, 3, -1, "final"])
@@ -517,7 +487,3 @@ def test_a_process_that_was_killed_has_lost_nothing_that_was_written(lmm, world,
     fresh = extract(lmm, samples, "hot dog", out=tmp_path / "b", **options)
     assert found.rows == fresh.rows
     np.testing.assert_allclose(found.states(1), fresh.states(1), **CLOSE)
-
-
-def test_the_public_verb_is_this_one():
-    assert extract_function is extract

@@ -1,0 +1,164 @@
+"""`extract`: samples + LMM + word → activations.
+
+For every sample the model is asked for a caption (or for the answer to its question), the word is looked for in the
+decoded text, and the residual stream at the word is read in one teacher-forced pass over all layers wanted
+(CoX-LMM, Parekh et al. 2024, section 3.2: `X = {X_i : t ∈ f(X_i) and t ∈ y_i}`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from vitrail import words
+from vitrail.activations import Activations, Counts, ExtractionOptions, Require, Store
+from vitrail.artifacts import same_volume_free
+from vitrail.errors import ArtifactError, DataError, WordError
+from vitrail.extraction.reader import Reader
+from vitrail.lmm import LMM, Layer
+from vitrail.progress import Progress, silent
+from vitrail.samples import Sample
+from vitrail.words import Alignment, Word
+
+log = logging.getLogger(__name__)
+
+
+def extract(
+    lmm: LMM,
+    samples: Sequence[Sample],
+    word: Word | str,
+    *,
+    out: str | Path,
+    layers: Sequence[Layer] = (-1,),
+    alignment: Alignment = "predicts",
+    require: Require = "both",
+    max_new_tokens: int = 40,
+    batch_size: int = 32,
+    shard_size: int = 256,
+    progress: Progress = silent,
+) -> Activations:
+    """States of `word`, one row per sample that has it, written to the folder `out`.
+
+    A run that was stopped goes on at the first shard missing, and gives the same bytes.
+
+    Args:
+        layers: which states are kept; this and the following as in `ExtractionOptions`.
+
+    Raises:
+        WordError: no sample has the word; the nearest words that occur are named.
+        DataError: no samples, or no image could be read.
+        NumericsError: a state is not finite.
+        ArtifactError: `out` belongs to another run, or the disk cannot hold the result.
+    """
+    options = ExtractionOptions(
+        tuple(layers),
+        alignment,
+        require,
+        None,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        shard_size=shard_size,
+    )
+    return extract_as(lmm, samples, word, options, out=out, progress=progress)
+
+
+def extract_as(
+    lmm: LMM,
+    samples: Sequence[Sample],
+    word: Word | str,
+    options: ExtractionOptions,
+    *,
+    out: str | Path,
+    progress: Progress = silent,
+) -> Activations:
+    """`extract` with its options as one value: those of other activations make the same again; see `extract`."""
+    word = Word(word) if isinstance(word, str) else word
+    if not samples:
+        raise DataError("There are no samples to extract from.")
+    if options.prompt is not None:
+        lmm = replace(lmm, prompt=options.prompt)
+    layers = sorted({lmm.layer(layer) for layer in options.layers}, key=lambda v: (v == "final", v))
+    options = replace(options, layers=tuple(layers), prompt=lmm.prompt)
+    candidates = _candidates(samples, word, options.require)
+    out = Path(out)
+    parameters = {
+        "model": lmm.describe().as_dict(),
+        "samples": {"n": len(samples), "ids_sha256": _ids_hash(samples)},
+        "word": asdict(word),
+        **asdict(options),
+    }
+    if options.require != "predicted":
+        log.info("%d of %d samples hold %r in a reference", len(candidates), len(samples), word.text)
+    _check_room(out, lmm, len(candidates), len(layers))
+    size = options.shard_size
+    shards = [candidates[i : i + size] for i in range(0, len(candidates), size)]
+    store = Store(out, parameters, len(shards))
+    reader = Reader(lmm, word, options)
+    missing = store.missing()
+    if missing and not store.certified and (certificate := reader.certificate(shards[missing[0]])):
+        store.certify(certificate)
+    said: list[str] = []
+    done, total = 0, sum(len(shards[i]) for i in missing)
+    for number in missing:
+        read = reader.read(shards[number], lambda n, done=done: progress("extract", done + n, total))  # type: ignore[misc]
+        said += read.said
+        counts = read.counts
+        if number == 0:  # the samples without the word in a reference were looked at, too
+            skipped = len(samples) - len(candidates)
+            counts += Counts(scanned=skipped, without_word=skipped)
+        store.write(number, read.states, read.rows, counts)
+        done += len(shards[number])
+    counts = store.counts()
+    if counts.unreadable:
+        log.warning("%d images could not be read; the manifest in %s lists them", len(counts.unreadable), out)
+    if not counts.kept:
+        store.discard()
+        raise _nothing(counts, word, candidates, said)
+    return store.finish()
+
+
+def _candidates(samples: Sequence[Sample], word: Word, require: Require) -> list[Sample]:
+    """The samples that the model is asked about."""
+    if require == "predicted":
+        return list(samples)
+    found = [s for s in samples if any(word.find(text) for text in s.said)]
+    if not found:
+        raise words.absent(word, "references", (text for s in samples for text in s.said))
+    return found
+
+
+def _ids_hash(samples: Sequence[Sample]) -> str:
+    return hashlib.sha256("\n".join(s.id for s in samples).encode()).hexdigest()
+
+
+def _check_room(out: Path, lmm: LMM, n: int, n_layers: int) -> None:
+    """Logs what a run may need before it starts.
+
+    Raises:
+        ArtifactError: the disk cannot hold the result.
+    """
+    thumbnails = 8_000 * n
+    need = n * n_layers * lmm.n_features * torch.finfo(getattr(torch, lmm.dtype)).bits // 8 + thumbnails
+    free = same_volume_free(out)
+    log.info("up to %d samples to look at; at most %.1f MB on disk, %.1f GB are free", n, need / 1e6, free / 1e9)
+    if need > free:
+        raise ArtifactError(
+            f"The disk is too small: up to {need / 1e9:.2f} GB may be written to {out}, {free / 1e9:.2f} GB are free."
+        )
+
+
+def _nothing(counts: Counts, word: Word, candidates: Sequence[Sample], said: Sequence[str]) -> DataError:
+    """The error that says why no state was found."""
+    if len(counts.unreadable) == len(candidates):
+        sample, why = counts.unreadable[0]
+        return DataError(f"None of {len(candidates)} images could be read; the first, of sample {sample}: {why}")
+    instead = ", ".join(words.nearest(word.text, said))
+    return WordError(
+        f"The model never said {word.text!r} for {len(candidates)} samples."
+        + (f" Words that it did say: {instead}." if instead else "")
+    )

@@ -1,0 +1,77 @@
+"""What the doctor found of a model: the certificate that artifacts keep."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vitrail.lmm.description import ModelDescription
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one check found.
+
+    Args:
+        name: what should be true.
+        passed: whether it is; None where there was nothing to compare.
+        error: the largest relative error; None where no numbers were compared.
+        says: the finding in words.
+    """
+
+    name: str
+    passed: bool | None
+    error: float | None
+    says: str
+
+    @property
+    def mark(self) -> str:
+        """A sign for `passed`."""
+        return {True: "✓", False: "✗", None: "–"}[self.passed]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The certificate of a model.
+
+    Args:
+        model: the model as it was loaded.
+        modules: which modules were taken for what, by name.
+        checks: what was found, check by check.
+        versions: of Python and the libraries.
+    """
+
+    model: ModelDescription
+    modules: dict[str, str]
+    checks: tuple[Check, ...]
+    versions: dict[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed."""
+        return all(check.passed is not False for check in self.checks)
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if check.passed is False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"passed": self.passed, "model": self.model.as_dict(), **self._findings(), "versions": self.versions}
+
+    def certificate(self) -> dict[str, Any]:
+        """What an artifact keeps of it; the model's description and the versions lie beside it."""
+        return {"passed": self.passed, **self._findings()}
+
+    def _findings(self) -> dict[str, Any]:
+        return {"modules": self.modules, "checks": [asdict(check) for check in self.checks]}
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{c.mark}</td><td>{html.escape(c.name)}</td>"
+            f"<td>{'' if c.error is None else f'{c.error:.1e}'}</td><td>{html.escape(c.says)}</td></tr>"
+            for c in self.checks
+        )
+        return f"<b>Doctor</b> of {html.escape(self.model.name)}<table>{rows}</table>"

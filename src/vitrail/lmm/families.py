@@ -1,0 +1,88 @@
+"""What is peculiar to a family of models: everything that Vitrail does differently because of a `model_type`.
+
+A family that is not in the table has a chat template, and nothing else of what stands here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_PROMPT = "Provide a one-sentence caption of the image."
+
+#: Inputs of processors that do not have one entry per token, although their shape may look as if they had.
+NOT_PER_TOKEN = frozenset({"qformer_input_ids", "qformer_attention_mask", "pixel_attention_mask"})
+
+
+@dataclass(frozen=True)
+class Plain:
+    """How a model without a chat template is asked.
+
+    Args:
+        text: what stands before the answer; "{image}", "{start}" and "{request}" are replaced by the image's token, the
+            token that begins a text, and the request.
+        caption: the request for a caption.
+        join: what stands between that text and the answer.
+        special: whether the tokenizer adds its special tokens to the text.
+    """
+
+    text: str
+    caption: str
+    join: str = " "
+    special: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """How models of one `model_type` differ from the rest.
+
+    Args:
+        plain: how the model is asked; None for the chat template of its processor.
+        answers_marked: it reads its prompt in both directions, and knows by a mark of 1 in `token_type_ids` where the
+            answer begins.
+        moved_by_padding: it counts padding as positions when it generates with a cache; so only rows of one length are
+            generated together.
+        post_norm: each of the decoder's blocks ends with its own norm, so there is no final one. The `model_type` is
+            the decoder's.
+        full_length: a scorer that was trained on texts padded to their full length.
+        positions_after_padding: a text encoder whose positions begin after the padding token's id, so its longest text
+            is shorter than its table of positions.
+    """
+
+    plain: Plain | None = None
+    answers_marked: bool = False
+    moved_by_padding: bool = False
+    post_norm: bool = False
+    full_length: bool = False
+    positions_after_padding: bool = False
+
+
+#: By `model_type`. Captioners are asked as their papers and model cards do.
+FAMILIES = {
+    "bart": Family(post_norm=True),
+    "blip-2": Family(plain=Plain("{request}", "a photo of", special=True)),
+    "chameleon": Family(plain=Plain("{request}{image}", DEFAULT_PROMPT, join="", special=True)),
+    "florence2": Family(plain=Plain("{request}", "<CAPTION>", join="")),
+    "git": Family(plain=Plain("{start}{request}", "", join=""), post_norm=True),
+    "idefics": Family(plain=Plain("{request}", "An image of")),
+    "instructblip": Family(plain=Plain("{request}", "A short image description:", special=True)),
+    "kosmos-2": Family(plain=Plain("{request}", "An image of", special=True), moved_by_padding=True),
+    "paligemma": Family(plain=Plain("{image}{request}", "caption en", join=""), answers_marked=True),
+    "roberta": Family(positions_after_padding=True),
+    "roberta-prelayernorm": Family(positions_after_padding=True),
+    "siglip": Family(full_length=True),
+    "siglip2": Family(full_length=True),
+    "siglip2_text_model": Family(full_length=True),
+    "siglip_text_model": Family(full_length=True),
+    "trocr": Family(post_norm=True),
+    "vision-encoder-decoder": Family(plain=Plain("", "", join="")),
+}
+
+
+def family_of(model_type: str) -> Family:
+    """The peculiarities of a `model_type`; none for a family that the table does not have."""
+    return FAMILIES.get(model_type, Family())
+
+
+def asked_plainly() -> list[str]:
+    """The families that are asked in plain text, by name."""
+    return [name for name, family in FAMILIES.items() if family.plain is not None]

@@ -1,0 +1,216 @@
+"""A model of transformers as a backend: prompts by its chat template or its family's plain text, greedy generation."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from vitrail.errors import ModelError
+from vitrail.lmm import batches
+from vitrail.lmm.batches import Batch
+from vitrail.lmm.families import Plain, asked_plainly, family_of
+from vitrail.lmm.parts import find_sight, place, speaker, text_config, translates, unwrapped
+from vitrail.lmm.prompts import chat, plain, tail
+from vitrail.lmm.torch_backend import TorchBackend
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TransformersBackend(TorchBackend):
+    """An image-text-to-text model of transformers. Made by `from_transformers`."""
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.processor.tokenizer
+
+    @property
+    def _base(self) -> Any:
+        """The model without its adapter."""
+        return unwrapped(self.model)
+
+    @property
+    def family(self) -> str:
+        return self._base.config.model_type
+
+    @property
+    def kind(self) -> str:
+        return type(self._base).__name__
+
+    @property
+    def n_features(self) -> int:
+        return int(text_config(self.model).hidden_size)
+
+    @property
+    def dtype(self) -> str:
+        return str(self.model.dtype).removeprefix("torch.")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the embeddings of the text are computed."""
+        return place(self._base.get_input_embeddings() or self.model)[0]
+
+    @property
+    def modules(self) -> dict[str, str]:
+        return {**find_sight(self.model), **self.parts.names}
+
+    @property
+    def image_token(self) -> int | None:
+        config = self._base.config
+        names = ("image_token_id", "image_token_index", "image_patch_id")
+        return next((getattr(config, name) for name in names if hasattr(config, name)), None)
+
+    @property
+    def ends(self) -> frozenset[int]:
+        found = [self.tokenizer.eos_token_id, self.tokenizer.pad_token_id]
+        for model in (self._base, speaker(self.model)):
+            own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+            found += own if isinstance(own, list) else [own]
+        return frozenset(token for token in found if token is not None)
+
+    # ---- inputs ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _translates(self) -> bool:
+        return translates(self.model)
+
+    @property
+    def _style(self) -> Plain | None:
+        """How the model is asked without a chat template; None with one.
+
+        Raises:
+            ModelError: it has no chat template, and its family is not asked in plain text.
+        """
+        if getattr(self.processor, "chat_template", None) or getattr(self.tokenizer, "chat_template", None):
+            return None
+        style = family_of(self.family).plain
+        if style is None:
+            raise ModelError(
+                f"This {self.kind} has no chat template, so no request can be put to it: {self.family!r} is none of "
+                f"the families that are asked in plain text ({', '.join(asked_plainly())}). "
+                "Set `processor.chat_template`."
+            )
+        return style
+
+    def prepare(self, images: Sequence[Image.Image], requests: Sequence[str]) -> Batch:
+        made = self._processed(images, requests)
+        batch = {k: self._placed(v) if isinstance(v, Tensor) else v for k, v in made.items() if k != "labels"}
+        if self._translates:
+            return self._with_decoder_start(batch, len(images))
+        return batches.padded_first(batch)
+
+    def _processed(self, images: Sequence[Image.Image], requests: Sequence[str]) -> Mapping[str, Any]:
+        """What the processor makes of images and requests."""
+        style = self._style
+        pictures: list[Any] = list(images)
+        if style is None:
+            texts, pictures = [chat(self.processor, request) for request in requests], [[image] for image in images]
+            start = self.tokenizer.bos_token
+            special = start is None or not texts[0].startswith(start)  # as transformers itself decides
+        else:
+            texts, special = [plain(style, self.processor, request) for request in requests], style.special
+        if not any(texts):
+            return self.processor.image_processor(images=pictures, return_tensors="pt")
+        return self.processor(
+            images=pictures, text=texts, padding=True, return_tensors="pt", add_special_tokens=special
+        )
+
+    def _placed(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, self.model.dtype if tensor.is_floating_point() else None)
+
+    def _with_decoder_start(self, batch: Batch, n: int) -> Batch:
+        read = {f"encoder_{k}" if k in ("input_ids", "attention_mask") else k: v for k, v in batch.items()}
+        start = torch.full((n, 1), self._decoder_start(), device=self.device)
+        return read | {"input_ids": start, "attention_mask": torch.ones_like(start)}
+
+    def _decoder_start(self) -> int:
+        base = self._base
+        for config in (getattr(base, "generation_config", None), base.config, text_config(base)):
+            for name in ("decoder_start_token_id", "bos_token_id"):
+                if (token := getattr(config, name, None)) is not None:
+                    return int(token)
+        raise ModelError(f"This {self.kind} does not say with which token its decoder starts (decoder_start_token_id).")
+
+    def answer_ids(self, request: str, answer: str) -> list[int]:
+        if self._translates:
+            ids = self.tokenizer.encode(answer)
+            return ids[1:] if ids[:1] == [self._decoder_start()] else ids
+        style = self._style
+        if style is None:
+            prompt, whole = chat(self.processor, request), chat(self.processor, request, answer)
+        else:
+            prompt = plain(style, self.processor, request)
+            whole = prompt + style.join + answer + (self.tokenizer.eos_token or self.tokenizer.sep_token or "")
+        return tail(self.tokenizer, prompt, whole)
+
+    def extended(self, inputs: Batch, continuations: Sequence[Sequence[int]]) -> Batch:
+        fill, marked = self.tokenizer.pad_token_id or 0, family_of(self.family).answers_marked
+        return batches.extended(inputs, continuations, fill=fill, marked=marked)
+
+    # ---- passes ------------------------------------------------------------------------------------------------------
+
+    def together(self, inputs: Batch) -> list[list[int]]:
+        """The rows of a batch that are generated together: all of them, or those of equal length in a family that
+        counts padding as positions."""
+        if family_of(self.family).moved_by_padding:
+            return batches.of_equal_length(inputs)
+        return super().together(inputs)
+
+    def _greedy(self, inputs: Batch, max_new_tokens: int) -> Tensor:
+        pad = self.tokenizer.pad_token_id
+        arguments = self._arguments(inputs)
+        arguments.pop("decoder_attention_mask", None)
+        if self.image_token is not None:  # no word; a text that has it could not be read again
+            already = speaker(self.model).generation_config.suppress_tokens or []
+            arguments["suppress_tokens"] = [*already, self.image_token]
+        return self.model.generate(
+            **arguments,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            pad_token_id=self.tokenizer.eos_token_id if pad is None else pad,
+        )
+
+    def run(self, batch: Batch, output_hidden_states: bool = False) -> Any:
+        more = {"output_hidden_states": True} if output_hidden_states else {}
+        return self.model(**self._arguments(batch), **self._positions(batch), use_cache=False, **more)
+
+    def _arguments(self, batch: Batch) -> dict[str, Any]:
+        """A batch by the names that the model has for its inputs."""
+        if not self._translates:
+            return dict(batch)
+        own = {"input_ids": "decoder_input_ids", "attention_mask": "decoder_attention_mask"}
+        return {own.get(k, k.removeprefix("encoder_")): v for k, v in batch.items()}
+
+    def _positions(self, batch: Batch) -> Batch:
+        """The positions of the tokens as generation counts them, without the padding.
+
+        A model with absolute positions would otherwise read a padded batch at other positions than it spoke at.
+        """
+        base = self._base
+        if self._translates or speaker(base) is not base:  # decoders that generate by themselves count by themselves
+            return {}
+        if "position_ids" not in inspect.signature(base.forward).parameters:
+            return {}
+        return {"position_ids": base._prepare_position_ids_for_generation(batch["input_ids"], dict(batch))}
+
+    def _entrances(self) -> list[nn.Module]:
+        base, inner = self._base, speaker(self.model)
+        return super()._entrances() if inner is base else [inner]
+
+    def _text_of(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        if "decoder_input_ids" not in arguments or not self._translates:
+            return arguments
+        own = {"decoder_input_ids": "input_ids", "decoder_attention_mask": "attention_mask"}
+        text = {own[k]: v for k, v in arguments.items() if k in own}
+        return text | {"past_key_values": arguments.get("past_key_values")}
+
+    def _final_logits(self, logits: Tensor) -> Tensor:
+        """Soft-capped as the model does it."""
+        cap = getattr(text_config(self.model), "final_logit_softcapping", None)
+        return logits if cap is None else cap * torch.tanh(logits / cap)

@@ -1,0 +1,153 @@
+"""`vitrail compare`: what a fine-tune did to the concepts of a word, from two studies to the report.
+
+Every stage keeps what is finished, so a comparison that was stopped goes on when it is run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from vitrail.activations import Activations
+from vitrail.comparison import (
+    Comparison,
+    ComparisonOptions,
+    LayerComparison,
+    ModelComparison,
+    WiderViews,
+    check_studies,
+    compare_checkpoints,
+    compare_layers,
+    compare_models,
+    compare_studies,
+)
+from vitrail.concepts import LearningOptions
+from vitrail.errors import UsageError
+from vitrail.finetuning import open_finetune
+from vitrail.grounding import GroundingOptions
+from vitrail.lmm import LMM, load_as
+from vitrail.progress import Progress, silent
+from vitrail.reports.comparison import comparison_page
+from vitrail.samples import Sample
+from vitrail.studies import Study, same_activations, same_study
+
+
+def compare(
+    a: Study,
+    b: Study | None,
+    lmm_a: LMM,
+    lmm_b: LMM,
+    *,
+    out: str | Path,
+    samples: Sequence[Sample] | None = None,
+    options: ComparisonOptions | None = None,
+    progress: Progress = silent,
+) -> Comparison:
+    """What became of the concepts of study `a` in study `b`, with its report, in the folder `out`.
+
+    Beside the two studies it compares every layer, where both studies have several; the whole models, where samples are
+    given; and the checkpoints of a fine-tune, where `options` names one.
+
+    Args:
+        a: the study of the model before, `lmm_a`.
+        b: the study of the model after, `lmm_b`. For None it is made as `a` was, on the same samples, in `out`/b.
+        samples: the data that `a` was made of.
+        options: how they are compared.
+
+    Raises:
+        UsageError: samples are needed and were not given; or another word, layer, method, filter of words or tokenizer.
+        DataError: no common samples.
+        ArtifactError: a model did not make its study, or `out` belongs to another run.
+        ModelError: a checkpoint is no adapter for the model before.
+    """
+    out, options = Path(out), options or ComparisonOptions()
+    if samples is None and (b is None or options.checkpoints is not None):
+        raise UsageError("Samples are needed to extract states of another model: give the data that `a` was made of.")
+    if b is None:
+        b = same_study(a, lmm_b, samples or (), out=out / "b", progress=progress)
+    check_studies(a, b, lmm_a, lmm_b)
+    views = WiderViews(
+        whole=_whole(a, lmm_a, lmm_b, samples, options, progress),
+        steps=_checkpoints(a, lmm_b, samples or (), out, options, progress),
+        layers=_layers(a, b, lmm_b, options, progress),
+    )
+    found = compare_studies(a, b, lmm_a, lmm_b, out=out, options=options, views=views, progress=progress)
+    comparison_page(found, a.activations, b.activations, out=out / "report.html")
+    return found
+
+
+def load_tuned(
+    before: Activations,
+    *,
+    model: str | None = None,
+    adapter: str | Path | None = None,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+) -> LMM:
+    """The model after: `model`, or the one that made `before`, under `adapter`; asked as the one before was.
+
+    Raises:
+        ModelError: there is no such model, or the adapter is not one for it.
+    """
+    after = replace(before.model, adapter=None if adapter is None else str(adapter))
+    return load_as(
+        after if model is None else replace(after, name=model, revision=None),
+        device=device,
+        prompt=before.options.prompt,
+        trust_remote_code=trust_remote_code,
+    )
+
+
+def _whole(
+    a: Study,
+    lmm_a: LMM,
+    lmm_b: LMM,
+    samples: Sequence[Sample] | None,
+    options: ComparisonOptions,
+    progress: Progress,
+) -> ModelComparison | None:
+    """The two models on the first images; None without samples."""
+    if not samples or not options.n_whole:
+        return None
+    limit = a.activations.options.max_new_tokens
+    return compare_models(lmm_a, lmm_b, samples[: options.n_whole], max_new_tokens=limit, progress=progress)
+
+
+def _layers(
+    a: Study, b: Study, lmm_b: LMM, options: ComparisonOptions, progress: Progress
+) -> tuple[LayerComparison, ...]:
+    """The comparison at every layer; empty where the studies have only one in common."""
+    if len(set(a.activations.layers) & set(b.activations.layers)) < 2:
+        return ()
+    learning, reading = _as_learned(a, options)
+    return compare_layers(a.activations, b.activations, lmm_b, learning=learning, reading=reading, progress=progress)
+
+
+def _checkpoints(
+    a: Study, lmm_b: LMM, samples: Sequence[Sample], out: Path, options: ComparisonOptions, progress: Progress
+) -> tuple[LayerComparison, ...]:
+    """The comparison with every checkpoint of the fine-tune that `options` names; empty where it names none."""
+    if options.checkpoints is None:
+        return ()
+    layer = a.concepts.layer
+    states = {}
+    for step, adapter in open_finetune(options.checkpoints).checkpoints.items():
+        lmm = load_tuned(
+            a.activations,
+            adapter=adapter,
+            device=options.device,
+            trust_remote_code=options.trust_remote_code,
+        )
+        folder = out / "checkpoints" / adapter.name
+        states[step] = same_activations(a.activations, lmm, samples, out=folder, layers=[layer], progress=progress)
+    learning, reading = _as_learned(a, options)
+    return compare_checkpoints(
+        a.activations, states, lmm_b, layer=layer, learning=learning, reading=reading, progress=progress
+    )
+
+
+def _as_learned(a: Study, options: ComparisonOptions) -> tuple[LearningOptions, GroundingOptions]:
+    """How concepts are learned and read at other layers and checkpoints: method, number and words as in `a`."""
+    learning = LearningOptions(method=a.concepts.options.method, n_concepts=len(a.concepts), seed=options.seed)
+    return learning, replace(a.grounding.options, n_words=options.n_words)

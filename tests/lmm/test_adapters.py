@@ -1,0 +1,59 @@
+"""A PEFT adapter is put on the model that it was made for, and on no other."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from transformers import (
+    LlavaForConditionalGeneration,
+)
+
+from vitrail.errors import ModelError
+from vitrail.lmm import load
+
+REQUEST = ["describe the image ."]
+OLD_NAME = ".is_gradient_checkpointing. is deprecated"  # PEFT still uses it
+
+
+@pytest.fixture(scope="module")
+def adapter(other_model, tmp_path_factory):
+    """A LoRA adapter of `other_model` that changes what it says."""
+    peft = pytest.importorskip("peft")
+    network = LlavaForConditionalGeneration.from_pretrained(other_model)
+    config = peft.LoraConfig(r=2, target_modules=r".*language_model.*\.(q_proj|v_proj)", init_lora_weights=False)
+    torch.manual_seed(1)
+    folder = tmp_path_factory.mktemp("adapter")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", OLD_NAME)
+        peft.get_peft_model(network, config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.filterwarnings(f"ignore:{OLD_NAME}")
+def test_parts_are_found_under_an_adapter_and_read_as_the_library_does(other, other_model, adapter, images):
+    adapted = load(other_model, adapter=adapter, device="cpu")
+    assert adapted.parts.names == other.parts.names
+    differing = {k for k, v in vars(adapted.describe()).items() if v != getattr(other.describe(), k)}
+    assert differing == {"adapter", "fingerprint"}
+    inputs = adapted.prepare(images[:1], REQUEST)
+    position = inputs["input_ids"].shape[1] - 1
+    found = adapted.states(inputs, [()], [position], [1, "final"])
+    with torch.no_grad():
+        out = adapted.model(**inputs, output_hidden_states=True)
+    torch.testing.assert_close(found[1], out.hidden_states[1][:, -1])
+    torch.testing.assert_close(adapted.logits(found["final"], "final"), out.logits[:, -1])
+    assert not torch.allclose(found[1], other.states(inputs, [()], [position], [1])[1], rtol=1e-2)
+    assert len(adapted.generate(inputs, 3)) == 1
+
+
+@pytest.mark.filterwarnings(f"ignore:{OLD_NAME}")
+def test_an_adapter_for_another_model_is_refused(adapter):
+    with pytest.raises(ModelError, match="is not an adapter for this model"):
+        load("toyland", adapter=adapter, device="cpu")
+
+
+def test_a_folder_without_an_adapter_is_refused(other_model, tmp_path):
+    with pytest.raises(ModelError, match="is not an adapter for this model"):
+        load(other_model, adapter=tmp_path, device="cpu")
