@@ -64,6 +64,7 @@ class SteeringMethod:
         module: of learned functions: (features, rank) → the untrained module of a layer; None for vectors.
         guarded: whether a vector is added only where a guard fires, which needs examples to leave alone.
         fixed: whether it is applied as it was trained, whatever strength and positions others are compared at.
+        exported: whether its vectors can be written to other tools' files, which have no place for a condition.
         constants: names of the tensors of a module that are not trained.
     """
 
@@ -75,6 +76,7 @@ class SteeringMethod:
     module: Callable[[int, int], nn.Module] | None = None
     guarded: bool = False
     fixed: bool = False
+    exported: bool = True
     constants: tuple[str, ...] = ()
 
     @property
@@ -149,7 +151,8 @@ class Steering:
             UsageError: there is no vector of this layer.
         """
         if layer not in self.directions:
-            raise UsageError(f"{self.folder} has layers {', '.join(map(str, self.layers))}; got layer {layer}.")
+            known = ", ".join(map(str, self.layers))
+            raise UsageError(f"{self.folder or 'The steering'} has layers {known}; got layer {layer}.")
         manifest = {**self.manifest, "parameters": {**self.parameters, "layers": [layer]}}
         own = {name: t for name, t in self.tensors.items() if name.partition(".")[2] == str(layer)}
         return Steering(self.method, manifest, own, self.folder)
@@ -188,8 +191,11 @@ class Steering:
 
     def applied(self, application: Application) -> Intervention:
         """The intervention to pass to `steer`; see `intervention`."""
-        where = self.applied_at if application.positions is None else application.positions
-        return self.method.intervention(self, Application(application.alpha, where, application.keep_norm))
+        return self.method.intervention(self, application)
+
+    def positions(self, application: Application) -> Positions:
+        """The positions that `application` names, or those that this was made for."""
+        return self.applied_at if application.positions is None else application.positions
 
     def check(self, lmm: LMM) -> None:
         """Raises `ArtifactError` unless it fits `lmm` by its width; warns if it was made on other weights."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from vitrail.errors import UsageError
 from vitrail.lmm import Layer
 from vitrail.lmm.positions import Name, Positions
 
@@ -51,3 +52,8 @@ class Application:
     alpha: float = 1.0
     positions: Positions | None = None
     keep_norm: bool = False
+
+    def refuse_keep_norm(self, method: str) -> None:
+        """Raises `UsageError` if norms should be kept; `method` makes learned functions, which have no such choice."""
+        if self.keep_norm:
+            raise UsageError(f"keep_norm is for vectors; {method} is a learned function.")

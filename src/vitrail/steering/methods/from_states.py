@@ -1,241 +1,192 @@
-"""Makes vectors: from states, concepts, shifts or plain tensors."""
+"""Vectors from two sets of states: mean, guarded, probe, pca, random."""
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from vitrail.activations import Activations
-from vitrail.artifacts import check_parent
-from vitrail.concepts import Concepts
 from vitrail.errors import UsageError
-from vitrail.grounding import check_model
 from vitrail.lmm import LMM, Layer
 from vitrail.lmm.doctor import certificate
-from vitrail.lmm.positions import Name
 from vitrail.progress import Progress, silent
-from vitrail.samples.examples import Example
 from vitrail.steering import vectors
-from vitrail.steering.artifact import Steering, about, describe, finished, write_steering
-from vitrail.steering.interventions import Activation
-from vitrail.steering.states import States, read_states
+from vitrail.steering.artifact import (
+    Assignment,
+    Content,
+    Steering,
+    SteeringMethod,
+    finished,
+    parameters_of,
+    write_steering,
+)
+from vitrail.steering.contrast import Contrast, ExampleSet, described
+from vitrail.steering.interventions import Activation, Add, Intervention, When
+from vitrail.steering.options import Application, SteeringOptions
+from vitrail.steering.states import States, example_states
 
-if TYPE_CHECKING:
-    from vitrail.comparison import Comparison
 
-FromStates = Literal["mean", "guarded", "probe", "pca", "random"]
+def add_vectors(steering: Steering, application: Application) -> Add:
+    """Adds the vectors of a steering to the states of their layers."""
+    where = steering.positions(application)
+    return Add(steering.directions, application.alpha, keep_norm=application.keep_norm, positions=where)
 
 
-def make_vector(
-    lmm: LMM,
-    toward: Sequence[Example],
-    away: Sequence[Example],
-    *,
-    out: str | Path,
-    method: FromStates = "mean",
-    layers: Sequence[Layer] = (-1,),
-    read_at: Name = "generated",
-    saying: Collection[str] = (),
-    saying_away: Collection[str] = (),
-    others: Sequence[tuple[Sequence[Example], Collection[str]]] = (),
-    applied_at: Name = "generated",
-    batch_size: int = 32,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> Steering:
-    """A vector per layer, from the states of `away` to those of `toward`, in the folder `out`.
-
-    Args:
-        method: "mean" the difference of means, "guarded" the same behind a guard, "probe" the normal of a linear
-            classifier, "pca" the first component of the differences, "random" a random direction with the norm of
-            "mean", for a baseline.
-        read_at: which positions of an example's request and answer its state is the mean of.
-        saying: of `toward`, only those that predict the beginning of one of these words; `saying_away` of `away`.
-        others: examples that a guarded vector leaves alone, with the words that their states predict; all states
-            without any. The guard is a probe, the normal of a linear classifier between the states of `away` and
-            theirs; its threshold lies halfway between the medians of what the two activate.
-        applied_at: where `steer` will add it, if not told otherwise.
+def add_behind_guard(steering: Steering, application: Application) -> Intervention:
+    """Adds the vector of a guarded steering where its guard fires.
 
     Raises:
-        UsageError: a guard without others, or others without a guard.
-        DataError: no examples, or none with a position that is meant.
+        UsageError: it has vectors of several layers; a guard belongs to one.
+    """
+    if len(steering.layers) != 1:
+        raise UsageError(
+            f"A guarded vector is applied at one layer at a time; {steering.folder} has layers "
+            f"{', '.join(map(str, steering.layers))}. Choose one with `only` or --layer."
+        )
+    (layer,) = steering.layers
+    guard, threshold = Activation(steering.tensors[f"guard.{layer}"]), float(steering.tensors[f"threshold.{layer}"])
+    return When(guard, threshold, add_vectors(steering, application))
+
+
+def make_from_task(method: SteeringMethod, assignment: Assignment) -> Steering:
+    """Vectors between the examples of a task that are not as wanted and those that are."""
+    task, options = assignment.task, assignment.options
+    choose = task.guarded if method.guarded else task.contrast
+    contrast = choose(assignment.samples, saying=options.saying)
+    return make_vectors(
+        assignment.lmm, contrast, options, method=method, out=assignment.out, progress=assignment.progress
+    )
+
+
+def _mean(toward: Float[Tensor, "n d"], away: Float[Tensor, "m d"], seed: int) -> Float[Tensor, " d"]:
+    return vectors.difference(toward, away)
+
+
+def _probe(toward: Float[Tensor, "n d"], away: Float[Tensor, "m d"], seed: int) -> Float[Tensor, " d"]:
+    return vectors.probe_normal(toward, away)
+
+
+def _random(toward: Float[Tensor, "n d"], away: Float[Tensor, "m d"], seed: int) -> Float[Tensor, " d"]:
+    return vectors.random_like(vectors.difference(toward, away), seed)
+
+
+MEAN = SteeringMethod("mean", "difference of means", add_vectors, make_from_task, direction=_mean)
+GUARDED = SteeringMethod(
+    "guarded",
+    "difference of means, added only where a guard fires",
+    add_behind_guard,
+    make_from_task,
+    direction=_mean,
+    guarded=True,
+    exported=False,
+)
+PROBE = SteeringMethod("probe", "normal of a linear classifier", add_vectors, make_from_task, direction=_probe)
+PCA = SteeringMethod(
+    "pca", "first component of the differences", add_vectors, make_from_task, direction=vectors.first_component
+)
+RANDOM = SteeringMethod(
+    "random", "random direction with the norm of mean", add_vectors, make_from_task, direction=_random
+)
+
+
+def make_vectors(
+    lmm: LMM,
+    contrast: Contrast,
+    options: SteeringOptions | None = None,
+    *,
+    method: SteeringMethod = MEAN,
+    out: str | Path,
+    progress: Progress = silent,
+) -> Steering:
+    """One vector per layer, from the states of `contrast.away` to those of `contrast.toward`, in the folder `out`.
+
+    A guarded vector has a guard at each layer: the normal of a linear classifier between the states of `away` and those
+    of `contrast.others`. It fires above a threshold, halfway between the medians of the two sets' activations.
+
+    Raises:
+        UsageError: a guarded vector without others to leave alone, or others without a guard; an unknown layer.
+        DataError: no example has a selected position.
         ArtifactError: `out` holds another steering.
     """
-    if (method == "guarded") != bool(others):
-        raise UsageError(f"Others to be left alone are for a guarded vector, which needs some; got {method!r}.")
-    out, layers = Path(out), tuple(lmm.layer(layer) for layer in layers)
-    details: dict[str, Any] = {
-        "toward": about(toward),
-        "away": about(away),
-        "read_at": read_at,
-        "saying": sorted(saying),
-        "saying_away": sorted(saying_away),
-        "seed": seed,
-    }
-    if others:
-        details["others"] = [{**about(examples), "saying": sorted(said)} for examples, said in others]
-    parameters = describe(lmm, method, layers, applied_at, details)
-    if there := finished(out, parameters):
+    if method.direction is None:
+        raise UsageError(f"The method {method.name} makes no vectors from states.")
+    if method.guarded != bool(contrast.others):
+        raise UsageError(
+            f"A guarded vector needs `others` to leave alone, and other vectors take none; got {method.name!r} with "
+            f"{len(contrast.others)} sets of others."
+        )
+    options = options or SteeringOptions()
+    layers, out = tuple(lmm.layer(layer) for layer in options.layers), Path(out)
+    parameters = parameters_of(method, lmm, layers, options.applied_at, _details(contrast, options))
+    if there := finished(out, method, parameters):
         return there
-    doctor = certificate(lmm, [e.sample for e in away[:2]])
+    doctor = certificate(lmm, [e.sample for e in contrast.away.examples[:2]])
     start = time.perf_counter()
+    read = _read(lmm, contrast, layers, options, progress)
+    tensors = {
+        f"layer.{layer}": method.direction(read.toward.by_layer[layer], read.away.by_layer[layer], options.seed)
+        for layer in layers
+    }
+    for layer in layers if read.others else ():
+        others = torch.cat([states.by_layer[layer] for states in read.others])
+        tensors |= _guard(layer, read.away.by_layer[layer], others)
+    seconds = time.perf_counter() - start
+    return write_steering(
+        out, method, parameters, Content(tensors, read.away.medians, seconds=seconds, doctor=doctor)
+    )
 
-    def read(examples: Sequence[Example], said: Collection[str]) -> States:
-        return read_states(
-            lmm, examples, layers, positions=read_at, saying=said, batch_size=batch_size, progress=progress
+
+def _details(contrast: Contrast, options: SteeringOptions) -> dict[str, Any]:
+    """What the manifest says of the examples."""
+    details: dict[str, Any] = {
+        "toward": described(contrast.toward.examples),
+        "away": described(contrast.away.examples),
+        "read_at": contrast.read_at,
+        "saying": sorted(contrast.toward.saying),
+        "saying_away": sorted(contrast.away.saying),
+        "seed": options.seed,
+    }
+    if contrast.others:
+        details["others"] = [{**described(o.examples), "saying": sorted(o.saying)} for o in contrast.others]
+    return details
+
+
+@dataclass(frozen=True)
+class _ContrastStates:
+    """The states of a contrast."""
+
+    toward: States
+    away: States
+    others: list[States]
+
+
+def _read(
+    lmm: LMM, contrast: Contrast, layers: Sequence[Layer], options: SteeringOptions, progress: Progress
+) -> _ContrastStates:
+    """The states of the examples of `contrast` at `layers`."""
+
+    def read(chosen: ExampleSet) -> States:
+        return example_states(
+            lmm,
+            chosen.examples,
+            layers,
+            positions=contrast.read_at,
+            saying=chosen.saying,
+            batch_size=options.batch_size,
+            progress=progress,
         )
 
-    to, off, rest = read(toward, saying), read(away, saying_away), [read(*other) for other in others]
-    found = {f"layer.{layer}": _vector(method, to.by_layer[layer], off.by_layer[layer], seed) for layer in layers}
-    for layer in layers if rest else ():
-        found |= _guard(layer, off.by_layer[layer], torch.cat([r.by_layer[layer] for r in rest]))
-    seconds = time.perf_counter() - start
-    return write_steering(out, parameters, found, off.medians, seconds=seconds, doctor=doctor)
+    return _ContrastStates(read(contrast.toward), read(contrast.away), [read(o) for o in contrast.others])
 
 
-def _vector(method: FromStates, toward: Tensor, away: Tensor, seed: int) -> Tensor:
-    if method == "probe":
-        return vectors.probe_normal(toward, away)
-    if method == "pca":
-        return vectors.first_component(toward, away, seed)
-    mean = vectors.difference(toward, away)
-    return vectors.random_like(mean, seed) if method == "random" else mean
-
-
-def _guard(layer: Layer, source: Tensor, others: Tensor) -> dict[str, Tensor]:
-    """Where the vector of `layer` is added: at states like `source`, not at those like `others`."""
+def _guard(layer: Layer, source: Float[Tensor, "n d"], others: Float[Tensor, "m d"]) -> dict[str, Tensor]:
+    """The guard of the vector of `layer`: it fires at states like `source`, and not at states like `others`."""
     guard = Activation(vectors.probe_normal(source, others))
     threshold = (guard.of(source).median() + guard.of(others).median()) / 2
     return {f"guard.{layer}": guard.u, f"threshold.{layer}": threshold}
-
-
-def concept_vector(
-    lmm: LMM,
-    activations: Activations,
-    concepts: Concepts,
-    toward: int,
-    away: int | None = None,
-    *,
-    out: str | Path,
-    applied_at: Name = "generated",
-) -> Steering:
-    """The direction of the concept `toward`, or the fine vector `u_toward − u_away` (Khayatan et al. 2025).
-
-    Prototypes (k-means, simple) are taken as they are, as published. Directions (Semi-NMF, PCA), whose own length means
-    nothing, are taken as long as samples that have the concept have it on average, so that strength 1 puts in one
-    example's worth.
-
-    Raises:
-        UsageError: there is no such concept.
-        ArtifactError: the concepts were not made from these activations, or these not by this model.
-    """
-    check_model(lmm, activations)
-    check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
-    out, layer = Path(out), concepts.layer
-    tensors = {f"layer.{layer}": concept_direction(concepts, toward, away)}
-    parameters = describe(lmm, "concept", (layer,), applied_at, {"toward": toward, "away": away})
-    parents = {"concepts": concepts.folder}
-    if there := finished(out, parameters, parents):
-        return there
-    return write_steering(out, parameters, tensors, {layer: _median_norm(activations, layer)}, parents=parents)
-
-
-def concept_direction(concepts: Concepts, toward: int, away: int | None = None) -> Tensor:
-    """(features,): the direction of the concept `toward`, or from the concept `away` to it; see `concept_vector`.
-
-    Raises:
-        UsageError: there is no such concept.
-    """
-    for k in (toward, *([] if away is None else [away])):
-        _check_concept(k, len(concepts))
-    vector = _prototype(concepts, toward) - (0.0 if away is None else _prototype(concepts, away))
-    return torch.from_numpy(np.asarray(vector, np.float32))
-
-
-def _median_norm(activations: Activations, layer: Layer) -> float:
-    return float(np.median(np.linalg.norm(activations.states(layer), axis=1)))
-
-
-def _check_concept(k: int, n: int) -> None:
-    if not 0 <= k < n:
-        raise UsageError(f"There are concepts 0 to {n - 1}; got {k}.")
-
-
-def _prototype(concepts: Concepts, k: int) -> np.ndarray:
-    scale = 1.0 if concepts.parameters["method"] in ("kmeans", "simple") else _mean_activation(concepts, k)
-    return concepts.U[k] * scale
-
-
-def _mean_activation(concepts: Concepts, k: int) -> float:
-    """Of concept `k`, over the samples that have it."""
-    active = concepts.V[:, k][concepts.V[:, k] != 0]
-    return float(np.abs(active).mean()) if len(active) else 0.0
-
-
-def shift_vector(
-    lmm: LMM,
-    activations: Activations,
-    concepts: Concepts,
-    shift: Comparison,
-    concept: int,
-    *,
-    out: str | Path,
-    applied_at: Name = "generated",
-) -> Steering:
-    """`Δ_k`: how the samples of concept `concept` moved from one model to the other, to be added to the first.
-
-    `activations` and `concepts` are those of the first model. A mean move (prototypes) is taken as published; the shift
-    of an atom (Semi-NMF, PCA) is per unit of its activation, and is taken times the mean activation of the samples that
-    have it.
-
-    Raises:
-        UsageError: there is no such concept.
-        ArtifactError: the concepts were not made from these activations, these not by this model, or the shift not
-            from these concepts.
-    """
-    check_model(lmm, activations)
-    check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
-    check_parent(shift.folder, shift.manifest, concepts.folder, "a")
-    _check_concept(concept, len(shift))
-    out, layer = Path(out), concepts.layer
-    parameters = describe(lmm, "shift", (layer,), applied_at, {"toward": concept})
-    parents = {"shift": shift.folder}
-    if there := finished(out, parameters, parents):
-        return there
-    scale = 1.0 if shift.parameters["estimate"] == "mean" else _mean_activation(concepts, concept)
-    vector = torch.from_numpy(np.asarray(scale * shift.shifts[concept], np.float32))
-    tensors, medians = {f"layer.{layer}": vector}, {layer: _median_norm(activations, layer)}
-    return write_steering(out, parameters, tensors, medians, parents=parents)
-
-
-def tensor_vector(
-    lmm: LMM, directions: Mapping[Layer, Tensor], medians: Mapping[Layer, float], *, out: str | Path,
-    applied_at: Name = "generated", source: str = "",
-) -> Steering:  # fmt: skip
-    """Vectors that somebody else made, layer → (features,), as a steering of `lmm`.
-
-    Args:
-        medians: layer → the norm that is the unit of norms there; see `States.medians`.
-        source: where they come from, for the manifest.
-
-    Raises:
-        UsageError: a vector of another width.
-        ArtifactError: `out` holds another steering.
-    """
-    own = {lmm.layer(layer): torch.as_tensor(v) for layer, v in directions.items()}
-    for layer, v in own.items():
-        if v.shape != (lmm.n_features,) or not torch.isfinite(v.float()).all():
-            raise UsageError(f"Expected {lmm.n_features} finite numbers for layer {layer}; got {tuple(v.shape)}.")
-    content = hashlib.sha256(b"".join(v.float().cpu().numpy().tobytes() for v in own.values())).hexdigest()
-    parameters = describe(lmm, "tensor", tuple(own), applied_at, {"source": source, "sha256": content})
-    if there := finished(Path(out), parameters):
-        return there
-    units = {lmm.layer(layer): value for layer, value in medians.items()}
-    return write_steering(Path(out), parameters, {f"layer.{layer}": v for layer, v in own.items()}, units)

@@ -1,184 +1,178 @@
-"""Teaches functions: L2S from pairs of states, LoReFT and DiReFT from answers."""
+"""LoReFT and DiReFT (Wu et al. 2024): functions of a state, trained by the loss of the wanted answers.
+
+PEFT has no tuner that edits states at chosen positions, and pyreft needs transformers 4, so the two are written here.
+They change nothing before they are trained.
+"""
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vitrail.errors import UsageError
-from vitrail.finetuning.run import hold_out
-from vitrail.finetuning.training import Plan, Training
-from vitrail.lmm import LMM, Layer
+from vitrail.finetuning import TrainingOptions
+from vitrail.lmm import LMM
 from vitrail.lmm.doctor import certificate
-from vitrail.lmm.positions import Name
 from vitrail.progress import Progress, silent
 from vitrail.samples.examples import Example
-from vitrail.steering.apply import steer
-from vitrail.steering.artifact import Steering, about, describe, finished, named, write_steering
-from vitrail.steering.learned import MODULES, Function, fit_two_layer
-from vitrail.steering.states import States, read_states
+from vitrail.steering.artifact import (
+    Assignment,
+    Content,
+    Steering,
+    SteeringMethod,
+    finished,
+    module_tensors,
+    parameters_of,
+    write_steering,
+)
+from vitrail.steering.contrast import described
+from vitrail.steering.learned_functions import Function
+from vitrail.steering.options import Application, SteeringOptions
+from vitrail.steering.states import example_states
+from vitrail.steering.training import train_by_answers
 
-log = logging.getLogger(__name__)
+#: AdamW's peak rate unless another one is given.
+RATE = 1e-2
+#: The largest batch that a task's examples are trained in.
+LARGEST_BATCH = 16
 
 
-def learn_from_pairs(
-    lmm: LMM,
-    toward: Sequence[Example],
-    away: Sequence[Example],
-    *,
-    out: str | Path,
-    layer: Layer = -1,
-    context: Layer = -1,
-    stay: Sequence[Example] = (),
-    read_at: Name = "generated",
-    saying: Collection[str] = (),
-    applied_at: Name = "generated",
-    hidden: int = 100,
-    epochs: int = 100,
-    batch_size: int = 32,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> Steering:
-    """L2S (Parekh et al. 2025): a small network that says, from where a prompt ends, which vector to add.
+class LoReFT(nn.Module):
+    """`Rᵀ(Wh + b − Rh)`, `R` with orthonormal rows (Wu et al. 2024, equation 2): (…, features) → (…, features)."""
 
-    Its targets are what a sample has at `layer` as an example of `toward` and not as one of `away`; the mean of
-    `toward` minus what it has where it is no example of `toward`; and nothing for `stay`, whose answers should stay.
-    The two may differ in their answers (paired states) or in their requests (prompt-to-steer, as published).
+    def __init__(self, n_features: int, rank: int, seed: int = 0) -> None:
+        super().__init__()
+        _check_rank(rank, n_features)
+        drawn = torch.randn(rank, n_features, generator=torch.Generator().manual_seed(seed))
+        self.A = nn.Parameter(_orthonormal(drawn))
+        self.W = nn.Parameter(self.A.detach().clone())
+        self.b = nn.Parameter(torch.zeros(rank))
+        self._R: tuple[Any, Tensor] | None = None
 
-    Args:
-        context: the layer of the state (the last of the prompt) that the network sees.
-        hidden: width of its inner layer.
+    @property
+    def R(self) -> Tensor:
+        """(rank, features): the orthonormal rows that span those of `A`; computed once while nothing is trained."""
+        if torch.is_grad_enabled() and self.A.requires_grad:
+            return _orthonormal(self.A)
+        state = (self.A._version, self.A.device)
+        if self._R is None or self._R[0] != state:
+            self._R = (state, _orthonormal(self.A.detach()))
+        return self._R[1]
+
+    def forward(self, states: Tensor) -> Tensor:
+        R = self.R
+        return (states @ (self.W - R).T + self.b) @ R
+
+
+class DiReFT(nn.Module):
+    """`W₂ᵀ(W₁h + b)`, without the constraint (Wu et al. 2024, equation 3): (…, features) → (…, features)."""
+
+    def __init__(self, n_features: int, rank: int, seed: int = 0) -> None:
+        super().__init__()
+        _check_rank(rank, n_features)
+        drawn = torch.randn(rank, n_features, generator=torch.Generator().manual_seed(seed))
+        self.W1 = nn.Parameter(drawn / n_features**0.5)
+        self.b = nn.Parameter(torch.zeros(rank))
+        self.W2 = nn.Parameter(torch.zeros(rank, n_features))
+
+    def forward(self, states: Tensor) -> Tensor:
+        return (states @ self.W1.T + self.b) @ self.W2
+
+
+def _orthonormal(rows: Tensor) -> Tensor:
+    """Orthonormal rows that span those of `rows`, turned the same way."""
+    Q, upper = torch.linalg.qr(rows.T)
+    return (Q * upper.diagonal().sign()).T
+
+
+def _check_rank(rank: int, n_features: int) -> None:
+    if not 1 <= rank <= n_features:
+        raise UsageError(f"The rank must be 1 to {n_features}, the width of the states; got {rank}.")
+
+
+def apply_function(steering: Steering, application: Application) -> Function:
+    """Adds what the functions of a steering make of every state.
 
     Raises:
-        DataError: no examples, or none with a position that is meant.
+        UsageError: `keep_norm`, which only vectors have.
     """
-    layer, context, out = lmm.layer(layer), lmm.layer(context), Path(out)
-    details = {
-        "context": context,
-        "rank": hidden,
-        "epochs": epochs,
-        "toward": about(toward),
-        "away": about(away),
-        "stay": about(stay),
-        "read_at": read_at,
-        "saying": sorted(saying),
-        "seed": seed,
-    }
-    parameters = describe(lmm, "l2s", (layer,), applied_at, details)
-    if there := finished(out, parameters):
-        return there
-    doctor = certificate(lmm, [e.sample for e in away[:2]])
-    start = time.perf_counter()
-
-    def read(examples: Sequence[Example], at: Name, where: Layer, words: Collection[str] = ()) -> States:
-        return read_states(lmm, examples, [where], positions=at, saying=words, batch_size=batch_size, progress=progress)
-
-    to, off = read(toward, read_at, layer, saying), read(away, read_at, layer)
-    contexts = read(away, "last", context).by_layer[context][list(off.examples)]
-    goal = _targets(toward, away, to, off, layer)
-    if stay:
-        contexts = torch.cat([contexts, read(stay, "last", context).by_layer[context]])
-        goal = torch.cat([goal, goal.new_zeros(len(contexts) - len(goal), goal.shape[1])])
-    g = fit_two_layer(contexts, goal, hidden=hidden, epochs=epochs, seed=seed)
-    seconds = time.perf_counter() - start
-    return write_steering(out, parameters, named(layer, g), off.medians, seconds=seconds, doctor=doctor)
+    application.refuse_keep_norm(steering.method.name)
+    return Function(steering.functions(), application.alpha, positions=steering.positions(application))
 
 
-def _targets(toward: Sequence[Example], away: Sequence[Example], to: States, off: States, layer: Layer) -> Tensor:
-    """(rows of `off`, features): each one's pair in `to`, or the mean, minus itself."""
-    Z, mean = to.by_layer[layer], to.by_layer[layer].mean(0)
-    of_sample: dict[str, Tensor] = {}
-    for row, i in enumerate(to.examples):
-        of_sample.setdefault(toward[i].sample.id, Z[row])
-    goals = [of_sample.get(away[i].sample.id, mean) for i in off.examples]
-    return torch.stack(goals) - off.by_layer[layer]
+def make_from_task(method: SteeringMethod, assignment: Assignment) -> Steering:
+    """A function trained on the answers that a task wants."""
+    examples = assignment.task.taught(assignment.samples)
+    return learn_from_answers(
+        assignment.lmm,
+        examples,
+        assignment.options,
+        method=method,
+        out=assignment.out,
+        progress=assignment.progress,
+    )
+
+
+LOREFT = SteeringMethod(
+    "loreft", "low-rank function of every state", apply_function, make_from_task, module=LoReFT, fixed=True
+)
+DIREFT = SteeringMethod(
+    "direft", "LoReFT without orthonormal rows", apply_function, make_from_task, module=DiReFT, fixed=True
+)
 
 
 def learn_from_answers(
     lmm: LMM,
     examples: Sequence[Example],
+    options: SteeringOptions | None = None,
     *,
+    method: SteeringMethod = LOREFT,
+    training: TrainingOptions | None = None,
     out: str | Path,
-    method: Literal["loreft", "direft"] = "loreft",
-    layers: Sequence[Layer] = (-2,),
-    applied_at: Name = "generated",
-    rank: int = 4,
-    steps: int = 100,
-    batch_size: int = 16,
-    rate: float = 1e-2,
-    measure_every: int = 20,
-    patience: int = 3,
-    seed: int = 0,
     progress: Progress = silent,
 ) -> Steering:
-    """LoReFT or DiReFT (Wu et al. 2024) at `layers`, trained by the loss of the examples' answers; the model is frozen.
+    """LoReFT or DiReFT at `options.layers`, trained by the loss of the examples' answers; the model is frozen.
 
-    A tenth of the samples is held out, and the function kept is that with the smallest loss on them. A run that was
-    stopped goes on.
+    A tenth of the samples is held out, and the function with the smallest loss on them is kept. A run that was stopped
+    goes on.
 
     Args:
-        applied_at: the positions that are edited, in training as later.
-        rate: AdamW's peak rate.
+        options: layers, rank, and the positions that are edited, in training as later.
+        training: how it is trained; by default with the steps, the batch size (16 at most) and the seed of `options`.
 
     Raises:
-        UsageError: a parameter that cannot be.
+        UsageError: an impossible option, or a method without a module.
         DataError: too few examples.
         NumericsError: the loss is not finite.
+        ArtifactError: `out` holds another steering.
     """
-    out, layers = Path(out), tuple(lmm.layer(layer) for layer in layers)
-    if method not in ("loreft", "direft"):
-        raise UsageError(f"Learned from answers are loreft and direft; got {method!r}.")
-    details: dict[str, Any] = {"rank": rank, "examples": about(examples), "seed": seed}
-    details |= {"steps": steps, "batch_size": batch_size, "rate": rate}
-    parameters = describe(lmm, method, layers, applied_at, details)
-    if there := finished(out, parameters):
+    if method.module is None:
+        raise UsageError(f"The method {method.name} has no function to train.")
+    options = options or SteeringOptions(layers=(-2,))
+    training = (training or _training_of(options)).with_rate(RATE)
+    training.check()
+    out, layers = Path(out), tuple(lmm.layer(layer) for layer in options.layers)
+    details: dict[str, Any] = {"rank": options.rank, "examples": described(examples), "seed": training.seed}
+    details |= {"steps": training.steps, "batch_size": training.batch_size, "rate": training.rate}
+    parameters = parameters_of(method, lmm, layers, options.applied_at, details)
+    if there := finished(out, method, parameters):
         return there
     doctor = certificate(lmm, [e.sample for e in examples[:2]])
     start = time.perf_counter()
-    functions = {layer: MODULES[method](lmm.n_features, rank).to(lmm.model.device) for layer in layers}
-    train_by_answers(
-        lmm,
-        {f"{layer}.{n}": p for layer, f in functions.items() for n, p in f.named_parameters()},
-        examples,
-        Plan(steps, batch_size, rate, 0, measure_every, patience, seed),
-        out,
-        progress,
-        edits=[Function(functions, positions=applied_at)],
-    )
-    medians = read_states(lmm, examples[:64], layers, positions=applied_at).medians
+    functions = {layer: method.module(lmm.n_features, options.rank).to(lmm.model.device) for layer in layers}
+    trained = {f"{layer}.{name}": p for layer, f in functions.items() for name, p in f.named_parameters()}
+    edits = [Function(functions, positions=options.applied_at)]
+    train_by_answers(lmm, trained, examples, training, out=out, edits=edits, progress=progress)
+    medians = example_states(lmm, examples[:64], layers, positions=options.applied_at).medians
     seconds = time.perf_counter() - start
-    tensors = {name: t for layer, f in functions.items() for name, t in named(layer, f).items()}
-    return write_steering(out, parameters, tensors, medians, seconds=seconds, doctor=doctor)
+    tensors = {name: t for layer, f in functions.items() for name, t in module_tensors(layer, f).items()}
+    return write_steering(out, method, parameters, Content(tensors, medians, seconds=seconds, doctor=doctor))
 
 
-def train_by_answers(
-    lmm: LMM,
-    parameters: dict[str, torch.nn.Parameter],
-    examples: Sequence[Example],
-    plan: Plan,
-    out: Path,
-    progress: Progress,
-    edits: Sequence[Function] = (),
-) -> None:
-    """Trains `parameters` in place by the loss of the examples' answers, `lmm` being steered by `edits`."""
-    learned_from, held_out = hold_out(examples, plan.seed)
-
-    def go() -> None:
-        training = Training(lmm, parameters, learned_from, held_out, plan, out, lambda step: None)
-        training.run(progress)
-        if training.finish()["best"] == 0:
-            log.warning(
-                "%s: training did not lower the loss on held-out examples, so that what is kept changes nothing. Try "
-                "another layer, other positions, more steps, or more samples.", out,
-            )  # fmt: skip
-
-    if not edits:
-        return go()
-    with steer(lmm, *edits):
-        go()
+def _training_of(options: SteeringOptions) -> TrainingOptions:
+    return TrainingOptions(options.steps, min(options.batch_size, LARGEST_BATCH), seed=options.seed)
