@@ -91,6 +91,7 @@ from .evaluation import (
 # What a fine-tune did
 from .finetuning import (
     FineTune as FineTune,
+    FineTuneOptions as FineTuneOptions,
     finetune as finetune,
     open_finetune as open_finetune,
 )
@@ -114,8 +115,10 @@ from .steering import (
     Function as Function,
     ProjectOut as ProjectOut,
     Steering as Steering,
+    SteeringOptions as SteeringOptions,
     When as When,
-    make_vector as make_vector,
+    make_steering as make_steering,
+    make_vectors as make_vectors,
     open_steering as open_steering,
     steer as steer,
 )

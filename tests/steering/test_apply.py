@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from vitrail.steering.learned import DiReFT, LoReFT, TwoLayer
 
 from vitrail.errors import UsageError
 from vitrail.lmm.positions import forced
 from vitrail.steering import Activation, Add, Clamp, FromContext, Function, ProjectOut, When, steer
-from vitrail.steering.learned import DiReFT, LoReFT, TwoLayer
 
 REQUESTS = ["describe the image .", "what color is the dog ?", "is it night ?", "where is it ?"]
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}

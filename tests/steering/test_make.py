@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from vitrail.steering.learned import TwoLayer
+from vitrail.trials.metrics import surprise
+from vitrail.trials.recipes import make_for, tries
+from vitrail.trials.tasks import AnswerTask, until_said
 
 from vitrail.errors import ArtifactError, DataError, UsageError
 from vitrail.finetuning import Example
@@ -30,15 +34,11 @@ from vitrail.steering import (
 )
 from vitrail.steering.artifact import FILE, about
 from vitrail.steering.interchange import export_vectors, import_vectors
-from vitrail.steering.learned import TwoLayer
 from vitrail.steering.vectors import difference, first_component, probe_normal, random_like
 from vitrail.trials import TASKS, Judge, rank_by_narrowness, say, search
 from vitrail.trials.contest import Contender, baselines, speeds
 from vitrail.trials.grid_search import halves, pareto
-from vitrail.trials.metrics import surprise
 from vitrail.trials.outcome import Narrowness, narrowness
-from vitrail.trials.recipes import make_for, tries
-from vitrail.trials.tasks import AnswerTask, until_said
 
 YES_NO = TASKS["yes-no"]
 
@@ -284,8 +284,9 @@ def test_lora_of_the_same_budget_leaves_the_model_as_it_was(lmm, asked, tmp_path
 
 
 def test_pairs_go_by_the_sample_and_the_rest_by_the_mean(asked):
-    from vitrail.steering.states import States
     from vitrail.steering.teach import _targets
+
+    from vitrail.steering.states import States
 
     a, b, c = asked[:3]
     toward, away = [Example(a, "no"), Example(b, "no")], [Example(b, "yes"), Example(c, "yes"), Example(a, "yes")]

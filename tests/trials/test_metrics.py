@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from vitrail.trials.metrics import bleu, cider_d, distinct, normal_answer, surprise, tokens, vqa_accuracy
 
 from vitrail.errors import DataError
-from vitrail.trials.metrics import bleu, cider_d, distinct, normal_answer, surprise, tokens, vqa_accuracy
 
 REFERENCES = [
     ["a dog on the grass", "a brown dog runs"],

@@ -159,7 +159,8 @@ class Training:
         size, n = self.options.batch_size, len(self.examples)
         places = range(step * size, (step + 1) * size)
         orders = {
-            epoch: np.random.default_rng([self.options.seed, epoch]).permutation(n) for epoch in {p // n for p in places}
+            epoch: np.random.default_rng([self.options.seed, epoch]).permutation(n)
+            for epoch in {p // n for p in places}
         }
         return [self.examples[int(orders[p // n][p % n])] for p in places]
 

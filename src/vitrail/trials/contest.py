@@ -89,9 +89,7 @@ def compare_contenders(
             said = say(model, asked, max_new_tokens=task.max_new_tokens, batch_size=options.batch_size)
         judge = judge or Judge(task, samples, said, lmm, scorer)
         outcome, speed = judge.judge(said), timed.get(place)
-        result = ContenderResult(
-            contender.name, outcome, contender.parameters, contender.seconds, tuple(said), speed
-        )
+        result = ContenderResult(contender.name, outcome, contender.parameters, contender.seconds, tuple(said), speed)
         found.append(result)
         progress("evaluate", len(found), len(everyone))
     return found

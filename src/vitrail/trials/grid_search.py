@@ -37,12 +37,14 @@ class SearchOptions:
     Args:
         alphas: the strengths to try.
         budget: the largest cost (`Outcome.cost`) that may be picked.
+        positions: where a steering is applied; where it was made for if None.
         batch_size: samples in a batch.
         seed: of the two halves.
     """
 
     alphas: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
     budget: float = 0.10
+    positions: Positions | None = None
     batch_size: int = 32
     seed: int = 0
 

@@ -25,8 +25,7 @@ from vitrail.scores import (
     paired_p,
     vqa_accuracy,
 )
-
-from vitrail.steering.tasks import AnswerTask, CaptionTask, Task
+from vitrail.steering.tasks import CaptionTask, Task
 from vitrail.trials.outcome import AnswerSideEffects, CaptionSideEffects, Outcome, SideEffects
 from vitrail.trials.texts import surprise
 

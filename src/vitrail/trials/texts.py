@@ -46,8 +46,6 @@ def surprise(
         predicted = teacher_forced(lmm, examples[start : start + batch_size]).predictions(lmm)
         places = predicted.places.cpu()
         losses = torch.zeros(places.shape)
-        losses[places] = torch.nn.functional.cross_entropy(
-            predicted.logits, predicted.targets, reduction="none"
-        ).cpu()
+        losses[places] = torch.nn.functional.cross_entropy(predicted.logits, predicted.targets, reduction="none").cpu()
         found += (losses.sum(1) / places.sum(1)).tolist()
     return np.array(found)

@@ -137,9 +137,7 @@ def make_vectors(
         others = torch.cat([states.by_layer[layer] for states in read.others])
         tensors |= _guard(layer, read.away.by_layer[layer], others)
     seconds = time.perf_counter() - start
-    return write_steering(
-        out, method, parameters, Content(tensors, read.away.medians, seconds=seconds, doctor=doctor)
-    )
+    return write_steering(out, method, parameters, Content(tensors, read.away.medians, seconds=seconds, doctor=doctor))
 
 
 def _details(contrast: Contrast, options: SteeringOptions) -> dict[str, Any]:

@@ -15,8 +15,7 @@ from vitrail.steering.methods.reft import DIREFT, LOREFT
 
 #: Name → method.
 METHODS: dict[str, SteeringMethod] = {
-    method.name: method
-    for method in (MEAN, GUARDED, PROBE, PCA, RANDOM, L2S, LOREFT, DIREFT, CONCEPT, SHIFT, TENSOR)
+    method.name: method for method in (MEAN, GUARDED, PROBE, PCA, RANDOM, L2S, LOREFT, DIREFT, CONCEPT, SHIFT, TENSOR)
 }
 
 
