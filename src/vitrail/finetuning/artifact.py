@@ -19,8 +19,8 @@ CHECKPOINTS = "checkpoints"
 class FineTune:
     """A finished fine-tune.
 
-    `vitrail.load(base, adapter=found.folder)` loads an adapter, `vitrail.load(found.folder)` a model that was trained in
-    full. Checkpoints load in the same way.
+    `vitrail.load(base, adapter=found.folder)` loads an adapter, `vitrail.load(found.folder)` a model trained in full.
+    Checkpoints load in the same way.
     """
 
     folder: Path

@@ -90,7 +90,7 @@ def _parameters(lmm: LMM, examples: Sequence[Example], options: FineTuneOptions)
 
 
 def linear_layers(lmm: LMM) -> str:
-    """A pattern that matches the names of all linear layers in the decoder's blocks, as PEFT's `target_modules` takes it.
+    """A pattern for PEFT's `target_modules`: it matches the names of all linear layers in the decoder's blocks.
 
     Raises:
         ModelError: there are none.
@@ -116,7 +116,7 @@ def _trainable(lmm: LMM, options: FineTuneOptions) -> Iterator[tuple[LMM, dict[s
         return
     if lmm.adapter is not None:
         raise UsageError(
-            f"{lmm.name} has the adapter {lmm.adapter} on it. Fine-tune the model without it, or merge it into the model."
+            f"{lmm.name} has the adapter {lmm.adapter} on it. Fine-tune the model without it, or merge the two first."
         )
     rank, scale, seed = options.rank, options.scale, options.seed
     with trainable_lora(lmm, linear_layers(lmm), rank=rank, scale=scale, seed=seed) as found:

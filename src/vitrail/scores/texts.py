@@ -27,7 +27,7 @@ def tokens(text: str) -> list[str]:
 
 
 def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> Float[np.ndarray, " n"]:
-    """CIDEr-D of each candidate (n,) against its references (Vedantam et al. 2015), 0 to 10; the mean is the corpus score.
+    """CIDEr-D of each candidate against its references (Vedantam et al. 2015), 0 to 10; the mean is the corpus score.
 
     It compares word n-grams up to length 4; an n-gram weighs more the fewer images have it in a reference. Document
     frequencies are those of `references`, so only scores over the same images can be compared.

@@ -101,13 +101,8 @@ class Outcome:
         """
         found = with_std({key: values[key] for key in ("effect", "p", "cost", "side")})
         side = {**dict.fromkeys(OPTIONAL), **found["side"]}
-        kind = CaptionSideEffects if "cider" in side else AnswerSideEffects
-        return cls(
-            typed(found["effect"], Estimate),
-            typed(found["p"], float),
-            typed(found["cost"], float),
-            typed(side, kind),
-        )
+        effects = typed(side, CaptionSideEffects) if "cider" in side else typed(side, AnswerSideEffects)
+        return cls(typed(found["effect"], Estimate), typed(found["p"], float), typed(found["cost"], float), effects)
 
 
 def without_std(value: Any) -> Any:

@@ -93,8 +93,9 @@ def make(
     as_json: Json = False,
 ) -> None:
     """A steering in OUT: from samples that show a task, from concepts and their shifts, or from a file with vectors."""
-    from vitrail.runs.steer import ConceptChoice, steering_from_concepts, steering_from_file
+    from vitrail.runs.steer import ConceptChoice, steering_from_concepts, steering_from_vectors
     from vitrail.steering import TASKS, SteeringOptions, make_steering, task_named
+    from vitrail.steering.interchange import import_vectors
 
     given = [name for name, value in (("--task", task), ("--study", study), ("--tensor", tensor)) if value is not None]
     if len(given) != 1:
@@ -104,6 +105,7 @@ def make(
         raise UsageError(f"{' and '.join(extra)} need --study.")
     if study is not None and toward is None:
         raise UsageError("--study needs --to, the number of a concept.")
+    vectors = None if tensor is None else import_vectors(tensor, to_layer(layers))
     applied_at: Name = position_name(positions) or "generated"
     with progress_bars() as progress:
         if study is not None and toward is not None:
@@ -124,9 +126,8 @@ def make(
                 seed=seed,
             )
             lmm = to_model(model, revision, adapter, dtype, device, None, progress, trust_remote_code)
-            if tensor is not None:
-                layer = to_layer(layers)
-                made = steering_from_file(lmm, tensor, samples, layer=layer, out=out, applied_at=applied_at)
+            if tensor is not None and vectors is not None:
+                made = steering_from_vectors(lmm, vectors, samples, out=out, source=tensor.name, applied_at=applied_at)
             else:
                 made = make_steering(lmm, wanted, samples, options, method=method, out=out, progress=progress)
     if as_json:

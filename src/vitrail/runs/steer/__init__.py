@@ -9,7 +9,7 @@ rank.py      fine vectors between the concepts of a study
 
 from vitrail.runs.steer.apply import AppliedSteering, GalleryOptions, apply_steering
 from vitrail.runs.steer.evaluate import EvaluationSamples, evaluate_steerings
-from vitrail.runs.steer.make import ConceptChoice, steering_from_concepts, steering_from_file
+from vitrail.runs.steer.make import ConceptChoice, steering_from_concepts, steering_from_vectors
 from vitrail.runs.steer.rank import FineVector, RankOptions, rank_fine_vectors
 from vitrail.runs.steer.search import search_steering
 
@@ -25,5 +25,5 @@ __all__ = [
     "rank_fine_vectors",
     "search_steering",
     "steering_from_concepts",
-    "steering_from_file",
+    "steering_from_vectors",
 ]

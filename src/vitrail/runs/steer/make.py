@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
 
 from vitrail.activations import Activations
 from vitrail.comparison import open_comparison
@@ -15,9 +18,8 @@ from vitrail.lmm.positions import Name
 from vitrail.samples import Sample
 from vitrail.samples.examples import Example
 from vitrail.steering import Steering, concept_vector, example_states, shift_vector, tensor_vector
-from vitrail.steering.interchange import import_vectors
 
-#: A file's vectors are in units of the norms of the states of so many samples.
+#: The unit of imported vectors comes from the states of so many samples.
 MAX_SAMPLES = 64
 
 
@@ -55,32 +57,33 @@ def steering_from_concepts(
         return concept_vector(lmm, activations, concepts, choice.toward, choice.away, out=out, applied_at=applied_at)
     if choice.away is not None:
         raise UsageError(
-            "The shift of a concept goes from the concept before to the same concept after: --from has no meaning there."
+            "A concept's shift goes from the concept before to the one after: --from has no meaning there."
         )
     comparison = open_comparison(choice.shift)
     return shift_vector(lmm, activations, concepts, comparison, choice.toward, out=out, applied_at=applied_at)
 
 
-def steering_from_file(
+def steering_from_vectors(
     lmm: LMM,
-    path: str | Path,
+    vectors: Mapping[Layer, Float[Tensor, " d"]],
     samples: Sequence[Sample],
     *,
-    layer: Layer | None = None,
     out: str | Path,
+    source: str = "",
     applied_at: Name = "generated",
 ) -> Steering:
-    """The vectors of a file (see `import_vectors`) as a steering, in the folder `out`.
+    """The vectors of a file, as `import_vectors` reads them, as a steering, in the folder `out`.
 
     Args:
-        samples: whose states' norms are the unit of the vectors' norms; the first 64 are read.
-        layer: the layer of a file with a single nameless vector.
+        vectors: layer → vector (d,).
+        samples: the median norm of their states is the unit of the vectors' norms; the first 64 are read.
+        source: the name of the file, for the manifest.
 
     Raises:
-        UsageError: an unknown format, vectors of another width, or a nameless vector without `layer`.
-        ArtifactError: the file is damaged, or `out` holds another steering.
+        UsageError: vectors of another width.
+        DataError: no sample has a caption or an answer.
+        ArtifactError: `out` holds another steering.
     """
-    vectors = import_vectors(path, layer)
     examples = [Example(s, text) for s in samples[:MAX_SAMPLES] for text in (*s.references, *s.answers)[:1]]
     medians = example_states(lmm, examples, list(vectors), positions=applied_at).medians
-    return tensor_vector(lmm, vectors, medians, out=out, applied_at=applied_at, source=Path(path).name)
+    return tensor_vector(lmm, vectors, medians, out=out, applied_at=applied_at, source=source)
