@@ -78,5 +78,6 @@ def _between_means(direction: Vector, toward: States, away: States) -> Vector:
 def _check(toward: States, away: States) -> None:
     if toward.ndim != 2 or away.ndim != 2 or toward.shape[1] != away.shape[1] or not len(toward) or not len(away):
         raise UsageError(
-            f"Expected two sets of states (n, d), as wide as each other; got {tuple(toward.shape)} and {tuple(away.shape)}."
+            f"Expected two sets of states (n, d), as wide as each other; got {tuple(toward.shape)} and "
+            f"{tuple(away.shape)}."
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
+from typer.core import TyperCommand
 
 from vitrail.cli.commands import app
 from vitrail.cli.objects import load_again, to_layer
@@ -27,24 +27,26 @@ steering = typer.Typer(no_args_is_help=True, help="Change what a model says by e
 app.add_typer(steering, name="steer")
 
 
-class MethodName(click.ParamType):
-    """The name of a method that makes a steering from a task. The list is read when it is needed: it imports torch."""
+class MakeCommand(TyperCommand):
+    """Its help lists the methods of the registry, which is read when it is needed: it imports torch."""
 
-    name = "method"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return f"[{'|'.join(_methods())}]"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value not in _methods():
-            self.fail(f"{value!r} is not one of {', '.join(map(repr, _methods()))}.", param, ctx)
-        return value
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        for parameter in self.params:
+            if parameter.name == "method":
+                parameter.metavar = f"[{'|'.join(_methods())}]"
+        super().format_help(ctx, formatter)
 
 
 def _methods() -> tuple[str, ...]:
     from vitrail.steering import task_methods
 
     return task_methods()
+
+
+def _to_method(text: str) -> str:
+    if text not in _methods():
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, _methods()))}.")
+    return text
 
 
 class Where(str, Enum):
@@ -64,7 +66,7 @@ TaskData = Annotated[
     typer.Option("--data", help="`toyland`; or captions (COCO, …) or questions (VQAv2), whichever the task is about."),
 ]
 MethodChoice = Annotated[
-    str, typer.Option("--method", click_type=MethodName(), help="With --task: a vector, or a learned function.")
+    str, typer.Option("--method", parser=_to_method, help="With --task: a vector, or a learned function.")
 ]
 Folder = Annotated[Path, typer.Argument(metavar="STEERING", help="The steering's folder.")]
 Layers = Annotated[str, typer.Option("--layers", help="One or several, by commas.")]

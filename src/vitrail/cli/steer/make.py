@@ -29,6 +29,7 @@ from vitrail.cli.steer.common import (
     NAMES,
     At,
     Layers,
+    MakeCommand,
     MethodChoice,
     TaskData,
     open_study,
@@ -49,7 +50,7 @@ class Targets(str, Enum):
     prompts = "prompts"
 
 
-@steering.command()
+@steering.command(cls=MakeCommand)
 def make(
     out: Out,
     task: Annotated[str | None, typer.Option("--task", help=f"From samples that show a task. {NAMES}")] = None,

@@ -183,8 +183,8 @@ def learn_from_pairs(
     """L2S at one layer: a network that predicts, from where a prompt ends, which vector to add.
 
     The target of an example of `contrast.away` is the state of the same sample in `contrast.toward` minus its own, or,
-    where the sample is not in `toward`, the mean of `toward` minus its own. The target of `contrast.stay`, whose answers
-    should stay, is zero. The two sets may differ in their answers (paired states), or in their requests
+    where the sample is not in `toward`, the mean of `toward` minus its own. The target of `contrast.stay`, whose
+    answers should stay, is zero. The two sets may differ in their answers (paired states), or in their requests
     (prompt-to-steer, as published).
 
     Args:
