@@ -6,7 +6,7 @@ import dataclasses
 
 import torch
 
-from vitrail.finetuning.training import Training
+from vitrail.finetuning.forcing import teacher_forced
 from vitrail.samples.examples import Example
 
 
@@ -21,24 +21,16 @@ def test_answers_are_taught_where_they_stand(lmm, samples):
         assert ids[:first].tolist()[-1] == lmm.tokenizer.convert_tokens_to_ids("<assistant>")
 
 
-def test_an_example_of_a_question_is_asked_with_it(lmm, samples):
-    asked = []
-    example = Example(dataclasses.replace(samples[0], question="what is this ?"), "dog")
-    training = Training.__new__(Training)
-    training.lmm = lmm
-    original = lmm.taught
+def test_an_example_of_a_question_is_asked_with_it(lmm, samples, monkeypatch):
+    asked, original = [], type(lmm).taught
 
-    class Spy:
-        device = lmm.device
-        prompt = lmm.prompt
-        run = staticmethod(lmm.run)
+    def taught(self, images, requests, answers):
+        asked.extend(requests)
+        return original(self, images, requests, answers)
 
-        def taught(self, images, requests, answers):
-            asked.extend(requests)
-            return original(images, requests, answers)
-
-    training.lmm = Spy()
-    loss, n = training._loss([example, Example(samples[1], "a cat")])
+    monkeypatch.setattr(type(lmm), "taught", taught)
+    question = Example(dataclasses.replace(samples[0], question="what is this ?"), "dog")
+    found = teacher_forced(lmm, [question, Example(samples[1], "a cat")]).predictions(lmm)
     assert asked == ["what is this ?", lmm.prompt]
-    assert torch.isfinite(loss)
-    assert n == 5  # dog, end; a, cat, end
+    assert torch.isfinite(found.logits).all()
+    assert len(found.targets) == int(found.places.sum()) == 5  # dog, end; a, cat, end

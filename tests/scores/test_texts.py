@@ -83,5 +83,5 @@ def test_the_accuracy_is_the_mean_over_nine_of_ten_people(same, accuracy):
 
 def test_with_few_people_the_accuracy_is_their_share():
     assert vqa_accuracy("red", ["red", "blue"]) == 0.5
-    with pytest.raises(DataError, match="people"):
+    with pytest.raises(DataError, match="at least one answer"):
         vqa_accuracy("red", [])

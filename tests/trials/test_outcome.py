@@ -59,7 +59,7 @@ def test_a_table_of_version_0_1_is_read(tmp_path):
     assert found.as_dict() == row
     del row["side"]["bleu"]
     (tmp_path / "evaluate.json").write_text(json.dumps([row]))
-    with pytest.raises(ArtifactError, match="damaged.*bleu"):
+    with pytest.raises(ArtifactError, match=r"damaged.*bleu"):
         open_contest(tmp_path)
     row["side"]["bleu"] = 29.5
 

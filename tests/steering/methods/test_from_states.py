@@ -60,7 +60,7 @@ def test_a_guarded_vector_lets_other_answers_alone(lmm, asked, tmp_path):
     )
     with pytest.raises(UsageError, match="one layer at a time"):
         both.intervention()
-    with pytest.raises(UsageError, match="needs `others` to leave alone.*got 'guarded' with 0"):
+    with pytest.raises(UsageError, match=r"needs `others` to leave alone.*got 'guarded' with 0"):
         make_vectors(lmm, YES_NO.contrast(asked), out=tmp_path / "n", method=GUARDED)
     with pytest.raises(UsageError, match="other vectors take none; got 'mean' with 1"):
         make_vectors(lmm, YES_NO.guarded(asked), out=tmp_path / "n")

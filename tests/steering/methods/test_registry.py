@@ -56,7 +56,7 @@ def test_the_command_line_offers_the_methods_of_the_registry(monkeypatch):
 def test_a_method_that_is_not_there_is_named(lmm, samples, tmp_path):
     with pytest.raises(UsageError, match="no steering method 'magic'; there are mean, guarded"):
         make_steering(lmm, TASKS["colour"], samples, method="magic", out=tmp_path / "m")
-    with pytest.raises(UsageError, match="made from a task by mean, .*; got 'concept'"):
+    with pytest.raises(UsageError, match=r"made from a task by mean, .*; got 'concept'"):
         make_steering(lmm, TASKS["colour"], samples, method="concept", out=tmp_path / "m")
 
 
