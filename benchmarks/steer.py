@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from vitrail.trials.recipes import make_for, tries
+from vitrail.trials.tasks import Task, until_said
 
 import vitrail
 from vitrail import toyland
@@ -45,8 +47,6 @@ from vitrail.trials.contest import (
 from vitrail.trials.gallery import write_gallery
 from vitrail.trials.grid_search import Found
 from vitrail.trials.outcome import finite
-from vitrail.trials.recipes import make_for, tries
-from vitrail.trials.tasks import Task, until_said
 
 RESULT = Path(__file__).parent / "results" / "steer.json"
 PAGE = RESULT.with_suffix(".html")

@@ -96,9 +96,10 @@ from .runs.compare_methods import compare_methods as compare_methods
 
 # What a fine-tune did
 from .finetuning import (
-    Tuned as Tuned,
+    FineTune as FineTune,
+    FineTuneOptions as FineTuneOptions,
     finetune as finetune,
-    open_tuned as open_tuned,
+    open_finetune as open_finetune,
 )
 from .comparison import (
     ChangeRules as ChangeRules,
@@ -120,8 +121,10 @@ from .steering import (
     Function as Function,
     ProjectOut as ProjectOut,
     Steering as Steering,
+    SteeringOptions as SteeringOptions,
     When as When,
-    make_vector as make_vector,
+    make_steering as make_steering,
+    make_vectors as make_vectors,
     open_steering as open_steering,
     steer as steer,
 )

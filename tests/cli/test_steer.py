@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,10 +15,12 @@ from vitrail.artifacts import file_hash
 from vitrail.cli import app
 from vitrail.comparison import compare_studies
 from vitrail.errors import UsageError
-from vitrail.reports.steering import Shown, steering_page
+from vitrail.reports.steering import steering_page
 from vitrail.samples import load_samples
 from vitrail.steering import open_steering
 from vitrail.studies import Study
+from vitrail.trials import Gallery
+from vitrail.trials.gallery import Shown
 
 
 def call(*arguments: object) -> dict:
@@ -40,9 +41,21 @@ def test_a_steering_is_made_searched_for_applied_evaluated_and_exported(question
     assert made["layers"] == [6, 8]
     assert all(norm > 0 for norm in made["norms"].values())
     found = call(
-        "search", tmp_path / "m", "--task", "yes-no", "--data", questions, "--limit", 40, "--strengths", "1",
-        "--budget", "1", "--out", tmp_path / "s",
-    )  # fmt: skip
+        "search",
+        tmp_path / "m",
+        "--task",
+        "yes-no",
+        "--data",
+        questions,
+        "--limit",
+        40,
+        "--strengths",
+        "1",
+        "--budget",
+        "1",
+        "--out",
+        tmp_path / "s",
+    )
     assert [p["layer"] for p in found["points"]] == [6, 8]
     assert found["picked"]["effect"]["mean"] == max(p["effect"]["mean"] for p in found["points"])
     assert all(p["side"]["perplexity"] > 1 for p in found["points"])
@@ -55,14 +68,23 @@ def test_a_steering_is_made_searched_for_applied_evaluated_and_exported(question
     assert len(done["texts"]) == 3
     alone = call("apply", tmp_path / "m", "--data", questions, "--task", "yes-no", "--limit", 3, "--layer", 8)
     assert done["positions_changed"] > alone["positions_changed"] > 0
-    with pytest.raises(UsageError, match="has layers 6, 8; got --layer 5"):
+    with pytest.raises(UsageError, match="has layers 6, 8; got layer 5"):
         call("apply", tmp_path / "m", "--data", questions, "--layer", 5)
     call("export", tmp_path / "m", tmp_path / "v.gguf")
     assert (tmp_path / "v.gguf").read_bytes()[:4] == b"GGUF"
     again = call(
-        "make", "--tensor", tmp_path / "v.gguf", "--data", questions, "--limit", 8, "--positions", "last", "--out",
+        "make",
+        "--tensor",
+        tmp_path / "v.gguf",
+        "--data",
+        questions,
+        "--limit",
+        8,
+        "--positions",
+        "last",
+        "--out",
         tmp_path / "again",
-    )  # fmt: skip
+    )
     assert (again["method"], again["layers"]) == ("tensor", [6, 8])
 
 
@@ -71,17 +93,44 @@ def learned(questions, tmp_path_factory):
     """A LoReFT of two steps."""
     out = tmp_path_factory.mktemp("learned") / "r"
     call(
-        "make", "--task", "yes-no", "--method", "loreft", "--layers", 7, "--rank", 1, "--steps", 2, "--data", questions,
-        "--limit", 60, "--out", out,
-    )  # fmt: skip
+        "make",
+        "--task",
+        "yes-no",
+        "--method",
+        "loreft",
+        "--layers",
+        7,
+        "--rank",
+        1,
+        "--steps",
+        2,
+        "--data",
+        questions,
+        "--limit",
+        60,
+        "--out",
+        out,
+    )
     return out
 
 
 def test_every_table_has_all_baselines(questions, learned, tmp_path):
     rows = call(
-        "evaluate", learned, "--task", "yes-no", "--data", questions, "--limit", 80, "--steps", 2, "--repeats", 2,
-        "--out", tmp_path / "e",
-    )  # fmt: skip
+        "evaluate",
+        learned,
+        "--task",
+        "yes-no",
+        "--data",
+        questions,
+        "--limit",
+        80,
+        "--steps",
+        2,
+        "--repeats",
+        2,
+        "--out",
+        tmp_path / "e",
+    )
     assert [r["name"] for r in rows] == ["none", "prompt", "random direction", "mean", "lora", "loreft (r)"]
     assert rows[0]["effect"]["mean"] == 0.0
     of = {r["name"]: r for r in rows}
@@ -95,9 +144,7 @@ def test_every_table_has_all_baselines(questions, learned, tmp_path):
 
 
 def test_without_peft_the_table_says_that_lora_is_missing(questions, learned, monkeypatch, caplog):
-    from vitrail.steering import evaluate
-
-    monkeypatch.setattr(evaluate, "find_spec", lambda name: None)
+    monkeypatch.setattr("vitrail.trials.contenders.find_spec", lambda name: None)
     rows = call("evaluate", learned, "--task", "yes-no", "--data", questions, "--limit", 80)
     assert [r["name"] for r in rows] == ["none", "prompt", "random direction", "mean", "loreft (r)"]
     assert "LoRA is missing" in caplog.text
@@ -134,7 +181,7 @@ def test_guards_of_several_layers_are_refused_before_anything_is_said_or_trained
     alone = call("apply", tmp_path / "g", "--layer", 8, *asked[:3], 4)
     assert alone["positions_changed"] > 0
     monkeypatch.setattr("vitrail.lmm.LMM.generate", None)
-    monkeypatch.setattr(sys.modules["vitrail.trials.contest"], "all_baselines", None)
+    monkeypatch.setattr("vitrail.runs.steer.evaluate.all_baselines", None)
     for command in (["apply"], ["evaluate", "--task", "yes-no"]):
         with pytest.raises(UsageError, match="one layer at a time"):
             call(*command, tmp_path / "g", *asked)
@@ -142,9 +189,21 @@ def test_guards_of_several_layers_are_refused_before_anything_is_said_or_trained
 
 def test_fine_vectors_are_ranked_from_the_command_line(concepts, world):
     rows = call(
-        "rank", concepts.folder.parent, "--to", 1, "--data", world, "--limit", 6, "--strength", 2, "--best", 3,
-        "--max-new-tokens", 6,
-    )  # fmt: skip
+        "rank",
+        concepts.folder.parent,
+        "--to",
+        1,
+        "--data",
+        world,
+        "--limit",
+        6,
+        "--strength",
+        2,
+        "--best",
+        3,
+        "--max-new-tokens",
+        6,
+    )
     assert len(rows) == 3
     assert all(r["to"] == 1 != r["from"] for r in rows)
     assert [r["low"] for r in rows] == sorted((r["low"] for r in rows), reverse=True)
@@ -163,17 +222,25 @@ def coco(world, tmp_path):
         if not file.exists():
             s.open().save(file)
     captions = {
-        "images": [{"id": number[s.image.name], "file_name": f"COCO_val2014_{number[s.image.name]:012d}.jpg"}
-                   for s in found],
+        "images": [
+            {"id": number[s.image.name], "file_name": f"COCO_val2014_{number[s.image.name]:012d}.jpg"} for s in found
+        ],
         "annotations": [{"image_id": number[s.image.name], "id": 1, "caption": r} for s in found for r in s.references],
-    }  # fmt: skip
+    }
     where = tmp_path / "coco"
     (where / "captions_val2014.json").write_text(json.dumps(captions))
     asking = [{"question_id": i, "image_id": number[s.image.name], "question": s.question} for i, s in enumerate(asked)]
-    said = [{"question_id": i, "image_id": number[s.image.name], "question_type": " ".join(s.question.split()[:2]),
-             "answer_type": s.answer_type, "multiple_choice_answer": s.answers[0],
-             "answers": [{"answer": a, "answer_confidence": "yes", "answer_id": k} for k, a in enumerate(s.answers)]}
-            for i, s in enumerate(asked)]  # fmt: skip
+    said = [
+        {
+            "question_id": i,
+            "image_id": number[s.image.name],
+            "question_type": " ".join(s.question.split()[:2]),
+            "answer_type": s.answer_type,
+            "multiple_choice_answer": s.answers[0],
+            "answers": [{"answer": a, "answer_confidence": "yes", "answer_id": k} for k, a in enumerate(s.answers)],
+        }
+        for i, s in enumerate(asked)
+    ]
     (where / "v2_OpenEnded_mscoco_val2014_questions.json").write_text(
         json.dumps({"data_subtype": "val2014", "questions": asking})
     )
@@ -187,14 +254,37 @@ def test_captions_of_coco_and_questions_of_vqa_go_through_the_same_commands(coco
         home = tmp_path / task
         call("make", "--task", task, "--layers", 6, "--data", data, "--out", home / "m")
         found = call(
-            "search", home / "m", "--task", task, "--data", data, "--strengths", "1", "--budget", 1, "--limit", 60,
-            "--out", home / "s", *rest,
-        )  # fmt: skip
+            "search",
+            home / "m",
+            "--task",
+            task,
+            "--data",
+            data,
+            "--strengths",
+            "1",
+            "--budget",
+            1,
+            "--limit",
+            60,
+            "--out",
+            home / "s",
+            *rest,
+        )
         assert found["picked"]["effect"]["mean"] > found["unsteered"]["effect"]["mean"], task
         assert found["held_out"]["effect"]["mean"] > found["plain"]["effect"]["mean"], task
         rows = call(
-            "evaluate", home / "m", "--task", task, "--data", data, "--limit", 60, "--steps", 2, *rest,
-        )  # fmt: skip
+            "evaluate",
+            home / "m",
+            "--task",
+            task,
+            "--data",
+            data,
+            "--limit",
+            60,
+            "--steps",
+            2,
+            *rest,
+        )
         assert [r["name"] for r in rows] == ["none", "prompt", "random direction", "mean", "lora"]
     assert {"all", "yes/no", "other"} <= set(found["held_out"]["side"]["accuracy"])  # by VQAv2's own answer types
 
@@ -233,18 +323,17 @@ def test_concepts_that_do_not_exist_are_named(concepts, world, arguments, what, 
     study = str(concepts.folder.parent)
     with pytest.raises(UsageError, match=what):
         CliRunner().invoke(
-            app, ["steer", *(study if a == "STUDY" else a for a in arguments), "--data", str(world)],
+            app,
+            ["steer", *(study if a == "STUDY" else a for a in arguments), "--data", str(world)],
             catch_exceptions=False,
-        )  # fmt: skip
+        )
 
 
 def test_the_page_is_whole_offline_and_believes_nothing(tmp_path):
     hostile = '<script>alert("x")</script>'
-    shown = [Shown(hostile, b"", hostile, ("a dog", f"a red {hostile}"))]
-    path = steering_page(
-        tmp_path / "page.html", title=hostile, model="toyland", about={"by": hostile}, alphas=[0.0, 1.0], shown=shown,
-        worked=[0.0, 1.0], marked=["red"],
-    )  # fmt: skip
+    shown = (Shown(hostile, b"", hostile, ("a dog", f"a red {hostile}")),)
+    gallery = Gallery(hostile, "toyland", {"by": hostile}, (0.0, 1.0), shown, worked=(0.0, 1.0), marked=("red",))
+    path = steering_page(gallery, out=tmp_path / "page.html")
     page = path.read_text()
     assert hostile not in page
     assert not re.search(r"https?://|@import|url\((?!#)", page)

@@ -8,7 +8,8 @@ import torch
 from vitrail.errors import UsageError
 from vitrail.lmm.positions import forced
 from vitrail.steering import Activation, Add, Clamp, FromContext, Function, ProjectOut, When, steer
-from vitrail.steering.learned import DiReFT, LoReFT, TwoLayer
+from vitrail.steering.methods.l2s import TwoLayer
+from vitrail.steering.methods.reft import DiReFT, LoReFT
 
 REQUESTS = ["describe the image .", "what color is the dog ?", "is it night ?", "where is it ?"]
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -85,9 +86,13 @@ def test_generation_with_a_cache_is_the_replay_in_one_pass(lmm, images, vector, 
     width = inputs["input_ids"].shape[1]
     with steer(lmm, intervention):
         out = lmm.model.generate(
-            **inputs, max_new_tokens=6, do_sample=False, output_logits=True, return_dict_in_generate=True,
+            **inputs,
+            max_new_tokens=6,
+            do_sample=False,
+            output_logits=True,
+            return_dict_in_generate=True,
             pad_token_id=lmm.tokenizer.pad_token_id,
-        )  # fmt: skip
+        )
         said = out.sequences[:, width:].tolist()
         with torch.no_grad(), forced(width):
             replayed = lmm.run(lmm.extended(inputs, said)).logits[:, width - 1 : -1]

@@ -70,43 +70,40 @@ def finetune(
 
     Checkpoints are in OUT/checkpoints, the loss in OUT/loss.json and OUT/loss.svg. A run that was stopped goes on.
     """
+    from vitrail.finetuning import FineTuneOptions
     from vitrail.finetuning import finetune as run
 
+    options = FineTuneOptions(
+        steps=steps,
+        batch_size=batch_size,
+        rate=rate,
+        checkpoints=checkpoints,
+        patience=patience,
+        seed=seed,
+        method=method.value,
+        rank=rank,
+    )
     with progress_bars() as progress:
         samples = to_samples(data, split, limit, images, progress)
         examples = to_examples(samples, data, style, words)
         lmm = to_model(model, revision, None, dtype, device, prompt, progress, trust_remote_code)
-        made = run(
-            lmm,
-            examples,
-            out=out,
-            method=method.value,
-            rank=rank,
-            steps=steps,
-            batch_size=batch_size,
-            rate=rate,
-            checkpoints=checkpoints,
-            patience=patience,
-            seed=seed,
-            progress=progress,
-        )
+        made = run(lmm, examples, options, out=out, progress=progress)
     loss = made.loss
-    first, best = loss["held_out"][0][1], min(value for _, value in loss["held_out"])
     if as_json:
         print_json(
             {
                 "folder": str(out),
                 "examples": made.parameters["examples"],
-                "steps": len(loss["training"]),
-                "best_step": loss["best"],
-                "held_out_loss": {"before": first, "after": best},
+                "steps": len(loss.training),
+                "best_step": loss.best,
+                "held_out_loss": {"before": loss.first, "after": loss.lowest},
                 "checkpoints": {str(step): str(path) for step, path in made.checkpoints.items()},
             }
         )
-    else:
-        typer.echo(
-            f"Held-out loss {first:.3f} → {best:.3f} at step {loss['best']} of {len(loss['training'])}, "
-            f"learned from {made.parameters['examples']['n']} captions."
-        )
-        use = f"--adapter {out}" if method is Training.lora else f"--model {out}"
-        typer.echo(f"Use it with {use}. Its loss is drawn in {out / 'loss.svg'}")
+        return
+    typer.echo(
+        f"Held-out loss {loss.first:.3f} → {loss.lowest:.3f} at step {loss.best} of {len(loss.training)}, "
+        f"learned from {made.n_examples} captions."
+    )
+    use = f"--adapter {out}" if method is Training.lora else f"--model {out}"
+    typer.echo(f"Use it with {use}. Its loss is drawn in {out / 'loss.svg'}")

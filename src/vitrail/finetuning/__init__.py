@@ -1,12 +1,15 @@
-"""Fine-tuning: an LMM and captions of one kind → a LoRA adapter, or a model, and the way it took.
+"""Fine-tuning: a model and captions of one kind → a LoRA adapter, or a model, and its loss along the way.
 
-training.py   the loop: batches, loss, checkpoints, early stop
-loss_plot.py  its loss, drawn
-artifact.py   the artifact: what is written, and how it is opened
-run.py        `finetune`, put together
+options.py    how a model is trained, as one value
+forcing.py    examples as a batch with teacher-forced answers
+training.py   the loop: batches, loss, checkpoints, early stop; learned steering uses it, too
+loss_plot.py  the loss curve, drawn
+artifact.py   a fine-tune on disk
+run.py        `finetune`
 """
 
-from vitrail.finetuning.artifact import Tuned, open_tuned
+from vitrail.finetuning.artifact import FineTune, open_finetune
+from vitrail.finetuning.options import FineTuneOptions, TrainingOptions
 from vitrail.finetuning.run import finetune
 
-__all__ = ["Tuned", "finetune", "open_tuned"]
+__all__ = ["FineTune", "FineTuneOptions", "TrainingOptions", "finetune", "open_finetune"]

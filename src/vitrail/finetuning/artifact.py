@@ -1,47 +1,62 @@
-"""A fine-tune on disk: an adapter (or a model) that PEFT and transformers load, its loss, its checkpoints, manifest."""
+"""A fine-tune on disk: an adapter (or a model) that PEFT and transformers load, its loss, checkpoints and manifest."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from vitrail.artifacts import check_files, read_manifest
+from vitrail.artifacts import check_files, read_json, read_manifest
 from vitrail.errors import ArtifactError
-from vitrail.finetuning.training import CURVE
+from vitrail.finetuning.options import FineTuneOptions
+from vitrail.finetuning.training import CURVE, LossCurve
 
 KIND = "finetune"
 CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """A finished fine-tune. `vitrail.load(base, adapter=tuned.folder)` loads an adapter, `vitrail.load(tuned.folder)` a
-    model that was trained in full; the same holds of each of `checkpoints` (step → folder)."""
+class FineTune:
+    """A finished fine-tune.
+
+    `vitrail.load(base, adapter=found.folder)` loads an adapter, `vitrail.load(found.folder)` a model trained in full.
+    Checkpoints load in the same way.
+    """
 
     folder: Path
     manifest: dict[str, Any]
-    loss: dict[str, Any]
+    loss: LossCurve
 
     @property
     def parameters(self) -> dict[str, Any]:
         return self.manifest["parameters"]
 
     @property
+    def options(self) -> FineTuneOptions:
+        """How it was trained; passed to `finetune`, they train in the same way again."""
+        known = {field.name for field in fields(FineTuneOptions)}
+        adapters = {"rank", "scale", "dtype"} if self.parameters["method"] != "lora" else set()
+        return FineTuneOptions(**{k: v for k, v in self.parameters.items() if k in known - adapters})
+
+    @property
+    def n_examples(self) -> int:
+        """The number of examples that it learned from."""
+        return self.parameters["examples"]["n"]
+
+    @property
     def checkpoints(self) -> dict[int, Path]:
+        """Step → folder."""
         found = sorted((self.folder / CHECKPOINTS).glob("step-*"))
         return {int(p.name.removeprefix("step-")): p for p in found}
 
     def _repr_html_(self) -> str:
-        first, best = self.loss["held_out"][0][1], min(v for _, v in self.loss["held_out"])
         return (
             f"<b>Fine-tune</b> ({self.parameters['method']}) of {self.parameters['model']['name']}: "
-            f"held-out loss {first:.3f} → {best:.3f} in {len(self.loss['training'])} steps"
+            f"held-out loss {self.loss.first:.3f} → {self.loss.lowest:.3f} in {len(self.loss.training)} steps"
         )
 
 
-def open_tuned(folder: str | Path) -> Tuned:
+def open_finetune(folder: str | Path) -> FineTune:
     """The finished fine-tune in `folder`.
 
     Raises:
@@ -52,4 +67,4 @@ def open_tuned(folder: str | Path) -> Tuned:
     if not manifest.get("complete"):
         raise ArtifactError(f"The fine-tune in {folder} did not finish. Run it again: it goes on where it stopped.")
     check_files(folder, manifest, "fine-tune")
-    return Tuned(folder, manifest, json.loads((folder / CURVE).read_text(encoding="utf-8")))
+    return FineTune(folder, manifest, read_json(folder / CURVE, LossCurve, "fine-tune"))

@@ -1,17 +1,17 @@
-"""The loss of a fine-tune as a picture."""
+"""The loss curve of a fine-tune as a picture."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from vitrail.artifacts import write_whole
+from vitrail.finetuning.training import LossCurve
 
 PICTURE = "loss.svg"
 
 
-def draw_loss(loss: dict[str, Any], path: Path) -> None:
-    """Draws the content of `loss.json` to `path` (SVG): the loss of every step, and that of the held-out examples."""
+def draw_loss(loss: LossCurve, path: Path) -> None:
+    """Draws the loss of every step, and that of the held-out examples, to `path` (SVG)."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -19,10 +19,10 @@ def draw_loss(loss: dict[str, Any], path: Path) -> None:
     with matplotlib.rc_context({"svg.hashsalt": "vitrail", "svg.fonttype": "none"}):
         figure = Figure(figsize=(6, 3.2), layout="constrained")
         axes = figure.add_subplot()
-        axes.plot(range(1, len(loss["training"]) + 1), loss["training"], linewidth=1, alpha=0.6, label="training")
-        steps, values = zip(*loss["held_out"], strict=True)
+        axes.plot(range(1, len(loss.training) + 1), loss.training, linewidth=1, alpha=0.6, label="training")
+        steps, values = zip(*loss.held_out, strict=True)
         axes.plot(steps, values, marker="o", markersize=4, label="held out")
-        axes.axvline(loss["best"], linestyle=":", color="grey", label=f"kept: step {loss['best']}")
+        axes.axvline(loss.best, linestyle=":", color="grey", label=f"kept: step {loss.best}")
         axes.set(xlabel="step", ylabel="loss per token (nats)", ylim=(0, None))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 from markupsafe import Markup
@@ -15,55 +13,41 @@ from matplotlib.ticker import MaxNLocator
 from vitrail.reports.charts import INK, STYLE, TONES, figure_of, svg_of
 from vitrail.reports.content import data_uri
 from vitrail.reports.page import template, write_page
-
-
-@dataclass(frozen=True)
-class Shown:
-    """An image, what was asked of it, and what was said at each strength; the first is without steering."""
-
-    name: str
-    thumbnail: bytes
-    request: str
-    texts: tuple[str, ...]
+from vitrail.scores import Estimate
+from vitrail.trials import ContenderResult, Gallery, Outcome, SearchResult
 
 
 def steering_page(
-    out: str | Path,
+    gallery: Gallery,
     *,
-    title: str,
-    model: str,
-    about: Mapping[str, Any],
-    alphas: Sequence[float],
-    shown: Sequence[Shown],
-    worked: Sequence[float] = (),
-    marked: Sequence[str] = (),
-    found: Mapping[str, Any] | None = None,
-    results: Sequence[Mapping[str, Any]] = (),
-    start: int | None = None,
+    out: str | Path,
+    search: SearchResult | None = None,
+    results: Sequence[ContenderResult] = (),
 ) -> Path:
-    """One self-contained HTML page `out`.
+    """One self-contained HTML page, `out`: a gallery, a search, methods side by side.
+
+    At first it shows the strength that the search picked, strength 1 without a search, or else the largest strength.
 
     Args:
-        about: what to say of the steering, names to values.
-        alphas: the strengths, the first of which is 0.
-        worked: at each strength the share of texts that are as wanted.
-        marked: words to mark in the texts.
-        found: a search, as `Found.as_dict` gives it.
-        results: methods side by side, as `Result.as_dict` gives them.
-        start: the place in `alphas` that is shown at first; the last one by default.
+        search: where and how strongly; None leaves that part out.
+        results: methods side by side; none leave that part out.
+
+    Raises:
+        ArtifactError: the page cannot be written.
     """
-    words = frozenset(w.lower() for w in marked)
+    words = frozenset(w.lower() for w in gallery.marked)
+    alphas = list(gallery.alphas)
+    first = search.picked.alpha if search is not None and search.picked is not None else 1.0
     page = template("steering.html.j2").render(
-        title=title,
-        model=Path(model).name or model,
-        about=about,
-        alphas=list(alphas),
-        shown=[(s, data_uri(s.thumbnail), [pieces(t, words) for t in s.texts]) for s in shown],
-        worked=list(worked),
-        start=len(alphas) - 1 if start is None else start,
-        found=found,
-        plot=None if found is None else pareto_chart(found),
-        sides=[] if found is None else side_charts(found),
+        gallery=gallery,
+        model=Path(gallery.model).name or gallery.model,
+        alphas=alphas,
+        shown=[(s, data_uri(s.thumbnail), [pieces(t, words) for t in s.texts]) for s in gallery.shown],
+        worked=list(gallery.worked),
+        start=alphas.index(first) if first in alphas else len(alphas) - 1,
+        found=search,
+        plot=None if search is None else pareto_chart(search),
+        sides=[] if search is None else side_charts(search),
         side_effects=SIDE_EFFECTS,
         results=results,
         extra=Markup((Path(__file__).parent / "steering.css").read_text(encoding="utf-8")),
@@ -92,37 +76,34 @@ SIDE_EFFECTS = {
 }
 
 
-def pareto_chart(found: Mapping[str, Any]) -> Markup:
-    """Effect over cost of every layer and strength; the front joined, the pick ringed, the budget dashed."""
-    points = found["points"]
+def pareto_chart(found: SearchResult) -> Markup:
+    """Effect over cost of every layer and strength: the front joined, the picked one ringed, the budget dashed."""
+    places = [(100 * t.outcome.cost, 100 * t.outcome.effect.mean) for t in found.trials]
     with matplotlib.rc_context(STYLE):
         figure, axes = figure_of(460, 300)
-        _scatter(axes, found, [100 * p["cost"] for p in points], size=5)
-        for p in points:
-            place = (100 * p["cost"], 100 * p["effect"]["mean"])
-            axes.annotate(f"{p['alpha']:g}", place, xytext=(4, 3), textcoords="offset points", fontsize=7)
-        front = sorted((points[i] for i in found["front"]), key=lambda p: p["cost"])
-        axes.plot(
-            [100 * p["cost"] for p in front], [100 * p["effect"]["mean"] for p in front], color=INK, linewidth=0.8,
-            alpha=0.6,
-        )  # fmt: skip
-        axes.axvline(100 * found["budget"], color=INK, linewidth=0.8, linestyle="--")
+        _scatter(axes, found, [x for x, _ in places], size=5)
+        for t, place in zip(found.trials, places, strict=True):
+            axes.annotate(f"{t.alpha:g}", place, xytext=(4, 3), textcoords="offset points", fontsize=7)
+        front = sorted((places[i] for i in found.front), key=lambda place: place[0])
+        axes.plot([x for x, _ in front], [y for _, y in front], color=INK, linewidth=0.8, alpha=0.6)
+        axes.axvline(100 * found.budget, color=INK, linewidth=0.8, linestyle="--")
         axes.set(xlabel="what the rest lost, %", ylabel="as wanted, %")
         axes.legend(frameon=False, fontsize=8)
-        return svg_of(figure, "pareto", f"effect against cost of {len(points)} layers and strengths")
+        return svg_of(figure, "pareto", f"effect against cost of {len(places)} layers and strengths")
 
 
-def side_charts(found: Mapping[str, Any]) -> list[Markup]:
-    """Effect over each side effect that was measured, a small chart each; without steering is dotted."""
+def side_charts(found: SearchResult) -> list[Markup]:
+    """Effect over each side effect that was measured, a small chart each; no steering is dotted."""
     charts = []
     for key, (name, scale) in SIDE_EFFECTS.items():
-        values = [_value(p["side"].get(key)) for p in found["points"]]
-        if any(v is None for v in values):
+        values = [_number(t.outcome, key) for t in found.trials]
+        measured = [scale * v for v in values if v is not None]
+        if len(measured) < len(values):
             continue
         with matplotlib.rc_context(STYLE):
             figure, axes = figure_of(220, 180)
-            _scatter(axes, found, [scale * v for v in values if v is not None], size=4)
-            if (plain := _value(found["unsteered"]["side"].get(key))) is not None:
+            _scatter(axes, found, measured, size=4)
+            if (plain := _number(found.unsteered, key)) is not None:
                 axes.axvline(scale * plain, color=INK, linewidth=0.8, linestyle=":")
             axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.set(xlabel=name, ylabel="as wanted, %")
@@ -130,21 +111,21 @@ def side_charts(found: Mapping[str, Any]) -> list[Markup]:
     return charts
 
 
-def _value(side: Any) -> float | None:
-    """The number of a side effect, which may stand with its interval."""
-    return side["mean"] if isinstance(side, Mapping) else side
+def _number(outcome: Outcome, key: str) -> float | None:
+    """A side effect as a number, the mean of an estimate; None where it was not measured."""
+    value = getattr(outcome.side, key, None)
+    return value.mean if isinstance(value, Estimate) else value
 
 
-def _scatter(axes: Axes, found: Mapping[str, Any], x: Sequence[float], size: float) -> None:
-    """The effects of all points over `x`, in the tones of their layers, the pick ringed."""
-    points = found["points"]
-    for i, layer in enumerate(dict.fromkeys(p["layer"] for p in points)):
-        own = [(v, 100 * p["effect"]["mean"]) for v, p in zip(x, points, strict=True) if p["layer"] == layer]
+def _scatter(axes: Axes, found: SearchResult, x: Sequence[float], size: float) -> None:
+    """The effects of all trials over `x`, in the tones of their layers, the picked one ringed."""
+    effects = [100 * t.outcome.effect.mean for t in found.trials]
+    for i, layer in enumerate(dict.fromkeys(t.layer for t in found.trials)):
+        own = [(v, e) for v, e, t in zip(x, effects, found.trials, strict=True) if t.layer == layer]
         axes.plot(*zip(*own, strict=True), "o", color=f"#0a0b{i % TONES:02x}", markersize=size, label=f"layer {layer}")
-    if (picked := found["picked"]) is not None:
-        at = next(i for i, p in enumerate(points) if (p["layer"], p["alpha"]) == (picked["layer"], picked["alpha"]))
-        place = (x[at], 100 * points[at]["effect"]["mean"])
-        axes.plot(*place, "o", markersize=2.4 * size, markerfacecolor="none", markeredgecolor=INK)
+    if found.picked is not None:
+        at = [(t.layer, t.alpha) for t in found.trials].index((found.picked.layer, found.picked.alpha))
+        axes.plot(x[at], effects[at], "o", markersize=2.4 * size, markerfacecolor="none", markeredgecolor=INK)
     axes.set_ylim(-4, 104)
     axes.grid(color=INK, alpha=0.14, linewidth=0.6)
     axes.set_axisbelow(True)

@@ -24,7 +24,7 @@ from vitrail.comparison import (
 )
 from vitrail.concepts import LearningOptions
 from vitrail.errors import UsageError
-from vitrail.finetuning import open_tuned
+from vitrail.finetuning import open_finetune
 from vitrail.grounding import GroundingOptions
 from vitrail.lmm import LMM, load_as
 from vitrail.progress import Progress, silent
@@ -132,7 +132,7 @@ def _checkpoints(
         return ()
     layer = a.concepts.layer
     states = {}
-    for step, adapter in open_tuned(options.checkpoints).checkpoints.items():
+    for step, adapter in open_finetune(options.checkpoints).checkpoints.items():
         lmm = load_tuned(
             a.activations,
             adapter=adapter,

@@ -5,6 +5,7 @@
 | `grounding.py` | of words: overlap, CLIPScore, BERTScore |
 | `dictionary.py` | cosines, reconstruction, sparsity, stability |
 | `factors.py` | concepts against known factors: AUROC, purity, disentanglement |
+| `texts.py` | generated texts: CIDEr-D, BLEU, VQA accuracy, diversity |
 | `intervals.py` | bootstrap intervals, permutation tests, correction for many tests |
 """
 
@@ -55,6 +56,7 @@ from vitrail.scores.intervals import (
     unpaired_gain,
     unpaired_p,
 )
+from vitrail.scores.texts import bleu, cider_d, distinct, normal_answer, tokens, vqa_accuracy
 
 __all__ = [
     "CAPTION_PROMPT",
@@ -71,12 +73,15 @@ __all__ = [
     "auroc",
     "bert_score",
     "best_of_row",
+    "bleu",
+    "cider_d",
     "clip_score",
     "corrected",
     "correlation",
     "cosines",
     "dead",
     "disentanglement",
+    "distinct",
     "estimate",
     "exceeded",
     "explained_variance",
@@ -86,14 +91,17 @@ __all__ = [
     "l0",
     "matched_cosine",
     "median_estimate",
+    "normal_answer",
     "overlap",
     "overlap_matrix",
     "paired_p",
     "pairwise_cosine",
     "permuted_level",
     "purity",
+    "tokens",
     "unit",
     "unpaired_gain",
     "unpaired_p",
+    "vqa_accuracy",
     "words_text",
 ]

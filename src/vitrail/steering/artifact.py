@@ -1,13 +1,14 @@
-"""A steering on disk: vectors, or a learned function, with what made it; and the intervention that it stands for."""
+"""A steering on disk, the method that made it, and the intervention that it stands for."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
+from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -26,27 +27,73 @@ from vitrail.artifacts import (
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.lmm import LMM, Layer
 from vitrail.lmm.positions import Name, Positions
-from vitrail.samples.examples import Example, examples_hash
-from vitrail.steering.interventions import Activation, Add, Intervention, When
-from vitrail.steering.learned import MODULES, FromContext, Function
+from vitrail.progress import Progress
+from vitrail.samples import Sample
+from vitrail.steering.interventions import Intervention
+from vitrail.steering.options import Application, SteeringOptions
+from vitrail.steering.tasks import Task
 
 log = logging.getLogger(__name__)
 
 KIND = "steering"
 FILE = "steering.safetensors"
-Method = Literal[
-    "mean", "guarded", "probe", "pca", "random", "concept", "shift", "tensor", "l2s", "loreft", "direft"
-]  # fmt: skip
-VECTORS = ("mean", "guarded", "probe", "pca", "random", "concept", "shift", "tensor")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What to make a steering for, and where to put it."""
+
+    lmm: LMM
+    task: Task
+    samples: Sequence[Sample]
+    options: SteeringOptions
+    out: Path
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class SteeringMethod:
+    """What a way to steer says of itself. `steering.methods.METHODS` lists all of them.
+
+    Args:
+        name: in manifests and on the command line.
+        title: what it is, in a few words.
+        intervention: what a steering of this method does to states, applied in some way; see `Steering.intervention`.
+        make: makes a steering for a task; None if it is not made from examples of a task.
+        direction: of vectors that are made from states: (toward, away, seed) → the vector of a layer.
+        module: of learned functions: (features, rank) → the untrained module of a layer; None for vectors.
+        guarded: whether a vector is added only where a guard fires, which needs examples to leave alone.
+        fixed: whether it is applied as it was trained, whatever strength and positions others are compared at.
+        exported: whether its vectors can be written to other tools' files, which have no place for a condition.
+        constants: names of the tensors of a module that are not trained.
+    """
+
+    name: str
+    title: str
+    intervention: Callable[[Steering, Application], Intervention]
+    make: Callable[[SteeringMethod, Assignment], Steering] | None = None
+    direction: Callable[[Float[Tensor, "n d"], Float[Tensor, "m d"], int], Float[Tensor, " d"]] | None = None
+    module: Callable[[int, int], nn.Module] | None = None
+    guarded: bool = False
+    fixed: bool = False
+    exported: bool = True
+    constants: tuple[str, ...] = ()
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether it has one vector per layer, with a norm; otherwise it is a learned function."""
+        return self.module is None
 
 
 @dataclass(frozen=True)
 class Steering:
     """Vectors or learned functions of some layers.
 
-    `tensors` are named "layer.7", or "layer.7.W" where there are several; a vector's guard "guard.7" and "threshold.7".
+    The tensors of layer 7 are named "layer.7", or "layer.7.W" if there are several. A guarded vector has "guard.7" and
+    "threshold.7" as well.
     """
 
+    method: SteeringMethod
     manifest: dict[str, Any]
     tensors: dict[str, Tensor]
     folder: Path | None = None
@@ -56,12 +103,18 @@ class Steering:
         return self.manifest["parameters"]
 
     @property
-    def method(self) -> Method:
-        return self.parameters["method"]
-
-    @property
     def layers(self) -> tuple[Layer, ...]:
         return tuple(self.parameters["layers"])
+
+    @property
+    def applied_at(self) -> Name:
+        """The positions that it was made for."""
+        return self.parameters["applied_at"]
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took to make; None if nothing was read or trained."""
+        return self.manifest.get("seconds")
 
     @property
     def medians(self) -> dict[Layer, float]:
@@ -69,14 +122,14 @@ class Steering:
         return {layer: float(self.manifest["medians"][str(layer)]) for layer in self.layers}
 
     @property
-    def directions(self) -> dict[Layer, Tensor]:
-        """Layer → vector (features,), of vectors.
+    def directions(self) -> dict[Layer, Float[Tensor, " d"]]:
+        """Layer → vector (d,).
 
         Raises:
-            UsageError: this is a learned function.
+            UsageError: this is a learned function, which has no vectors.
         """
-        if self.method not in VECTORS:
-            raise UsageError(f"A steering by {self.method} is a function, not a vector.")
+        if not self.method.is_vector:
+            raise UsageError(f"A steering by {self.method.name} is a learned function and has no vectors.")
         return {layer: self.tensors[f"layer.{layer}"] for layer in self.layers}
 
     @property
@@ -88,25 +141,35 @@ class Steering:
     @property
     def n_parameters(self) -> int:
         """How many numbers were trained, or averaged."""
-        fixed = ("centre", "spread", "unit")
-        return sum(t.numel() for name, t in self.tensors.items() if not name.endswith(fixed))
+        constant = tuple(f".{name}" for name in self.method.constants)
+        return sum(t.numel() for name, t in self.tensors.items() if not (constant and name.endswith(constant)))
 
     def only(self, layer: Layer) -> Steering:
-        """The vector of one layer alone, with its guard."""
+        """The vector of one layer alone, with its guard.
+
+        Raises:
+            UsageError: there is no vector of this layer.
+        """
+        if layer not in self.directions:
+            known = ", ".join(map(str, self.layers))
+            raise UsageError(f"{self.folder or 'The steering'} has layers {known}; got layer {layer}.")
         manifest = {**self.manifest, "parameters": {**self.parameters, "layers": [layer]}}
         own = {name: t for name, t in self.tensors.items() if name.partition(".")[2] == str(layer)}
-        return Steering(manifest, own, self.folder)
+        return Steering(self.method, manifest, own, self.folder)
 
     def functions(self) -> dict[Layer, nn.Module]:
-        """Layer → the learned module."""
+        """Layer → the learned module.
+
+        Raises:
+            UsageError: these are vectors.
+        """
+        if self.method.module is None:
+            raise UsageError(f"A steering by {self.method.name} is a vector and has no learned function.")
         made: dict[Layer, nn.Module] = {}
         for layer in self.layers:
-            own = {
-                name.removeprefix(f"layer.{layer}."): t
-                for name, t in self.tensors.items()
-                if name.startswith(f"layer.{layer}.")
-            }
-            module = MODULES[self.method](self.parameters["n_features"], self.parameters["rank"])
+            start = f"layer.{layer}."
+            own = {name.removeprefix(start): t for name, t in self.tensors.items() if name.startswith(start)}
+            module = self.method.module(self.parameters["n_features"], self.parameters["rank"])
             module.load_state_dict(own)
             made[layer] = module.requires_grad_(False)
         return made
@@ -114,32 +177,28 @@ class Steering:
     def intervention(
         self, alpha: float = 1.0, *, positions: Positions | None = None, keep_norm: bool = False
     ) -> Intervention:
-        """What to hand to `steer`: at the positions that it was made for, if not said otherwise.
+        """The intervention to pass to `steer`.
+
+        Args:
+            alpha: the strength; 1 is the strength that it was made with.
+            positions: whose states are changed; those that it was made for by default.
+            keep_norm: of vectors, whether every state keeps its norm.
 
         Raises:
             UsageError: `keep_norm` for a learned function; guarded vectors of several layers.
         """
-        where = self.parameters["applied_at"] if positions is None else positions
-        if self.method in VECTORS:
-            push = Add(self.directions, alpha, keep_norm=keep_norm, positions=where)
-            return self._behind_its_guard(push) if self.method == "guarded" else push
-        if keep_norm:
-            raise UsageError(f"keep_norm is for vectors; {self.method} is a learned function.")
-        if self.method == "l2s":
-            return FromContext(self.parameters["context"], self.functions(), alpha, positions=where)
-        return Function(self.functions(), alpha, positions=where)
+        return self.applied(Application(alpha, positions, keep_norm))
 
-    def _behind_its_guard(self, push: Add) -> When:
-        if len(self.layers) != 1:
-            raise UsageError(
-                f"A guard is for the vector of one layer at a time; {self.folder} has those of {list(self.layers)}. "
-                "Take one, by `only` or --layer."
-            )
-        (layer,) = self.layers
-        return When(Activation(self.tensors[f"guard.{layer}"]), float(self.tensors[f"threshold.{layer}"]), push)
+    def applied(self, application: Application) -> Intervention:
+        """The intervention to pass to `steer`; see `intervention`."""
+        return self.method.intervention(self, application)
+
+    def positions(self, application: Application) -> Positions:
+        """The positions that `application` names, or those that this was made for."""
+        return self.applied_at if application.positions is None else application.positions
 
     def check(self, lmm: LMM) -> None:
-        """Raises `ArtifactError` unless it fits `lmm` by its width; warns where it was made on other weights."""
+        """Raises `ArtifactError` unless it fits `lmm` by its width; warns if it was made on other weights."""
         if self.parameters["n_features"] != lmm.n_features or any(
             layer != "final" and int(layer) > lmm.n_blocks for layer in self.layers
         ):
@@ -152,27 +211,28 @@ class Steering:
             log.warning("%s was made on other weights than those of %s", self.folder, lmm.name)
 
     def _repr_html_(self) -> str:
-        size = "" if self.method not in VECTORS else f", norms { ({k: round(v, 2) for k, v in self.norms.items()}) }"
-        return f"<b>Steering</b> by {self.method} at layers {list(self.layers)}{size}"
+        norms = {k: round(v, 2) for k, v in self.norms.items()} if self.method.is_vector else None
+        size = "" if norms is None else f", norms {norms}"
+        return f"<b>Steering</b> by {self.method.name} at layers {list(self.layers)}{size}"
 
 
-def describe(
-    lmm: LMM, method: Method, layers: tuple[Layer, ...], applied_at: Name, details: Mapping[str, Any]
+def parameters_of(
+    method: SteeringMethod, lmm: LMM, layers: Sequence[Layer], applied_at: Name, details: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The parameters of a steering's manifest."""
-    if method not in get_args(Method):
-        raise UsageError(f"A steering is made by {', '.join(get_args(Method))}; got {method!r}.")
-    own = {
-        "method": method,
+    """The parameters of a steering's manifest; `details` are the method's own."""
+    return {
+        "method": method.name,
         "layers": list(layers),
         "applied_at": applied_at,
         "n_features": lmm.n_features,
         "model": lmm.describe().as_dict(),
+        **details,
     }
-    return {**own, **details}
 
 
-def finished(out: Path, parameters: Mapping[str, Any], parents: Mapping[str, Path] | None = None) -> Steering | None:
+def finished(
+    out: Path, method: SteeringMethod, parameters: Mapping[str, Any], parents: Mapping[str, Path] | None = None
+) -> Steering | None:
     """The steering in `out` if it was made with `parameters` from `parents`, None if there is none.
 
     Raises:
@@ -185,50 +245,54 @@ def finished(out: Path, parameters: Mapping[str, Any], parents: Mapping[str, Pat
     same_run(out, manifest, parameters)
     for kind, folder in (parents or {}).items():
         check_parent(out, manifest, folder, kind)
-    return open_steering(out)
+    return load_steering(out, method, manifest)
 
 
-def write_steering(
-    out: Path,
-    parameters: Mapping[str, Any],
-    tensors: Mapping[str, Tensor],
-    medians: Mapping[Layer, float],
-    *,
-    parents: Mapping[str, Path] | None = None,
-    seconds: float | None = None,
-    doctor: Mapping[str, Any] | None = None,
-) -> Steering:
-    """Writes a steering to the folder `out`, and opens it; `doctor` is the certificate of a model that was read."""
-    kept = {name: t.detach().float().cpu().contiguous() for name, t in tensors.items()}
+@dataclass(frozen=True)
+class Content:
+    """What a method has made, to be written.
+
+    Args:
+        tensors: by the names that `Steering` gives them.
+        medians: layer → the median norm of its states.
+        parents: kind → folder of the artifacts that it was made from.
+        seconds: how long it took.
+        doctor: the certificate of the model that was read.
+    """
+
+    tensors: Mapping[str, Tensor]
+    medians: Mapping[Layer, float]
+    parents: Mapping[str, Path] | None = None
+    seconds: float | None = None
+    doctor: Mapping[str, Any] | None = None
+
+
+def write_steering(out: Path, method: SteeringMethod, parameters: Mapping[str, Any], made: Content) -> Steering:
+    """Writes a steering to the folder `out`, and opens it."""
+    kept = {name: t.detach().float().cpu().contiguous() for name, t in made.tensors.items()}
     write_whole(out / FILE, lambda path: save_file(kept, path))
     content = {
         "parameters": dict(parameters),
-        "medians": {str(layer): float(value) for layer, value in medians.items()},
-        "seconds": seconds,
-        "parents": {kind: parent(folder) for kind, folder in (parents or {}).items()},
+        "medians": {str(layer): float(value) for layer, value in made.medians.items()},
+        "seconds": made.seconds,
+        "parents": {kind: parent(folder) for kind, folder in (made.parents or {}).items()},
         "files": {FILE: file_hash(out / FILE)},
     }
-    write_manifest(out, KIND, content if doctor is None else {**content, "doctor": dict(doctor)})
-    return open_steering(out)
+    if made.doctor is not None:
+        content["doctor"] = dict(made.doctor)
+    return load_steering(out, method, write_manifest(out, KIND, content))
 
 
-def open_steering(folder: str | Path) -> Steering:
-    """The steering in `folder`.
+def load_steering(folder: Path, method: SteeringMethod, manifest: dict[str, Any]) -> Steering:
+    """The steering in `folder`, which `method` made.
 
     Raises:
-        ArtifactError: missing, damaged, or newer.
+        ArtifactError: a file is missing or damaged.
     """
-    folder = Path(folder)
-    manifest = read_manifest(folder, KIND)
     check_files(folder, manifest, "make it")
-    return Steering(manifest, load_file(folder / FILE), folder)
+    return Steering(method, manifest, load_file(folder / FILE), folder)
 
 
-def about(examples: Sequence[Example]) -> dict[str, Any]:
-    """What a manifest says of examples: how many, and their hash."""
-    return {"n": len(examples), "sha256": examples_hash(examples)}
-
-
-def named(layer: Layer, module: nn.Module) -> dict[str, Tensor]:
-    """A module's tensors, as a steering names them."""
+def module_tensors(layer: Layer, module: nn.Module) -> dict[str, Tensor]:
+    """A module's tensors, by the names that a steering gives them."""
     return {f"layer.{layer}.{name}": t for name, t in module.state_dict().items()}

@@ -45,7 +45,7 @@ def export_vectors(
         ModelError: the `gguf` library is not installed.
     """
     path = Path(path)
-    if isinstance(steering, Steering) and steering.method == "guarded":
+    if isinstance(steering, Steering) and not steering.method.exported:
         raise UsageError("A guard has no place in a file of vectors: they would be added everywhere. Export a `mean`.")
     directions = steering.directions if isinstance(steering, Steering) else dict(steering)
     scaled = {layer: (alpha * v).float().cpu().contiguous() for layer, v in directions.items()}

@@ -6,8 +6,10 @@
 | `ProjectOut` | `h − α Q Qᵀ h`, `Q` an orthonormal basis of the directions |
 | `Clamp` | `h + (c − a(h)) u`: the activation `a` of the concept `u` becomes `c` |
 | `When` | another intervention, where the activation of a concept is above a threshold (or below) |
-| `Function` | `h + α f(h)`, `f` learned; in `learned.py` |
-| `FromContext` | `h + α g(c)`, `c` the state that the prompt ended in at another layer (L2S); in `learned.py` |
+| `Function` | `h + α f(h)`, `f` learned |
+| `FromContext` | `h + α g(c)`, `c` the state that the prompt ended in at another layer (L2S) |
+
+The last two are in `learned_functions.py`.
 
 Several are applied in their order. An intervention keeps its tensors in float32 and works on copies that live where
 the states live.

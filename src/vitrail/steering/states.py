@@ -1,4 +1,4 @@
-"""States to make vectors of: an example's mean over the positions that a selection names, the same as for steering."""
+"""States of examples: the mean over some positions of each, selected as steering selects the positions to change."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vitrail import words
 from vitrail.errors import DataError, NumericsError
+from vitrail.finetuning.forcing import TeacherForced, teacher_forced
 from vitrail.lmm import LMM, Layer
-from vitrail.lmm.positions import Pass, Positions, forced, prompt_width
+from vitrail.lmm.positions import Pass, Positions, forced
 from vitrail.progress import Progress, silent
 from vitrail.samples.examples import Example
 
@@ -21,12 +23,12 @@ class States:
     """States of examples, layer by layer.
 
     Args:
-        by_layer: layer → (n, features) float32, the mean over each example's selected positions.
+        by_layer: layer → (n, d) float32; a row is the mean over an example's selected positions.
         medians: layer → the median norm of single states at those positions: the unit of strengths.
-        examples: which examples have a row, by their place among those that were given.
+        examples: the examples that have a row, by their place among the given ones.
     """
 
-    by_layer: dict[Layer, Tensor]
+    by_layer: dict[Layer, Float[Tensor, "n d"]]
     medians: dict[Layer, float]
     examples: tuple[int, ...]
 
@@ -34,13 +36,13 @@ class States:
         return len(self.examples)
 
     def rows(self, chosen: Sequence[int]) -> States:
-        """Those of some rows, as they stand in `examples`; the medians stay."""
+        """The states of some rows, by their places in `examples`; the medians stay."""
         by_layer = {layer: Z[list(chosen)] for layer, Z in self.by_layer.items()}
         return States(by_layer, self.medians, tuple(self.examples[i] for i in chosen))
 
 
 @torch.inference_mode()
-def read_states(
+def example_states(
     lmm: LMM,
     examples: Sequence[Example],
     layers: Sequence[Layer],
@@ -50,15 +52,16 @@ def read_states(
     batch_size: int = 32,
     progress: Progress = silent,
 ) -> States:
-    """The states of `examples`, whose answers are teacher-forced after their requests.
+    """The states of `examples` at some layers; their answers are teacher-forced after their requests.
 
     Args:
-        positions: which of an example's positions its row is the mean of.
-        saying: only those of them whose states predict the beginning of one of these words; examples without any
-            have no row.
+        positions: a row is the mean over these positions of an example.
+        saying: read only positions whose states predict the beginning of one of these words. Examples without such a
+            position have no row.
+        batch_size: examples in a batch.
 
     Raises:
-        DataError: no example has a position that is meant.
+        DataError: no example has a selected position, or an image cannot be read.
         NumericsError: a state is not finite.
     """
     layers = [lmm.layer(layer) for layer in layers]
@@ -75,7 +78,7 @@ def read_states(
         kept += [start + i for i in reader.rows]
         progress("states", start + len(batch), len(examples))
     if not kept:
-        raise DataError(f"None of {len(examples)} examples has a position that is meant{_about(saying)}.")
+        raise DataError(f"None of {len(examples)} examples has a selected position{_before(saying)}.")
     by_layer = {layer: torch.cat(rows) for layer, rows in parts.items()}
     for layer, Z in by_layer.items():
         if not torch.isfinite(Z).all():
@@ -83,7 +86,7 @@ def read_states(
     return States(by_layer, {layer: float(torch.cat(n).median()) for layer, n in norms.items()}, tuple(kept))
 
 
-def _about(saying: Collection[str]) -> str:
+def _before(saying: Collection[str]) -> str:
     return f" (before {', '.join(sorted(saying)[:8])})" if saying else ""
 
 
@@ -97,10 +100,8 @@ class _Reader:
         self.rows: list[int] = []
 
     def read(self, batch: Sequence[Example], layers: Sequence[Layer]) -> None:
-        requests = [self.lmm.request(e.sample) for e in batch]
-        inputs, labels = self.lmm.taught([e.sample.open() for e in batch], requests, [e.answer for e in batch])
-        width = prompt_width(labels)
-        said = _beginnings(self.lmm, labels, width, self.saying) if self.saying else None
+        given = teacher_forced(self.lmm, batch)
+        said = _beginnings(self.lmm, given, self.saying) if self.saying else None
 
         def look(layer: Layer, states: Tensor, now: Pass) -> Tensor:
             where = now.mask(self.positions)
@@ -111,12 +112,13 @@ class _Reader:
             self.rows = where.any(1).nonzero().flatten().tolist()
             return states
 
-        with forced(width), self.lmm.edited(layers, look):
-            self.lmm.run(inputs)
+        with forced(given.prompt_width), self.lmm.edited(layers, look):
+            self.lmm.run(given.inputs)
 
 
-def _beginnings(lmm: LMM, labels: Tensor, width: int, saying: Collection[str]) -> Tensor:
-    """(batch, positions) bool: where the next token begins one of the words `saying`."""
+def _beginnings(lmm: LMM, given: TeacherForced, saying: Collection[str]) -> Bool[Tensor, "batch positions"]:
+    """The positions whose next token begins one of the words `saying`."""
+    labels, width = given.labels, given.prompt_width
     word = words.Word(min(saying), tuple(saying))
     found = torch.zeros_like(labels, dtype=torch.bool)
     for row, marked in zip(labels, found, strict=True):

@@ -1,29 +1,37 @@
-"""Directions from states: pure functions, rows (n, features) in, one vector (features,) float32 out.
+"""Directions from states: pure functions from two sets of states (n, d) to one vector (d,) float32.
 
-Every vector points from `away` towards `toward`, and is as long as the means of the two lie apart along it: added with
-strength 1 it carries the mean of the one to the other, in that direction.
+Every vector points from `away` to `toward`. Its length is the distance of the two means along it: added with strength
+1, it moves the mean of `away` to the mean of `toward` in that direction.
 """
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from vitrail.errors import UsageError
 
+States: TypeAlias = Float[Tensor, "_ d"]
+Vector: TypeAlias = Float[Tensor, " d"]
 
-def difference(toward: Tensor, away: Tensor) -> Tensor:
+
+def difference(toward: States, away: States) -> Vector:
     """Difference of means, `mean(toward) − mean(away)`: the coarse vector of Khayatan et al. 2025, section 5."""
     _check(toward, away)
     return (toward.double().mean(0) - away.double().mean(0)).float()
 
 
-def probe_normal(toward: Tensor, away: Tensor, *, strength: float = 1.0) -> Tensor:
-    """The normal of the plane that logistic regression puts between the two, features in units of their spread within.
+def probe_normal(toward: States, away: States, *, strength: float = 1.0) -> Vector:
+    """The normal of the plane with which logistic regression separates the two sets.
+
+    Features are divided by their standard deviation within the sets.
 
     Args:
-        strength: inverse of its ridge penalty, scikit-learn's `C`.
+        strength: inverse of the ridge penalty, scikit-learn's `C`.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -33,13 +41,13 @@ def probe_normal(toward: Tensor, away: Tensor, *, strength: float = 1.0) -> Tens
     within = torch.cat([toward - toward.mean(0), away - away.mean(0)]).double().numpy()
     spread = within.std(0) + 1e-9 * np.abs(Z).max()
     fitted = LogisticRegression(C=strength, max_iter=2000).fit((Z - Z.mean(0)) / spread, labels)
-    return _carrying(torch.from_numpy(fitted.coef_[0] / spread), toward, away)
+    return _between_means(torch.from_numpy(fitted.coef_[0] / spread), toward, away)
 
 
-def first_component(toward: Tensor, away: Tensor, seed: int = 0) -> Tensor:
-    """The direction that differences between the two have most in common: first principal component, not centred.
+def first_component(toward: States, away: States, seed: int = 0) -> Vector:
+    """The first principal component, not centred, of the differences between the two sets (Zou et al. 2023).
 
-    Rows are paired as they stand where there are as many of both, at random otherwise (Zou et al. 2023).
+    Rows are paired in their order if both sets have as many, and at random otherwise.
     """
     _check(toward, away)
     if len(toward) != len(away):
@@ -52,23 +60,24 @@ def first_component(toward: Tensor, away: Tensor, seed: int = 0) -> Tensor:
     else:
         toward_rows, away_rows = toward, away
     _, _, rows = torch.linalg.svd((toward_rows - away_rows).double(), full_matrices=False)
-    return _carrying(rows[0], toward, away)
+    return _between_means(rows[0], toward, away)
 
 
-def random_like(vector: Tensor, seed: int = 0) -> Tensor:
-    """A random direction with the norm of `vector`: what any push of that size does."""
+def random_like(vector: Vector, seed: int = 0) -> Vector:
+    """A random direction with the norm of `vector`: a baseline that shows what any vector of that size does."""
     drawn = torch.randn(vector.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return (drawn / drawn.norm() * vector.double().norm()).float()
 
 
-def _carrying(direction: Tensor, toward: Tensor, away: Tensor) -> Tensor:
-    """`direction`, turned towards `toward` and as long as the means lie apart along it."""
+def _between_means(direction: Vector, toward: States, away: States) -> Vector:
+    """`direction`, turned towards `toward`, with the distance of the two means along it as its length."""
     unit = direction.double() / direction.double().norm()
     return (unit * ((toward.double().mean(0) - away.double().mean(0)) @ unit)).float()
 
 
-def _check(toward: Tensor, away: Tensor) -> None:
+def _check(toward: States, away: States) -> None:
     if toward.ndim != 2 or away.ndim != 2 or toward.shape[1] != away.shape[1] or not len(toward) or not len(away):
         raise UsageError(
-            f"Expected rows of states, as wide as each other; got {tuple(toward.shape)} and {tuple(away.shape)}."
+            f"Expected two sets of states (n, d), as wide as each other; got {tuple(toward.shape)} and "
+            f"{tuple(away.shape)}."
         )

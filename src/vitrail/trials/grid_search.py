@@ -9,67 +9,130 @@ from typing import Any
 
 import numpy as np
 
-from vitrail.artifacts import write_json, write_manifest
-from vitrail.errors import UsageError
+from vitrail.artifacts import read_json, read_manifest, write_json, write_manifest
+from vitrail.errors import ArtifactError, UsageError
 from vitrail.lmm import LMM, Layer
+from vitrail.lmm.positions import Positions
 from vitrail.lmm.scorers import ImageTextScorer
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
 from vitrail.steering.apply import steer
+from vitrail.steering.artifact import Steering
 from vitrail.steering.interventions import Intervention
-from vitrail.trials.outcome import Judge, Narrowness, Outcome, narrowness
-from vitrail.trials.tasks import Task, say
+from vitrail.steering.tasks import Task
+from vitrail.trials.judge import Judge
+from vitrail.trials.outcome import Outcome
+from vitrail.trials.texts import say
 
 KIND = "steering search"
 FILE = "search.json"
-ALPHAS = (0.5, 1.0, 1.5, 2.0)
+#: From a strength to the intervention that is tried.
+AtStrength = Callable[[float], Intervention]
 
 
 @dataclass(frozen=True)
-class Point:
-    """One layer and one strength, and what came of it on the half that chooses."""
+class SearchOptions:
+    """How a search goes.
+
+    Args:
+        alphas: the strengths to try.
+        budget: the largest cost (`Outcome.cost`) that may be picked.
+        positions: where a steering is applied; where it was made for if None.
+        batch_size: samples in a batch.
+        seed: of the two halves.
+    """
+
+    alphas: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
+    budget: float = 0.10
+    positions: Positions | None = None
+    batch_size: int = 32
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One layer and one strength, and the outcome on the half that chooses."""
 
     layer: Layer
     alpha: float
     outcome: Outcome
 
     def as_dict(self) -> dict[str, Any]:
+        """JSON values."""
         return {"layer": self.layer, "alpha": self.alpha, **self.outcome.as_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Trial:
+        """The trial whose `as_dict` is `values`."""
+        return cls(values["layer"], values["alpha"], Outcome.from_dict(values))
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search found.
 
     Args:
-        points: all that was tried, on the half that chooses.
-        picked: the one with the largest effect within the budget; None when none is within it.
-        held_out: what it does on the other half; None without a pick.
+        task: its name.
+        budget: the largest cost that may be picked.
+        trials: all that was tried, on the half that chooses; "points" in JSON.
+        picked: the one with the largest effect within the budget; None where none is within it.
+        held_out: the outcome of the picked one on the other half; None without one.
         plain: no steering, on the other half.
         unsteered: no steering, on the half that chooses.
-        front: the places in `points` of those that no other beats in both effect and cost.
+        front: the places in `trials` of those that no other beats in both effect and cost.
     """
 
     task: str
     budget: float
-    points: tuple[Point, ...]
-    picked: Point | None
+    trials: tuple[Trial, ...]
+    picked: Trial | None
     held_out: Outcome | None
     plain: Outcome
     unsteered: Outcome
     front: tuple[int, ...]
 
     def as_dict(self) -> dict[str, Any]:
+        """The content of `search.json`."""
         return {
             "task": self.task,
             "budget": self.budget,
-            "points": [p.as_dict() for p in self.points],
+            "points": [t.as_dict() for t in self.trials],
             "picked": None if self.picked is None else self.picked.as_dict(),
             "held_out": None if self.held_out is None else self.held_out.as_dict(),
             "plain": self.plain.as_dict(),
             "unsteered": self.unsteered.as_dict(),
             "front": list(self.front),
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SearchResult:
+        """The result whose `as_dict` is `values`."""
+        picked, held_out = values["picked"], values["held_out"]
+        return cls(
+            values["task"],
+            values["budget"],
+            tuple(map(Trial.from_dict, values["points"])),
+            None if picked is None else Trial.from_dict(picked),
+            None if held_out is None else Outcome.from_dict(held_out),
+            Outcome.from_dict(values["plain"]),
+            Outcome.from_dict(values["unsteered"]),
+            tuple(values["front"]),
+        )
+
+
+def open_search(folder: str | Path) -> SearchResult:
+    """The search in `folder`.
+
+    Raises:
+        ArtifactError: missing, damaged or newer.
+    """
+    folder = Path(folder)
+    read_manifest(folder, KIND)
+    values = read_json(folder / FILE, dict[str, Any], "search")
+    try:
+        return SearchResult.from_dict(values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{folder / FILE} is damaged ({error}). Remove {folder} and search again.") from error
 
 
 def halves(samples: Sequence[Sample], seed: int = 0) -> tuple[list[Sample], list[Sample]]:
@@ -87,100 +150,105 @@ def halves(samples: Sequence[Sample], seed: int = 0) -> tuple[list[Sample], list
     return [s for s in samples if s.name in first], [s for s in samples if s.name not in first]
 
 
+def candidates(steering: Steering, positions: Positions | None = None) -> dict[Layer, AtStrength]:
+    """Layer → what a search tries there: each vector of `steering` by itself, or its learned functions together."""
+
+    def at_strength(one: Steering) -> AtStrength:
+        return lambda alpha: one.intervention(alpha, positions=positions)
+
+    if not steering.method.is_vector:
+        return {steering.layers[0]: at_strength(steering)}
+    return {layer: at_strength(steering.only(layer)) for layer in steering.layers}
+
+
+@dataclass(frozen=True)
+class _Half:
+    """One half of the samples, with what the unsteered model says of it, and its judge."""
+
+    lmm: LMM
+    samples: Sequence[Sample]
+    before: Sequence[str]
+    judge: Judge
+    batch_size: int
+
+    def unsteered(self) -> Outcome:
+        return self.judge.judge(self.before)
+
+    def steered(self, intervention: Intervention) -> Outcome:
+        limit = self.judge.task.max_new_tokens
+        with steer(self.lmm, intervention):
+            return self.judge.judge(say(self.lmm, self.samples, max_new_tokens=limit, batch_size=self.batch_size))
+
+
+def _half(lmm: LMM, task: Task, samples: Sequence[Sample], scorer: ImageTextScorer | None, batch_size: int) -> _Half:
+    before = say(lmm, samples, max_new_tokens=task.max_new_tokens, batch_size=batch_size)
+    return _Half(lmm, samples, before, Judge(task, samples, before, lmm, scorer), batch_size)
+
+
 def search(
     lmm: LMM,
     task: Task,
     samples: Sequence[Sample],
-    made: Mapping[Layer, Callable[[float], Intervention]],
+    tried: Mapping[Layer, AtStrength],
+    options: SearchOptions | None = None,
     *,
-    alphas: Sequence[float] = ALPHAS,
-    budget: float = 0.10,
     scorer: ImageTextScorer | None = None,
-    batch_size: int = 32,
-    seed: int = 0,
     out: str | Path | None = None,
     progress: Progress = silent,
-) -> Found:
-    """The layer and strength with the largest effect whose cost (`Outcome.cost`) is at most `budget`.
+) -> SearchResult:
+    """The layer and strength with the largest effect whose cost is within the budget.
 
-    It is chosen on one half of `samples`, and what is reported of it, and of no steering, is of the other half
-    (Wu et al. 2025, AxBench).
+    It is chosen on one half of `samples`; its outcome and that of no steering are reported on the other half (Wu et al.
+    2025, AxBench).
 
     Args:
-        made: layer → from a strength to the intervention that is tried.
-        out: a folder for `search.json`, if it is to be kept.
+        tried: layer → from a strength to an intervention; see `candidates`.
+        scorer: for CLIPScore; None leaves it out.
+        out: a folder for `search.json`; None writes nothing.
+
+    Raises:
+        UsageError: nothing to try, or samples of a single image.
+        DataError: no sample of a half counts for the task.
     """
-    if not made or not alphas:
+    options = options or SearchOptions()
+    if not tried or not options.alphas:
         raise UsageError("A search needs layers and strengths to try.")
-    choose, report = halves(samples, seed)
-    limit = task.max_new_tokens
-    at_first = say(lmm, choose, max_new_tokens=limit, batch_size=batch_size)
-    judge = Judge(task, choose, at_first, lmm, scorer)
-    points: list[Point] = []
-    tries = [(layer, alpha) for layer in made for alpha in alphas]
-    for layer, alpha in tries:
-        with steer(lmm, made[layer](alpha)):
-            said = say(lmm, choose, max_new_tokens=limit, batch_size=batch_size)
-        points.append(Point(layer, alpha, judge.judge(said)))
-        progress("search", len(points), len(tries))
-    picked = _pick(points, budget)
-    before = say(lmm, report, max_new_tokens=limit, batch_size=batch_size)
-    final = Judge(task, report, before, lmm, scorer)
-    held_out = None
-    if picked is not None:
-        with steer(lmm, made[picked.layer](picked.alpha)):
-            said = say(lmm, report, max_new_tokens=limit, batch_size=batch_size)
-        held_out = final.judge(said)
-    unsteered = judge.judge(at_first)
-    found = Found(task.name, budget, tuple(points), picked, held_out, final.judge(before), unsteered, pareto(points))
+    choosing, reporting = halves(samples, options.seed)
+    first = _half(lmm, task, choosing, scorer, options.batch_size)
+    grid = [(layer, alpha) for layer in tried for alpha in options.alphas]
+    trials: list[Trial] = []
+    for layer, alpha in grid:
+        trials.append(Trial(layer, alpha, first.steered(tried[layer](alpha))))
+        progress("search", len(trials), len(grid))
+    picked = pick(trials, options.budget)
+    second = _half(lmm, task, reporting, scorer, options.batch_size)
+    held_out = None if picked is None else second.steered(tried[picked.layer](picked.alpha))
+    plain, unsteered = second.unsteered(), first.unsteered()
+    found = SearchResult(
+        task.name, options.budget, tuple(trials), picked, held_out, plain, unsteered, pareto_front(trials)
+    )
     if out is not None:
-        write_json(Path(out) / FILE, found.as_dict())
-        write_manifest(
-            Path(out), KIND, {"parameters": {"task": task.name, "budget": budget, "model": lmm.describe().as_dict()}}
-        )
+        _write(Path(out), found, lmm)
     return found
 
 
-def _pick(points: Sequence[Point], budget: float) -> Point | None:
-    allowed = [p for p in points if p.outcome.cost <= budget]
-    return max(allowed, key=lambda p: (p.outcome.effect["mean"], -p.outcome.cost), default=None)
+def _write(out: Path, found: SearchResult, lmm: LMM) -> None:
+    write_json(out / FILE, found.as_dict())
+    parameters = {"task": found.task, "budget": found.budget, "model": lmm.describe().as_dict()}
+    write_manifest(out, KIND, {"parameters": parameters})
 
 
-def pareto(points: Sequence[Point]) -> tuple[int, ...]:
-    """Places of the points that no other beats: none has as much effect at less cost, or more at as little."""
-    pairs = [(p.outcome.effect["mean"], p.outcome.cost) for p in points]
-    return tuple(
-        i for i, (e, c) in enumerate(pairs)
-        if not any(e2 >= e and c2 <= c and (e2, c2) != (e, c) for e2, c2 in pairs)
-    )  # fmt: skip
+def pick(trials: Sequence[Trial], budget: float) -> Trial | None:
+    """The trial with the largest effect within the budget, of several the cheapest; None where none is within it."""
+    allowed = [t for t in trials if t.outcome.cost <= budget]
+    return max(allowed, key=lambda t: (t.outcome.effect.mean, -t.outcome.cost), default=None)
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """The intervention at `place` among those that were ranked, and how narrow its effect is."""
+def pareto_front(trials: Sequence[Trial]) -> tuple[int, ...]:
+    """Places of the trials that no other beats: none has as much effect at less cost, or more at as little."""
+    pairs = [(t.outcome.effect.mean, t.outcome.cost) for t in trials]
 
-    place: int
-    narrowness: Narrowness
+    def beaten(effect: float, cost: float) -> bool:
+        return any(e >= effect and c <= cost and (e, c) != (effect, cost) for e, c in pairs)
 
-
-def rank_by_narrowness(
-    lmm: LMM,
-    samples: Sequence[Sample],
-    interventions: Sequence[Intervention],
-    *,
-    max_new_tokens: int = 8,
-    batch_size: int = 32,
-    progress: Progress = silent,
-) -> list[Ranked]:
-    """Interventions, such as fine vectors, in the order of how narrow their effect surely is (`Narrowness.low`).
-
-    One that changed a single text has shown little, one that changed nothing comes last; see `outcome.narrowness`.
-    """
-    before = say(lmm, samples, max_new_tokens=max_new_tokens, batch_size=batch_size)
-    found = []
-    for place, one in enumerate(interventions):
-        with steer(lmm, one):
-            said = say(lmm, samples, max_new_tokens=max_new_tokens, batch_size=batch_size)
-        found.append(Ranked(place, narrowness(said, before)))
-        progress("rank", len(found), len(interventions))
-    return sorted(found, key=lambda f: -f.narrowness.low)
+    return tuple(i for i, pair in enumerate(pairs) if not beaten(*pair))

@@ -17,8 +17,8 @@ def lora_of(
 ) -> AbstractContextManager[tuple[LMM, dict[str, nn.Parameter]]]:
     """The model under an untrained LoRA of at most `budget` parameters, and these; see `trainable_lora`.
 
-    Rank 1, on the linear layers of the last block, then of the block before, and so on: where a steering of as many
-    parameters sits, too.
+    Rank 1, on the linear layers of the last block, then of the block before, and so on: where a steering with as many
+    parameters is, too.
 
     Raises:
         ModelError: PEFT is not installed.

@@ -51,31 +51,22 @@ def apply_(
     as_json: Json = False,
 ) -> None:
     """What the model says of images before and after."""
-    from vitrail.steering import open_steering, steer
-    from vitrail.trials import TASKS, say
-    from vitrail.trials.gallery import write_gallery
-    from vitrail.trials.tasks import task_named
+    from vitrail.runs.steer import GalleryOptions, apply_steering
+    from vitrail.steering import TASKS, Application, open_steering, task_named
 
     opened, alphas = alone(open_steering(folder), layer), to_numbers(strengths, float)
     wanted = None if task is None else task_named(task)
+    page = None if gallery is None else GalleryOptions(gallery, tuple(alphas), wanted)
     with progress_bars() as progress:
         samples = task_samples(wanted or TASKS["colour"], data, split, limit, images, progress, "val")
         lmm = to_model(model, revision, adapter, dtype, device, None, progress, trust_remote_code)
-        opened.check(lmm)
-        where = places(lmm, wanted, positions, until)
-        edit = opened.intervention(strength, positions=where, keep_norm=keep_norm)
-        before = say(lmm, samples, batch_size=batch_size)
-        with steer(lmm, edit) as done:
-            after = say(lmm, samples, batch_size=batch_size, progress=progress)
-        if gallery is not None:
-            write_gallery(
-                lmm, opened, samples, gallery, strengths=alphas, task=wanted, positions=where,
-                batch_size=batch_size, progress=progress,
-            )  # fmt: skip
-    pairs = [{"sample_id": s.id, "before": b, "after": a} for s, b, a in zip(samples, before, after, strict=True)]
+        application = Application(strength, places(lmm, wanted, positions, until), keep_norm)
+        done = apply_steering(lmm, opened, samples, application, gallery=page, batch_size=batch_size, progress=progress)
+    texts = zip(samples, done.before, done.after, strict=True)
+    pairs = [{"sample_id": s.id, "before": before, "after": after} for s, before, after in texts]
     if as_json:
-        page = None if gallery is None else str(gallery)
-        print_json({"positions_changed": done.changed, "passes": done.passes, "gallery": page, "texts": pairs})
+        where = None if gallery is None else str(gallery)
+        print_json({"positions_changed": done.changed, "passes": done.passes, "gallery": where, "texts": pairs})
         return
     for pair in pairs:
         typer.echo(f"{pair['sample_id']}\n  {pair['before']}\n  {pair['after']}")

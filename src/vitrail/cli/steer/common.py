@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from vitrail.cli.commands import app
 from vitrail.cli.objects import load_again, to_layer
@@ -17,13 +18,35 @@ if TYPE_CHECKING:
     from vitrail.concepts import Concepts
     from vitrail.lmm import LMM
     from vitrail.lmm.positions import Name, Positions
+    from vitrail.lmm.scorers import ImageTextScorer
     from vitrail.progress import Progress
     from vitrail.samples import Sample
-    from vitrail.steering import Steering
-    from vitrail.trials.tasks import Task
+    from vitrail.steering import Steering, Task
 
 steering = typer.Typer(no_args_is_help=True, help="Change what a model says by editing its states, and measure it.")
 app.add_typer(steering, name="steer")
+
+
+class MakeCommand(TyperCommand):
+    """Its help lists the methods of the registry, which is read when it is needed: it imports torch."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        for parameter in self.params:
+            if parameter.name == "method":
+                parameter.metavar = f"[{'|'.join(_methods())}]"
+        super().format_help(ctx, formatter)
+
+
+def _methods() -> tuple[str, ...]:
+    from vitrail.steering import task_methods
+
+    return task_methods()
+
+
+def _to_method(text: str) -> str:
+    if text not in _methods():
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, _methods()))}.")
+    return text
 
 
 class Where(str, Enum):
@@ -41,6 +64,9 @@ TaskName = Annotated[str, typer.Option("--task", help=NAMES)]
 TaskData = Annotated[
     str,
     typer.Option("--data", help="`toyland`; or captions (COCO, …) or questions (VQAv2), whichever the task is about."),
+]
+MethodChoice = Annotated[
+    str, typer.Option("--method", parser=_to_method, help="With --task: a vector, or a learned function.")
 ]
 Folder = Annotated[Path, typer.Argument(metavar="STEERING", help="The steering's folder.")]
 Layers = Annotated[str, typer.Option("--layers", help="One or several, by commas.")]
@@ -62,7 +88,7 @@ def task_samples(
     """The captions or the questions that a task is about."""
     from vitrail import toyland as world
     from vitrail.samples import load_samples
-    from vitrail.trials import AnswerTask
+    from vitrail.steering import AnswerTask
 
     if data == "toyland":
         folder, split = world.dataset_path(progress=progress), split or default
@@ -77,8 +103,8 @@ def position_name(positions: Where | None) -> Name | None:
 
 
 def places(lmm: LMM, task: Task | None, positions: Where | None, until: bool) -> Positions | None:
-    from vitrail.trials import CaptionTask
-    from vitrail.trials.tasks import until_said
+    """Where to apply a steering: --positions, or --until-said; None where neither was given."""
+    from vitrail.steering import CaptionTask, until_said
 
     if not until:
         return position_name(positions)
@@ -89,12 +115,14 @@ def places(lmm: LMM, task: Task | None, positions: Where | None, until: bool) ->
 
 def alone(opened: Steering, layer: str | None) -> Steering:
     """The steering, or the vector of one of its layers."""
-    if layer is None:
-        return opened
-    wanted = to_layer(layer)
-    if wanted not in opened.directions:
-        raise UsageError(f"{opened.folder} has layers {', '.join(map(str, opened.layers))}; got --layer {layer}.")
-    return opened.only(wanted)
+    return opened if layer is None else opened.only(to_layer(layer))
+
+
+def load_scorer(name: str | None, device: str | None) -> ImageTextScorer | None:
+    """The scorer for CLIPScore; None without a name."""
+    from vitrail.lmm.scorers import load_image_scorer
+
+    return None if name is None else load_image_scorer(name, device=device)
 
 
 def open_study(

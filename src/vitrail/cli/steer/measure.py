@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitrail.artifacts import plain, write_json
 from vitrail.cli.objects import to_model, to_numbers
 from vitrail.cli.options import (
     Adapter,
@@ -40,16 +37,17 @@ from vitrail.cli.steer.common import (
     Until,
     Where,
     alone,
+    load_scorer,
     open_study,
     places,
     steering,
     task_samples,
 )
 from vitrail.cli.terminal import print_json, progress_bars, show_table
-from vitrail.errors import UsageError
 
 if TYPE_CHECKING:
-    from vitrail.trials.contest import Result
+    from vitrail.scores import Estimate
+    from vitrail.trials import ContenderResult
 
 
 @steering.command()
@@ -76,37 +74,23 @@ def rank(
 
     Every one is added while the model speaks of the same images. A narrow one makes one change and no other.
     """
-    from itertools import permutations
+    from vitrail.runs.steer import RankOptions, rank_fine_vectors
+    from vitrail.steering import task_named
 
-    from vitrail.steering import Add
-    from vitrail.steering.make import concept_direction
-    from vitrail.trials import rank_by_narrowness
-    from vitrail.trials.tasks import task_named
-
+    options = RankOptions(toward, away, strength, positions.value, max_new_tokens, batch_size)
     with progress_bars() as progress:
         samples = task_samples(task_named(task), data, split, limit, images, progress, "val")
         _, concepts, lmm = open_study(study, model, device, trust_remote_code)
-        pairs = [(i, j) for i, j in permutations(range(len(concepts)), 2) if away in (None, i) and toward in (None, j)]
-        if not pairs:
-            raise UsageError(f"There are concepts 0 to {len(concepts) - 1}, and no vector from {away} to {toward}.")
-        fine = [
-            Add({concepts.layer: concept_direction(concepts, j, i)}, strength, positions=positions.value)
-            for i, j in pairs
-        ]
-        found = rank_by_narrowness(
-            lmm, samples, fine, max_new_tokens=max_new_tokens, batch_size=batch_size, progress=progress
-        )[:best]
-    rows = [{"from": pairs[r.place][0], "to": pairs[r.place][1], **asdict(r.narrowness)} for r in found]
+        found = rank_fine_vectors(lmm, concepts, samples, options, progress=progress)[:best]
     if as_json:
-        print_json(rows)
+        print_json([{"from": r.away, "to": r.toward, **asdict(r.narrowness)} for r in found])
         return
     from rich.table import Table
 
     table = Table("from", "to", "narrow", "at least", "changes", "most frequent", box=None, header_style="bold")
-    for r in rows:
-        table.add_row(
-            str(r["from"]), str(r["to"]), f"{r['share']:.0%}", f"{r['low']:.0%}", str(r["changes"]), r["most"]
-        )
+    for r in found:
+        n = r.narrowness
+        table.add_row(str(r.away), str(r.toward), f"{n.share:.0%}", f"{n.low:.0%}", str(n.changes), n.most)
     show_table(table)
 
 
@@ -139,44 +123,27 @@ def search(
     Tries every layer of STEERING (vectors) by itself, or the function as it is. Writes OUT/search.json and
     OUT/search.html.
     """
-    from vitrail.lmm.scorers import load_image_scorer
-    from vitrail.steering import open_steering
-    from vitrail.trials import search as run
-    from vitrail.trials.gallery import write_gallery
-    from vitrail.trials.recipes import tries
-    from vitrail.trials.tasks import task_named
+    from vitrail.runs.steer import search_steering
+    from vitrail.steering import open_steering, task_named
+    from vitrail.trials import SearchOptions
 
     opened, wanted, alphas = open_steering(folder), task_named(task), to_numbers(strengths, float)
     with progress_bars() as progress:
         samples = task_samples(wanted, data, split, limit, images, progress, "val")
         lmm = to_model(model, revision, adapter, dtype, device, None, progress, trust_remote_code)
-        opened.check(lmm)
         where = places(lmm, wanted, positions, until)
-        found = run(
-            lmm,
-            wanted,
-            samples,
-            tries(opened, where),
-            alphas=alphas,
-            budget=budget,
-            scorer=None if scorer is None else load_image_scorer(scorer, device=device),
-            batch_size=batch_size,
-            seed=seed,
-            out=out,
-            progress=progress,
+        options = SearchOptions(tuple(alphas), budget, where, batch_size, seed)
+        found = search_steering(
+            lmm, wanted, samples, opened, options, scorer=load_scorer(scorer, device), out=out, progress=progress
         )
-        write_gallery(
-            lmm, opened, samples[:12], out / "search.html", strengths=alphas, task=wanted,
-            positions=where, found=found, batch_size=batch_size, progress=progress,
-        )  # fmt: skip
     if as_json:
         print_json(found.as_dict())
     elif found.picked is None or found.held_out is None:
         typer.echo(f"Nothing that was tried is within the budget of {budget:.0%}. Try less strength, or other layers.")
     else:
         typer.echo(
-            f"Layer {found.picked.layer}, strength {found.picked.alpha:g}: {found.held_out.effect['mean']:.0%} as "
-            f"wanted (without steering {found.plain.effect['mean']:.0%}), the rest lost {found.held_out.cost:.1%}."
+            f"Layer {found.picked.layer}, strength {found.picked.alpha:g}: {found.held_out.effect.mean:.0%} as "
+            f"wanted (without steering {found.plain.effect.mean:.0%}), the rest lost {found.held_out.cost:.1%}."
         )
 
 
@@ -221,79 +188,60 @@ def evaluate(
 
     --strength, --positions and --until-said are for vectors and L2S; LoReFT and DiReFT are applied as they were taught.
     """
-    from vitrail.lmm.scorers import load_image_scorer
-    from vitrail.steering import open_steering
-    from vitrail.steering.artifact import VECTORS
-    from vitrail.trials.contest import all_baselines, evaluate_steering, of
-    from vitrail.trials.gallery import write_gallery
+    from vitrail.runs.steer import EvaluationSamples, evaluate_steerings
+    from vitrail.steering import open_steering, task_named
+    from vitrail.trials import ContestOptions
     from vitrail.trials.grid_search import halves
-    from vitrail.trials.tasks import task_named
 
     opened, wanted = [open_steering(folder) for folder in folders], task_named(task)
-    opened = [alone(one, layer) if one.method in VECTORS else one for one in opened]
-    with progress_bars() as progress, ExitStack() as stack:
-        samples = task_samples(wanted, data, split, limit, images, progress, "test")
+    opened = [alone(one, layer) if one.method.is_vector else one for one in opened]
+    with progress_bars() as progress:
+        test = task_samples(wanted, data, split, limit, images, progress, "test")
         if data == "toyland" or train_data is not None or train_split is not None:
-            taught = task_samples(wanted, train_data or data, train_split, limit, images, progress, "train")
+            training = task_samples(wanted, train_data or data, train_split, limit, images, progress, "train")
         else:
-            taught, samples = halves(samples, seed)
+            training, test = halves(test, seed)
         lmm = to_model(model, revision, adapter, dtype, device, None, progress, trust_remote_code)
-        for one in opened:
-            one.check(lmm)
         where = places(lmm, wanted, positions, until)
-        own = []
-        for one, made in zip(opened, folders, strict=True):
-            trained = one.method in ("loreft", "direft")
-            if one.method != "mean":
-                name = f"{one.method} ({made.name})"
-                own.append(of(one, name=name) if trained else of(one, strength, name, where))
-        folder = out or Path(stack.enter_context(TemporaryDirectory()))
-        contenders = all_baselines(
-            lmm, wanted, taught, opened, folder=folder, alpha=strength, positions=where, steps=steps,
-            batch_size=batch_size, seed=seed, progress=progress,
-        )  # fmt: skip
-        contenders += own
-        results = evaluate_steering(
+        results = evaluate_steerings(
             lmm,
             wanted,
-            samples,
-            contenders,
-            scorer=None if scorer is None else load_image_scorer(scorer, device=device),
-            repeats=repeats,
-            batch_size=batch_size,
+            EvaluationSamples(training, test),
+            opened,
+            ContestOptions(strength, where, steps, repeats, batch_size, seed),
+            scorer=load_scorer(scorer, device),
+            out=out,
             progress=progress,
         )
-        rows = [r.as_dict() for r in results]
-        if out is not None:
-            write_json(out / "evaluate.json", plain(rows))
-            write_gallery(
-                lmm, opened[0], samples[:12], out / "evaluate.html", strengths=(0.5, 1.0, strength), task=wanted,
-                results=results,
-                positions=None if opened[0].method in ("loreft", "direft") else where, batch_size=batch_size,
-                progress=progress,
-            )  # fmt: skip
     if as_json:
-        print_json(plain(rows))
-        return
-    _show_results(results)
+        print_json([r.as_dict() for r in results])
+    else:
+        _show_results(results)
 
 
-def _show_results(results: list[Result]) -> None:
+def _show_results(results: list[ContenderResult]) -> None:
     from rich.table import Table
 
-    scored = any("clip_score" in r.outcome.side for r in results)
+    scored = any(_clip_score(r) is not None for r in results)
     timed = any(r.speed is not None for r in results)
     heads = ["method", "as wanted, %", "p", "rest lost", "changed", "perplexity"]
     heads += ["CLIPScore"] * scored + ["trained", "to make"] + ["time"] * timed
     table = Table(*heads, box=None, header_style="bold")
     for r in results:
-        e, side = r.outcome.effect, r.outcome.side
-        cells = [
-            r.name, f"{100 * e['mean']:.1f} [{100 * e['low']:.1f}, {100 * e['high']:.1f}]", f"{r.outcome.p:.4f}",
-            f"{r.outcome.cost:.1%}", f"{side['changed']:.1%}", f"{side['perplexity']:.2f}",
-        ]  # fmt: skip
-        cells += [f"{side['clip_score']['mean']:.3f}"] if scored else []
-        cells += [f"{r.parameters:,}", f"{r.seconds:.0f} s"]
-        cells += ["" if r.speed is None else f"{r.speed.share['median']:+.1%}"] if timed else []
-        table.add_row(*cells)
+        table.add_row(*_cells(r, scored, timed))
     show_table(table)
+
+
+def _clip_score(result: ContenderResult) -> Estimate | None:
+    return getattr(result.outcome.side, "clip_score", None)
+
+
+def _cells(r: ContenderResult, scored: bool, timed: bool) -> list[str]:
+    """The row of a contender in the table."""
+    effect, side, score = r.outcome.effect, r.outcome.side, _clip_score(r)
+    cells = [r.name, f"{100 * effect.mean:.1f} [{100 * effect.low:.1f}, {100 * effect.high:.1f}]"]
+    cells += [f"{r.outcome.p:.4f}", f"{r.outcome.cost:.1%}", f"{side.changed:.1%}"]
+    cells.append("" if side.perplexity is None else f"{side.perplexity:.2f}")
+    cells += ["" if score is None else f"{score.mean:.3f}"] if scored else []
+    cells += [f"{r.parameters:,}", f"{r.seconds:.0f} s"]
+    return cells + (["" if r.speed is None else f"{r.speed.share.mean:+.1%}"] if timed else [])

@@ -1,7 +1,7 @@
-"""What was said, in numbers: CIDEr-D, BLEU, VQAv2's accuracy, diversity, and how fluent it is to a model.
+"""Scores of generated texts: CIDEr-D and BLEU of captions, VQAv2's accuracy of answers, and diversity.
 
-BLEU comes from sacreBLEU. CIDEr-D is our own: the one library that has it without Java asks for an audio model and
-pins packages that cannot be had; ours gives the published code's figures (a test holds them to 1e-9).
+BLEU comes from sacreBLEU. CIDEr-D is written here, because the one library that computes it without Java needs an audio
+model and pins packages that can no longer be installed. It gives the published code's figures to 1e-9.
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from PIL import Image
+from jaxtyping import Float
 
 from vitrail.errors import DataError
-from vitrail.lmm import LMM
-from vitrail.lmm.positions import forced, prompt_width
 
 _ORDERS = 4
 _SIGMA = 6.0
@@ -25,15 +22,15 @@ Grams = Counter[tuple[str, ...]]
 
 
 def tokens(text: str) -> list[str]:
-    """Lower-case words and numbers, marks left out: what captions are compared by."""
+    """The words and numbers of a text in lower case, without punctuation: the units that captions are compared by."""
     return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower())
 
 
-def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
-    """(n,): CIDEr-D of each candidate against its references (Vedantam et al. 2015); their mean is the corpus score.
+def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> Float[np.ndarray, " n"]:
+    """CIDEr-D of each candidate against its references (Vedantam et al. 2015), 0 to 10; the mean is the corpus score.
 
-    Word n-grams up to 4, weighted by how few images have them in a reference; 10 is the most. Document frequencies are
-    those of `references`, so that figures compare only over the same images.
+    It compares word n-grams up to length 4; an n-gram weighs more the fewer images have it in a reference. Document
+    frequencies are those of `references`, so only scores over the same images can be compared.
 
     Raises:
         DataError: fewer than two images, or one without a reference.
@@ -41,7 +38,7 @@ def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> n
     if len(candidates) != len(references):
         raise ValueError(f"{len(candidates)} candidates, but references for {len(references)}")
     if len(references) < 2 or not all(references):
-        raise DataError("CIDEr needs two images or more, each with a reference.")
+        raise DataError("CIDEr needs two images or more, each with a reference; give more samples.")
     counted = [[_grams(tokens(r)) for r in refs] for refs in references]
     frequency = Counter(gram for refs in counted for gram in set().union(*refs))
     log_n = math.log(len(references))
@@ -73,7 +70,7 @@ def _grams(words: Sequence[str]) -> Grams:
 
 
 def bleu(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """BLEU-4 of the corpus, 0 to 100, by sacreBLEU; words as `tokens` cuts them."""
+    """BLEU-4 of the corpus, 0 to 100, computed by sacreBLEU on the words of `tokens`."""
     from sacrebleu.metrics import BLEU
 
     most = max(map(len, references))
@@ -83,7 +80,7 @@ def bleu(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> floa
 
 
 def distinct(texts: Sequence[str], n: int = 2) -> float:
-    """How many of the texts' word n-grams are different ones, 0 to 1 (Li et al. 2016): low when all say the same."""
+    """Distinct-n (Li et al. 2016): the share of different word n-grams among all, 0 to 1; low when texts repeat."""
     grams = [tuple(t[i : i + n]) for t in map(tokens, texts) for i in range(len(t) - n + 1)]
     return len(set(grams)) / len(grams) if grams else 0.0
 
@@ -95,7 +92,11 @@ _MARKS = re.compile(r"[;/\[\]\"{}()=+\\_><@`,?!.-]")
 
 
 def normal_answer(text: str) -> str:
-    """An answer as VQAv2's evaluation compares it: no marks, no articles, numbers as digits, lower case."""
+    """An answer as VQAv2's evaluation compares it: lower case, no punctuation, no articles, numbers as digits.
+
+    >>> normal_answer("The two dogs.")
+    '2 dogs'
+    """
     text = re.sub(r"(?<=\d),(?=\d)", "", text.lower().strip())
     text = re.sub(r"(?<!\d)\.|\.(?!\d)", " ", text)  # "3.5" keeps its point
     kept = re.sub(r"(?<=\d)\.(?=\d)", "\0", text)
@@ -104,39 +105,18 @@ def normal_answer(text: str) -> str:
 
 
 def vqa_accuracy(answer: str, truth: Sequence[str]) -> float:
-    """VQAv2's accuracy of one answer, 0 to 1: the mean over people of min(1, others who said the same / 3).
+    """VQAv2's accuracy of one answer, 0 to 1 (Goyal et al. 2017).
 
-    Goyal et al. 2017: each of the (ten) people is left out in turn, and three who agree among the rest are enough.
-    With fewer than four people it is the share who said it.
+    Each of the (ten) people is left out in turn; the accuracy is the mean of min(1, matches among the others / 3). With
+    fewer than four people it is the share of them who gave this answer.
+
+    Raises:
+        DataError: `truth`, the answers that people gave, is empty.
     """
     said, people = normal_answer(answer), [normal_answer(t) for t in truth]
     if not people:
-        raise DataError("An answer cannot be judged without the answers that people gave.")
+        raise DataError("VQA accuracy needs at least one answer that a person gave; got none.")
     if len(people) < 4:
         return sum(p == said for p in people) / len(people)
     same = sum(p == said for p in people)
     return float(np.mean([min(1.0, (same - (p == said)) / 3) for p in people]))
-
-
-@torch.inference_mode()
-def surprise(
-    lmm: LMM, images: Sequence[Image.Image], requests: Sequence[str], texts: Sequence[str], *, batch_size: int = 32
-) -> np.ndarray:
-    """(n,): mean negative log-likelihood per token (nats) of each text, end token included, as `lmm` sees it.
-
-    `exp` of the mean is the perplexity; outside a `steer` block it is that under the unsteered model.
-    """
-    found: list[float] = []
-    for start in range(0, len(texts), batch_size):
-        part = slice(start, start + batch_size)
-        inputs, labels = lmm.taught(images[part], requests[part], texts[part])
-        with forced(prompt_width(labels)):
-            logits = lmm.run(inputs).logits[:, -labels.shape[1] : -1]
-        target = labels[:, 1:]
-        wanted = target != -100
-        losses = torch.zeros(target.shape)
-        losses[wanted] = torch.nn.functional.cross_entropy(
-            logits[wanted].float(), target[wanted], reduction="none"
-        ).cpu()
-        found += (losses.sum(1) / wanted.sum(1).cpu()).tolist()
-    return np.array(found)

@@ -1,0 +1,94 @@
+"""How a model is trained on examples."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, TypeVar, get_args
+
+from vitrail.errors import UsageError
+
+Method = Literal["lora", "full"]
+#: Peak rates that fine-tuning uses unless it is told others.
+RATES: dict[Method, float] = {"lora": 2e-3, "full": 1e-4}
+
+Self = TypeVar("Self", bound="TrainingOptions")
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How training goes. Its defaults are those of small functions and adapters.
+
+    Args:
+        steps: of the optimiser, at most.
+        batch_size: examples in a batch.
+        rate: AdamW's peak rate; it warms up over a twentieth of the steps and falls to zero linearly. None is the
+            default rate of what is trained.
+        checkpoints: how many are written along the way, evenly.
+        measure_every: steps between two measurements of the loss on held-out examples.
+        patience: measurements without a new best after which training stops.
+        seed: of the first weights and of the order of the examples.
+    """
+
+    steps: int = 100
+    batch_size: int = 16
+    rate: float | None = None
+    checkpoints: int = 0
+    measure_every: int = 20
+    patience: int = 3
+    seed: int = 0
+
+    def with_rate(self: Self, rate: float) -> Self:
+        """The same options with the peak rate `rate`, where they have none."""
+        return self if self.rate else replace(self, rate=rate)
+
+    def check(self) -> None:
+        """Raises `UsageError` unless every count is possible."""
+        if min(self.steps, self.batch_size, self.measure_every, self.patience) < 1 or self.checkpoints < 0:
+            raise UsageError(
+                "steps, batch_size, measure_every and patience must be at least 1, and checkpoints at least 0; got "
+                f"{self.steps}, {self.batch_size}, {self.measure_every}, {self.patience} and {self.checkpoints}."
+            )
+
+    def rate_at(self, step: int) -> float:
+        """The rate of step 0, 1, …: up over the first twentieth of the steps, then down to zero."""
+        assert self.rate is not None
+        warm = max(1, self.steps // 20)
+        return self.rate * min((step + 1) / warm, (self.steps - step) / max(self.steps - warm, 1), 1.0)
+
+    def checkpoint_steps(self) -> list[int]:
+        """The steps after which a checkpoint is written; the last one is `steps`."""
+        n = min(self.checkpoints, self.steps)
+        return sorted({round(self.steps * (i + 1) / n) for i in range(n)}) if n else []
+
+
+@dataclass(frozen=True)
+class FineTuneOptions(TrainingOptions):
+    """How a model is fine-tuned, beside what `TrainingOptions` has; kept in the manifest.
+
+    Args:
+        method: "lora" trains an adapter (Hu et al. 2021), "full" the decoder's linear layers themselves.
+        rank: of the adapter's matrices.
+        scale: LoRA's α over its rank.
+        dtype: of the adapter's weights on disk.
+    """
+
+    steps: int = 200
+    batch_size: int = 32
+    checkpoints: int = 5
+    measure_every: int = 25
+    method: Method = "lora"
+    rank: int = 4
+    scale: float = 2.0
+    dtype: Literal["float32", "float16"] = "float16"
+
+    def check(self) -> None:
+        if self.method not in get_args(Method):
+            raise UsageError(f"A fine-tune is {' or '.join(get_args(Method))}; got {self.method!r}.")
+        if self.rank < 1:
+            raise UsageError(f"The rank of an adapter must be at least 1; got {self.rank}.")
+        super().check()
+
+    def as_parameters(self, own_dtype: str) -> dict[str, Any]:
+        """Values for a manifest. What belongs to adapters is null in full training, which keeps the model's dtype."""
+        values = asdict(self)
+        return values if self.method == "lora" else {**values, "rank": None, "scale": None, "dtype": own_dtype}

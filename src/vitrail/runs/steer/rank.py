@@ -1,0 +1,87 @@
+"""`vitrail steer rank`: fine vectors between the concepts of a study, the narrowest effect first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+from vitrail.concepts import Concepts
+from vitrail.errors import UsageError
+from vitrail.lmm import LMM
+from vitrail.lmm.positions import Name
+from vitrail.progress import Progress, silent
+from vitrail.samples import Sample
+from vitrail.steering import Add, concept_direction
+from vitrail.trials import rank_by_narrowness
+from vitrail.trials.narrowness import Narrowness
+
+
+@dataclass(frozen=True)
+class RankOptions:
+    """Which fine vectors are tried, and how.
+
+    Args:
+        toward: only vectors towards this concept; all for None.
+        away: only vectors away from this concept; all for None.
+        alpha: the strength.
+        positions: where they are added.
+        max_new_tokens: the longest text.
+        batch_size: samples in a batch.
+    """
+
+    toward: int | None = None
+    away: int | None = None
+    alpha: float = 1.0
+    positions: Name = "generated"
+    max_new_tokens: int = 16
+    batch_size: int = 32
+
+
+@dataclass(frozen=True)
+class FineVector:
+    """The vector from the concept `away` to the concept `toward`, and how narrow its effect is."""
+
+    away: int
+    toward: int
+    narrowness: Narrowness
+
+
+def rank_fine_vectors(
+    lmm: LMM,
+    concepts: Concepts,
+    samples: Sequence[Sample],
+    options: RankOptions | None = None,
+    *,
+    progress: Progress = silent,
+) -> list[FineVector]:
+    """The vectors `u_toward − u_away` between concepts, from the narrowest effect to the widest.
+
+    Each is added while the model speaks of the same samples. A narrow one makes one change and no other.
+
+    Raises:
+        UsageError: there is no such vector.
+    """
+    options = options or RankOptions()
+    pairs = [
+        (away, toward)
+        for away, toward in permutations(range(len(concepts)), 2)
+        if options.away in (None, away) and options.toward in (None, toward)
+    ]
+    if not pairs:
+        raise UsageError(
+            f"There are concepts 0 to {len(concepts) - 1}, and no vector from {options.away} to {options.toward}."
+        )
+    tried = [
+        Add({concepts.layer: concept_direction(concepts, toward, away)}, options.alpha, positions=options.positions)
+        for away, toward in pairs
+    ]
+    found = rank_by_narrowness(
+        lmm,
+        samples,
+        tried,
+        max_new_tokens=options.max_new_tokens,
+        batch_size=options.batch_size,
+        progress=progress,
+    )
+    return [FineVector(*pairs[r.place], r.narrowness) for r in found]

@@ -1,0 +1,51 @@
+"""Vectors that were made elsewhere, as a steering."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vitrail.errors import UsageError
+from vitrail.lmm import LMM, Layer
+from vitrail.lmm.positions import Name
+from vitrail.steering.artifact import Content, Steering, SteeringMethod, finished, parameters_of, write_steering
+from vitrail.steering.methods.from_states import add_vectors
+
+TENSOR = SteeringMethod("tensor", "vectors from a file", add_vectors)
+
+
+def tensor_vector(
+    lmm: LMM,
+    directions: Mapping[Layer, Float[Tensor, " d"]],
+    medians: Mapping[Layer, float],
+    *,
+    out: str | Path,
+    applied_at: Name = "generated",
+    source: str = "",
+) -> Steering:
+    """Vectors that were made elsewhere, as a steering of `lmm`.
+
+    Args:
+        directions: layer → vector (d,).
+        medians: layer → the median norm of its states, the unit of `Steering.norms`; see `States.medians`.
+        source: where they come from, for the manifest.
+
+    Raises:
+        UsageError: a vector of another width, or with numbers that are not finite.
+        ArtifactError: `out` holds another steering.
+    """
+    own = {lmm.layer(layer): torch.as_tensor(v) for layer, v in directions.items()}
+    for layer, v in own.items():
+        if v.shape != (lmm.n_features,) or not torch.isfinite(v.float()).all():
+            raise UsageError(f"Expected {lmm.n_features} finite numbers for layer {layer}; got {tuple(v.shape)}.")
+    content = hashlib.sha256(b"".join(v.float().cpu().numpy().tobytes() for v in own.values())).hexdigest()
+    parameters = parameters_of(TENSOR, lmm, tuple(own), applied_at, {"source": source, "sha256": content})
+    if there := finished(Path(out), TENSOR, parameters):
+        return there
+    units = {lmm.layer(layer): value for layer, value in medians.items()}
+    return write_steering(Path(out), TENSOR, parameters, Content({f"layer.{k}": v for k, v in own.items()}, units))

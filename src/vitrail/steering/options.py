@@ -1,0 +1,59 @@
+"""How a steering is made, and how it is applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vitrail.errors import UsageError
+from vitrail.lmm import Layer
+from vitrail.lmm.positions import Name, Positions
+
+#: Where L2S reads its targets: in answers that are wanted and not wanted, or in requests that ask for it and do not.
+Targets = Literal["answers", "prompts"]
+
+
+@dataclass(frozen=True)
+class SteeringOptions:
+    """How a steering is made. A method uses the options that it has a need for, and its manifest keeps those.
+
+    Args:
+        layers: the layers whose states are changed.
+        applied_at: the positions whose states will be changed, unless `steer` is told otherwise.
+        saying: of captions, read only the states that predict the task's words; read whole captions otherwise.
+        targets: of L2S, "answers": the states of wanted answers against those of the others; "prompts", as published:
+            the state at the end of a request that asks for it against that of the plain request.
+        rank: of LoReFT and DiReFT.
+        steps: of the optimiser, at most; of LoReFT and DiReFT.
+        batch_size: samples in a batch.
+        seed: of everything random.
+    """
+
+    layers: tuple[Layer, ...] = (-1,)
+    applied_at: Name = "generated"
+    saying: bool = True
+    targets: Targets = "answers"
+    rank: int = 4
+    steps: int = 100
+    batch_size: int = 32
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Application:
+    """How a steering is applied.
+
+    Args:
+        alpha: the strength; 1 is the strength that it was made with.
+        positions: the positions whose states are changed; those that the steering was made for if None.
+        keep_norm: of vectors, whether every state keeps its norm, so that only its direction changes.
+    """
+
+    alpha: float = 1.0
+    positions: Positions | None = None
+    keep_norm: bool = False
+
+    def refuse_keep_norm(self, method: str) -> None:
+        """Raises `UsageError` if norms should be kept; `method` makes learned functions, which have no such choice."""
+        if self.keep_norm:
+            raise UsageError(f"keep_norm is for vectors; {method} is a learned function.")

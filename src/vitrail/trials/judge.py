@@ -1,0 +1,161 @@
+"""The judge: measures what is said under a steering against what the unsteered model says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from vitrail.errors import DataError
+from vitrail.lmm import LMM
+from vitrail.lmm.scorers import ImageTextScorer
+from vitrail.samples import Sample
+from vitrail.scores import (
+    Estimate,
+    bleu,
+    cider_d,
+    clip_score,
+    distinct,
+    estimate,
+    normal_answer,
+    paired_p,
+    vqa_accuracy,
+)
+from vitrail.steering.tasks import CaptionTask, Task
+from vitrail.trials.outcome import AnswerSideEffects, CaptionSideEffects, Outcome, SideEffects
+from vitrail.trials.texts import surprise
+
+#: Kinds of questions with fewer than these are judged together: the accuracy of two questions says nothing.
+FEW = 10
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Measures texts about `samples` against those of the unsteered model, `before`.
+
+    Args:
+        lmm: the unsteered model, for the perplexity; None leaves it out.
+        scorer: for CLIPScore; None leaves it out.
+
+    Raises:
+        DataError: no sample counts for the task.
+    """
+
+    task: Task
+    samples: Sequence[Sample]
+    before: Sequence[str]
+    lmm: LMM | None = None
+    scorer: ImageTextScorer | None = None
+    _surprise_of: dict[tuple[int, str], float] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not any(self.counts):
+            raise DataError(
+                f"The unsteered model says nothing of these {len(self.samples)} samples that {self.task.name!r} is to "
+                "change. Give more samples."
+            )
+
+    @cached_property
+    def counts(self) -> Bool[np.ndarray, " n"]:
+        """The samples that the effect is measured on."""
+        return np.array([self.task.counts(b) for b in self.before], bool)
+
+    @cached_property
+    def _pictures(self) -> Float[np.ndarray, "n d"]:
+        """The images as the scorer sees them."""
+        assert self.scorer is not None
+        return np.concatenate(self.scorer.images([s.open() for s in self.samples]))
+
+    def worked(self, said: Sequence[str]) -> Float[np.ndarray, " n"]:
+        """1 where the text is as wanted, 0 where not, NaN where the sample does not count."""
+        found = np.array([self.task.worked(t, b) for t, b in zip(said, self.before, strict=True)], float)
+        return np.where(self.counts, found, np.nan)
+
+    def judge(self, said: Sequence[str]) -> Outcome:
+        """The figures of `said`, one text for each sample."""
+        worked = self.worked(said)
+        p = paired_p(worked, self.worked(self.before))
+        common = self._common(said)
+        if isinstance(self.task, CaptionTask):
+            side, cost = self._of_captions(said, self.task, common)
+            return Outcome(estimate(worked), p, cost, side)
+        answers, lost = self._of_answers(said, common)
+        return Outcome(estimate(worked), p, lost, answers)
+
+    def _common(self, said: Sequence[str]) -> SideEffects:
+        same = [t == b for t, b in zip(said, self.before, strict=True)]
+        perplexity = None if self.lmm is None else float(np.exp(self._surprise(said, self.lmm).mean()))
+        return SideEffects(1 - float(np.mean(same)), distinct(said), perplexity)
+
+    def _surprise(self, said: Sequence[str], lmm: LMM) -> Float[np.ndarray, " n"]:
+        """The surprise of each text; it is computed once where several steerings say the same of a sample."""
+        new = [i for i, t in enumerate(said) if (i, t) not in self._surprise_of]
+        if new:
+            losses = surprise(lmm, [self.samples[i] for i in new], [said[i] for i in new])
+            self._surprise_of.update({(i, said[i]): float(loss) for i, loss in zip(new, losses, strict=True)})
+        return np.array([self._surprise_of[i, t] for i, t in enumerate(said)])
+
+    def _clip_score(self, said: Sequence[str]) -> Estimate | None:
+        if self.scorer is None:
+            return None
+        texts = np.concatenate(self.scorer.texts(said))
+        return estimate(np.diagonal(clip_score(self._pictures, texts)))
+
+    def _of_captions(
+        self, said: Sequence[str], task: CaptionTask, common: SideEffects
+    ) -> tuple[CaptionSideEffects, float]:
+        """Side effects on captions, and the cost."""
+        references = [s.references for s in self.samples]
+        rest = [tuple(map(task.rest, refs)) for refs in references]
+        without = cider_d([task.rest(t) for t in said], rest)
+        unsteered = cider_d([task.rest(b) for b in self.before], rest)
+        level = float(unsteered.mean())
+        side = CaptionSideEffects(
+            **vars(common),
+            clip_score=self._clip_score(said),
+            cider=estimate(cider_d(said, references)),
+            cider_rest=estimate(without),
+            cider_rest_p=paired_p(without, unsteered),
+            bleu=bleu(said, references),
+        )
+        return side, float(1 - without.mean() / level) if level > 0 else float("nan")
+
+    def _accuracy(self, said: Sequence[str]) -> Float[np.ndarray, " n"]:
+        return np.array([vqa_accuracy(t, s.answers) for t, s in zip(said, self.samples, strict=True)])
+
+    def _of_answers(self, said: Sequence[str], common: SideEffects) -> tuple[AnswerSideEffects, float]:
+        """Side effects on answers, and the cost."""
+        right, was = self._accuracy(said), self._accuracy(self.before)
+        staying = ~self.counts
+        changed = np.array([normal_answer(t) != normal_answer(b) for t, b in zip(said, self.before, strict=True)])
+        kinds = np.array([s.question_type or s.answer_type or "all" for s in self.samples], object)
+        lost = {kind: float((was - right)[rows].mean()) for kind, rows in _groups(kinds, staying).items()}
+        official = np.array([s.answer_type or "other" for s in self.samples], object)
+        names = sorted(set(official))
+        side = AnswerSideEffects(
+            **vars(common),
+            accuracy={"all": estimate(right)} | {k: estimate(right[official == k]) for k in names},
+            accuracy_plain={"all": float(was.mean())} | {k: float(was[official == k].mean()) for k in names},
+            lost=lost,
+            own_types=sorted(set(kinds[self.counts])),
+            collateral=estimate(changed[staying].astype(float)) if staying.any() else None,
+            answers_moved=_moves(said, self.before),
+        )
+        return side, max(lost.values(), default=0.0)
+
+
+def _groups(kinds: np.ndarray, chosen: Bool[np.ndarray, " n"]) -> dict[str, Bool[np.ndarray, " n"]]:
+    """Kind of question → which of the `chosen` are of it; kinds with fewer than `FEW` of them are one group."""
+    counted = Counter(kinds[chosen])
+    named = np.array([kind if counted[kind] >= FEW else "rare" for kind in kinds], object)
+    return {kind: chosen & (named == kind) for kind in sorted(set(named[chosen]))}
+
+
+def _moves(said: Sequence[str], before: Sequence[str], n: int = 8) -> list[tuple[str, str, int]]:
+    """The most frequent changes of answers: (from, to, how often)."""
+    pairs = Counter((b, t) for t, b in zip(said, before, strict=True) if t != b)
+    return [(b, t, count) for (b, t), count in pairs.most_common(n)]

@@ -1,0 +1,78 @@
+"""The search over layers and strengths."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from vitrail.scores import Estimate
+from vitrail.steering import (
+    TASKS,
+    Add,
+)
+from vitrail.trials import (
+    CaptionSideEffects,
+    Judge,
+    Outcome,
+    SearchOptions,
+    Trial,
+    say,
+    search,
+)
+from vitrail.trials.grid_search import candidates, halves, pareto_front, pick
+from vitrail.trials.texts import surprise
+
+YES_NO = TASKS["yes-no"]
+
+
+def trial(alpha: float, effect: float, cost: float) -> Trial:
+    """A trial with this effect and this cost; its side effects do not matter."""
+    some = Estimate(effect, float("nan"), float("nan"), float("nan"), 1)
+    side = CaptionSideEffects(0.0, 0.0, None, None, some, some, 1.0, 0.0)
+    return Trial(1, alpha, Outcome(some, 1.0, cost, side))
+
+
+def test_a_search_chooses_on_one_half_and_reports_on_the_other(lmm, asked, vector, tmp_path):
+    some = asked[:60]
+    first, second = halves(some)
+    assert not {s.name for s in first} & {s.name for s in second}
+    made = {-1: lambda alpha: Add({-1: vector.directions[lmm.n_blocks]}, alpha, positions="last")}
+    found = search(lmm, YES_NO, some, made, SearchOptions((0.0, 2.0), 0.2), out=tmp_path / "s")
+    assert [p.alpha for p in found.trials] == [0.0, 2.0]
+    for half, outcome in ((first, found.unsteered), (second, found.plain)):
+        said = say(lmm, half, max_new_tokens=YES_NO.max_new_tokens)
+        alone = Judge(YES_NO, half, said).judge(said)
+        assert (outcome.effect, outcome.side.accuracy) == (alone.effect, alone.side.accuracy)
+        losses = surprise(lmm, half, said)
+        assert outcome.side.perplexity == pytest.approx(float(np.exp(losses.mean())), rel=1e-4)
+    assert found.trials[0].outcome.effect.mean == 0.0
+    assert found.plain.effect.mean == 0.0
+    if found.picked is not None:
+        assert found.picked.outcome.cost <= 0.2
+        assert found.held_out is not None
+    assert json.loads((tmp_path / "s" / "search.json").read_text())["task"] == "yes-no"
+    none = search(lmm, YES_NO, some, made, SearchOptions((0.0,), -1.0))
+    assert none.picked is None
+    assert none.held_out is None
+
+
+def test_the_strongest_within_the_budget_is_picked():
+    trials = [trial(a, e, c) for a, e, c in [(0, 0.1, 0.0), (1, 0.5, 0.10), (2, 0.5, 0.05), (3, 0.9, 0.3)]]
+    assert [pick(trials, budget).alpha for budget in (0.0, 0.1, 0.5)] == [0, 2, 3]
+    assert pick(trials, -0.1) is None
+
+
+def test_a_search_tries_every_layer_by_itself_at_the_positions_it_is_told(vector):
+    tried = candidates(vector, "last")
+    assert [*tried] == [6, 8]
+    for layer, at_strength in tried.items():
+        one = at_strength(2.0)
+        assert (one.layers, one.alpha, one.positions) == ((layer,), 2.0, "last")
+    assert candidates(vector)[6](1.0).positions == vector.applied_at
+
+
+def test_the_front_has_what_no_other_point_beats():
+    trials = [trial(a, e, c) for a, e, c in [(0, 0.1, 0.0), (1, 0.5, 0.1), (2, 0.4, 0.2), (3, 0.9, 0.3)]]
+    assert pareto_front(trials) == (0, 1, 3)
