@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vitrail import toyland
 from vitrail.errors import DataError, UsageError
+from vitrail.progress import Progress, silent
 from vitrail.samples.coco import read_captions, read_karpathy, read_vqa
 from vitrail.samples.csv import is_csv, read_csv
 from vitrail.samples.fields import utf8
@@ -29,6 +30,7 @@ def load_samples(
     images: str | Path | None = None,
     annotations: str | Path | None = None,
     limit: int | None = None,
+    progress: Progress = silent,
 ) -> list[Sample]:
     """The samples of `source`, in its order: all of them, or those of `split`, at most the first `limit`.
 
@@ -38,7 +40,8 @@ def load_samples(
     downloading the rest.
 
     `images` is the folder below which the image paths of a table or a JSON lie (default: the folder of `source`).
-    `annotations` are the answers to VQAv2 questions (default: the file of the standard name beside them).
+    `annotations` are the answers to VQAv2 questions (default: the file of the standard name beside them). `progress` is
+    told how far the bundled world is drawn.
 
     Raises UsageError for a parameter that cannot be (a split that `source` lacks, among others), and DataError for
     data that are missing, malformed, empty, or that give two samples the same id.
@@ -46,7 +49,7 @@ def load_samples(
     if limit is not None and limit < 1:
         raise UsageError(f"limit should be at least 1, got {limit}")
     if str(source) == "toyland":
-        source, split = toyland.dataset_path(), split or "train"
+        source, split = toyland.dataset_path(progress=progress), split or "train"
     root = None if images is None else Path(images).expanduser().absolute()
     if root is not None and not root.is_dir():
         raise DataError(f"the folder of images {images} does not exist")
