@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import get_args
 
 import pytest
 
@@ -52,18 +51,3 @@ def test_what_cannot_be_compared_is_said(run, tmp_path, arguments, message):
     code, _, err = run("compare", "--a", "a", "--out", tmp_path / "s", *arguments)
     assert code in (1, 2)
     assert message in err
-
-
-def test_the_command_offers_what_the_library_does():
-    from vitrail.cli import compare as command
-    from vitrail.comparison import matching, shift_vectors
-
-    assert set(get_args(command.Matching)) == set(get_args(matching.Matching))
-    assert get_args(command.ShiftEstimator) == get_args(shift_vectors.ShiftEstimator)
-
-
-@pytest.mark.parametrize("arguments", [(), ("--style", "place", "--words", "red")])
-def test_one_way_to_choose_captions_must_be_named(run, world, tmp_path, arguments):
-    code, _, err = run("finetune", "--data", world, "--out", tmp_path / "t", *arguments)
-    assert code == 2
-    assert "either --style (of Toyland) or --words" in err

@@ -1,20 +1,15 @@
-"""Stability says whether concepts come back; a consensus is what they come back to; a sweep shows both."""
+"""Stability says whether concepts come back; a consensus is what they come back to."""
 
 from __future__ import annotations
-
-import json
 
 import numpy as np
 import pytest
 from tests.stored_states import representations, stored
-from typer.testing import CliRunner
 
-from vitrail.cli import app
 from vitrail.concepts import learn
 from vitrail.concepts.stability import consensus, stability
 from vitrail.errors import UsageError
 from vitrail.learners import PCA, SemiNMF, Simple
-from vitrail.sweep import MEASURES, sweep
 
 
 def test_concepts_that_are_in_the_data_come_back_and_those_of_noise_do_not():
@@ -105,77 +100,3 @@ def test_options_that_do_not_go_together_are_refused(tmp_path, options, message)
     with pytest.raises(UsageError, match=message):
         learn(activations, out=tmp_path / "b", n_concepts=3, **options)
     assert not (tmp_path / "b").exists()
-
-
-# ---- sweep -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_sweep_measures_every_choice_and_draws_it(tmp_path):
-    Z = representations(150)
-    activations = stored(tmp_path / "a", Z, (150,))
-    told = []
-    points = sweep(
-        activations,
-        out=tmp_path / "s",
-        n_concepts=[2, 6],
-        penalties=[0.0, 5.0],
-        n_runs=1,
-        progress=lambda *step: told.append(step),
-    )
-    assert [(p.n_concepts, p.penalty) for p in points] == [(2, 0.0), (2, 5.0), (6, 0.0), (6, 5.0)]
-    by = {(p.n_concepts, p.penalty): p for p in points}
-    assert by[6, 0.0].explained_variance > by[2, 0.0].explained_variance
-    assert by[6, 5.0].zeros > by[6, 0.0].zeros
-    alone = learn(activations, out=tmp_path / "b", n_concepts=6, penalty=5.0, stability=1)
-    assert by[6, 5.0].explained_variance == pytest.approx(alone.scores["explained_variance"])
-    assert by[6, 5.0].stability_seeds == pytest.approx(np.mean(alone.stability["seeds"]))
-    written = json.loads((tmp_path / "s" / "sweep.json").read_text())
-    assert written["samples"] == 150
-    assert written["points"][3]["zeros"] == by[6, 5.0].zeros
-    drawing = (tmp_path / "s" / "sweep.svg").read_text()
-    assert drawing.lstrip().startswith("<?xml")
-    assert len(drawing) > 5000
-    assert told[0] == ("sweep", 0, 4)
-    assert told[-1] == ("sweep", 4, 4)
-    assert {*MEASURES} <= {*written["points"][0]}
-
-
-def test_a_sweep_of_a_method_without_a_penalty_has_one_line(tmp_path):
-    activations = stored(tmp_path / "a", representations(60), (60,))
-    points = sweep(activations, out=tmp_path / "s", method="pca", n_concepts=[2, 3], n_runs=1)
-    assert [(p.n_concepts, p.penalty) for p in points] == [(2, None), (3, None)]
-    assert {p.word_overlap for p in points} == {None}
-
-
-def test_a_sweep_of_nothing_or_of_too_much_is_refused(tmp_path):
-    activations = stored(tmp_path / "a", representations(30), (30,))
-    for options, message in (
-        ({"n_concepts": []}, "Nothing to try"),
-        ({"penalties": []}, "Nothing to try"),
-        ({"n_concepts": [5, 31]}, "Cannot learn 31 concepts from 30 samples"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            sweep(activations, out=tmp_path / "s", **options)
-    assert not (tmp_path / "s").exists()
-
-
-def test_a_sweep_reads_words_in_the_language_asked_for(lmm, activations, tmp_path):
-    asked = {"layer": "final", "n_concepts": [3], "penalties": [2.0], "n_runs": 1, "lmm": lmm}
-    with pytest.raises(UsageError, match="no dictionary of 'klingon'"):
-        sweep(activations, out=tmp_path / "s", language="klingon", **asked)
-    assert not (tmp_path / "s").exists()
-    (point,) = sweep(activations, out=tmp_path / "s", language="any", **asked)
-    assert 0 <= point.word_overlap <= 1
-
-
-def test_the_command_line_sweeps_without_a_model(tmp_path):
-    stored(tmp_path / "activations", representations(40), (40,))
-    asked = ["learn", str(tmp_path), "--sweep", "--try-concepts", "2,3", "--try-penalties", "0.5", "--no-words"]
-    result = CliRunner().invoke(app, [*asked, "--json"])
-    assert result.exit_code == 0, result.output
-    assert [p["n_concepts"] for p in json.loads(result.stdout)] == [2, 3]
-    assert (tmp_path / "sweep" / "sweep.svg").exists()
-    assert not (tmp_path / "concepts").exists()
-    wrong = CliRunner().invoke(app, [*asked[:3], "--no-words", "--try-concepts", "2,many"])
-    assert isinstance(wrong.exception, UsageError)
-    assert "numbers by commas, got '2,many'" in str(wrong.exception)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import sys
 
+# Each adds its commands to `app`, in the order of `--help`.
+# isort: off
+import vitrail.cli.study
+import vitrail.cli.extract
+import vitrail.cli.learn
+import vitrail.cli.ground
+import vitrail.cli.explain
+import vitrail.cli.report
+import vitrail.cli.toyland
 import vitrail.cli.compare
 import vitrail.cli.doctor
 import vitrail.cli.evaluate
 import vitrail.cli.finetune
 import vitrail.cli.steer
-import vitrail.cli.words  # noqa: F401 – these add their commands to `app`
-from vitrail.cli.commands import app
+import vitrail.cli.words  # noqa: F401
+
+# isort: on
+from vitrail.cli.application import app
 from vitrail.cli.terminal import fail
 from vitrail.errors import VitrailError
 
@@ -18,7 +29,7 @@ __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """Runs the command line: errors as one line and an exit code, a traceback for `--debug` alone."""
+    """Runs the command line: errors as one line and an exit code, a traceback only with `--debug`."""
     debug = "--debug" in sys.argv
     try:
         app()

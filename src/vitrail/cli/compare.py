@@ -2,60 +2,79 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitrail.cli.commands import app
-from vitrail.cli.objects import load_again, to_samples
-from vitrail.cli.options import Device, Images, Json, Out, Seed, Split, TrustRemoteCode
+from vitrail.cli.application import Without, command
+from vitrail.cli.choices import DataSource, Matching, ShiftEstimator, StudyModel
+from vitrail.cli.options import Images, Json, NWords, Out, Seed, Split
 from vitrail.cli.terminal import print_json, progress_bars
 from vitrail.errors import UsageError
 
 if TYPE_CHECKING:
-    from vitrail.comparison import Comparison
+    from vitrail.comparison import Comparison, ComparisonOptions
     from vitrail.scores import Estimate
 
-#: As `vitrail.comparison.matching.Matching` and `vitrail.comparison.shift_vectors.ShiftEstimator`, which cost seconds
-#: to import.
-Matching = Literal["one-to-one", "argmax"]
-ShiftEstimator = Literal["mean", "median", "trimmed", "codes"]
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonChoice:
+    """How two studies are compared."""
+
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="A fine-tune whose checkpoints are compared, too; needs --data.")
+    ] = None
+    matching: Annotated[
+        Matching, typer.Option(help="How the concept after is chosen that a shifted concept is compared with.")
+    ] = "one-to-one"
+    estimate: Annotated[
+        ShiftEstimator | None,
+        typer.Option(help="How shifts are estimated; by default `mean` for centroids, `codes` for dictionaries."),
+    ] = None
+    alpha: Annotated[float, typer.Option(help="How much of the shift is added.")] = 1.0
+    words: NWords = 10
+    whole: Annotated[int, typer.Option(min=0, help="Images on which the whole models are compared; 0 for none.")] = 200
+    seed: Seed = 0
+
+    def options(self, loading: StudyModel) -> ComparisonOptions:
+        """As the library takes them."""
+        from vitrail.comparison import ComparisonOptions
+
+        return ComparisonOptions(
+            self.matching,
+            self.estimate,
+            self.alpha,
+            self.words,
+            seed=self.seed,
+            n_whole=self.whole,
+            checkpoints=self.checkpoints,
+            device=loading.device,
+            trust_remote_code=loading.trust_remote_code,
+        )
 
 
-@app.command()
+@command()
 def compare(
+    *,
     a: Annotated[Path, typer.Option("--a", help="The study of the model before.")],
-    out: Out,
     b: Annotated[Path | None, typer.Option("--b", help="The study of the model after.")] = None,
     model_b: Annotated[str | None, typer.Option(help="The model after, where there is no study of it yet.")] = None,
     adapter: Annotated[
         str | None, typer.Option(help="A PEFT adapter on the model before, where there is no study of it yet.")
     ] = None,
+    out: Out,
     data: Annotated[
         str | None,
         typer.Option(
             "--data", help="What A was made from: to make the study that is missing, and to compare the whole models."
         ),
     ] = None,
-    checkpoints: Annotated[
-        Path | None, typer.Option(help="A fine-tune whose checkpoints are compared, too; needs --data.")
-    ] = None,
-    matching: Annotated[
-        Matching, typer.Option(help="How the concept after is chosen that a shifted concept is compared with.")
-    ] = "one-to-one",
-    estimate: Annotated[
-        ShiftEstimator | None,
-        typer.Option(help="How shifts are estimated; by default `mean` for centroids, `codes` for dictionaries."),
-    ] = None,
-    alpha: Annotated[float, typer.Option(help="How much of the shift is added.")] = 1.0,
-    words: Annotated[int, typer.Option("--words", min=1, help="Words per concept.")] = 10,
-    whole: Annotated[int, typer.Option(min=0, help="Images on which the whole models are compared; 0 for none.")] = 200,
-    seed: Seed = 0,
     split: Split = None,
     images: Images = None,
-    device: Device = None,
-    trust_remote_code: TrustRemoteCode = False,
+    comparison: ComparisonChoice,
+    loading: Annotated[StudyModel, Without("model")],
     as_json: Json = False,
 ) -> None:
     """What a fine-tune did to the concepts of a word: refined, changed, split, merged, faded, emerged.
@@ -63,7 +82,6 @@ def compare(
     Compares the studies A and B, or A and what --model-b or --adapter makes of the same samples (kept in OUT/b). Writes
     OUT/shift.json and OUT/report.html.
     """
-    from vitrail.comparison import ComparisonOptions
     from vitrail.runs.compare import compare as run
     from vitrail.runs.compare import load_tuned
     from vitrail.studies import open_study
@@ -71,34 +89,24 @@ def compare(
     given = [name for name, value in (("--b", b), ("--model-b", model_b), ("--adapter", adapter)) if value is not None]
     if len(given) == 0 or ("--b" in given and len(given) > 1):
         raise UsageError(f"Give either --b, or --model-b or --adapter; got {', '.join(given) or 'none of them'}.")
-    if data is None and (b is None or checkpoints is not None):
+    if data is None and (b is None or comparison.checkpoints is not None):
         raise UsageError("--data is needed to make the states of another model: name the data that A was made from.")
-    options = ComparisonOptions(
-        matching,
-        estimate,
-        alpha,
-        words,
-        seed=seed,
-        n_whole=whole,
-        checkpoints=checkpoints,
-        device=device,
-        trust_remote_code=trust_remote_code,
-    )
+    options = comparison.options(loading)
     with progress_bars() as progress:
         before = open_study(a)
         after = None if b is None else open_study(b)
-        samples = None if data is None else to_samples(data, split, None, images, progress)
+        samples = None if data is None else DataSource(data=data, split=split, images=images).load(progress)
         progress("load", 0, 2)
-        lmm_a = load_again(before.activations, None, device, trust_remote_code)
+        lmm_a = loading.load(before.activations)
         if after is not None:
-            lmm_b = load_again(after.activations, None, device, trust_remote_code)
+            lmm_b = loading.load(after.activations)
         else:
             lmm_b = load_tuned(
                 before.activations,
                 model=model_b,
                 adapter=adapter,
-                device=device,
-                trust_remote_code=trust_remote_code,
+                device=loading.device,
+                trust_remote_code=loading.trust_remote_code,
             )
         progress("load", 2, 2)
         found = run(before, after, lmm_a, lmm_b, out=out, samples=samples, options=options, progress=progress)

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitrail.cli.commands import app
-from vitrail.cli.objects import to_model
-from vitrail.cli.options import Adapter, Device, DType, Dtype, Json, Prompt, Revision, TrustRemoteCode
+from vitrail.cli.application import command
+from vitrail.cli.choices import ModelChoice
+from vitrail.cli.options import Json
 from vitrail.cli.terminal import print_json, progress_bars
 
 if TYPE_CHECKING:
     from vitrail.lmm.doctor import Diagnosis
 
 
-@app.command()
+@dataclass(frozen=True, kw_only=True)
+class ExaminedModel(ModelChoice):
+    """A model that is named by an argument, without `--model`."""
+
+    model: Annotated[str, typer.Argument(help="`toyland`, a folder, or a model's name on the hub.")] = "toyland"
+
+
+@command()
 def doctor(
-    model: Annotated[str, typer.Argument(help="`toyland`, a folder, or a model's name on the hub.")] = "toyland",
+    *,
+    model: ExaminedModel,
     images: Annotated[
         list[Path] | None, typer.Option("--image", help="Two or three images of one size to look at; noise by default.")
     ] = None,
-    revision: Revision = None,
-    adapter: Adapter = None,
-    dtype: Dtype = DType.auto,
-    device: Device = None,
-    prompt: Prompt = None,
-    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """Proves that what is read of a model is what it computes, on this machine. Exit code 1 if anything fails."""
@@ -39,7 +42,7 @@ def doctor(
         raise UsageError("Give two images or three: the doctor compares what they do to the model.")
     opened = [Sample(str(path), path).open() for path in images or []]
     with progress_bars() as progress:
-        lmm = to_model(model, revision, adapter, dtype, device, prompt, progress, trust_remote_code)
+        lmm = model.load(progress)
         progress("examine", 0, 1)
         found = run(lmm, opened or None)
         progress("examine", 1, 1)

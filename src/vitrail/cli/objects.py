@@ -1,12 +1,12 @@
-"""From what was typed to what the library takes."""
+"""What commands need that take no groups of options yet (`choices.py`): single options to what the library takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from vitrail.errors import UsageError
+from vitrail.cli.choices import DataChoice, DataSource, ModelChoice, StudyModel
+from vitrail.cli.parsing import to_layer, to_numbers
 
 if TYPE_CHECKING:
     from vitrail.activations import Activations
@@ -15,36 +15,9 @@ if TYPE_CHECKING:
     from vitrail.progress import Progress
     from vitrail.samples import Sample
     from vitrail.samples.examples import Example
-    from vitrail.scores import KnownFactors as Factors
-    from vitrail.words import Word
+    from vitrail.scores import KnownFactors
 
-
-Number = TypeVar("Number", int, float)
-
-
-def to_word(text: str, forms: str, match_case: bool) -> Word:
-    from vitrail.words import Word
-
-    return Word(text, tuple(f.strip() for f in forms.split(",") if f.strip()), match_case)
-
-
-def to_layer(text: str) -> int | str:
-    text = text.strip()
-    if text == "final":
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(f"A layer is a whole number or `final`; got {text!r}.") from None
-
-
-def to_numbers(text: str, kind: Callable[[str], Number]) -> list[Number]:
-    """Numbers by commas; `kind` is int or float."""
-    try:
-        return [kind(part) for part in text.split(",")]
-    except ValueError:
-        what = "whole numbers" if kind is int else "numbers"
-        raise UsageError(f"Expected {what} by commas, got {text!r}.") from None
+__all__ = ["load_again", "to_examples", "to_factors", "to_layer", "to_model", "to_numbers", "to_samples"]
 
 
 def to_samples(
@@ -56,54 +29,18 @@ def to_samples(
     having: str | None = None,
     ids: Path | None = None,
 ) -> list[Sample]:
-    from vitrail import toyland as world
-    from vitrail.samples import load_samples, vocabulary
-
-    if data == "toyland":
-        world.dataset_path(progress=progress)
-    samples = load_samples(data, split=split, limit=limit, images=images)
-    if ids is not None:
-        samples = vocabulary.with_ids(samples, ids.read_text(encoding="utf-8").split("\n"))
-    return samples if having is None else vocabulary.having(samples, to_words(having))
-
-
-def to_words(text: str) -> str | list[str]:
-    """Words by commas, the name of a list of ours, or the lines of the file that is named.
-
-    Raises:
-        UsageError: it reads as the name of a file, but there is none.
-    """
-    path = Path(text)
-    if path.is_file():
-        return path.read_text(encoding="utf-8").split("\n")
-    if path.suffix == ".txt" or "/" in text:
-        raise UsageError(f"There is no file {text}, from which words could be read.")
-    return text
+    chosen = DataChoice(data=data, split=split, limit=limit, images=images, having=having, ids=ids)
+    return chosen.load(progress)
 
 
 def to_examples(samples: list[Sample], data: str, style: str | None, words: str | None) -> list[Example]:
-    """What `--style` or `--words` choose."""
-    from vitrail import toyland as world
-    from vitrail.samples.examples import captions_about, captions_of
-    from vitrail.samples.vocabulary import listed
-    from vitrail.toyland.dataset import styled_captions
+    from vitrail.samples.examples import captions_for
 
-    if (style is None) == (words is None):
-        raise UsageError("Say which captions to learn: either --style (of Toyland) or --words.")
-    if style is not None:
-        folder = world.dataset_path() if data == "toyland" else Path(data)
-        folder = folder if folder.is_dir() else folder.parent
-        return captions_of(samples, styled_captions(folder, style))  # type: ignore[arg-type]
-    assert words is not None
-    return captions_about(samples, listed(to_words(words)))
+    return captions_for(samples, data, style=style, words=words)
 
 
-def to_factors(data: str) -> Factors | None:
-    from vitrail import toyland as world
-    from vitrail.toyland.ground_truth import load_factors
-
-    folder = world.dataset_path() if data == "toyland" else Path(data)
-    return load_factors(folder if folder.is_dir() else folder.parent)
+def to_factors(data: str) -> KnownFactors | None:
+    return DataSource(data=data).facts().factors
 
 
 def to_model(
@@ -116,12 +53,8 @@ def to_model(
     progress: Progress,
     trust_remote_code: bool = False,
 ) -> LMM:
-    progress("load", 0, 1)
-    from vitrail.lmm import load, quieten
-
-    quieten()
-    lmm = load(
-        model,
+    chosen = ModelChoice(
+        model=model,
         revision=revision,
         adapter=adapter,
         dtype=dtype.value,
@@ -129,19 +62,8 @@ def to_model(
         prompt=prompt,
         trust_remote_code=trust_remote_code,
     )
-    progress("load", 1, 1)
-    return lmm
+    return chosen.load(progress)
 
 
 def load_again(activations: Activations, model: str | None, device: str | None, trust_remote_code: bool = False) -> LMM:
-    """The model that made `activations`, from where they say, or from `model`."""
-    from vitrail.lmm import load_as, quieten
-
-    quieten()
-    return load_as(
-        activations.model,
-        model=model,
-        device=device,
-        prompt=activations.options.prompt,
-        trust_remote_code=trust_remote_code,
-    )
+    return StudyModel(model=model, device=device, trust_remote_code=trust_remote_code).load(activations)

@@ -1,4 +1,4 @@
-"""The options that commands share, each said once: name, type, help."""
+"""The options that commands share, each declared once: its name, its type, its help."""
 
 from __future__ import annotations
 
@@ -7,39 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-
-class Alignment(str, Enum):
-    predicts = "predicts"
-    reads = "reads"
-
-
-class Require(str, Enum):
-    both = "both"
-    predicted = "predicted"
-    truth = "truth"
-
-
-class Method(str, Enum):
-    semi_nmf = "semi-nmf"
-    pca = "pca"
-    kmeans = "kmeans"
-    simple = "simple"
-
-
-class Engine(str, Enum):
-    local = "local"
-    ray = "ray"
-
-
-class DType(str, Enum):
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-    int8 = "int8"
-    int4 = "int4"
-
 
 StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write; what is finished in it is kept.")]
@@ -50,10 +17,6 @@ OtherModel = Annotated[
 ]
 Revision = Annotated[str | None, typer.Option(help="Revision of a model on the hub.")]
 Adapter = Annotated[str | None, typer.Option(help="A PEFT adapter to put on top of the model.")]
-Dtype = Annotated[
-    DType,
-    typer.Option(help="Of the weights; `auto` is what the model says, `int8` and `int4` quantise (bitsandbytes)."),
-]
 Device = Annotated[
     str | None,
     typer.Option(help="`cpu`, `cuda`, …; the accelerator if there is one. `auto` spreads over all, and off-loads."),
@@ -89,18 +52,12 @@ Prompt = Annotated[str | None, typer.Option(help="The request for a caption; the
 LayerOption = Annotated[
     str, typer.Option("--layer", help="0 embeddings, 1..N or -N..-1 after a block, `final` after the final norm.")
 ]
-AlignmentOption = Annotated[Alignment, typer.Option(help="The state that predicts the word, or the one that reads it.")]
-RequireOption = Annotated[
-    Require, typer.Option(help="Where the word must be: predicted text, reference, both; `truth` forces the reference.")
-]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest caption, in tokens.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Samples per batch; halved when memory runs out.")]
 NConcepts = Annotated[int, typer.Option("--concepts", min=1, help="How many concepts.")]
-MethodOption = Annotated[Method, typer.Option(help="How they are learned.")]
 Stability = Annotated[
     int, typer.Option(min=0, help="Learn again with so many other seeds and resamples, and say what came back.")
 ]
-EngineOption = Annotated[Engine, typer.Option(help="`ray`: on many machines (pip install 'vitrail[ray]').")]
 Address = Annotated[str | None, typer.Option(help="Of a running Ray cluster; one on this machine by default.")]
 Penalty = Annotated[float | None, typer.Option(min=0, help="λ of Semi-NMF's sparsity.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
@@ -110,3 +67,30 @@ Language = Annotated[
     typer.Option(help="Whose dictionary says what is a word: `en`, `de`, `fr`, `ru` …, or `any` for all in letters."),
 ]
 NSamples = Annotated[int, typer.Option("--images-per-concept", min=1, help="Most activating samples per concept.")]
+
+
+# ---- for commands that take no groups of options yet -----------------------------------------------------------------
+
+
+class Require(str, Enum):
+    both = "both"
+    predicted = "predicted"
+    truth = "truth"
+
+
+class DType(str, Enum):
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+    int8 = "int8"
+    int4 = "int4"
+
+
+Dtype = Annotated[
+    DType,
+    typer.Option(help="Of the weights; `auto` is what the model says, `int8` and `int4` quantise (bitsandbytes)."),
+]
+RequireOption = Annotated[
+    Require, typer.Option(help="Where the word must be: predicted text, reference, both; `truth` forces the reference.")
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from vitrail.explanation import Explanation
     from vitrail.progress import Progress
+    from vitrail.runs.study import Summary
 
 stderr = Console(stderr=True)
 
@@ -75,27 +76,30 @@ def read_json(path: Path) -> Any:
 
 
 def show_table(table: Table) -> None:
-    """On one line per row: a terminal's width is its own, that of a file is not bounded."""
+    """Prints one line per row: a terminal keeps its own width, a file or pipe gets 200 columns."""
     console = Console()
     (console if console.is_terminal else Console(width=200)).print(table)
 
 
-def show_concepts(concepts: list[dict[str, Any]]) -> None:
+def show_concepts(concepts: Iterable[tuple[int, float, Sequence[str]]]) -> None:
+    """A table of concepts: the number of each, its share of the activation, its words."""
     from rich.markup import escape
     from rich.table import Table
 
     table = Table("concept", "share", "words", box=None, header_style="bold")
-    for c in concepts:
-        table.add_row(str(c["index"]), f"{c['share']:.0%}", escape(", ".join(c["words"])))
+    for index, share, words in concepts:
+        table.add_row(str(index), f"{share:.0%}", escape(", ".join(words)))
     Console().print(table)
 
 
-def show_summary(found: dict[str, Any], out: Path) -> None:
+def show_summary(found: Summary, out: Path) -> None:
+    """What a study found: one line, its concepts (the largest share first), and where its report is."""
     typer.echo(
-        f"“{found['word']}” in {found['model']}: {found['samples']['kept']} of {found['samples']['scanned']} samples, "
-        f"{found['n_concepts']} concepts, {found['explained_variance']:.1%} of the variance explained."
+        f"“{found.word}” in {found.model}: {found.samples.kept} of {found.samples.scanned} samples, "
+        f"{found.n_concepts} concepts, {found.explained_variance:.1%} of the variance explained."
     )
-    show_concepts(sorted(found["concepts"], key=lambda c: -c["share"]))
+    concepts = sorted(found.concepts, key=lambda c: -c.share)
+    show_concepts((c.index, c.share, c.words) for c in concepts)
     typer.echo(f"The report is {out / 'report.html'}")
 
 

@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-from vitrail.cli.commands import app
-from vitrail.cli.objects import to_samples, to_words
-from vitrail.cli.options import Data, Images, Json, Language, Limit, Split
+from vitrail.cli.application import command
+from vitrail.cli.choices import DataSource
+from vitrail.cli.options import Json, Language
 from vitrail.cli.terminal import print_json, progress_bars
 
 
-@app.command()
+@command()
 def words(
-    data: Data = "toyland",
+    data: DataSource,
     count: Annotated[
         str | None,
         typer.Option(
@@ -26,9 +26,6 @@ def words(
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="How many words.")] = 100,
     language: Language = "en",
-    split: Split = None,
-    limit: Limit = None,
-    images: Images = None,
     as_json: Json = False,
 ) -> None:
     """How many samples hold each word: the most frequent nouns, or those of a list. No model is loaded.
@@ -48,12 +45,12 @@ def words(
             typer.echo(",".join(found) or f"No other form of {forms!r} is known.")
         return
     with progress_bars() as progress:
-        samples = to_samples(data, split, limit, images, progress)
+        samples = data.load(progress)
     if count is None:
         english = language == "en"
         held = vocabulary.frequent_nouns(samples, n) if english else vocabulary.frequent_words(samples, n, language)
     else:
-        held = vocabulary.counts(samples, to_words(count))
+        held = vocabulary.counts(samples, vocabulary.read_words(count))
     if as_json:
         print_json({"samples": len(samples), "words": held})
     else:

@@ -14,7 +14,7 @@ def _is_toyland(source: Source) -> bool:
 
 
 def _read(source: Source) -> Found:
-    return KARPATHY.read(replace(source, given=toyland.dataset_path()))
+    return KARPATHY.read(replace(source, given=toyland.dataset_path(progress=source.progress)))
 
 
 TOYLAND = Format("Toyland, the bundled world", "the word `toyland`", _is_toyland, _read, split="train")

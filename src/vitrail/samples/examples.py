@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from vitrail.errors import DataError
+from vitrail.errors import DataError, UsageError
 from vitrail.samples import Sample
+from vitrail.samples.facts import data_folder
+from vitrail.samples.vocabulary import listed, read_words
+from vitrail.toyland.dataset import styled_captions
 from vitrail.words import nearest, whole_words
 
 
@@ -46,6 +50,27 @@ def captions_of(samples: Sequence[Sample], captions: Mapping[str, Sequence[str]]
     if not found:
         raise DataError(f"None of the {len(samples)} samples has a caption among the {len(captions)} that were given.")
     return found
+
+
+def captions_for(
+    samples: Sequence[Sample], source: str | Path, *, style: str | None = None, words: str | None = None
+) -> list[Example]:
+    """The captions of `samples` in one of Toyland's styles, or those that have one of `words`.
+
+    Args:
+        source: the data that the samples come from, as `load_samples` takes them.
+        style: "colour", "place", "mood" or "plain"; the data must be a Toyland.
+        words: as `vocabulary.read_words` takes them.
+
+    Raises:
+        UsageError: neither or both of `style` and `words` are given.
+        DataError: there is no such caption.
+    """
+    if (style is None) == (words is None):
+        raise UsageError("Say which captions to learn: either --style (of Toyland) or --words.")
+    if words is not None:
+        return captions_about(samples, listed(read_words(words)))
+    return captions_of(samples, styled_captions(data_folder(source), style))  # type: ignore[arg-type]
 
 
 def examples_hash(examples: Sequence[Example]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vitrail.errors import DataError
+from vitrail.progress import Progress, silent
 from vitrail.samples.files import parse_json, read_bytes, read_text
 from vitrail.samples.sample import Sample
 
@@ -23,6 +24,7 @@ class Source:
         annotations: the file with the answers to VQAv2 questions, if the caller named one.
         split: the split that is wanted, or None for all.
         limit: how many samples are wanted at most, or None for all.
+        progress: told how far a data set is that must be made first.
     """
 
     given: str | Path
@@ -30,6 +32,7 @@ class Source:
     annotations: Path | None = None
     split: str | None = None
     limit: int | None = None
+    progress: Progress = silent
 
     @cached_property
     def path(self) -> Path:

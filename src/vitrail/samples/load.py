@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from vitrail.errors import DataError, UsageError
+from vitrail.progress import Progress, silent
 from vitrail.samples.bundled import TOYLAND
 from vitrail.samples.coco import CAPTIONS, KARPATHY, VQA
 from vitrail.samples.csv import CSV
@@ -47,6 +48,7 @@ def load_samples(
     images: str | Path | None = None,
     annotations: str | Path | None = None,
     limit: int | None = None,
+    progress: Progress = silent,
 ) -> list[Sample]:
     """The samples of `source`, in its order.
 
@@ -59,6 +61,7 @@ def load_samples(
         images: the folder below which the image paths of a table or a JSON lie (default: the folder of `source`).
         annotations: the answers to VQAv2 questions (default: the file of the standard name beside the questions).
         limit: read at most this many samples.
+        progress: told how far the bundled world is drawn.
 
     Raises:
         UsageError: a parameter is out of range, names a split that `source` lacks, or means nothing to its format.
@@ -69,7 +72,9 @@ def load_samples(
     root = None if images is None else Path(images).expanduser().absolute()
     if root is not None and not root.is_dir():
         raise DataError(f"the folder of images {images} does not exist")
-    asked = Source(source, root, None if annotations is None else Path(annotations).expanduser(), split, limit)
+    asked = Source(
+        source, root, None if annotations is None else Path(annotations).expanduser(), split, limit, progress
+    )
     kind = _format_of(asked)
     found = kind.read(asked)
     for name, value in (("images", images), ("annotations", annotations)):

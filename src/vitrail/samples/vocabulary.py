@@ -13,6 +13,7 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from vitrail.errors import DataError, UsageError
@@ -59,6 +60,29 @@ def listed(words: str | Collection[str]) -> frozenset[str]:
     if not found:
         raise UsageError(f"Name a word, several by commas, or one of the lists {', '.join(TOPICS)}.")
     return found
+
+
+def read_words(text: str) -> str | list[str]:
+    """`text` as `listed` takes it, or the lines of the file that it names.
+
+    Raises:
+        UsageError: it reads as the name of a file, but there is none.
+    """
+    path = Path(text)
+    if path.is_file() or path.suffix == ".txt" or "/" in text:
+        return read_lines(path)
+    return text
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file of words or of ids.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    if not path.is_file():
+        raise UsageError(f"There is no file {path}; name one with one word or id per line.")
+    return path.read_text(encoding="utf-8").split("\n")
 
 
 def having(samples: Sequence[Sample], words: str | Collection[str]) -> list[Sample]:

@@ -25,6 +25,9 @@ from vitrail.toyland.draw import draw
 from vitrail.toyland.language import STYLES, Question, Style, questions, references, styled
 from vitrail.toyland.world import Scene, scene
 
+#: The file beside a data set that says that it is a Toyland, and which.
+MARK = "toyland.json"
+
 #: The most scenes of one data set; each seed has its own. The scenes of training have seeds of their own, far above.
 SCENES_PER_SEED = 1_000_000
 MAX_SEED = 999
@@ -72,7 +75,7 @@ def styled_captions(folder: str | Path, style: Style, n: int = 3) -> dict[str, l
     Raises:
         UsageError: `folder` is no data set of Toyland, or there is no style of this name.
     """
-    mark = Path(folder) / "toyland.json"
+    mark = Path(folder) / MARK
     if style not in STYLES:
         raise UsageError(f"Toyland has no style {style!r}; it has {', '.join(STYLES)}.")
     if not mark.is_file():
@@ -90,7 +93,7 @@ def image_name(index: int) -> str:
 
 def _check_folder(out: Path, wanted: dict[str, int]) -> None:
     """Checks that the folder is new, or holds the same data set, and that the disk has room for it."""
-    mark = out / "toyland.json"
+    mark = out / MARK
     if mark.exists():
         found = json.loads(mark.read_text(encoding="utf-8"))
         if found != wanted:

@@ -1,0 +1,40 @@
+"""`vitrail explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitrail.cli.application import command
+from vitrail.cli.choices import StudyModel
+from vitrail.cli.options import Json, StudyFolder
+from vitrail.cli.terminal import print_json, show_explanation
+
+
+@command()
+def explain(
+    *,
+    folder: StudyFolder,
+    image: Annotated[Path, typer.Argument(help="The image to explain.")],
+    concepts: Annotated[int, typer.Option("--concepts", min=1, help="How many of the most active concepts.")] = 5,
+    picture: Annotated[Path | None, typer.Option(help="Also draw the explanation to this PNG or SVG file.")] = None,
+    model: StudyModel,
+    as_json: Json = False,
+) -> None:
+    """The concepts behind the word in one image."""
+    from vitrail.explanation import explain as run
+    from vitrail.studies import open_study
+
+    study = open_study(folder)
+    lmm = model.load(study.activations)
+    found = run(lmm, study.activations, study.concepts, study.grounding, image, n_concepts=concepts)
+    if picture is not None:
+        from vitrail.reports.explanation import draw_explanation
+
+        draw_explanation(found, picture)
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        show_explanation(found)

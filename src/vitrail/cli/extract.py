@@ -1,0 +1,43 @@
+"""`vitrail extract`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vitrail.cli.application import command
+from vitrail.cli.choices import DataChoice, ExtractionChoice, ModelChoice, WordChoice
+from vitrail.cli.options import Json, Out
+from vitrail.cli.parsing import to_layers
+from vitrail.cli.terminal import print_json, progress_bars
+
+
+@command()
+def extract(
+    *,
+    word: WordChoice,
+    out: Out,
+    model: ModelChoice,
+    data: DataChoice,
+    layers: Annotated[str, typer.Option("--layers", help="One or several by commas, or `all`.")] = "-1",
+    extraction: ExtractionChoice,
+    as_json: Json = False,
+) -> None:
+    """States of a word, one per sample that has it, into OUT/activations."""
+    from vitrail.extraction import extract_as
+
+    with progress_bars() as progress:
+        samples = data.load(progress)
+        lmm = model.load(progress)
+        options = extraction.options(to_layers(layers, lmm.n_blocks))
+        made = extract_as(lmm, samples, word.as_word(), options, out=out / "activations", progress=progress)
+    counts = made.counts
+    if as_json:
+        print_json({"folder": str(made.folder), "layers": made.layers, **counts.as_dict()})
+        return
+    typer.echo(f"{counts.kept} of {counts.scanned} samples have the word; their states are in {made.folder}")
+    if counts.unreadable:
+        typer.echo(f"{len(counts.unreadable)} images could not be read:")
+        for sample, why in counts.unreadable[:10]:
+            typer.echo(f"  {sample}: {why}")

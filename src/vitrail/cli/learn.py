@@ -1,0 +1,97 @@
+"""`vitrail learn`: concepts, or with `--sweep` how they change with their number and sparsity."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vitrail.cli.application import command
+from vitrail.cli.choices import EngineChoice, StableLearningChoice, StudyModel, SweepChoice
+from vitrail.cli.options import Json, StudyFolder
+from vitrail.cli.parsing import to_layer
+from vitrail.cli.terminal import print_json, progress_bars
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vitrail.activations import Activations
+    from vitrail.concepts import LearningOptions
+    from vitrail.lmm import LMM
+    from vitrail.sweep import SweepOptions, SweepPoint
+
+
+@command()
+def learn(
+    *,
+    folder: StudyFolder,
+    layer: Annotated[str | None, typer.Option("--layer", help="Which of the extracted layers.")] = None,
+    learning: StableLearningChoice,
+    at: EngineChoice,
+    sweep: Annotated[
+        bool,
+        typer.Option("--sweep", help="Do not learn, but draw what changes with K and λ, into STUDY/sweep."),
+    ] = False,
+    trying: SweepChoice,
+    model: StudyModel,
+    as_json: Json = False,
+) -> None:
+    """Concepts of the states in STUDY/activations, into STUDY/concepts."""
+    from vitrail.activations import open_activations
+
+    activations = open_activations(folder / "activations")
+    wanted = None if layer is None else to_layer(layer)
+    if sweep:
+        options = trying.options(learning, wanted)
+        lmm = model.load(activations) if trying.words else None
+        _sweep(activations, options, folder / "sweep", lmm, as_json)
+    else:
+        _learn(activations, learning.options(wanted), folder / "concepts", at, as_json)
+
+
+def _learn(activations: Activations, options: LearningOptions, out: Path, at: EngineChoice, as_json: bool) -> None:
+    from vitrail.concepts import learn_as
+
+    with progress_bars() as progress:
+        progress("learn", 0, 1)
+        made = learn_as(activations, options, out=out, engine=at.engine, address=at.address, progress=progress)
+        progress("learn", 1, 1)
+    if as_json:
+        print_json(
+            {
+                "folder": str(made.folder),
+                "parameters": made.parameters,
+                "scores": made.scores,
+                "stability": made.stability,
+                "dropped": made.manifest["dropped"],
+            }
+        )
+    else:
+        typer.echo(
+            f"{len(made)} concepts explain {made.scores['explained_variance']:.1%} of the variance "
+            f"with {made.scores['active']:.1f} active per sample; they are in {made.folder}"
+        )
+
+
+def _sweep(activations: Activations, options: SweepOptions, out: Path, lmm: LMM | None, as_json: bool) -> None:
+    from vitrail.sweep import sweep
+
+    with progress_bars() as progress:
+        points = sweep(activations, options, out=out, lmm=lmm, progress=progress)
+    if as_json:
+        print_json([asdict(point) for point in points])
+    else:
+        _show(points)
+        typer.echo(f"The plot is {out / 'sweep.svg'}")
+
+
+def _show(points: list[SweepPoint]) -> None:
+    typer.echo("concepts  λ         explained  zeros  stability (seeds, resamples)  word overlap")
+    for p in points:
+        penalty = "–" if p.penalty is None else f"{p.penalty:g}"
+        overlap = "–" if p.word_overlap is None else f"{p.word_overlap:.2f}"
+        typer.echo(
+            f"{p.n_concepts:<9} {penalty:<9} {p.explained_variance:<10.2f} {p.zeros:<6.2f} "
+            f"{p.stability_seeds:.2f}, {p.stability_resamples:<22.2f} {overlap}"
+        )

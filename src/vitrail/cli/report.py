@@ -1,0 +1,34 @@
+"""`vitrail report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitrail.cli.application import command
+from vitrail.cli.options import Json, StudyFolder
+from vitrail.cli.terminal import print_json
+
+
+@command()
+def report(
+    folder: StudyFolder,
+    out: Annotated[Path | None, typer.Option("--out", help="The HTML file; STUDY/report.html by default.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Data with known factors (`factors.parquet`); by default what the study knows."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """One self-contained HTML page of the study in STUDY, with its evaluation where there is one."""
+    from vitrail.runs.report import report as run
+    from vitrail.samples.facts import known_facts
+    from vitrail.studies import open_study
+
+    path = run(open_study(folder), out=out, factors=None if data is None else known_facts(data).factors)
+    if as_json:
+        print_json({"report": str(path)})
+    else:
+        typer.echo(f"The report is {path}")

@@ -1,0 +1,148 @@
+"""A sweep: concepts learned at every K and λ, and what is measured of them.
+
+OUT/sweep.json  sweep.svg
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vitrail import learners
+from vitrail.activations import Activations
+from vitrail.artifacts import write_json, write_whole
+from vitrail.concepts import describe_fit, one_layer, ordinary
+from vitrail.concepts.stability import stability
+from vitrail.errors import NumericsError, UsageError
+from vitrail.grounding import GroundingOptions, check_model, word_reader
+from vitrail.lmm import LMM, Layer
+from vitrail.progress import Progress, silent
+from vitrail.scores import overlap, pairwise_cosine
+from vitrail.sweep.plot import draw_sweep
+from vitrail.sweep.point import SweepPoint
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """What a sweep tries, and how it measures.
+
+    Args:
+        layer: which of the extracted layers; may be None when there is one.
+        method: a name in `vitrail.learners.LEARNERS`.
+        n_concepts: numbers of concepts K.
+        penalties: values of λ, for a method that has one; by default 0, and 0.02, 0.1 and 0.5 of the states' median
+            norm.
+        seed: of everything random.
+        n_runs: number of runs with other seeds, and as many from resamples, that measure the stability.
+        n_words: words per concept, to measure how concepts share words.
+        language: of the words, as in `GroundingOptions`.
+    """
+
+    layer: Layer | None = None
+    method: str = "semi-nmf"
+    n_concepts: tuple[int, ...] = (5, 10, 20, 40)
+    penalties: tuple[float, ...] | None = None
+    seed: int = 0
+    n_runs: int = 3
+    n_words: int = 10
+    language: str = "en"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "n_concepts", tuple(self.n_concepts))
+        object.__setattr__(self, "penalties", None if self.penalties is None else tuple(self.penalties))
+        if not self.n_concepts or self.penalties == ():
+            raise UsageError("Nothing to try: name at least one number of concepts and one penalty.")
+
+
+def sweep(
+    activations: Activations,
+    options: SweepOptions | None = None,
+    *,
+    out: str | Path,
+    lmm: LMM | None = None,
+    progress: Progress = silent,
+) -> list[SweepPoint]:
+    """Concepts at every K and λ, measured; the numbers and their plot are written to the folder `out`.
+
+    Args:
+        lmm: the model that made the activations; without it, the overlap of words is not measured.
+
+    Raises:
+        UsageError: no such layer or method, or fewer samples than concepts.
+        NumericsError: a state is not finite.
+        ArtifactError: the activations were made by another model.
+    """
+    options = options or SweepOptions()
+    layer = one_layer(activations, options.layer)
+    Z = _states(activations, layer)
+    if max(options.n_concepts) > len(Z):
+        raise UsageError(f"Cannot learn {max(options.n_concepts)} concepts from {len(Z)} samples. Ask for fewer.")
+    overlap_of = None if lmm is None else _word_overlap(lmm, activations, layer, options)
+    choices = list(itertools.product(options.n_concepts, options.penalties or _penalties(Z, options.method)))
+    points = []
+    for done, (k, penalty) in enumerate(choices):
+        progress("sweep", done, len(choices))
+        learner = learners.make_learner(options.method, k, penalty=penalty, seed=options.seed)
+        points.append(_measure(learner, Z, penalty, options.n_runs, overlap_of))
+    progress("sweep", len(choices), len(choices))
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    tried = {"layer": layer, "method": options.method, "seed": options.seed, "n_runs": options.n_runs}
+    write_json(out / "sweep.json", {**tried, "samples": len(Z), "points": [asdict(point) for point in points]})
+    write_whole(out / "sweep.svg", lambda path: draw_sweep(points, path))
+    return points
+
+
+def _measure(
+    learner: learners.Learner,
+    Z: np.ndarray,
+    penalty: float | None,
+    n_runs: int,
+    overlap_of: Callable[[np.ndarray], float] | None,
+) -> SweepPoint:
+    """Fits `learner` to the states `Z` (n, d), and measures its concepts."""
+    V = learner.fit_transform(Z)
+    scores = describe_fit(Z, V, learner)
+    stable = stability(learner, Z, n_runs=n_runs)
+    U = learner.components_
+    return SweepPoint(
+        n_concepts=len(U),
+        penalty=penalty,
+        explained_variance=scores["explained_variance"],
+        zeros=scores["zeros"],
+        active=scores["active"],
+        dead=int(scores["dead"]),
+        stability_seeds=float(stable.seeds.mean()),
+        stability_resamples=float(stable.resamples.mean()),
+        similarity=float(pairwise_cosine(U).mean()),
+        word_overlap=None if overlap_of is None else overlap_of(U),
+    )
+
+
+def _states(activations: Activations, layer: Layer) -> np.ndarray:
+    """The states of a layer (n, d), without the outliers that are not learned from."""
+    Z = activations.states(layer)
+    if not np.isfinite(Z).all():
+        raise NumericsError(f"{(~np.isfinite(Z)).any(1).sum()} of {len(Z)} states of layer {layer} are not finite.")
+    return Z[ordinary(Z)]
+
+
+def _word_overlap(
+    lmm: LMM, activations: Activations, layer: Layer, options: SweepOptions
+) -> Callable[[np.ndarray], float]:
+    """A function from concepts (k, d) to the overlap of their words."""
+    check_model(lmm, activations)
+    reader = word_reader(lmm, activations, layer, GroundingOptions(options.n_words, language=options.language))
+    return lambda U: overlap(reader.words(U))
+
+
+def _penalties(Z: np.ndarray, method: str) -> tuple[float | None, ...]:
+    """The values of λ to try by default: none for a method without λ."""
+    if method not in learners.LEARNERS or "penalty" not in learners.LEARNERS[method]().get_params():
+        return (None,)
+    norm = float(np.median(np.linalg.norm(Z, axis=1)))
+    return tuple(float(f"{share * norm:.2g}") for share in (0.0, 0.02, 0.1, 0.5))

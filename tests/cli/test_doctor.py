@@ -1,0 +1,55 @@
+"""`vitrail doctor`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.families.builders import llava, shaken
+from typer.testing import CliRunner
+
+from vitrail.cli import app
+from vitrail.errors import UsageError
+from vitrail.lmm import LMM
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+run = CliRunner().invoke
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("llava")
+    network, processor = llava()
+    shaken(network).save_pretrained(path)
+    processor.save_pretrained(path)
+    return path
+
+
+def test_the_doctor_says_what_it_found_and_that_all_is_well(folder):
+    done = run(app, ["doctor", str(folder), "--device", "cpu"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    for text in ("model.vision_tower", "lm_head", "✓", "states are the library's", "all checks passed"):
+        assert text in done.output
+
+
+def test_the_doctor_looks_at_images_of_ones_own(folder, tmp_path, pictures):
+    for i, picture in enumerate(pictures[:2]):
+        picture.save(tmp_path / f"{i}.png")
+    images = [part for i in range(2) for part in ("--image", str(tmp_path / f"{i}.png"))]
+    done = run(app, ["doctor", str(folder), "--device", "cpu", "--json", *images])
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["passed"]) == (0, True)
+    assert found["modules"]["blocks"] == "model.language_model.layers"
+    assert {"name", "passed", "error", "says"} == set(found["checks"][0])
+    with pytest.raises(UsageError, match="two images or three"):
+        run(app, ["doctor", str(folder), "--image", str(tmp_path / "0.png")], catch_exceptions=False)
+
+
+def test_the_doctors_exit_code_is_one_when_something_fails(folder, monkeypatch):
+    logits = LMM.logits
+    monkeypatch.setattr(LMM, "logits", lambda self, *args: 2 * logits(self, *args))
+    done = run(app, ["doctor", str(folder), "--device", "cpu"], env={"COLUMNS": "200"})
+    assert done.exit_code == 1
+    assert "✗" in done.output
+    assert "checks failed" in done.output

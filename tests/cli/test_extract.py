@@ -1,0 +1,78 @@
+"""`vitrail extract`: images that cannot be read, states that are not finite, folders that are not free."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+
+def test_unreadable_images_are_skipped_counted_and_listed(run, captioned, tmp_path: Path) -> None:
+    data = captioned(tmp_path / "d")
+    (tmp_path / "d" / "3.png").write_bytes(b"not a picture")
+    whole = (tmp_path / "d" / "5.png").read_bytes()
+    (tmp_path / "d" / "5.png").write_bytes(whole[: len(whole) // 2])
+    code, out, err = run(
+        "extract", "--data", data, "--word", "dog", "--require", "truth", "--out", tmp_path / "s", "--json"
+    )
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["kept"] == 10
+    assert [sample for sample, _ in found["unreadable"]] == ["3.png", "5.png"]
+
+
+def test_no_readable_image_is_an_error(run, captioned, tmp_path: Path) -> None:
+    data = captioned(tmp_path / "d", 3)
+    for i in range(3):
+        (tmp_path / "d" / f"{i}.png").write_bytes(b"")
+    code, _, err = run("extract", "--data", data, "--word", "dog", "--require", "truth", "--out", tmp_path / "s")
+    assert code == 1
+    assert "None of 3 images could be read" in err
+
+
+def test_a_decompression_bomb_is_not_opened(run, captioned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = captioned(tmp_path / "d", 1)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    code, _, err = run("extract", "--data", data, "--word", "dog", "--require", "truth", "--out", tmp_path / "s")
+    assert code == 1
+    assert "DecompressionBombError" in err
+
+
+def test_states_that_are_not_finite(run, captioned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vitrail.lmm import LMM
+
+    states = LMM.states
+    monkeypatch.setattr(
+        LMM, "states", lambda *a, **k: {layer: t * float("nan") for layer, t in states(*a, **k).items()}
+    )
+    data = captioned(tmp_path / "d", 3)
+    code, _, err = run("extract", "--data", data, "--word", "dog", "--require", "truth", "--out", tmp_path / "s")
+    assert code == 1
+    assert "not finite" in err
+
+
+def test_a_full_disk(run, captioned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("vitrail.activations.save_file", full)
+    data = captioned(tmp_path / "d", 3)
+    code, _, err = run("extract", "--data", data, "--word", "dog", "--require", "truth", "--out", tmp_path / "s")
+    assert code == 1
+    assert "The disk is full" in err
+    assert not list((tmp_path / "s").rglob("*.partial"))
+
+
+def test_an_output_folder_of_another_study(run, captioned, tmp_path: Path) -> None:
+    data = captioned(tmp_path / "d")
+    options = ("extract", "--data", data, "--require", "truth", "--out", tmp_path / "s")
+    assert run(*options, "--word", "dog")[0] == 0
+    code, _, err = run(*options, "--word", "grass")
+    assert code == 1
+    assert "belongs to another run" in err
+    assert '"dog"' in err
+    assert '"grass"' in err

@@ -1,0 +1,42 @@
+"""`vitrail learn`: artifacts that cannot be read, and sweeps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.stored_states import representations, stored
+
+
+def test_a_damaged_shard(run, captioned, tmp_path: Path) -> None:
+    data = captioned(tmp_path / "d")
+    assert run("extract", "--data", data, "--word", "dog", "--require", "truth", "--out", tmp_path / "s")[0] == 0
+    shard = tmp_path / "s" / "activations" / "part-00000.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    code, _, err = run("learn", tmp_path / "s", "--concepts", 3)
+    assert code == 1
+    assert "part-00000.safetensors is damaged" in err
+
+
+def test_a_newer_schema(run, captioned, tmp_path: Path) -> None:
+    data = captioned(tmp_path / "d")
+    assert run("extract", "--data", data, "--word", "dog", "--require", "truth", "--out", tmp_path / "s")[0] == 0
+    path = tmp_path / "s" / "activations" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
+    code, _, err = run("learn", tmp_path / "s")
+    assert code == 1
+    assert "schema 99" in err
+    assert "up to 1" in err
+
+
+def test_the_command_line_sweeps_without_a_model(run, tmp_path):
+    stored(tmp_path / "activations", representations(40), (40,))
+    asked = ["learn", tmp_path, "--sweep", "--try-concepts", "2,3", "--try-penalties", "0.5", "--no-words"]
+    code, out, err = run(*asked, "--json")
+    assert code == 0, err
+    assert [p["n_concepts"] for p in json.loads(out)] == [2, 3]
+    assert (tmp_path / "sweep" / "sweep.svg").exists()
+    assert not (tmp_path / "concepts").exists()
+    code, _, err = run(*asked[:3], "--no-words", "--try-concepts", "2,many")
+    assert code == 2
+    assert "Expected whole numbers by commas, got '2,many'" in err
