@@ -15,38 +15,37 @@ import platform
 import tempfile
 import time
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from vitrail.trials.recipes import make_for, tries
 from vitrail.trials.tasks import Task, until_said
 
 import vitrail
 from vitrail import toyland
 from vitrail.artifacts import versions, write_json
-from vitrail.finetuning.training import Plan
+from vitrail.finetuning import TrainingOptions
 from vitrail.lmm import LMM, quieten
 from vitrail.lmm.positions import Positions, forced, prompt_width
 from vitrail.lmm.scorers import ImageTextScorer, load_image_scorer
+from vitrail.reports.steering import steering_page
 from vitrail.samples import Sample, load_samples
-from vitrail.steering import Add, steer
-from vitrail.trials import TASKS, AnswerTask, CaptionTask, search
-from vitrail.trials.contest import (
-    LORA_RATE,
-    Contender,
-    Result,
-    baselines,
-    by,
-    evaluate_steering,
-    of,
-    speeds,
-    trained_lora,
+from vitrail.steering import (
+    TASKS,
+    Add,
+    AnswerTask,
+    CaptionTask,
+    SteeringOptions,
+    Task,
+    make_steering,
+    steer,
+    until_said,
 )
-from vitrail.trials.gallery import write_gallery
-from vitrail.trials.grid_search import Found
-from vitrail.trials.outcome import finite
+from vitrail.trials import Contender, ContenderResult, ContestOptions, SearchOptions, SearchResult, make_gallery, search
+from vitrail.trials.contenders import baselines, intervention_contender, steering_contender, trained_lora
+from vitrail.trials.contest import compare_contenders
+from vitrail.trials.grid_search import candidates
+from vitrail.trials.speed import speeds
 
 RESULT = Path(__file__).parent / "results" / "steer.json"
 PAGE = RESULT.with_suffix(".html")
@@ -83,28 +82,26 @@ class Bench:
         self.result["machine"] = {"cpus": os.cpu_count(), "platform": platform.platform(), **versions()}
 
     def write(self) -> None:
-        write_json(RESULT, finite(self.result))
+        write_json(RESULT, self.result)
 
     def places(self, task: Task) -> Positions | None:
         """Where vectors are added: in captions, until the topic was mentioned."""
         return until_said(self.lmm, task) if isinstance(task, CaptionTask) else None
 
-    def search(self, task: Task, made: Any) -> Found:
-        return search(
-            self.lmm, task, data(task, "val", self.args.search), made, alphas=STRENGTHS[type(task)],
-            budget=BUDGETS[type(task)],
-        )  # fmt: skip
+    def search(self, task: Task, made: Any) -> SearchResult:
+        options = SearchOptions(STRENGTHS[type(task)], BUDGETS[type(task)])
+        return search(self.lmm, task, data(task, "val", self.args.search), made, options)
 
     def task(self, name: str) -> None:
         """One task: where and how strongly, and the methods side by side."""
         start, task = time.perf_counter(), TASKS[name]
         samples, home, at = data(task, "train", self.args.train), self.folder / name, self.places(task)
-        made = make_for(self.lmm, task, samples, out=home / "mean", layers=LAYERS)
-        found = self.search(task, tries(made, at))
+        made = make_steering(self.lmm, task, samples, SteeringOptions(LAYERS), out=home / "mean")
+        found = self.search(task, candidates(made, at))
         entry: dict[str, Any] = {"norms": {str(k): v for k, v in made.norms.items()}, "search": found.as_dict()}
         self.result["tasks"][name] = entry
         self.write()
-        picked = found.picked or max(found.points, key=lambda p: (-p.outcome.cost, p.outcome.effect["mean"]))
+        picked = found.picked or max(found.trials, key=lambda t: (-t.outcome.cost, t.outcome.effect.mean))
         best = made.only(picked.layer)
         contenders = baselines(best, picked.alpha, positions=at)
         if isinstance(task, AnswerTask) or task.remove:
@@ -115,7 +112,9 @@ class Bench:
             contenders += self.more(task, samples, home, best, picked.alpha, contenders[-1].parameters)
         timed = self.args.repeats if name == "colour" else 0
         shown = data(task, "test", self.args.eval)
-        results = evaluate_steering(self.lmm, task, shown, contenders, scorer=self.scorer, repeats=timed)
+        results = compare_contenders(
+            self.lmm, task, shown, contenders, ContestOptions(repeats=timed), scorer=self.scorer
+        )
         entry["methods"] = [r.as_dict() for r in results]
         if name == "colour":
             self.gallery(task, best, at, found, results)
@@ -125,18 +124,19 @@ class Bench:
 
     def guarded(self, task: Task, samples: list[Sample], home: Path, entry: dict) -> Contender:
         """The vector behind a condition, at the layer and strength that are best for it."""
-        made = make_for(self.lmm, task, samples, out=home / "guarded", method="guarded", layers=LAYERS)
-        found = self.search(task, tries(made))
+        made = make_steering(self.lmm, task, samples, SteeringOptions(LAYERS), out=home / "guarded", method="guarded")
+        found = self.search(task, candidates(made))
         entry["search_guarded"] = found.as_dict()
-        picked = found.picked or found.points[0]
-        return of(made.only(picked.layer), picked.alpha, "mean, guarded")
+        picked = found.picked or found.trials[0]
+        return steering_contender(made.only(picked.layer), picked.alpha, "mean, guarded")
 
     def taught(
         self, task: Task, samples: list[Sample], home: Path, layer: int, ways: tuple[str, ...]
     ) -> list[Contender]:
         """LoReFT and DiReFT, trained on the answers as wanted."""
+        options = SteeringOptions((layer,), steps=self.args.steps)
         return [
-            of(make_for(self.lmm, task, samples, out=home / way, method=way, layers=[layer], steps=self.args.steps))
+            steering_contender(make_steering(self.lmm, task, samples, options, out=home / way, method=way))
             for way in ways
         ]
 
@@ -146,23 +146,27 @@ class Bench:
         """L2S, and LoRA of as many parameters with the same examples and steps."""
         at, found = self.places(task), []
         if at is not None:
-            found.append(of(best, alpha, "mean, at every step"))
+            found.append(steering_contender(best, alpha, "mean, at every step"))
         kinds = ("answers", "prompts") if isinstance(task, CaptionTask) else ("answers",)
         for kind in kinds:
-            l2s = make_for(
-                self.lmm, task, samples, out=home / f"l2s-{kind}", method="l2s", layers=best.layers, targets=kind
+            options = SteeringOptions(best.layers, targets=kind)
+            l2s = make_steering(self.lmm, task, samples, options, out=home / f"l2s-{kind}", method="l2s")
+            found.append(
+                steering_contender(l2s, 1.0, "l2s" if kind == "answers" else "l2s, from prompts", positions=at)
             )
-            found.append(of(l2s, 1.0, "l2s" if kind == "answers" else "l2s, from prompts", positions=at))
-        plan = Plan(self.args.steps, 16, LORA_RATE, 0, 20, 3, 0)
-        return [*found, trained_lora(self.lmm, task, samples, budget, plan, home / "lora")]
+        training = TrainingOptions(self.args.steps)
+        return [*found, trained_lora(self.lmm, task, samples, budget, training, folder=home / "lora")]
 
     def gallery(
-        self, task: Task, best: vitrail.Steering, at: Positions | None, found: Found, results: list[Result]
+        self,
+        task: Task,
+        best: vitrail.Steering,
+        at: Positions | None,
+        found: SearchResult,
+        results: list[ContenderResult],
     ) -> None:
-        write_gallery(
-            self.lmm, best, data(task, "test", 12), PAGE, strengths=STRENGTHS[type(task)], task=task, positions=at,
-            found=found, results=results,
-        )  # fmt: skip
+        shown = make_gallery(self.lmm, best, data(task, "test", 12), STRENGTHS[type(task)], task=task, positions=at)
+        steering_page(shown, out=PAGE, search=found, results=results)
 
     def exactness(self) -> None:
         """Strength 0 leaves every bit as it is."""
@@ -188,7 +192,7 @@ class Bench:
     def speed(self) -> None:
         """What a vector adds to the time of generation, in turns with none, one image and 32 at a time."""
         samples, vector = data(TASKS["colour"], "test", 32), 1e-3 * torch.ones(self.lmm.n_features)
-        plain, added = Contender("none", nullcontext), by("vector", Add({6: vector}))
+        plain, added = Contender("none", nullcontext), intervention_contender("vector", Add({6: vector}))
         self.result["speed"] = {}
         for rows in (32, 1):
             found = speeds(
@@ -200,7 +204,10 @@ class Bench:
                 n_tokens=16,
                 rows=rows,
             )
-            self.result["speed"][f"{rows} at a time"] = {"plain": asdict(found[0]), "steered": asdict(found[1])}
+            self.result["speed"][f"{rows} at a time"] = {
+                "plain": found[0].as_dict(),
+                "steered": found[1].as_dict(),
+            }
 
     def targets(self) -> None:
         """What was to be shown, and whether it was."""

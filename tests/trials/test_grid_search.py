@@ -11,6 +11,7 @@ from vitrail.scores import Estimate
 from vitrail.steering import (
     TASKS,
     Add,
+    steer,
 )
 from vitrail.trials import (
     CaptionSideEffects,
@@ -47,12 +48,17 @@ def test_a_search_chooses_on_one_half_and_reports_on_the_other(lmm, asked, vecto
         assert (outcome.effect, outcome.side.accuracy) == (alone.effect, alone.side.accuracy)
         losses = surprise(lmm, half, said)
         assert outcome.side.perplexity == pytest.approx(float(np.exp(losses.mean())), rel=1e-4)
+    with steer(lmm, made[-1](2.0)):
+        steered = say(lmm, first, max_new_tokens=YES_NO.max_new_tokens)
+    losses = surprise(lmm, first, steered)  # of what was said under steering, to the model as it is
+    assert found.trials[1].outcome.side.perplexity == pytest.approx(float(np.exp(losses.mean())), rel=1e-4)
     assert found.trials[0].outcome.effect.mean == 0.0
     assert found.plain.effect.mean == 0.0
     if found.picked is not None:
         assert found.picked.outcome.cost <= 0.2
         assert found.held_out is not None
     assert json.loads((tmp_path / "s" / "search.json").read_text())["task"] == "yes-no"
+    assert open_search(tmp_path / "s").as_dict() == found.as_dict()
     none = search(lmm, YES_NO, some, made, SearchOptions((0.0,), -1.0))
     assert none.picked is None
     assert none.held_out is None

@@ -91,4 +91,6 @@ class FineTuneOptions(TrainingOptions):
     def as_parameters(self, own_dtype: str) -> dict[str, Any]:
         """Values for a manifest. What belongs to adapters is null in full training, which keeps the model's dtype."""
         values = asdict(self)
-        return values if self.method == "lora" else {**values, "rank": None, "scale": None, "dtype": own_dtype}
+        if self.method != "lora":
+            values |= {"rank": None, "scale": None, "dtype": own_dtype}
+        return {key: values[key] for key in ("method", "rank", "scale", "dtype")} | values

@@ -177,7 +177,8 @@ class _Half:
     def steered(self, intervention: Intervention) -> Outcome:
         limit = self.judge.task.max_new_tokens
         with steer(self.lmm, intervention):
-            return self.judge.judge(say(self.lmm, self.samples, max_new_tokens=limit, batch_size=self.batch_size))
+            said = say(self.lmm, self.samples, max_new_tokens=limit, batch_size=self.batch_size)
+        return self.judge.judge(said)  # outside the block: perplexity is that of the unsteered model
 
 
 def _half(lmm: LMM, task: Task, samples: Sequence[Sample], scorer: ImageTextScorer | None, batch_size: int) -> _Half:

@@ -20,7 +20,8 @@ from vitrail.steering import (
 )
 from vitrail.steering.contrast import described
 from vitrail.steering.methods import l2s
-from vitrail.steering.methods.l2s import NetworkOptions, TwoLayer
+from vitrail.steering.methods.l2s import NetworkOptions, TwoLayer, _targets
+from vitrail.steering.states import States
 
 YES_NO = TASKS["yes-no"]
 
@@ -54,10 +55,6 @@ def test_l2s_learns_which_inputs_to_change(lmm, asked, tmp_path):
 
 
 def test_pairs_go_by_the_sample_and_the_rest_by_the_mean(asked):
-    from vitrail.steering.teach import _targets
-
-    from vitrail.steering.states import States
-
     a, b, c = asked[:3]
     toward, away = [Example(a, "no"), Example(b, "no")], [Example(b, "yes"), Example(c, "yes"), Example(a, "yes")]
     Z, Y = torch.tensor([[1.0, 0.0], [0.0, 4.0]]), torch.tensor([[0.0, 1.0], [0.0, 2.0], [5.0, 5.0]])
