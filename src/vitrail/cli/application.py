@@ -72,14 +72,14 @@ def with_single_options(function: Callable[..., None]) -> Callable[..., None]:
         raise TypeError(f"{function.__name__} has the options {', '.join(sorted(twice))} twice.")
 
     @functools.wraps(function)
-    def call(**values: Any) -> None:
+    def _call(**values: Any) -> None:
         made = {name: group(**{o.name: values.pop(o.name) for o in own}) for name, (group, own) in groups.items()}
         function(**made, **values)
 
     keyword = inspect.Parameter.KEYWORD_ONLY  # so that options without a default may follow options with one
-    call.__signature__ = inspect.Signature([o.replace(kind=keyword) for o in options])  # type: ignore[attr-defined]
-    call.__annotations__ = {option.name: option.annotation for option in options}
-    return call
+    _call.__signature__ = inspect.Signature([o.replace(kind=keyword) for o in options])  # type: ignore[attr-defined]
+    _call.__annotations__ = {option.name: option.annotation for option in options}
+    return _call
 
 
 def get_group(parameter: inspect.Parameter) -> Any:

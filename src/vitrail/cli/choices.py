@@ -281,5 +281,5 @@ class SweepChoice:
 class EngineChoice:
     """Where concepts are learned."""
 
-    engine: Annotated[Engine, typer.Option(help="`ray`: on many machines (pip install 'vitrail[ray]').")] = "local"
+    engine: Annotated[Engine, typer.Option(help=r"`ray`: on many machines (pip install 'vitrail\[ray]').")] = "local"
     address: Address = None
