@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.families.builders import llava, shaken
 from typer.testing import CliRunner
 
+from tests.families.builders import llava, shaken
 from vitrail.cli import app
 from vitrail.errors import UsageError
 from vitrail.lmm import LMM
+from vitrail.toyland.draw import draw
+from vitrail.toyland.world import scene
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 run = CliRunner().invoke
@@ -33,9 +35,9 @@ def test_the_doctor_says_what_it_found_and_that_all_is_well(folder):
         assert text in done.output
 
 
-def test_the_doctor_looks_at_images_of_ones_own(folder, tmp_path, pictures):
-    for i, picture in enumerate(pictures[:2]):
-        picture.save(tmp_path / f"{i}.png")
+def test_the_doctor_looks_at_images_of_ones_own(folder, tmp_path):
+    for i in range(2):
+        draw(scene(i)).save(tmp_path / f"{i}.png")
     images = [part for i in range(2) for part in ("--image", str(tmp_path / f"{i}.png"))]
     done = run(app, ["doctor", str(folder), "--device", "cpu", "--json", *images])
     found = json.loads(done.stdout)

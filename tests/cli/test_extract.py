@@ -59,7 +59,7 @@ def test_a_full_disk(run, captioned, tmp_path: Path, monkeypatch: pytest.MonkeyP
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("vitrail.activations.save_file", full)
+    monkeypatch.setattr("vitrail.activations.store.save_file", full)
     data = captioned(tmp_path / "d", 3)
     code, _, err = run("extract", "--data", data, "--word", "dog", "--require", "truth", "--out", tmp_path / "s")
     assert code == 1
