@@ -14,11 +14,12 @@ from vitrail.words import Word
 
 
 def test_the_values_on_offer_are_those_that_the_library_takes():
-    from vitrail import activations, learners, lmm, words
+    from vitrail import activations, lmm, words
     from vitrail.comparison import matching, shift_vectors
     from vitrail.concepts import learning
-    from vitrail.finetuning import run as finetuning
+    from vitrail.finetuning import options as finetuning
     from vitrail.lmm import positions
+    from vitrail.steering import options as steering_options
 
     pairs = [
         (choices.Alignment, words.Alignment),
@@ -29,10 +30,10 @@ def test_the_values_on_offer_are_those_that_the_library_takes():
         (choices.ShiftEstimator, shift_vectors.ShiftEstimator),
         (choices.TuningMethod, finetuning.Method),
         (choices.PositionName, positions.Name),
+        (choices.AnswerShift, steering_options.Targets),
     ]
     for offered, taken in pairs:
         assert set(get_args(offered)) == set(get_args(taken))
-    assert set(get_args(choices.LearningMethod)) == set(learners.LEARNERS)
 
 
 def test_the_defaults_are_those_of_the_library():
@@ -96,3 +97,21 @@ def test_a_studys_model_is_loaded_as_it_was_and_keeps_its_name(activations):
     lmm = StudyModel(model=str(toyland.model_path()), device="cpu").load(activations)
     assert lmm.describe() == activations.model
     assert lmm.prompt == activations.options.prompt
+
+
+def test_a_learner_that_is_not_there_is_refused_with_those_that_are(run, tmp_path):
+    from vitrail.learners import LEARNERS
+
+    code, _, err = run("learn", tmp_path, "--method", "nmf")
+    assert code == 2
+    assert all(name in err for name in LEARNERS)
+
+
+def test_a_learner_that_is_added_is_on_offer(run, tmp_path, monkeypatch):
+    from vitrail.learners import LEARNERS, PCA
+
+    monkeypatch.setitem(LEARNERS, "own", PCA)
+    code, _, err = run("learn", tmp_path, "--method", "own")
+    assert code == 1
+    assert "activations" in err
+    assert "own" in run("learn", "--help")[1]

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.families.builders import llava, shaken
 from typer.testing import CliRunner
 
-from tests.families.builders import llava, shaken
 from vitrail.cli import app
 from vitrail.errors import UsageError
 from vitrail.lmm import LMM

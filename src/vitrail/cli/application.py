@@ -7,11 +7,12 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -31,6 +32,41 @@ class Without:
 
     def __init__(self, *names: str) -> None:
         self.names = frozenset(names)
+
+
+class OneOf:
+    """A parser for the name of something in a registry: `Annotated[str, typer.Option(parser=OneOf(read_names))]`.
+
+    The registry is read when it is needed, for a value or for the help of the command: to import it takes seconds.
+    """
+
+    __name__ = "name"  # Typer's type of the option
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self.names = names
+
+    def __call__(self, text: str) -> str:
+        """The name.
+
+        Raises:
+            typer.BadParameter: the registry has no such name.
+        """
+        known = tuple(self.names())
+        if text not in known:
+            raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, known))}.")
+        return text
+
+
+class ListingCommand(TyperCommand):
+    """A command whose help lists the names that its options with `OneOf` take."""
+
+    parsers: ClassVar[dict[str, OneOf]] = {}
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        for parameter in self.params:
+            if parser := self.parsers.get(str(parameter.name)):
+                parameter.metavar = f"[{'|'.join(parser.names())}]"
+        super().format_help(ctx, formatter)
 
 
 def command(to: typer.Typer = app, name: str | None = None) -> Callable[[Command], Command]:
@@ -56,7 +92,14 @@ def command(to: typer.Typer = app, name: str | None = None) -> Callable[[Command
     """
 
     def add(function: Command) -> Command:
-        to.command(name)(with_single_options(function))
+        single = with_single_options(function)
+        parsers = {
+            option.name: parser
+            for option in inspect.signature(single).parameters.values()
+            for metadata in getattr(option.annotation, "__metadata__", ())
+            if isinstance(parser := getattr(metadata, "parser", None), OneOf)
+        }
+        to.command(name, cls=type("Listing", (ListingCommand,), {"parsers": parsers}))(single)
         return function
 
     return add

@@ -5,11 +5,13 @@ A group is the type of a parameter of a command; `application.command` makes a s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from vitrail.cli.application import OneOf
 from vitrail.cli.options import (
     Adapter,
     Address,
@@ -55,13 +57,19 @@ if TYPE_CHECKING:
 # here again, and a test compares them.
 Alignment = Literal["predicts", "reads"]
 Require = Literal["both", "predicted", "truth"]
-LearningMethod = Literal["semi-nmf", "pca", "kmeans", "simple"]
 Engine = Literal["local", "ray"]
 DType = Literal["auto", "float32", "bfloat16", "float16", "int8", "int4"]
 Matching = Literal["one-to-one", "argmax"]
 ShiftEstimator = Literal["mean", "median", "trimmed", "codes"]
 TuningMethod = Literal["lora", "full"]
+AnswerShift = Literal["answers", "prompts"]
 PositionName = Literal["prompt", "image", "first", "last", "ends", "generated", "all"]
+
+
+def _learners() -> Iterable[str]:
+    from vitrail.learners import LEARNERS
+
+    return LEARNERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +104,11 @@ class ModelChoice:
         )
         progress("load", 1, 1)
         return lmm
+
+    def of_study(self) -> StudyModel:
+        """The model of a study, where `--model` says that it is, or else where the study found it."""
+        model = None if self.model == "toyland" else self.model
+        return StudyModel(model=model, device=self.device, trust_remote_code=self.trust_remote_code)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +219,7 @@ class LearningChoice:
     """How concepts are learned."""
 
     concepts: NConcepts = 20
-    method: Annotated[LearningMethod, typer.Option(help="How they are learned.")] = "semi-nmf"
+    method: Annotated[str, typer.Option(parser=OneOf(_learners), help="How they are learned.")] = "semi-nmf"
     penalty: Penalty = None
     seed: Seed = 0
 

@@ -2,43 +2,55 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitrail.cli.commands import app
-from vitrail.cli.objects import to_examples, to_model, to_samples
-from vitrail.cli.options import (
-    BatchSize,
-    Data,
-    Device,
-    DType,
-    Dtype,
-    Images,
-    Json,
-    Limit,
-    Model,
-    Out,
-    Prompt,
-    Revision,
-    Seed,
-    Split,
-    TrustRemoteCode,
-)
+from vitrail.cli.application import Without, command
+from vitrail.cli.choices import DataSource, ModelChoice, TuningMethod
+from vitrail.cli.options import BatchSize, Json, Out, Seed
 from vitrail.cli.terminal import print_json, progress_bars
 
-
-class Training(str, Enum):
-    lora = "lora"
-    full = "full"
+if TYPE_CHECKING:
+    from vitrail.finetuning import FineTuneOptions
 
 
-@app.command()
+@dataclass(frozen=True, kw_only=True)
+class TuningChoice:
+    """How a model is taught."""
+
+    method: Annotated[TuningMethod, typer.Option(help="A LoRA adapter, or the whole decoder.")] = "lora"
+    rank: Annotated[int, typer.Option(min=1, help="Rank of the adapter.")] = 4
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the optimiser, at most.")] = 150
+    rate: Annotated[float | None, typer.Option(help="Peak learning rate; 2e-3 for LoRA, 1e-4 in full.")] = None
+    checkpoints: Annotated[int, typer.Option(min=0, help="How many are written along the way.")] = 5
+    patience: Annotated[int, typer.Option(min=1, help="Stop after so many measurements without a new best.")] = 3
+    seed: Seed = 0
+    batch_size: BatchSize = 32
+
+    def options(self) -> FineTuneOptions:
+        """As the library takes them."""
+        from vitrail.finetuning import FineTuneOptions
+
+        return FineTuneOptions(
+            steps=self.steps,
+            batch_size=self.batch_size,
+            rate=self.rate,
+            checkpoints=self.checkpoints,
+            patience=self.patience,
+            seed=self.seed,
+            method=self.method,
+            rank=self.rank,
+        )
+
+
+@command()
 def finetune(
+    *,
     out: Out,
-    model: Model = "toyland",
-    data: Data = "toyland",
+    model: Annotated[ModelChoice, Without("adapter")],
+    data: DataSource,
     style: Annotated[
         str | None, typer.Option(help="Captions of one of Toyland's styles: `colour`, `place`, `mood` or `plain`.")
     ] = None,
@@ -48,46 +60,20 @@ def finetune(
             help="Captions that have one of these words, by commas, or one of the lists `colour`, `place`, `sentiment`."
         ),
     ] = None,
-    method: Annotated[Training, typer.Option(help="A LoRA adapter, or the whole decoder.")] = Training.lora,
-    rank: Annotated[int, typer.Option(min=1, help="Rank of the adapter.")] = 4,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the optimiser, at most.")] = 150,
-    rate: Annotated[float | None, typer.Option(help="Peak learning rate; 2e-3 for LoRA, 1e-4 in full.")] = None,
-    checkpoints: Annotated[int, typer.Option(min=0, help="How many are written along the way.")] = 5,
-    patience: Annotated[int, typer.Option(min=1, help="Stop after so many measurements without a new best.")] = 3,
-    seed: Seed = 0,
-    split: Split = None,
-    limit: Limit = None,
-    images: Images = None,
-    prompt: Prompt = None,
-    batch_size: BatchSize = 32,
-    revision: Revision = None,
-    dtype: Dtype = DType.auto,
-    device: Device = None,
-    trust_remote_code: TrustRemoteCode = False,
+    method: TuningChoice,
     as_json: Json = False,
 ) -> None:
     """Teaches a model captions of one kind: a LoRA adapter that loads anywhere PEFT does, in OUT.
 
     Checkpoints are in OUT/checkpoints, the loss in OUT/loss.json and OUT/loss.svg. A run that was stopped goes on.
     """
-    from vitrail.finetuning import FineTuneOptions
     from vitrail.finetuning import finetune as run
+    from vitrail.samples.examples import captions_for
 
-    options = FineTuneOptions(
-        steps=steps,
-        batch_size=batch_size,
-        rate=rate,
-        checkpoints=checkpoints,
-        patience=patience,
-        seed=seed,
-        method=method.value,
-        rank=rank,
-    )
+    options = method.options()
     with progress_bars() as progress:
-        samples = to_samples(data, split, limit, images, progress)
-        examples = to_examples(samples, data, style, words)
-        lmm = to_model(model, revision, None, dtype, device, prompt, progress, trust_remote_code)
-        made = run(lmm, examples, options, out=out, progress=progress)
+        examples = captions_for(data.load(progress), data.data, style=style, words=words)
+        made = run(model.load(progress), examples, options, out=out, progress=progress)
     loss = made.loss
     if as_json:
         print_json(
@@ -105,5 +91,5 @@ def finetune(
         f"Held-out loss {loss.first:.3f} → {loss.lowest:.3f} at step {loss.best} of {len(loss.training)}, "
         f"learned from {made.n_examples} captions."
     )
-    use = f"--adapter {out}" if method is Training.lora else f"--model {out}"
+    use = f"--adapter {out}" if method.method == "lora" else f"--model {out}"
     typer.echo(f"Use it with {use}. Its loss is drawn in {out / 'loss.svg'}")

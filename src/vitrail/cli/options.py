@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -67,30 +66,3 @@ Language = Annotated[
     typer.Option(help="Whose dictionary says what is a word: `en`, `de`, `fr`, `ru` …, or `any` for all in letters."),
 ]
 NSamples = Annotated[int, typer.Option("--images-per-concept", min=1, help="Most activating samples per concept.")]
-
-
-# ---- for commands that take no groups of options yet -----------------------------------------------------------------
-
-
-class Require(str, Enum):
-    both = "both"
-    predicted = "predicted"
-    truth = "truth"
-
-
-class DType(str, Enum):
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-    int8 = "int8"
-    int4 = "int4"
-
-
-Dtype = Annotated[
-    DType,
-    typer.Option(help="Of the weights; `auto` is what the model says, `int8` and `int4` quantise (bitsandbytes)."),
-]
-RequireOption = Annotated[
-    Require, typer.Option(help="Where the word must be: predicted text, reference, both; `truth` forces the reference.")
-]

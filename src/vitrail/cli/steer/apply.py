@@ -2,78 +2,87 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitrail.cli.objects import to_model, to_numbers
-from vitrail.cli.options import (
-    Adapter,
-    BatchSize,
-    Device,
-    DType,
-    Dtype,
-    Images,
-    Json,
-    Limit,
-    Model,
-    Revision,
-    Split,
-    TrustRemoteCode,
-)
-from vitrail.cli.steer.common import Alone, At, Folder, TaskData, Until, alone, places, steering, task_samples
+from vitrail.cli.application import Without, command
+from vitrail.cli.choices import ModelChoice
+from vitrail.cli.options import BatchSize, Json, Limit
+from vitrail.cli.parsing import to_numbers
+from vitrail.cli.steer.common import Alone, Folder, PlaceChoice, TaskData, alone, steering
 from vitrail.cli.terminal import print_json, progress_bars
 
+if TYPE_CHECKING:
+    from vitrail.runs.steer import GalleryOptions
+    from vitrail.steering import Task
 
-@steering.command(name="apply")
+
+@dataclass(frozen=True, kw_only=True)
+class GalleryChoice:
+    """The page of texts before and after."""
+
+    strengths: Annotated[str, typer.Option("--gallery-strengths", help="Of the gallery, by commas.")] = "0.5,1,1.5,2"
+    gallery: Annotated[Path | None, typer.Option(help="Also write a page of before and after to this file.")] = None
+
+    def options(self, task: Task | None) -> GalleryOptions | None:
+        """As the library takes them; None where no page was asked for."""
+        from vitrail.runs.steer import GalleryOptions
+
+        alphas = tuple(to_numbers(self.strengths, float))
+        return None if self.gallery is None else GalleryOptions(self.gallery, alphas, task)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownData(TaskData):
+    """The images that are spoken of."""
+
+    limit: Limit = 12
+
+
+@command(steering, "apply")
 def apply_(
+    *,
     folder: Folder,
     strength: Annotated[float, typer.Option(help="1 is as it was made.")] = 1.0,
-    strengths: Annotated[str, typer.Option("--gallery-strengths", help="Of the gallery, by commas.")] = "0.5,1,1.5,2",
-    gallery: Annotated[Path | None, typer.Option(help="Also write a page of before and after to this file.")] = None,
+    page: GalleryChoice,
     layer: Alone = None,
-    positions: At = None,
-    until: Until = False,
+    where: PlaceChoice,
     keep_norm: Annotated[bool, typer.Option("--keep-norm", help="Give each state its own norm back.")] = False,
     task: Annotated[str | None, typer.Option("--task", help="Mark its words in the gallery, and count them.")] = None,
-    model: Model = "toyland",
-    data: TaskData = "toyland",
-    split: Split = None,
-    limit: Limit = 12,
-    images: Images = None,
+    model: Annotated[ModelChoice, Without("prompt")],
+    data: ShownData,
     batch_size: BatchSize = 32,
-    revision: Revision = None,
-    adapter: Adapter = None,
-    dtype: Dtype = DType.auto,
-    device: Device = None,
-    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """What the model says of images before and after."""
-    from vitrail.runs.steer import GalleryOptions, apply_steering
+    from vitrail.runs.steer import apply_steering
     from vitrail.steering import TASKS, Application, open_steering, task_named
 
-    opened, alphas = alone(open_steering(folder), layer), to_numbers(strengths, float)
+    opened = alone(open_steering(folder), layer)
     wanted = None if task is None else task_named(task)
-    page = None if gallery is None else GalleryOptions(gallery, tuple(alphas), wanted)
+    gallery = page.options(wanted)
     with progress_bars() as progress:
-        samples = task_samples(wanted or TASKS["colour"], data, split, limit, images, progress, "val")
-        lmm = to_model(model, revision, adapter, dtype, device, None, progress, trust_remote_code)
-        application = Application(strength, places(lmm, wanted, positions, until), keep_norm)
-        done = apply_steering(lmm, opened, samples, application, gallery=page, batch_size=batch_size, progress=progress)
+        samples = data.of_task(wanted or TASKS["colour"], progress, "val")
+        lmm = model.load(progress)
+        application = Application(strength, where.places(lmm, wanted), keep_norm)
+        done = apply_steering(
+            lmm, opened, samples, application, gallery=gallery, batch_size=batch_size, progress=progress
+        )
     texts = zip(samples, done.before, done.after, strict=True)
     pairs = [{"sample_id": s.id, "before": before, "after": after} for s, before, after in texts]
     if as_json:
-        where = None if gallery is None else str(gallery)
-        print_json({"positions_changed": done.changed, "passes": done.passes, "gallery": where, "texts": pairs})
+        path = None if page.gallery is None else str(page.gallery)
+        print_json({"positions_changed": done.changed, "passes": done.passes, "gallery": path, "texts": pairs})
         return
     for pair in pairs:
         typer.echo(f"{pair['sample_id']}\n  {pair['before']}\n  {pair['after']}")
     typer.echo(f"{done.changed} positions were changed in {done.passes} passes.")
 
 
-@steering.command()
+@command(steering)
 def export(
     folder: Folder,
     file: Annotated[Path, typer.Argument(help="A .gguf control vector, a .pt or a .safetensors.")],

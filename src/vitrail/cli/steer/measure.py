@@ -2,85 +2,115 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitrail.cli.objects import to_model, to_numbers
-from vitrail.cli.options import (
-    Adapter,
-    BatchSize,
-    Device,
-    DType,
-    Dtype,
-    Images,
-    Json,
-    Limit,
-    Model,
-    Out,
-    Revision,
-    Seed,
-    Split,
-    TrustRemoteCode,
-)
+from vitrail.cli.application import Without, command
+from vitrail.cli.choices import ModelChoice, PositionName
+from vitrail.cli.options import BatchSize, Json, Limit, Out, Seed
+from vitrail.cli.parsing import to_numbers
 from vitrail.cli.steer.common import (
     Alone,
-    At,
     Budget,
     Folder,
+    PlaceChoice,
     Scorer,
     Strengths,
     TaskData,
     TaskName,
-    Until,
-    Where,
     alone,
     load_scorer,
     open_study,
-    places,
     steering,
-    task_samples,
 )
 from vitrail.cli.terminal import print_json, progress_bars, show_table
 
 if TYPE_CHECKING:
+    from vitrail.progress import Progress
+    from vitrail.runs.steer import EvaluationSamples, RankOptions
     from vitrail.scores import Estimate
+    from vitrail.steering import Task
     from vitrail.trials import ContenderResult
 
 
-@steering.command()
+@dataclass(frozen=True, kw_only=True)
+class RankChoice:
+    """Which vectors are tried, and how."""
+
+    strength: Annotated[float, typer.Option(help="Of every vector.")] = 1.0
+    toward: Annotated[int | None, typer.Option("--to", min=0, help="Only vectors towards this concept.")] = None
+    away: Annotated[int | None, typer.Option("--from", min=0, help="Only vectors away from this one.")] = None
+    positions: Annotated[PositionName, typer.Option("--positions", help="Where they are added.")] = "generated"
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest text, in tokens.")] = 16
+    batch_size: BatchSize = 32
+
+    def options(self) -> RankOptions:
+        """As the library takes them."""
+        from vitrail.runs.steer import RankOptions
+
+        return RankOptions(self.toward, self.away, self.strength, self.positions, self.max_new_tokens, self.batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankData(TaskData):
+    """The images that are spoken of."""
+
+    limit: Limit = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContestData(TaskData):
+    """The samples that steerings are reported on, and those that their rivals are made from."""
+
+    train_data: Annotated[
+        str | None,
+        typer.Option(
+            "--train-data",
+            help="What the mean vector and LoRA are made from, if not --data. Toyland has a train split; without this "
+            "or --train-split, other data is halved by images, and the other half is reported on.",
+        ),
+    ] = None
+    train_split: Annotated[str | None, typer.Option("--train-split", help="Split of that data.")] = None
+
+    def of_contest(self, task: Task, seed: int, progress: Progress) -> EvaluationSamples:
+        """Both, without an image in common."""
+        from vitrail.runs.steer import EvaluationSamples
+        from vitrail.trials.grid_search import halves
+
+        test = self.of_task(task, progress, "test")
+        if self.data != "toyland" and self.train_data is None and self.train_split is None:
+            return EvaluationSamples(*halves(test, seed))
+        other = TaskData(
+            data=self.train_data or self.data, split=self.train_split, limit=self.limit, images=self.images
+        )
+        return EvaluationSamples(other.of_task(task, progress, "train"), test)
+
+
+@command(steering)
 def rank(
+    *,
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study whose concepts' differences are tried.")],
-    strength: Annotated[float, typer.Option(help="Of every vector.")] = 1.0,
-    toward: Annotated[int | None, typer.Option("--to", min=0, help="Only vectors towards this concept.")] = None,
-    away: Annotated[int | None, typer.Option("--from", min=0, help="Only vectors away from this one.")] = None,
-    positions: Annotated[Where, typer.Option("--positions", help="Where they are added.")] = Where.generated,
+    ranking: RankChoice,
     best: Annotated[int, typer.Option("--best", min=1, help="Show so many.")] = 20,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest text, in tokens.")] = 16,
     task: Annotated[str, typer.Option("--task", help="Its questions, or captions, are what is to change.")] = "colour",
-    model: Model = "toyland",
-    data: TaskData = "toyland",
-    split: Split = None,
-    limit: Limit = 32,
-    images: Images = None,
-    batch_size: BatchSize = 32,
-    device: Device = None,
-    trust_remote_code: TrustRemoteCode = False,
+    model: Annotated[ModelChoice, Without("revision", "adapter", "dtype", "prompt")],
+    data: RankData,
     as_json: Json = False,
 ) -> None:
     """Fine vectors `u_j − u_i` between a study's concepts, in the order of how narrow their effect is.
 
     Every one is added while the model speaks of the same images. A narrow one makes one change and no other.
     """
-    from vitrail.runs.steer import RankOptions, rank_fine_vectors
+    from vitrail.runs.steer import rank_fine_vectors
     from vitrail.steering import task_named
 
-    options = RankOptions(toward, away, strength, positions.value, max_new_tokens, batch_size)
+    options = ranking.options()
     with progress_bars() as progress:
-        samples = task_samples(task_named(task), data, split, limit, images, progress, "val")
-        _, concepts, lmm = open_study(study, model, device, trust_remote_code)
+        samples = data.of_task(task_named(task), progress, "val")
+        _, concepts, lmm = open_study(study, model)
         found = rank_fine_vectors(lmm, concepts, samples, options, progress=progress)[:best]
     if as_json:
         print_json([{"from": r.away, "to": r.toward, **asdict(r.narrowness)} for r in found])
@@ -94,28 +124,20 @@ def rank(
     show_table(table)
 
 
-@steering.command()
+@command(steering)
 def search(
+    *,
     folder: Folder,
     task: TaskName,
     out: Out,
     strengths: Strengths = "0.5,1,1.5,2",
     budget: Budget = 0.1,
-    positions: At = None,
-    until: Until = False,
+    where: PlaceChoice,
     scorer: Scorer = None,
-    model: Model = "toyland",
-    data: TaskData = "toyland",
-    split: Split = None,
-    limit: Limit = 200,
-    images: Images = None,
+    model: Annotated[ModelChoice, Without("prompt")],
+    data: TaskData,
     batch_size: BatchSize = 32,
     seed: Seed = 0,
-    revision: Revision = None,
-    adapter: Adapter = None,
-    dtype: Dtype = DType.auto,
-    device: Device = None,
-    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """The layer and strength with the largest effect at a bearable cost: chosen on one half, reported on the other.
@@ -129,13 +151,11 @@ def search(
 
     opened, wanted, alphas = open_steering(folder), task_named(task), to_numbers(strengths, float)
     with progress_bars() as progress:
-        samples = task_samples(wanted, data, split, limit, images, progress, "val")
-        lmm = to_model(model, revision, adapter, dtype, device, None, progress, trust_remote_code)
-        where = places(lmm, wanted, positions, until)
-        options = SearchOptions(tuple(alphas), budget, where, batch_size, seed)
-        found = search_steering(
-            lmm, wanted, samples, opened, options, scorer=load_scorer(scorer, device), out=out, progress=progress
-        )
+        samples = data.of_task(wanted, progress, "val")
+        lmm = model.load(progress)
+        options = SearchOptions(tuple(alphas), budget, where.places(lmm, wanted), batch_size, seed)
+        judge = load_scorer(scorer, model.device)
+        found = search_steering(lmm, wanted, samples, opened, options, scorer=judge, out=out, progress=progress)
     if as_json:
         print_json(found.as_dict())
     elif found.picked is None or found.held_out is None:
@@ -147,8 +167,9 @@ def search(
         )
 
 
-@steering.command()
+@command(steering)
 def evaluate(
+    *,
     folders: Annotated[list[Path], typer.Argument(metavar="STEERING...", help="The steerings' folders.")],
     task: TaskName,
     out: Annotated[
@@ -156,63 +177,32 @@ def evaluate(
     ] = None,
     strength: Annotated[float, typer.Option(help="Of all of them.")] = 1.0,
     layer: Alone = None,
-    positions: At = None,
-    until: Until = False,
+    where: PlaceChoice,
     steps: Annotated[int, typer.Option(min=1, help="Of training LoRA, at most.")] = 60,
     repeats: Annotated[int, typer.Option(min=0, help="How often the time of each is taken, in turns.")] = 0,
     scorer: Scorer = None,
-    model: Model = "toyland",
-    data: TaskData = "toyland",
-    train_data: Annotated[
-        str | None,
-        typer.Option(
-            "--train-data",
-            help="What the mean vector and LoRA are made from, if not --data. Toyland has a train split; without this "
-            "or --train-split, other data is halved by images, and the other half is reported on.",
-        ),
-    ] = None,
-    train_split: Annotated[str | None, typer.Option("--train-split", help="Split of that data.")] = None,
-    split: Split = None,
-    limit: Limit = 200,
-    images: Images = None,
+    model: Annotated[ModelChoice, Without("prompt")],
+    data: ContestData,
     batch_size: BatchSize = 32,
     seed: Seed = 0,
-    revision: Revision = None,
-    adapter: Adapter = None,
-    dtype: Dtype = DType.auto,
-    device: Device = None,
-    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """Steerings beside no steering, asking for it, a random direction of the same norm, the mean vector, and LoRA.
 
     --strength, --positions and --until-said are for vectors and L2S; LoReFT and DiReFT are applied as they were taught.
     """
-    from vitrail.runs.steer import EvaluationSamples, evaluate_steerings
+    from vitrail.runs.steer import evaluate_steerings
     from vitrail.steering import open_steering, task_named
     from vitrail.trials import ContestOptions
-    from vitrail.trials.grid_search import halves
 
     opened, wanted = [open_steering(folder) for folder in folders], task_named(task)
     opened = [alone(one, layer) if one.method.is_vector else one for one in opened]
     with progress_bars() as progress:
-        test = task_samples(wanted, data, split, limit, images, progress, "test")
-        if data == "toyland" or train_data is not None or train_split is not None:
-            training = task_samples(wanted, train_data or data, train_split, limit, images, progress, "train")
-        else:
-            training, test = halves(test, seed)
-        lmm = to_model(model, revision, adapter, dtype, device, None, progress, trust_remote_code)
-        where = places(lmm, wanted, positions, until)
-        results = evaluate_steerings(
-            lmm,
-            wanted,
-            EvaluationSamples(training, test),
-            opened,
-            ContestOptions(strength, where, steps, repeats, batch_size, seed),
-            scorer=load_scorer(scorer, device),
-            out=out,
-            progress=progress,
-        )
+        samples = data.of_contest(wanted, seed, progress)
+        lmm = model.load(progress)
+        options = ContestOptions(strength, where.places(lmm, wanted), steps, repeats, batch_size, seed)
+        judge = load_scorer(scorer, model.device)
+        results = evaluate_steerings(lmm, wanted, samples, opened, options, scorer=judge, out=out, progress=progress)
     if as_json:
         print_json([r.as_dict() for r in results])
     else:
