@@ -22,7 +22,7 @@ from vitrail.trials import (
     say,
     search,
 )
-from vitrail.trials.grid_search import candidates, halves, pareto_front, pick
+from vitrail.trials.grid_search import candidates, halves, open_search, pareto_front, pick
 from vitrail.trials.texts import surprise
 
 YES_NO = TASKS["yes-no"]
