@@ -14,12 +14,10 @@ import os
 import platform
 import tempfile
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from vitrail.trials.tasks import Task, until_said
 
 import vitrail
 from vitrail import toyland
@@ -41,8 +39,9 @@ from vitrail.steering import (
     steer,
     until_said,
 )
+from vitrail.steering.options import Targets
 from vitrail.trials import Contender, ContenderResult, ContestOptions, SearchOptions, SearchResult, make_gallery, search
-from vitrail.trials.contenders import baselines, intervention_contender, steering_contender, trained_lora
+from vitrail.trials.contenders import baselines, intervention_contender, steering_contender, trained_lora, unsteered
 from vitrail.trials.contest import compare_contenders
 from vitrail.trials.grid_search import candidates
 from vitrail.trials.speed import speeds
@@ -147,7 +146,7 @@ class Bench:
         at, found = self.places(task), []
         if at is not None:
             found.append(steering_contender(best, alpha, "mean, at every step"))
-        kinds = ("answers", "prompts") if isinstance(task, CaptionTask) else ("answers",)
+        kinds: tuple[Targets, ...] = ("answers", "prompts") if isinstance(task, CaptionTask) else ("answers",)
         for kind in kinds:
             options = SteeringOptions(best.layers, targets=kind)
             l2s = make_steering(self.lmm, task, samples, options, out=home / f"l2s-{kind}", method="l2s")
@@ -192,7 +191,7 @@ class Bench:
     def speed(self) -> None:
         """What a vector adds to the time of generation, in turns with none, one image and 32 at a time."""
         samples, vector = data(TASKS["colour"], "test", 32), 1e-3 * torch.ones(self.lmm.n_features)
-        plain, added = Contender("none", nullcontext), intervention_contender("vector", Add({6: vector}))
+        plain, added = Contender("none", unsteered), intervention_contender("vector", Add({6: vector}))
         self.result["speed"] = {}
         for rows in (32, 1):
             found = speeds(
