@@ -10,6 +10,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,27 @@ def test_importing_costs_nothing(module: str) -> None:
     code = f"import sys, {module}; print(*[m for m in {heavy!r} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == ""
+
+
+def python_beside_the_package() -> list[Path]:
+    scripts = [p for folder in ("benchmarks", "tools", "tests") for p in (ROOT / folder).rglob("*.py")]
+    return [*scripts, *(ROOT / "docs").rglob("*.py")]
+
+
+def test_what_lies_beside_the_package_uses_names_that_it_has() -> None:
+    wrong = []
+    for path in python_beside_the_package():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "vitrail":
+                wrong += [f"{path}: {node.module}.{a.name}" for a in node.names if not has(node.module, a.name)]
+    assert wrong == []
+
+
+def has(module: str, name: str) -> bool:
+    try:
+        return hasattr(importlib.import_module(module), name) or find_spec(f"{module}.{name}") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 WITH_EXAMPLES = [p for p in MODULES if ">>>" in p.read_text(encoding="utf-8")]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from vitrail.trials.metrics import bleu, cider_d, tokens
+
+from vitrail.scores.texts import bleu, cider_d, tokens
 
 WORDS = ("dog", "man", "girl", "water", "grass", "snow", "ball", "red", "black", "running")
 
