@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from vitrail import cli
+from vitrail.cli.choices import ModelChoice, StudyModel
 from vitrail.explanation import save_explanations
 from vitrail.lmm.scorers import ImageTextScorer, TextScorer
 
@@ -35,8 +36,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lmm
     )
     monkeypatch.setattr(sys.modules["vitrail.lmm.scorers"], "load_image_scorer", lambda name, device: image)
     monkeypatch.setattr(sys.modules["vitrail.lmm.scorers"], "load_text_scorer", lambda name, layer, device: text)
-    for name in ("load_again", "to_model"):
-        monkeypatch.setattr(sys.modules["vitrail.cli.evaluate"], name, lambda *_: lmm)
+    for group in (ModelChoice, StudyModel):
+        monkeypatch.setattr(group, "load", lambda *_: lmm)
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["vitrail", "evaluate", *map(str, arguments)])

@@ -136,13 +136,10 @@ class MethodsChoice:
         """As the library takes them, without the layers of the curve: `all` needs the model."""
         from vitrail.evaluation import MethodOptions
 
-        numbers = to_numbers(self.concepts, int)
-        if min(numbers) < 1:
-            raise UsageError(f"--concepts takes whole numbers of at least 1, by commas; got {self.concepts!r}.")
         layer = to_layer(self.layer)
         made = MethodOptions(
             layer=layer,
-            n_concepts=numbers,
+            n_concepts=to_numbers(self.concepts, int, least=1),
             extraction=extraction.options((layer,)),
             evaluation=measured.options(),
         )
@@ -181,6 +178,7 @@ def evaluate(
     from vitrail.studies import open_study
 
     quieten()
+    options = compared.options(extraction, measured)
     with progress_bars() as progress:
         scored_by = scorers.load(model.device, progress)
         if folder is not None:
@@ -191,12 +189,11 @@ def evaluate(
                 lmm,
                 data.of_study(progress),
                 scorers=scored_by,
-                options=measured.options(),
+                options=options.evaluation,
                 progress=progress,
             )
             values, tables, page = plain(made.scores), made.folder / "evaluation.md", folder / "report.html"
         else:
-            options = compared.options(extraction, measured)
             samples = data.to_learn_from(progress)
             lmm = model.load(progress)
             options = replace(options, layers=to_layers(compared.layers, lmm.n_blocks) if compared.layers else ())

@@ -39,14 +39,17 @@ def to_layers(text: str, n_blocks: int) -> tuple[Layer, ...]:
     return tuple(to_layer(part) for part in text.split(","))
 
 
-def to_numbers(text: str, kind: Callable[[str], Number]) -> list[Number]:
+def to_numbers(text: str, kind: Callable[[str], Number], least: Number | None = None) -> list[Number]:
     """Numbers by commas; `kind` is int or float.
 
     Raises:
-        UsageError: a part is no such number.
+        UsageError: a part is no such number, or is less than `least`.
     """
     try:
-        return [kind(part) for part in text.split(",")]
+        numbers = [kind(part) for part in text.split(",")]
     except ValueError:
-        what = "whole numbers" if kind is int else "numbers"
-        raise UsageError(f"Expected {what} by commas, got {text!r}.") from None
+        numbers = []
+    if not numbers or (least is not None and min(numbers) < least):
+        what = ("whole numbers" if kind is int else "numbers") + ("" if least is None else f" of at least {least}")
+        raise UsageError(f"Expected {what}, by commas; got {text!r}.")
+    return numbers
