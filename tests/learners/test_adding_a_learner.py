@@ -11,7 +11,7 @@ from vitrail.evaluation.dictionary_scores import score_dictionary
 from vitrail.learners import LEARNERS, Learner, here
 from vitrail.learners.base import PrototypeLearner
 from vitrail.studies import Study
-from vitrail.sweep import sweep
+from vitrail.sweep import SweepOptions, sweep
 
 
 class FirstDirections(Learner):
@@ -105,7 +105,8 @@ def test_the_shifts_of_its_concepts_are_estimated_by_what_its_concepts_are(added
 
 
 def test_it_has_a_sweep_over_its_penalty_or_a_single_line(added, activations, tmp_path):
-    points = sweep(activations, out=tmp_path / "sweep", layer=-1, method="first-rows", n_concepts=[2, 3], n_runs=1)
+    options = SweepOptions(-1, "first-rows", (2, 3), n_runs=1)
+    points = sweep(activations, options, out=tmp_path / "sweep")
     penalties = {point.penalty for point in points}
     assert penalties == {None} if added is FirstDirections else len(penalties) > 1
 

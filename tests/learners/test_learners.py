@@ -372,7 +372,7 @@ def test_learners_are_made_by_name_with_their_seed_and_penalty():
 
 
 def test_an_unknown_learner_is_refused_with_the_known_ones():
-    with pytest.raises(UsageError, match=r"'nmf'.*'semi-nmf', 'pca', 'kmeans', 'simple'"):
+    with pytest.raises(UsageError, match=r"'nmf'.*'semi-nmf', 'kmeans', 'pca', 'simple'"):
         make_learner("nmf", 5)
 
 
