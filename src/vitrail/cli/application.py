@@ -46,7 +46,7 @@ class OneOf:
         self.names = names
 
     def __call__(self, text: str) -> str:
-        """The name.
+        """The name, if the registry has it.
 
         Raises:
             typer.BadParameter: the registry has no such name.

@@ -38,11 +38,11 @@ class EvaluatedData(DataSource):
     ] = None
 
     def of_study(self, progress: Progress) -> EvaluationData:
-        """With the samples of all splits to find those of a study among."""
+        """For a study, whose samples are looked up among all splits."""
         return self._with(self._samples(self.data, None, progress), progress)
 
     def to_learn_from(self, progress: Progress) -> EvaluationData:
-        """With the samples of the split that a comparison of methods learns from."""
+        """For a comparison of methods, which learn from one split."""
         split = self.learn_split or (None if self.held_out else "train")
         return self._with(self._samples(self.data, split, progress), progress)
 
@@ -83,7 +83,7 @@ class ScorerChoice:
     text_layer: Annotated[int, typer.Option(help="Layer of the text encoder; -1 is the last.")] = -1
 
     def load(self, device: str | None, progress: Progress) -> Scorers:
-        """Both."""
+        """The two scorers, on `device`."""
         from vitrail.evaluation import Scorers
         from vitrail.lmm.scorers import load_image_scorer, load_text_scorer
 

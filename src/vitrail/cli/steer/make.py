@@ -42,10 +42,10 @@ class SourceChoice:
     ] = None
 
     def check(self) -> None:
-        """That there is one source, and that the other options belong to it.
+        """Checks that there is one source, and that the other options belong to it.
 
         Raises:
-            UsageError: they do not.
+            UsageError: there is none or several, or an option needs another source.
         """
         sources = {"--task": self.task, "--study": self.study, "--tensor": self.tensor}
         given = [name for name, value in sources.items() if value is not None]

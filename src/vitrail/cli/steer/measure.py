@@ -63,7 +63,7 @@ class RankData(TaskData):
 
 @dataclass(frozen=True, kw_only=True)
 class ContestData(TaskData):
-    """The samples that steerings are reported on, and those that their rivals are made from."""
+    """The samples that steerings are reported on, and those that the baselines are made from."""
 
     train_data: Annotated[
         str | None,
@@ -76,7 +76,7 @@ class ContestData(TaskData):
     train_split: Annotated[str | None, typer.Option("--train-split", help="Split of that data.")] = None
 
     def of_contest(self, task: Task, seed: int, progress: Progress) -> EvaluationSamples:
-        """Both, without an image in common."""
+        """Training and test samples, without an image in common."""
         from vitrail.runs.steer import EvaluationSamples
         from vitrail.trials.grid_search import halves
 
