@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 
@@ -34,6 +35,21 @@ def test_what_is_neither_a_folder_nor_on_the_hub_is_refused_at_once(name):
     with pytest.raises(ModelError, match=f"{name} is neither a model folder nor a model on the hub"):
         load(name)
     assert time.perf_counter() - start < 10  # it does not wait for a network
+
+
+UNKNOWN = [
+    ({"model_type": "tomorrow"}, "it has 'tomorrow'"),
+    ({"model_type": "llava", "vision_config": {"model_type": "my-eye"}}, "its vision_config has 'my-eye'"),
+    ({"model_type": "llava", "text_config": {"model_type": "my-voice"}}, "its text_config has 'my-voice'"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), UNKNOWN)
+def test_a_type_that_transformers_does_not_know_is_named(tmp_path, settings, message):
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match=f"was read, but transformers .* does not know .*{message}") as raised:
+        load(tmp_path)
+    assert len(str(raised.value)) < 600  # and not all the types that it does know
 
 
 def test_a_model_without_a_processor_is_refused(other_model, tmp_path):

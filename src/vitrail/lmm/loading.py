@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -178,11 +178,44 @@ def _check_kind(path: str, model: str | Path, options: Mapping[str, Any]) -> Non
     try:
         config = AutoConfig.from_pretrained(path, **options)
     except (OSError, ValueError, KeyError) as error:
+        if unknown := _unknown_types(path, options):
+            raise _not_known(model, unknown) from error
         raise _refused(
             model, error, f"{model} is neither a model folder nor a model on the hub that can be reached"
         ) from error
     if type(config) not in AutoModelForImageTextToText._model_mapping and not options["trust_remote_code"]:
         raise ModelError(f"{model} is not an image-text-to-text model: it is of type {config.model_type!r}.")
+
+
+def _unknown_types(path: str, options: Mapping[str, Any]) -> list[str]:
+    """The types in a model's configuration, and in those of its parts, that transformers does not know.
+
+    Empty where the configuration cannot be read, or where it comes with code.
+    """
+    from transformers import PretrainedConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    try:
+        settings, _ = PretrainedConfig.get_config_dict(path, **options)
+    except (OSError, ValueError, KeyError):
+        return []
+    if "auto_map" in settings:
+        return []
+    parts = {name: part for name, part in settings.items() if isinstance(part, dict) and "model_type" in part}
+    types = {"it": settings.get("model_type")} | {f"its {name}": part["model_type"] for name, part in parts.items()}
+    return [f"{name} has {kind!r}" for name, kind in types.items() if kind and kind not in CONFIG_MAPPING]
+
+
+def _not_known(model: str | Path, unknown: Sequence[str]) -> ModelError:
+    """The error that says which types of a configuration transformers does not know."""
+    from transformers import __version__
+
+    return ModelError(
+        f"The configuration of {model} was read, but transformers {__version__} does not know a model type in it: "
+        f"{', '.join(unknown)}. Is it a newer model? Then upgrade transformers. Is it your own? Then register it "
+        "(`AutoConfig.register`, `AutoModel.register`) before you load it, or hand the network to "
+        "`vitrail.lmm.from_transformers`."
+    )
 
 
 def _network(path: str, model: str | Path, options: Mapping[str, Any]) -> Any:
