@@ -226,7 +226,7 @@ class Bench:
                     "plain": plain,
                     "share": share,
                     "cider_lost_on_the_rest": r["cost"],
-                    "met": (share >= 2 * plain or share >= 0.9) and r["cost"] <= 0.1,
+                    "met": plain is not None and (share >= 2 * plain or share >= 0.9) and r["cost"] <= 0.1,
                 }
         if "strength_0" in self.result:
             found["strength 0 is bit-identical"] = {
