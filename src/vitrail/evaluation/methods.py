@@ -40,7 +40,7 @@ from vitrail.extraction import extract_as
 from vitrail.grounding import GroundingOptions, ground_as
 from vitrail.lmm import LMM
 from vitrail.progress import Progress, silent
-from vitrail.scores import Estimate, corrected, estimate, paired_p, unpaired_gain, unpaired_p
+from vitrail.scores import corrected, estimate, paired_p, unpaired_gain, unpaired_p
 from vitrail.studies import Study, unseen_activations
 
 FILE = "comparison.json"
@@ -198,18 +198,6 @@ class _Run:
 # ---- tests -----------------------------------------------------------------------------------------------------------
 
 
-class _Test(NamedTuple):
-    """A difference before the p-values of all tests are corrected together."""
-
-    word: str
-    measure: MeasureName
-    protocol: ProtocolName
-    first: str
-    second: str
-    gain: Estimate
-    p: float
-
-
 def differences(evaluations: Mapping[str, Mapping[str, EvaluationScores]], seed: int = 0) -> list[Difference]:
     """The tests between methods, with p-values and, over all of them, q-values.
 
@@ -226,7 +214,7 @@ def differences(evaluations: Mapping[str, Mapping[str, EvaluationScores]], seed:
         for test in _tests(word, measure, protocol, by_method, seed)
     ]
     q_values = corrected([test.p for test in tests])
-    return [Difference(*test, q, bool(q < REAL)) for test, q in zip(tests, q_values, strict=True)]
+    return [replace(test, q=q, real=bool(q < REAL)) for test, q in zip(tests, q_values, strict=True)]
 
 
 def _tests(
@@ -235,19 +223,20 @@ def _tests(
     protocol: ProtocolName,
     by_method: Mapping[str, EvaluationScores],
     seed: int,
-) -> list[_Test]:
+) -> list[Difference]:
+    """The tests of one word, measure and protocol, before the p-values of all tests are corrected together."""
     found, units = [], {}
     for method, scores in by_method.items():
         scored = scores.scored(protocol, measure)
         assert scored is not None  # every dictionary has a most active concept
         units[method] = np.array(scored.units, float)
         random = scored.against["random"]
-        found.append(_Test(word, measure, protocol, method, RANDOM_WORDS, random.gain, random.p))
+        found.append(Difference(word, measure, protocol, method, RANDOM_WORDS, random.gain, random.p))
     for first, second in itertools.combinations(units, 2):
         a, b = units[first], units[second]
         if protocol == "images":
             gain, p = estimate(a - b, seed), paired_p(a, b, seed=seed)
         else:
             gain, p = unpaired_gain(a, b, seed), unpaired_p(a, b, seed=seed)
-        found.append(_Test(word, measure, protocol, first, second, gain, p))
+        found.append(Difference(word, measure, protocol, first, second, gain, p))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -222,7 +223,8 @@ class EvaluationScores:
 class Difference:
     """A test between two methods, or between a method and random words (`second` is `RANDOM_WORDS`).
 
-    `q` is the false discovery rate over all tests of a comparison; `real` says whether it is below .05.
+    `q` is the false discovery rate over all tests of a comparison (NaN until all are known); `real` says whether it is
+    below .05.
     """
 
     word: str
@@ -232,8 +234,8 @@ class Difference:
     second: str
     gain: Estimate
     p: float
-    q: float
-    real: bool
+    q: float = math.nan
+    real: bool = False
 
 
 @dataclass(frozen=True)
