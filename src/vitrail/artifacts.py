@@ -187,6 +187,19 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     return manifest
 
 
+def read_finished(folder: Path, kind: str, again: str) -> dict[str, Any]:
+    """The manifest of an artifact of `kind` whose run may be stopped and go on; `again` is what to do if it is damaged.
+
+    Raises:
+        ArtifactError: the run did not finish, a file is not as it was written, or as in `read_manifest`.
+    """
+    manifest = read_manifest(folder, kind)
+    if not manifest.get("complete"):
+        raise ArtifactError(f"The run that writes {folder} did not finish. Run it again: it goes on where it stopped.")
+    check_files(folder, manifest, again)
+    return manifest
+
+
 def check_files(folder: Path, manifest: Mapping[str, Any], again: str) -> None:
     """Raises `ArtifactError` unless every file that the manifest names is as it was written; `again` is what to do."""
     for name, expected in manifest["files"].items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shutil
 import sys
@@ -23,8 +24,8 @@ def direction(text: str) -> np.ndarray:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lmm):
-    """Runs `vitrail ARGUMENTS` in this process, with this model and scorers that take no time."""
+def run(run, monkeypatch: pytest.MonkeyPatch, lmm):
+    """Runs `vitrail evaluate ARGUMENTS` in this process, with this model and scorers that take no time."""
     image = ImageTextScorer(
         "fake",
         "fake",
@@ -39,18 +40,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lmm
     for group in (ModelChoice, StudyModel):
         monkeypatch.setattr(group, "load", lambda *_: lmm)
 
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vitrail", "evaluate", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return code, out, " ".join(err.split())
-
-    return call
+    return functools.partial(run, "evaluate")
 
 
 @pytest.fixture

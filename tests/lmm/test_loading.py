@@ -41,6 +41,15 @@ UNKNOWN = [
     ({"model_type": "tomorrow"}, "it has 'tomorrow'"),
     ({"model_type": "llava", "vision_config": {"model_type": "my-eye"}}, "its vision_config has 'my-eye'"),
     ({"model_type": "llava", "text_config": {"model_type": "my-voice"}}, "its text_config has 'my-voice'"),
+    ({"model_type": "blip-2", "text_config": {"model_type": "my-voice"}}, "its text_config has 'my-voice'"),
+    (
+        {
+            "model_type": "vision-encoder-decoder",
+            "encoder": {"model_type": "my-eye"},
+            "decoder": {"model_type": "gpt2"},
+        },
+        "its encoder has 'my-eye'",
+    ),
 ]
 
 

@@ -24,9 +24,9 @@ from vitrail.activations.options import ExtractionOptions, word_from_manifest
 from vitrail.activations.row import SCHEMA, Row
 from vitrail.artifacts import (
     MANIFEST,
-    check_files,
     check_free,
     file_hash,
+    read_finished,
     read_manifest,
     same_run,
     write_manifest,
@@ -246,11 +246,7 @@ def open_activations(folder: str | Path) -> Activations:
         ArtifactError: missing, incomplete, damaged or newer.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder, KIND)
-    if not manifest.get("complete"):
-        raise ArtifactError(f"The extraction into {folder} did not finish. Run it again: it goes on where it stopped.")
-    check_files(folder, manifest, "extract")
-    return Activations(folder, manifest)
+    return Activations(folder, read_finished(folder, KIND, "extract"))
 
 
 def _tensors(folder: Path, number: int) -> Path:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from vitrail.artifacts import check_files, read_json, read_manifest
-from vitrail.errors import ArtifactError
+from vitrail.artifacts import read_finished, read_json
 from vitrail.finetuning.options import FineTuneOptions
 from vitrail.finetuning.training import CURVE, LossCurve
 
@@ -63,8 +62,5 @@ def open_finetune(folder: str | Path) -> FineTune:
         ArtifactError: missing, unfinished, damaged or newer.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder, KIND)
-    if not manifest.get("complete"):
-        raise ArtifactError(f"The fine-tune in {folder} did not finish. Run it again: it goes on where it stopped.")
-    check_files(folder, manifest, "fine-tune")
+    manifest = read_finished(folder, KIND, "fine-tune")
     return FineTune(folder, manifest, read_json(folder / CURVE, LossCurve, "fine-tune"))

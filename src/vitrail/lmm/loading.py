@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -178,7 +178,7 @@ def _check_kind(path: str, model: str | Path, options: Mapping[str, Any]) -> Non
     try:
         config = AutoConfig.from_pretrained(path, **options)
     except (OSError, ValueError, KeyError) as error:
-        if unknown := _unknown_types(path, options):
+        if unknown := [text for text, kind in _unknown_types(path, options) if kind in str(error)]:
             raise _not_known(model, unknown) from error
         raise _refused(
             model, error, f"{model} is neither a model folder nor a model on the hub that can be reached"
@@ -187,8 +187,8 @@ def _check_kind(path: str, model: str | Path, options: Mapping[str, Any]) -> Non
         raise ModelError(f"{model} is not an image-text-to-text model: it is of type {config.model_type!r}.")
 
 
-def _unknown_types(path: str, options: Mapping[str, Any]) -> list[str]:
-    """The types in a model's configuration, and in those of its parts, that transformers does not know.
+def _unknown_types(path: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Which parts of a model's configuration have a type that transformers does not know, and these types.
 
     Empty where the configuration cannot be read, or where it comes with code.
     """
@@ -201,9 +201,17 @@ def _unknown_types(path: str, options: Mapping[str, Any]) -> list[str]:
         return []
     if "auto_map" in settings:
         return []
-    parts = {name: part for name, part in settings.items() if isinstance(part, dict) and "model_type" in part}
-    types = {"it": settings.get("model_type")} | {f"its {name}": part["model_type"] for name, part in parts.items()}
-    return [f"{name} has {kind!r}" for name, kind in types.items() if kind and kind not in CONFIG_MAPPING]
+    named = [("it", settings.get("model_type")), *_types_of_parts(settings)]
+    return [(f"{name} has {kind!r}", kind) for name, kind in named if kind and kind not in CONFIG_MAPPING]
+
+
+def _types_of_parts(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The name and the type of every part of a configuration, parts of parts included."""
+    for name, part in settings.items():
+        if isinstance(part, dict):
+            if "model_type" in part:
+                yield f"its {name}", part["model_type"]
+            yield from _types_of_parts(part)
 
 
 def _not_known(model: str | Path, unknown: Sequence[str]) -> ModelError:
