@@ -61,6 +61,19 @@ def test_a_type_that_transformers_does_not_know_is_named(tmp_path, settings, mes
     assert len(str(raised.value)) < 600  # and not all the types that it does know
 
 
+WRONG = [
+    {"model_type": "llava", "text_config": {"model_type": "llama", "hidden_size": "x"}},
+    {"hidden_size": 8},
+]
+
+
+@pytest.mark.parametrize("settings", WRONG)
+def test_a_configuration_that_cannot_be_used_is_not_a_missing_one(tmp_path, settings):
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match=f"The configuration of {tmp_path} cannot be used: "):
+        load(tmp_path)
+
+
 def test_a_model_without_a_processor_is_refused(other_model, tmp_path):
     for name in ("config.json", "model.safetensors"):
         shutil.copy(other_model / name, tmp_path)

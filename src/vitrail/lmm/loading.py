@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -177,32 +177,35 @@ def _check_kind(path: str, model: str | Path, options: Mapping[str, Any]) -> Non
 
     try:
         config = AutoConfig.from_pretrained(path, **options)
-    except (OSError, ValueError, KeyError) as error:
-        if unknown := [text for text, kind in _unknown_types(path, options) if kind in str(error)]:
-            raise _not_known(model, unknown) from error
-        raise _refused(
-            model, error, f"{model} is neither a model folder nor a model on the hub that can be reached"
-        ) from error
+    except Exception as error:
+        raise _configuration_error(path, model, options, error) from error
     if type(config) not in AutoModelForImageTextToText._model_mapping and not options["trust_remote_code"]:
         raise ModelError(f"{model} is not an image-text-to-text model: it is of type {config.model_type!r}.")
 
 
-def _unknown_types(path: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Which parts of a model's configuration have a type that transformers does not know, and these types.
-
-    Empty where the configuration cannot be read, or where it comes with code.
-    """
-    from transformers import PretrainedConfig
+def _configuration_error(path: str, model: str | Path, options: Mapping[str, Any], error: Exception) -> ModelError:
+    """Why a model's configuration cannot be used: it is not there, has a type that is not known, or a wrong value."""
+    from transformers import PretrainedConfig, __version__
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     try:
         settings, _ = PretrainedConfig.get_config_dict(path, **options)
     except (OSError, ValueError, KeyError):
-        return []
-    if "auto_map" in settings:
-        return []
-    named = [("it", settings.get("model_type")), *_types_of_parts(settings)]
-    return [(f"{name} has {kind!r}", kind) for name, kind in named if kind and kind not in CONFIG_MAPPING]
+        settings = {}
+    if not settings:
+        return _refused(model, error, f"{model} is neither a model folder nor a model on the hub that can be reached")
+    types = [("it", settings.get("model_type")), *_types_of_parts(settings)]
+    unknown = [
+        f"{name} has {kind!r}" for name, kind in types if kind and kind not in CONFIG_MAPPING and kind in str(error)
+    ]
+    if not unknown or "auto_map" in settings:
+        return _refused(model, error, f"The configuration of {model} cannot be used")
+    return ModelError(
+        f"The configuration of {model} was read, but transformers {__version__} does not know a model type in it: "
+        f"{', '.join(unknown)}. Is it a newer model? Then upgrade transformers. Is it your own? Then register it "
+        "(`AutoConfig.register`, `AutoModel.register`) before you load it, or hand the network to "
+        "`vitrail.lmm.from_transformers`."
+    )
 
 
 def _types_of_parts(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -212,18 +215,6 @@ def _types_of_parts(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             if "model_type" in part:
                 yield f"its {name}", part["model_type"]
             yield from _types_of_parts(part)
-
-
-def _not_known(model: str | Path, unknown: Sequence[str]) -> ModelError:
-    """The error that says which types of a configuration transformers does not know."""
-    from transformers import __version__
-
-    return ModelError(
-        f"The configuration of {model} was read, but transformers {__version__} does not know a model type in it: "
-        f"{', '.join(unknown)}. Is it a newer model? Then upgrade transformers. Is it your own? Then register it "
-        "(`AutoConfig.register`, `AutoModel.register`) before you load it, or hand the network to "
-        "`vitrail.lmm.from_transformers`."
-    )
 
 
 def _network(path: str, model: str | Path, options: Mapping[str, Any]) -> Any:
