@@ -130,7 +130,7 @@ class Run:
 
         Without extrapolation only rounding can raise the objective: then the descent has converged.
         """
-        if value <= min(self.objectives, default=math.inf) + noise:
+        if value <= min(self.objectives[self._since :], default=math.inf) + noise:
             self.objectives.append(value)
             return True
         self.converged, self._moving = not self._moving, False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from functools import reduce
 from operator import add
 from typing import NamedTuple
@@ -25,6 +26,7 @@ from vitrail.progress import Progress, silent
 logger = logging.getLogger(__name__)
 
 _SWEEPS = 3  # over the codes, in a pass that keeps them
+_WINDOW = 3  # passes over which the decrease is averaged to decide whether learning has converged
 
 
 class SemiNMF(Learner):
@@ -164,25 +166,33 @@ class SemiNMF(Learner):
             rng=rng,
             tell=lambda done, total: progress("starts", done, total),
         )
+        eps = float(np.finfo(rows.dtype).eps)
+        exact = Problem(penalty, squares_of(part), eps).noise <= self.tol * run.objective
+        ready: Callable[[Array], Array] = (lambda Z: Z) if exact else _in_float64
         if len(part) == sum(rows.lengths):
+            part, state = ready(part), State(state.U, ready(state.V))
             run.start_anew()
             squares = squares_of(part)
         else:
             run, state = Run(n_revived=run.n_revived), State(state.U, None)
-            squares = sum(over(lambda _, Z: squares_of(Z), rows))
+            squares = sum(over(lambda _, Z: squares_of(ready(Z)), rows))
+
+        def sums_of(Z: Array, U: Array) -> Sums:
+            Z = ready(Z)
+            return Sums.of(Z, settled_codes(Z, U, penalty), U)
 
         def evaluate(state: State) -> tuple[Sums, State]:
             if state.V is not None:
                 return sums_with_codes(part, state, penalty, _SWEEPS)
             (U,) = state.U
-            return reduce(add, over(lambda _, Z: Sums.of(Z, settled_codes(Z, U, penalty), U), rows)).as_one(), state
+            return reduce(add, over(lambda _, Z: sums_of(Z, U), rows)).as_one(), state
 
         state = descend(
             [run],
             state,
             evaluate,
-            Problem(penalty, squares, float(np.finfo(rows.dtype).eps)),
-            Stopping(self.max_iter, self.tol),
+            Problem(penalty, squares, eps if exact else float(np.finfo(np.float64).eps)),
+            Stopping(self.max_iter, self.tol, _WINDOW),
             tell=lambda done: progress("passes", done, self.max_iter),
         )
         return run, state.U[0]
@@ -200,6 +210,11 @@ class _End(NamedTuple):
     objective: float
     used: NDArray[np.bool_]
     codes: Array | None
+
+
+def _in_float64(Z: Array) -> Array:
+    xp = namespace(Z)
+    return xp.astype(Z, xp.float64, copy=False)
 
 
 def _end(Z: Float[Array, "n d"], U: Floats, penalty: float, keep_codes: bool) -> _End:
