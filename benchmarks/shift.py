@@ -146,7 +146,7 @@ def compared(case: Case, a: Study, b: Study, lmms: tuple[LMM, LMM], out: Path, n
         )
     options = ComparisonOptions(n_words=n_words)
     found = compare_studies(a, b, *lmms, out=out, options=options, views=views)
-    comparison_page(found, a.activations, b.activations, out=out / "report.html")
+    comparison_page(found, a, b, out=out / "report.html")
     return found
 
 

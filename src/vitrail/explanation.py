@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from vitrail.activations import Activations
+from vitrail.activations.rows import ShardRows
 from vitrail.artifacts import check_parent, parent, read_json, read_manifest, write_json, write_manifest
 from vitrail.concepts import Concepts
 from vitrail.errors import UsageError, WordError
@@ -50,8 +51,9 @@ class ActiveConcept:
 class Explanation:
     """What the model said of an image, and the concepts behind the word, the most active first.
 
-    `look_alikes` are the training samples whose activations are most like these (cosine); `relative_error` is
-    `‖z − ẑ‖ / ‖z‖`: how much of the state the concepts leave unexplained. `thumbnail` is a small JPEG.
+    `look_alikes` are the training samples whose activations are most like these (cosine). `explained_variance` is that
+    of the concepts (see `concepts.describe_fit`), of this state alone: `1 − ‖z − ẑ‖² / ‖z − mean‖²`, the mean of the
+    states learned from; below 0 where the mean is nearer than what the concepts make. `thumbnail` is a small JPEG.
     """
 
     image: str
@@ -59,7 +61,7 @@ class Explanation:
     word: str
     concepts: tuple[ActiveConcept, ...]
     look_alikes: tuple[str, ...]
-    relative_error: float
+    explained_variance: float
     thumbnail: bytes
 
     def as_dict(self) -> dict[str, Any]:
@@ -132,7 +134,7 @@ def _explained(
         return []
     Z = read.states[concepts.layer].float().numpy()
     V = np.asarray(concepts.learner.transform(Z))
-    errors = np.linalg.norm(Z - concepts.learner.inverse_transform(V), axis=1) / np.linalg.norm(Z, axis=1)
+    explained = _explained_variance(Z, np.asarray(concepts.learner.inverse_transform(V)), _mean(activations, concepts))
     ids = [activations.rows[i].sample_id for i in np.flatnonzero(concepts.kept)]
     alike = cosines(V, concepts.V)
     return [
@@ -142,11 +144,24 @@ def _explained(
             word=row.form,
             concepts=_active(v, concepts, grounding, n_concepts),
             look_alikes=tuple(ids[i] for i in np.argsort(-similar, kind="stable")[:n_look_alikes]),
-            relative_error=float(error),
+            explained_variance=float(share),
             thumbnail=row.thumbnail,
         )
-        for row, v, similar, error in zip(read.rows, V, alike, errors, strict=True)
+        for row, v, similar, share in zip(read.rows, V, alike, explained, strict=True)
     ]
+
+
+def _mean(activations: Activations, concepts: Concepts) -> np.ndarray:
+    """The mean (n_features,) of the states that the concepts were learned from, read in pieces."""
+    rows = ShardRows(activations, concepts.layer, concepts.kept)
+    pieces = (rows[i].sum(axis=0, dtype=np.float64) for i in range(len(rows.lengths)))
+    return sum(pieces) / concepts.kept.sum()
+
+
+def _explained_variance(Z: np.ndarray, rebuilt: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """The explained variance of each of the states (n, n_features); NaN for a state that is the mean."""
+    distances = np.sum((Z - mean) ** 2, axis=1)
+    return 1 - np.sum((Z - rebuilt) ** 2, axis=1) / np.where(distances > 0, distances, np.nan)
 
 
 def _active(v: np.ndarray, concepts: Concepts, grounding: Grounding, n: int) -> tuple[ActiveConcept, ...]:

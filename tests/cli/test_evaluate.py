@@ -60,7 +60,7 @@ def test_a_study_is_evaluated_into_its_folder_and_its_report(run, study, world, 
     assert found == json.loads((study / "evaluation" / "evaluation.json").read_text())
     assert (found["word"], found["n_concepts"]) == ("dog", 6)
     assert found["truth"]["best"]["colour"] > 0.5
-    assert "Rnd-Words" in (study / "evaluation" / "evaluation.md").read_text()
+    assert "random words" in (study / "evaluation" / "evaluation.md").read_text()
     assert 'id="evaluation"' in (study / "report.html").read_text()
     assert {"test", "noise", "embeddings"} <= {p.name for p in study.iterdir()}
     (study / "report.html").unlink()
@@ -75,7 +75,7 @@ def test_methods_are_compared_on_words(run, world, tmp_path):
     asked = ["--words", "dog", "--methods", "simple,pca", "--concepts", 3, "--random", 10, "--require", "truth"]
     code, printed, err = run(*asked, "--no-noise", "--data", world, "--out", out)
     assert code == 0, err
-    assert "| dog | CS |" in printed
+    assert "| dog | CLIPScore |" in printed
     assert {"comparison.json", "comparison.md", "comparison.tex", "report.html"} <= {p.name for p in out.iterdir()}
     assert r"\toprule" in (out / "comparison.tex").read_text()
     assert json.loads((out / "comparison.json").read_text())["main"] == "pca"

@@ -10,8 +10,8 @@ from vitrail import scores
 from vitrail.evaluation.results import Contrast
 from vitrail.reports import study_page
 from vitrail.reports.evaluation import controls_chart
-from vitrail.reports.layout import number
 from vitrail.reports.tables import study_tables
+from vitrail.scores.verdicts import number
 
 
 def test_the_page_shows_an_evaluation(evaluation, dog_study, tmp_path):
@@ -27,9 +27,10 @@ def test_a_score_without_a_number_is_a_dash_and_no_mark_of_the_chart(evaluation)
     against = concepts["clip"].against | {"captions": Contrast(nothing, nothing, np.nan)}
     changed = concepts | {"clip": dataclasses.replace(concepts["clip"], against=against)}
     found = dataclasses.replace(evaluation.scores, concepts=changed)
-    assert controls_chart(evaluation.scores, "clip").count("GT-captions") == 4  # two marks, drawn and said
+    assert controls_chart(evaluation.scores, "clip").count("human captions") == 4  # two marks, drawn and said
     chart = controls_chart(found, "clip")
-    assert chart.count("GT-captions") == 2
+    assert chart.count("human captions") == 2
     assert "nan" not in chart
-    row = next(cells for labels, cells in study_tables(found)[0].rows if labels == ("CS", "concepts"))
-    assert (number(row[-1].mean), row[-1].spread, row[-1].marks) == ("–", "", "p –")
+    row = next(cells for labels, cells in study_tables(found)[0].rows if labels == ("CLIPScore", "concepts"))
+    assert (number(row[-1].mean), row[-1].spread) == ("–", "")
+    assert [str(v) for v in row[-1].verdicts] == ["? not tested against human captions"]

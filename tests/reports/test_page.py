@@ -64,7 +64,7 @@ class Made:
         ]
         alike = tuple(r.sample_id for r in self.activations.rows[:5])
         values = {"image": r.image, "caption": r.text.strip(), "word": r.form, "concepts": tuple(active)}
-        values |= {"look_alikes": alike, "relative_error": 0.34, "thumbnail": r.thumbnail}
+        values |= {"look_alikes": alike, "explained_variance": 0.66, "thumbnail": r.thumbnail}
         return Explanation(**values | changes)
 
     def page(self, out: Path, **options) -> Page:

@@ -33,7 +33,7 @@ def test_a_report_is_the_same_whichever_command_writes_it(lmm, dogs, data, facto
     assert 'id="evaluation"' in page
     assert 'id="truth"' in page
     assert found.folder == folder / "evaluation"
-    assert "Rnd-Words" in (folder / "evaluation" / "evaluation.md").read_text()
+    assert "random words" in (folder / "evaluation" / "evaluation.md").read_text()
     made()  # a finished study, run again
     assert (folder / "report.html").read_text() == page
     opened = open_study(folder)

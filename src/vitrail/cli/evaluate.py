@@ -171,7 +171,7 @@ def evaluate(
         raise UsageError("Name either a STUDY to evaluate, or --words to compare methods on.")
     if folder is not None and (compared.layers or compared.out):
         raise UsageError("--layers and --out are for a comparison (--words); a study has its own folder and layer.")
-    from vitrail.artifacts import plain
+    from vitrail.evaluation.verdicts import comparison_to_json, scores_to_json
     from vitrail.lmm import quieten
     from vitrail.runs.compare_methods import compare_methods
     from vitrail.runs.evaluate import evaluate as evaluate_study
@@ -192,7 +192,7 @@ def evaluate(
                 options=options.evaluation,
                 progress=progress,
             )
-            values, tables, page = plain(made.scores), made.folder / "evaluation.md", folder / "report.html"
+            values, tables, page = scores_to_json(made.scores), made.folder / "evaluation.md", folder / "report.html"
         else:
             samples = data.to_learn_from(progress)
             lmm = model.load(progress)
@@ -201,7 +201,7 @@ def evaluate(
             methods_made = compare_methods(
                 lmm, samples, compared.chosen, scorers=scored_by, out=to, options=options, progress=progress
             )
-            values, tables, page = plain(methods_made.to_json()), to / "comparison.md", to / "report.html"
+            values, tables, page = comparison_to_json(methods_made), to / "comparison.md", to / "report.html"
     if as_json:
         print_json(values)
     else:

@@ -107,12 +107,16 @@ def show_explanation(found: Explanation) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from vitrail.scores.verdicts import explained, percent
+
     typer.echo(f"The model says: {found.caption}")
     table = Table("concept", "activation", "percentile", "words", box=None, header_style="bold")
     for c in found.concepts:
         table.add_row(str(c.index), f"{c.activation:.2f}", f"{c.percentile:.0f}", escape(", ".join(c.words)))
     Console().print(table)
-    typer.echo(f"Like it: {', '.join(found.look_alikes)}. Unexplained: {found.relative_error:.1%} of the state's norm.")
+    typer.echo(f"Like it: {', '.join(found.look_alikes)}.")
+    share = found.explained_variance
+    typer.echo(f"Explained: {percent(share)} {explained(share, 'what sets this image apart')}")
 
 
 def fail(message: str, code: int) -> None:

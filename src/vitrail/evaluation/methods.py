@@ -41,11 +41,10 @@ from vitrail.grounding import GroundingOptions, ground_as
 from vitrail.lmm import LMM
 from vitrail.progress import Progress, silent
 from vitrail.scores import corrected, estimate, paired_p, unpaired_gain, unpaired_p
+from vitrail.scores.verdicts import SIGNIFICANT
 from vitrail.studies import Study, unseen_activations
 
 FILE = "comparison.json"
-#: A difference is called real below this false discovery rate.
-REAL = 0.05
 
 
 @dataclass(frozen=True)
@@ -214,7 +213,7 @@ def differences(evaluations: Mapping[str, Mapping[str, EvaluationScores]], seed:
         for test in _tests(word, measure, protocol, by_method, seed)
     ]
     q_values = corrected([test.p for test in tests])
-    return [replace(test, q=q, real=bool(q < REAL)) for test, q in zip(tests, q_values, strict=True)]
+    return [replace(test, q=q, real=bool(q < SIGNIFICANT)) for test, q in zip(tests, q_values, strict=True)]
 
 
 def _tests(

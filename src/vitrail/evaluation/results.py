@@ -12,7 +12,8 @@ from vitrail.scores import Disentanglement, Estimate
 
 #: What words are scored against: images (CLIPScore) or captions (BERTScore).
 MeasureName = Literal["clip", "bert"]
-MEASURES: tuple[MeasureName, ...] = ("clip", "bert")
+#: The measures as they are named for readers, in the order of the tables.
+MEASURES: dict[MeasureName, str] = {"clip": "CLIPScore", "bert": "BERTScore"}
 #: On what words are scored: (a) the images of their own concept, or (b) held-out images.
 ProtocolName = Literal["concepts", "images"]
 PROTOCOLS: tuple[ProtocolName, ...] = ("concepts", "images")
@@ -20,6 +21,14 @@ PROTOCOLS: tuple[ProtocolName, ...] = ("concepts", "images")
 ControlName = Literal["random", "frequency", "shuffled", "noise", "captions"]
 #: In a `Difference` this stands in the place of a second method.
 RANDOM_WORDS = "random words"
+#: The controls as they are named for readers, in the order of the tables.
+CONTROLS: dict[ControlName, str] = {
+    "random": RANDOM_WORDS,
+    "frequency": "words as frequent",
+    "shuffled": "shuffled images",
+    "noise": "noise images",
+    "captions": "human captions",
+}
 
 
 # ---- words against images and captions -------------------------------------------------------------------------------

@@ -105,6 +105,10 @@ class GroundedConcept:
         """Up to three words that name it, the same on every page: those of its captions, else those decoded from it."""
         return tuple(w.word for w in (self.captions or self.words)[:3])
 
+    def name(self, word: str) -> str:
+        """Its title as one text, the same everywhere; `word` is the word of interest."""
+        return f"mean of “{word}”" if self.mean else " · ".join(self.title) or "no words"
+
     @property
     def disagrees(self) -> bool:
         """Whether captions stand out, and none of their words is among the words decoded from its direction."""

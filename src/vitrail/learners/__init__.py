@@ -16,7 +16,7 @@ from vitrail.learners.base import ConceptLearner, Learner, PieceLearner
 from vitrail.learners.codes import codes_from_gram, kkt_residual, nonnegative_lasso, objective
 from vitrail.learners.kmeans import KMeans
 from vitrail.learners.pca import PCA
-from vitrail.learners.registry import LEARNERS, load, make_learner, save
+from vitrail.learners.registry import LEARNERS, load, make_learner, save, title_of
 from vitrail.learners.rows import ArrayRows, Map, Rows, here, sample
 from vitrail.learners.semi_nmf import SemiNMF
 from vitrail.learners.simple import Simple
@@ -42,4 +42,5 @@ __all__ = [
     "objective",
     "sample",
     "save",
+    "title_of",
 ]

@@ -22,6 +22,11 @@ LEARNERS: dict[str, type[Learner]] = {"semi-nmf": SemiNMF, "kmeans": KMeans, "pc
 """Every way to learn concepts, under the name that the command line and the artifacts use."""
 
 
+def title_of(name: str) -> str:
+    """The name of a learner for readers; a name that this version does not know stays as it is."""
+    return LEARNERS[name].title if name in LEARNERS else name
+
+
 def make_learner(name: str, n_concepts: int, *, penalty: float | None = None, seed: int = 0) -> Learner:
     """An unfitted learner of `n_concepts` concepts.
 

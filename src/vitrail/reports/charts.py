@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -32,7 +31,10 @@ STYLE: dict[Any, Any] = {
     "axes.edgecolor": INK,
     "xtick.color": INK,
     "ytick.color": INK,
-    "font.size": 10,
+    "font.size": 11,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "legend.fontsize": 10,
     "axes.linewidth": 0.6,
 }
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -55,26 +57,6 @@ def histogram(activations: Float[np.ndarray, " n"], name: str) -> Markup:
         return svg_of(
             figure, name, f"histogram of {len(active)} activations from {active.min():.3g} to {active.max():.3g}"
         )
-
-
-def share_chart(shares: Sequence[float], name: str) -> Markup:
-    """The share of samples of each concept, as bars in the colours of the concepts."""
-    with matplotlib.rc_context(STYLE):
-        figure, axes = figure_of(max(300, 21 * len(shares)), 230)
-        tones = [f"#0a0b{k % TONES:02x}" for k in range(len(shares))]
-        axes.bar(range(len(shares)), [100 * s for s in shares], color=tones, width=0.72)
-        axes.set_xlim(-0.6, len(shares) - 0.4)
-        axes.xaxis.set_major_locator(MaxNLocator(min(len(shares), 25), integer=True, min_n_ticks=1))
-        axes.yaxis.set_major_locator(MaxNLocator(4))
-        axes.yaxis.set_major_formatter("{x:g} %")
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="y", color=INK, alpha=0.14, linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines["left"].set_visible(False)
-        axes.set_xlabel("concept")
-        top = int(np.argmax(shares))
-        label = f"share of samples per concept; the largest is concept {top} with {shares[top]:.0%}"
-        return svg_of(figure, name, label)
 
 
 def figure_of(width: float, height: float) -> tuple[Figure, Axes]:

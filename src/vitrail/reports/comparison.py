@@ -6,22 +6,23 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from markupsafe import Markup
 
-from vitrail.activations import Activations, Row
+from vitrail.activations import Row
 from vitrail.artifacts import MANIFEST, file_hash
 from vitrail.comparison import Comparison, ConceptChange
 from vitrail.comparison.changes import Change
+from vitrail.comparison.recovery import Control
 from vitrail.lmm import ModelDescription
 from vitrail.reports import comparison_charts as charts
 from vitrail.reports.content import Photo, photo_of, place
 from vitrail.reports.flow import flow_picture
 from vitrail.reports.page import template, write_page
+from vitrail.scores import Verdict, verdicts
+from vitrail.studies import Study
 
-_HERE = Path(__file__).parent
 #: Images of a concept, before and after.
 PHOTOS = 4
 #: What the words for changes mean, in the order in which they are listed.
@@ -46,12 +47,20 @@ class Word:
 
 
 @dataclass(frozen=True)
+class Said:
+    """What follows from the recovery, and from the own shifts beside each control."""
+
+    recovery: Verdict
+    controls: list[tuple[Control, Verdict]]
+
+
+@dataclass(frozen=True)
 class Card:
-    """One concept before, the shifted concept, and its match after; `facts` are its figures, `title` the words that
-    few other concepts have."""
+    """One concept before, the shifted concept, and its match after, with their titles; `facts` are its figures."""
 
     facts: ConceptChange
-    title: list[str]
+    title: str
+    title_after: str
     before: list[Word]
     shifted: list[Word]
     after: list[Word]
@@ -59,30 +68,29 @@ class Card:
     photos_after: list[Photo]
 
 
-def comparison_page(found: Comparison, a: Activations, b: Activations, *, out: str | Path) -> Path:
+def comparison_page(found: Comparison, a: Study, b: Study, *, out: str | Path) -> Path:
     """The comparison as one HTML file `out`: the same bytes for the same comparison; it loads nothing from elsewhere.
 
     Args:
-        a: the activations before, for their pictures and captions; `b` are those after.
+        a: the study before, for its titles, pictures and captions; `b` is the study after.
 
     Raises:
         ArtifactError: `out` cannot be written.
     """
     out = Path(out)
-    rows_a, rows_b = ({row.sample_id: row for row in side.rows} for side in (a, b))
-    before = [distinctive(c.words, found.concepts) for c in found.concepts]
-    after = [distinctive(c.words, found.after) for c in found.after]
+    rows_a, rows_b = ({row.sample_id: row for row in side.activations.rows} for side in (a, b))
+    before, after = a.titles, b.titles
     emerged = [e.index for e in found.emerged]
     page = template("comparison.html.j2").render(
-        extra=Markup((_HERE / "comparison.css").read_text(encoding="utf-8")),
         found=found,
         names=(_name(found.a.model), _name(found.b.model)),
         place=place(found.layer, found.a.model.n_blocks),
         counts=_counts(found),
         meanings=MEANINGS,
         picture=flow_picture(np.array(found.flow), np.array(found.linked), before, after, emerged=emerged),
-        cards=[_card(c, title, rows_a, rows_b) for c, title in zip(found.concepts, before, strict=True)],
-        emerged=[(e, _photos(e.samples, rows_b)) for e in found.emerged],
+        cards=[_card(c, (before, after), (rows_a, rows_b)) for c in found.concepts],
+        emerged=[(e, after[e.index], _photos(e.samples, rows_b)) for e in found.emerged],
+        said=_said(found),
         charts=_charts(found),
         sha256=file_hash(found.folder / MANIFEST),
         call=_call(found),
@@ -124,15 +132,12 @@ def _call(found: Comparison) -> str:
     )
 
 
-class _HasWords(Protocol):
-    @property
-    def words(self) -> list[str]: ...
-
-
-def distinctive(words: Sequence[str], concepts: Sequence[_HasWords], n: int = 3) -> list[str]:
-    """The `n` of a concept's words that the fewest of all `concepts` have; of equal words the strongest."""
-    often = Counter(w for c in concepts for w in c.words)
-    return sorted(words, key=lambda w: often[w])[:n]
+def _said(found: Comparison) -> Said:
+    gain, after = found.recovery.words_gain.mean, found.recovery.words_after.mean
+    controls = [
+        (c, verdicts.against(after - c.words_after.mean, c.p, c.name, alternative="greater")) for c in found.controls
+    ]
+    return Said(verdicts.against(gain, found.recovery.p, "before the shift", alternative="greater"), controls)
 
 
 def _name(model: ModelDescription) -> str:
@@ -148,16 +153,17 @@ def _counts(found: Comparison) -> dict[str, int]:
     return {name: counted[name] for name in MEANINGS}
 
 
-def _card(c: ConceptChange, title: list[str], rows_a: Rows, rows_b: Rows) -> Card:
+def _card(c: ConceptChange, titles: tuple[list[str], list[str]], rows: tuple[Rows, Rows]) -> Card:
     before, shifted, after = c.words, c.words_shifted, c.words_match
     return Card(
         facts=c,
-        title=title,
+        title=titles[0][c.index],
+        title_after="" if c.match is None else titles[1][c.match],
         before=[Word(w, "kept" if w in after else "lost") for w in before],
         shifted=[Word(w, "kept" if w in after else "") for w in shifted],
         after=[Word(w, "kept" if w in before else "gained") for w in after],
-        photos_before=_photos(c.samples, rows_a),
-        photos_after=_photos(c.samples_match, rows_b),
+        photos_before=_photos(c.samples, rows[0]),
+        photos_after=_photos(c.samples_match, rows[1]),
     )
 
 

@@ -35,7 +35,7 @@ def recovery_chart(concepts: Sequence[ConceptChange]) -> Markup:
             axes.plot(before, y, "o", markersize=5, markerfacecolor="none", markeredgecolor=colour)
             axes.plot(after, y, "o", markersize=5, color=colour)
         axes.set_yticks(range(len(known)), [str(c.index) for c in known])
-        axes.tick_params(axis="y", length=0, labelsize=8)
+        axes.tick_params(axis="y", length=0)
         axes.set_xlim(-3, 103)
         axes.set_xlabel("T-Overlap with the match, %: ○ before, ● after the shift")
         _grid(axes, "x")
@@ -51,7 +51,7 @@ def alpha_chart(curve: AlphaCurve) -> Markup:
         axes.plot(curve.alphas, curve.reported_on, color=TONE, linewidth=1.8, label="the other half")
         axes.axvline(curve.best, color=INK, linewidth=0.8, linestyle=":")
         axes.set(xlabel="α", ylabel="mean T-Overlap, %")
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False)
         _grid(axes, "y")
         return svg_of(figure, "alpha", f"mean T-Overlap over alpha; the best is {curve.best:g}")
 
@@ -65,7 +65,7 @@ def consistency_chart(concepts: Sequence[ConceptChange], correlation: Correlatio
         figure, axes = figure_of(340, 230)
         for c in known:
             axes.plot(c.consistency, c.cosine_gain, "o", markersize=5, color=_tone(c.index))
-            axes.annotate(str(c.index), (c.consistency, c.cosine_gain), (4, 3), textcoords="offset points", fontsize=7)
+            axes.annotate(str(c.index), (c.consistency, c.cosine_gain), (4, 3), textcoords="offset points", fontsize=10)
         axes.axhline(0, color=INK, linewidth=0.6, alpha=0.4)
         axes.set(xlabel="consistency of the moves", ylabel="cosine gain of the shift")
         r = correlation.r
@@ -86,7 +86,7 @@ def series_chart(found: Sequence[LayerComparison], over: Literal["layer", "step"
                 axes.fill_between(x, low, high, color=_tone(n), alpha=0.15, linewidth=0)
         axes.set_xticks(x, [str(getattr(one, over)) for one in found])
         axes.set_xlabel(over)
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False)
         _grid(axes, "y")
         return svg_of(figure, f"by-{over}", f"consistency, cosine gain and magnitude of the shifts by {over}")
 

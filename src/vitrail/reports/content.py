@@ -17,7 +17,7 @@ from vitrail.concepts import Concepts
 from vitrail.explanation import Explanation
 from vitrail.grounding import CaptionWord, GroundedConcept, Grounding
 from vitrail.lmm import Layer
-from vitrail.scores import FactorMatrix, KnownFactors, Value, factor_matrix, overlap, overlap_matrix
+from vitrail.scores import FactorMatrix, KnownFactors, Value, Verdict, factor_matrix, overlap, overlap_matrix, verdicts
 from vitrail.words import Word
 
 #: At most this many of the images that could not be read are named.
@@ -75,6 +75,14 @@ class Card:
     match: Match | None
     stability: tuple[float, float] | None = None
 
+    @property
+    def said(self) -> tuple[Verdict, ...]:
+        """What follows from its stability."""
+        if self.stability is None:
+            return ()
+        seeds, resamples = self.stability
+        return verdicts.stability(seeds, "seeds"), verdicts.stability(resamples, "resamples")
+
 
 @dataclass(frozen=True)
 class Match:
@@ -87,14 +95,33 @@ class Match:
 
 
 @dataclass(frozen=True)
+class BestConcept:
+    """A value and the concept that tells it best; `opposite` where the concept is active when the value is absent."""
+
+    value: Value
+    concept: int
+    auroc: float
+    opposite: bool
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A factor, the mean over its values of the best AUROC, and its values."""
+
+    name: str
+    mean: float
+    values: list[BestConcept]
+
+
+@dataclass(frozen=True)
 class Local:
     """One explanation: the image, its look-alikes that are among the activations, and a bar for each of its concepts
-    with the concept's number, percentile and words."""
+    with the concept's number, percentile and words; `explained` is the explained variance of its state."""
 
     photo: Photo
     bars: list[tuple[Bar, int, float, tuple[str, ...]]]
     look_alikes: list[Photo]
-    relative_error: float
+    explained: float
 
 
 @dataclass(frozen=True)
@@ -149,7 +176,7 @@ def _card(activations: Activations, concepts: Concepts, grounded: GroundedConcep
     logits = [w.logit for w in grounded.words]
     return Card(
         index=grounded.index,
-        title=title_of(grounded, activations.word.text),
+        title=grounded.name(activations.word.text),
         captions=grounded.captions,
         note=note_of(grounded),
         words=[Bar(w.word, w.logit, length) for w, length in zip(grounded.words, relative(logits), strict=True)],
@@ -161,11 +188,6 @@ def _card(activations: Activations, concepts: Concepts, grounded: GroundedConcep
         match=match,
         stability=stability_of(concepts, grounded.index),
     )
-
-
-def title_of(grounded: GroundedConcept, word: str) -> str:
-    """The name of a concept: "mean of 'dog'", or up to three of its words."""
-    return f"mean of “{word}”" if grounded.mean else " · ".join(grounded.title) or "no words"
 
 
 def note_of(grounded: GroundedConcept) -> str:
@@ -211,19 +233,31 @@ def truth_of(activations: Activations, concepts: Concepts, factors: KnownFactors
     return matrix if matrix.factors else None
 
 
+def best_of(truth: FactorMatrix | None) -> list[Factor]:
+    """For every value of every factor the concept that tells it best; nothing without known factors."""
+    if truth is None:
+        return []
+    found = {name: Factor(name, mean, []) for name, mean in truth.by_factor.items()}
+    for j, (factor, value) in enumerate(zip(truth.factors, truth.values, strict=True)):
+        k = int(truth.match[:, j].argmax())
+        auroc = float(truth.match[k, j])
+        found[factor].values.append(BestConcept(value, k, auroc, opposite=float(truth.auroc[k, j]) < auroc))
+    return list(found.values())
+
+
 def word_overlap(grounding: Grounding) -> tuple[float, list[list[float]]]:
     """`Overlap(U)` of the words, and the matrix behind it."""
     sets = [{w.word for w in c.words} for c in grounding.concepts]
     return overlap(sets), overlap_matrix(sets).tolist()
 
 
-def locals_of(activations: Activations, explanations: Sequence[Explanation]) -> list[Local]:
-    """The explanations, with the rows of their look-alikes."""
+def locals_of(activations: Activations, titles: Sequence[str], explanations: Sequence[Explanation]) -> list[Local]:
+    """The explanations, with the titles of their concepts and the rows of their look-alikes."""
     by_id = {row.sample_id: row for row in activations.rows} if explanations else {}
-    return [_local(e, by_id) for e in explanations]
+    return [_local(e, titles, by_id) for e in explanations]
 
 
-def _local(explanation: Explanation, by_id: Mapping[str, Row]) -> Local:
+def _local(explanation: Explanation, titles: Sequence[str], by_id: Mapping[str, Row]) -> Local:
     caption = explanation.caption
     match = Word(explanation.word.strip(), match_case=True).find(caption) if explanation.word.strip() else None
     start, end = (match.start, match.end) if match else (len(caption), len(caption))
@@ -234,7 +268,7 @@ def _local(explanation: Explanation, by_id: Mapping[str, Row]) -> Local:
         ),
         bars=[
             (
-                Bar(", ".join(c.title or c.words[:3]), c.activation, abs(c.activation) / largest),
+                Bar(titles[c.index], c.activation, abs(c.activation) / largest),
                 c.index,
                 c.percentile,
                 c.words,
@@ -242,7 +276,7 @@ def _local(explanation: Explanation, by_id: Mapping[str, Row]) -> Local:
             for c in explanation.concepts
         ],
         look_alikes=[photo_of(by_id[i]) for i in explanation.look_alikes if i in by_id],
-        relative_error=explanation.relative_error,
+        explained=explanation.explained_variance,
     )
 
 

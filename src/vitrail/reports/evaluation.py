@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import matplotlib
 from markupsafe import Markup
 
 from vitrail.evaluation import EvaluationScores
-from vitrail.evaluation.results import MEASURES, Ablation, MeasureName, Scored
+from vitrail.evaluation import verdicts as follows
+from vitrail.evaluation.results import CONTROLS, MEASURES, Ablation, MeasureName, Scored
 from vitrail.reports.charts import INK, STYLE, TONE, figure_of, svg_of
-from vitrail.reports.layout import Table, missing, number, p_value
-from vitrail.reports.tables import CONTROLS, study_tables
-from vitrail.scores import Estimate
+from vitrail.reports.layout import Table
+from vitrail.reports.tables import study_tables
+from vitrail.scores import Estimate, Verdict
+from vitrail.scores.verdicts import missing, number
 
-#: The measures as they are named in charts.
-LONG: dict[MeasureName, str] = {"clip": "CLIPScore", "bert": "BERTScore F1"}
 #: Width of a chart in pixels: three fit beside each other, and one on a telephone.
 WIDTH = 328
 
 
 @dataclass(frozen=True)
+class UnitCell:
+    """The score of one concept by one measure, that of random words, and what follows."""
+
+    score: float
+    random: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
 class Unit:
-    """One concept: for each measure its score, that of random words, and q."""
+    """One concept, its title, and a cell for each measure."""
 
     index: int
-    words: tuple[str, ...]
-    cells: tuple[tuple[str, str, str], ...]
+    title: str
+    cells: tuple[UnitCell, ...]
 
 
 @dataclass(frozen=True)
 class View:
-    """An evaluation as the page shows it."""
+    """An evaluation as the page shows it; `sentences` say what follows from the main scores."""
 
     head: str
+    sentences: list[tuple[str, list[Verdict]]]
     tables: list[Table]
     charts: list[tuple[str, Markup]]
+    measures: tuple[str, ...]
     units: list[Unit]
     ablation: Ablation | None
 
@@ -50,26 +61,32 @@ class Mark:
     own: bool
 
 
-def style() -> Markup:
-    """The style sheet that evaluations add to a page."""
-    return Markup((Path(__file__).parent / "evaluation.css").read_text(encoding="utf-8"))
-
-
-def view_of(scores: EvaluationScores) -> View:
-    """The scores of a study, ready for the template."""
+def view_of(scores: EvaluationScores, titles: Sequence[str]) -> View:
+    """The scores of a study, ready for the template; `titles` are those of its concepts."""
     return View(
         f"{scores.n_test} held-out images and {scores.n_concepts} concepts",
+        _sentences(scores),
         study_tables(scores),
-        [(LONG[m], controls_chart(scores, m)) for m in MEASURES],
-        [_unit(scores, k) for k in range(len(scores.words))],
+        [(name, controls_chart(scores, measure)) for measure, name in MEASURES.items()],
+        tuple(MEASURES.values()),
+        [_unit(scores, k, title) for k, title in enumerate(titles)],
         scores.ablation,
     )
 
 
-def _unit(scores: EvaluationScores, k: int) -> Unit:
+def _sentences(scores: EvaluationScores) -> list[tuple[str, list[Verdict]]]:
+    """What follows from the scores on concepts, and on held-out images with the most active concept."""
+    found = []
+    for measure, name in MEASURES.items():
+        for what, scored in (("concepts", scores.concepts[measure]), ("test images", scores.scored("images", measure))):
+            if scored is not None:
+                found.append((f"{name}, {what}", list(follows.of_controls(scored).values())))
+    return found
+
+
+def _unit(scores: EvaluationScores, k: int, title: str) -> Unit:
     found = [scores.concepts[m] for m in MEASURES]
-    cells = [(number(s.units[k]), number(s.unit_random[k]), p_value(s.unit_q[k]).removeprefix("= ")) for s in found]
-    return Unit(k, tuple(scores.words[k]), tuple(cells))
+    return Unit(k, title, tuple(UnitCell(s.units[k], s.unit_random[k], follows.of_concept(s, k)) for s in found))
 
 
 def controls_chart(scores: EvaluationScores, measure: MeasureName) -> Markup:
@@ -89,9 +106,9 @@ def controls_chart(scores: EvaluationScores, measure: MeasureName) -> Markup:
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", color=INK, alpha=0.14, linewidth=0.6)
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel(f"{LONG[measure]}, 95 % interval")
+        axes.set_xlabel(f"{MEASURES[measure]}, 95 % interval")
         label = "; ".join(f"{mark.label} {number(mark.level.mean)}" for mark in marks[::-1])
-        return svg_of(figure, f"against-{measure}", f"{LONG[measure]} and its controls: {label}")
+        return svg_of(figure, f"against-{measure}", f"{MEASURES[measure]} and its controls: {label}")
 
 
 def _marks(label: str, scored: Scored | None) -> list[Mark]:

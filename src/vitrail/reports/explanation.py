@@ -17,6 +17,7 @@ from PIL import Image
 from vitrail.artifacts import write_whole
 from vitrail.errors import UsageError
 from vitrail.explanation import Explanation
+from vitrail.scores.verdicts import explained, percent
 
 #: The colours of the page, for a white background.
 GLASS = ("#b3202f", "#1f4fb0", "#9a5d00", "#12784f", "#6b3fa0", "#0c6f7d", "#b02a6b")
@@ -69,7 +70,10 @@ def _show_image(axes: Axes, explanation: Explanation) -> None:
 
 def _show_bars(axes: Axes, explanation: Explanation, n_words: int) -> None:
     concepts = explanation.concepts
-    axes.set_title(f"relative error {explanation.relative_error:.2f}", fontsize=9.5, loc="right", color=_SOFT)
+    said = str(explained(explanation.explained_variance, "what sets it apart"))
+    axes.set_title(
+        f"explained {percent(explanation.explained_variance)}: {said[2:]}", fontsize=9.5, loc="right", color=_SOFT
+    )
     axes.set_axis_off()
     values = [c.activation for c in concepts]
     axes.barh(range(len(concepts)), values, height=0.4, color=[GLASS[c.index % len(GLASS)] for c in concepts])
@@ -78,8 +82,8 @@ def _show_bars(axes: Axes, explanation: Explanation, n_words: int) -> None:
     axes.vlines(np.zeros(len(concepts)), np.arange(len(concepts)) - 0.24, np.arange(len(concepts)) + 0.24, color=_SOFT)
     axes.set(xlim=(low - 0.01 * span, low + 1.01 * span), ylim=(max(len(concepts), 3) - 0.3, -0.75))
     for row, concept in enumerate(concepts):
-        words = textwrap.shorten(", ".join(concept.words[:n_words]), 48, placeholder=" …")
-        label = f"{concept.index}  {words}"
+        words = " · ".join(concept.title) or ", ".join(concept.words[:n_words])
+        label = f"{concept.index}  {textwrap.shorten(words, 48, placeholder=' …')}"
         _text(axes.text(0.008, row - 0.3, label, transform=axes.get_yaxis_transform(), fontsize=10.5, color=_INK))
         numbers = f"{concept.activation:.2f}   {_ordinal(round(concept.percentile))} percentile"
         axes.text(1, row - 0.3, numbers, transform=axes.get_yaxis_transform(), ha="right", fontsize=9, color=_SOFT)

@@ -33,8 +33,8 @@ class _Node:
 def flow_picture(
     flow: Int[np.ndarray, "k_a k_b"],
     linked: Bool[np.ndarray, "k_a k_b"],
-    before: Sequence[Sequence[str]],
-    after: Sequence[Sequence[str]],
+    before: Sequence[str],
+    after: Sequence[str],
     *,
     emerged: Collection[int] = (),
 ) -> Markup:
@@ -43,7 +43,7 @@ def flow_picture(
     Args:
         flow: counts of the samples that go from one concept to another.
         linked: which ribbons are drawn strongly.
-        before: the words of each concept, of which three are shown; `after` likewise.
+        before: the title of each concept; `after` likewise.
         emerged: concepts after that are marked as new.
     """
     if not flow.sum():
@@ -115,18 +115,18 @@ def _ribbon(y_left: float, y_right: float, height: float) -> str:
     )
 
 
-def _node_before(node: _Node, words: Sequence[str]) -> str:
+def _node_before(node: _Node, title: str) -> str:
     return (
         f'<a href="#concept-{node.k}"><title>concept {node.k} before: {node.n} samples</title>'
-        f"{_rectangle(node, X_LEFT, f'tone-{node.k % TONES}')}{_label(node, X_LEFT - 8, 'end', words)}</a>"
+        f"{_rectangle(node, X_LEFT, f'tone-{node.k % TONES}')}{_label(node, X_LEFT - 8, 'end', title)}</a>"
     )
 
 
-def _node_after(node: _Node, words: Sequence[str], new: bool) -> str:
+def _node_after(node: _Node, title: str, new: bool) -> str:
     look, note = ("after new", " (new)") if new else ("after", "")
     return (
         f"<a><title>concept {node.k} after: {node.n} samples</title>"
-        f"{_rectangle(node, X_RIGHT, look)}{_label(node, X_RIGHT + NODE + 8, 'start', words, note)}</a>"
+        f"{_rectangle(node, X_RIGHT, look)}{_label(node, X_RIGHT + NODE + 8, 'start', title, note)}</a>"
     )
 
 
@@ -135,7 +135,7 @@ def _rectangle(node: _Node, x: float, look: str) -> str:
     return f'<rect class="node {look}" x="{x}" y="{node.y:.1f}" width="{NODE}" height="{height:.1f}"/>'
 
 
-def _label(node: _Node, x: float, anchor: str, words: Sequence[str], note: str = "") -> str:
-    text = escape(f"{node.k} · {', '.join(words[:3])}{note}")
+def _label(node: _Node, x: float, anchor: str, title: str, note: str = "") -> str:
+    text = escape(f"{node.k}  {title}{note}")
     y = node.y + max(node.height, 13) / 2 + 4
     return f'<text x="{x}" y="{y:.1f}" text-anchor="{anchor}" font-size="12">{text}</text>'

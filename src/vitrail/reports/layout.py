@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from vitrail.scores import Estimate
+from vitrail.scores import Estimate, Verdict
+from vitrail.scores.verdicts import MARKS, MEANINGS, missing, number
 
 
 @dataclass(frozen=True)
 class Cell:
     """A number, its standard deviation and its 95 % interval, None or NaN where there is none.
 
-    `marks` stand beside it and say which differences are real; `best` marks the best method of the row.
+    Args:
+        note: stands beside the number.
+        best: whether it is the best of its row.
+        verdicts: what follows from the number.
     """
 
     mean: float | None
     std: float | None = None
     low: float | None = None
     high: float | None = None
-    marks: str = ""
+    note: str = ""
     best: bool = False
+    verdicts: tuple[Verdict, ...] = ()
 
     @classmethod
-    def of(cls, estimate: Estimate, marks: str = "", best: bool = False) -> Cell:
+    def of(cls, estimate: Estimate, *verdicts: Verdict, best: bool = False) -> Cell:
         """An estimate with its standard deviation and interval."""
-        return cls(estimate.mean, estimate.std, estimate.low, estimate.high, marks, best)
+        return cls(estimate.mean, estimate.std, estimate.low, estimate.high, "", best, verdicts)
 
     @classmethod
-    def interval(cls, estimate: Estimate) -> Cell:
+    def interval(cls, estimate: Estimate, *verdicts: Verdict) -> Cell:
         """An estimate with its interval alone."""
-        return cls(estimate.mean, None, estimate.low, estimate.high)
+        return cls(estimate.mean, None, estimate.low, estimate.high, verdicts=verdicts)
 
     @property
     def spread(self) -> str:
@@ -39,60 +43,63 @@ class Cell:
         parts += [] if missing(self.low) else [f"[{number(self.low)}, {number(self.high)}]"]
         return " ".join(parts)
 
+    @property
+    def marks(self) -> str:
+        """The marks of its verdicts."""
+        return " ".join(v.mark for v in self.verdicts)
+
+
+#: A row: its labels, and its cells.
+TableRow = tuple[tuple[str, ...], tuple[Cell, ...]]
+
 
 @dataclass(frozen=True)
 class Table:
-    """A table: a caption, headings, and rows of labels and cells."""
+    """A table: its title, what its numbers are, headings, and rows of labels and cells. It may have no rows."""
 
     name: str
-    caption: str
+    title: str
+    explains: str
     heads: tuple[str, ...]
-    rows: tuple[tuple[tuple[str, ...], tuple[Cell, ...]], ...]
+    rows: tuple[TableRow, ...]
 
+    @property
+    def n_labels(self) -> int:
+        """How many columns are labels."""
+        return len(self.rows[0][0]) if self.rows else 0
 
-def missing(value: float | None) -> bool:
-    """Whether there is no number: None or NaN."""
-    return value is None or math.isnan(value)
-
-
-def number(value: float | None) -> str:
-    """Three digits, without the zero before the point: ".610", "1.02"; a dash where there is no number."""
-    if value is None or math.isnan(value):
-        return "–"
-    value = round(value, 3) + 0.0  # no "1.000" beside "1.00", and no "-.000"
-    text = f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
-    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
-
-
-def p_value(p: float | None) -> str:
-    """A p-value as it stands after its letter: "= .013" or "< .001"; a dash where there is none."""
-    if p is None or math.isnan(p):
-        return "–"
-    return "< .001" if p < 0.001 else f"= {number(p)}"
+    @property
+    def legend(self) -> str:
+        """What the marks mean that occur in it; empty without any."""
+        kinds = {v.kind for _, cells in self.rows for cell in cells for v in cell.verdicts}
+        return ", ".join(f"{mark} {MEANINGS[kind]}" for kind, mark in MARKS.items() if kind in kinds)
 
 
 def markdown(table: Table) -> str:
-    """The table in Markdown, with its caption below."""
-    lines = ["| " + " | ".join(table.heads) + " |", "|" + "---|" * len(table.heads)]
+    """The table in Markdown: title, rows, what the numbers are, and below it what follows from each row, in words."""
+    lines = [f"**{table.title}**", "", "| " + " | ".join(table.heads) + " |", "|" + "---|" * len(table.heads)]
     for labels, cells in table.rows:
         shown = [label.replace("|", "\\|") for label in labels]
         lines.append("| " + " | ".join([*shown, *map(_markdown_cell, cells)]) + " |")
-    return "\n".join([*lines, "", table.caption, ""])
+    said = [(labels, [str(v) for cell in cells for v in cell.verdicts]) for labels, cells in table.rows]
+    lines += ["", f"{table.explains} {table.legend}.".removesuffix(" ."), ""]
+    return "\n".join(lines + [f"- {', '.join(labels)}: {'; '.join(words)}" for labels, words in said if words] + [""])
 
 
 def _markdown_cell(cell: Cell) -> str:
     text = number(cell.mean)
-    parts = [f"**{text}**" if cell.best else text, cell.spread, cell.marks.replace("*", "\\*")]
-    return " ".join(part for part in parts if part)
+    return " ".join(filter(None, [f"**{text}**" if cell.best else text, cell.spread, cell.note, cell.marks]))
 
 
 _LATEX = {c: rf"\{c}" for c in "&%_#${}"} | {
     "±": r"$\pm$",
-    "≈": r"$\approx$",
     "≥": r"$\geq$",
     "<": r"$<$",
     ">": r"$>$",
     "–": "--",
+    "✓": r"$\checkmark$",  # of amssymb
+    "✗": r"$\times$",
+    "·": r"$\cdot$",
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -100,31 +107,24 @@ _LATEX = {c: rf"\{c}" for c in "&%_#${}"} | {
 
 
 def latex(table: Table) -> str:
-    """The table in LaTeX, for `booktabs`."""
-    columns = "ll" + "c" * (len(table.heads) - 2)
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        " & ".join(map(_tex, table.heads)) + r" \\",
-        r"\midrule",
-    ]
+    """The table in LaTeX, for `booktabs` and `amssymb`; rows with the same first label stand together."""
+    lines: list[str] = []
     before = None
     for labels, cells in table.rows:
-        if before is not None and labels[0] != before:
-            lines.append(r"\midrule")
+        lines += [r"\midrule"] if before not in (None, labels[0]) else []
         shown = ("" if labels[0] == before else labels[0], *labels[1:])
         before = labels[0]
         lines.append(" & ".join([*map(_tex, shown), *map(_latex_cell, cells)]) + r" \\")
+    columns = "l" * table.n_labels + "c" * (len(table.heads) - table.n_labels)
+    heads = " & ".join(map(_tex, table.heads))
+    caption = _tex(f"{table.title}. {table.explains} {table.legend}".strip())
     return "\n".join(
         [
+            rf"\begin{{table}}\centering\begin{{tabular}}{{{columns}}}",
+            rf"\toprule {heads} \\ \midrule",
             *lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-            rf"\caption{{{_tex(table.caption)}}}",
-            rf"\label{{tab:{table.name}}}",
-            r"\end{table}",
+            r"\bottomrule\end{tabular}",
+            rf"\caption{{{caption}}}\label{{tab:{table.name}}}\end{{table}}",
             "",
         ]
     )
@@ -132,8 +132,8 @@ def latex(table: Table) -> str:
 
 def _latex_cell(cell: Cell) -> str:
     text = _tex(number(cell.mean))
-    parts = [rf"\textbf{{{text}}}" if cell.best else text, _tex(cell.spread), _tex(cell.marks.replace("*", ""))]
-    return " ".join(part for part in parts if part) + ("$^{*}$" if "*" in cell.marks else "")
+    parts = [rf"\textbf{{{text}}}" if cell.best else text, *map(_tex, (cell.spread, cell.note, cell.marks))]
+    return " ".join(filter(None, parts))
 
 
 def _tex(text: str) -> str:

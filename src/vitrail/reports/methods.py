@@ -10,14 +10,15 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from vitrail.evaluation import MethodComparison
+from vitrail.evaluation import verdicts as follows
 from vitrail.evaluation.results import MEASURES, Curves, LayerScores, MeasureName, SizeScores
-from vitrail.reports import evaluation
+from vitrail.learners import title_of
 from vitrail.reports.charts import INK, STYLE, TONE, figure_of, svg_of
-from vitrail.reports.evaluation import LONG, WIDTH
-from vitrail.reports.layout import missing, number
+from vitrail.reports.evaluation import WIDTH
 from vitrail.reports.page import template, write_page
-from vitrail.reports.tables import SHORT, all_tables, title_of
-from vitrail.scores import Estimate
+from vitrail.reports.tables import SCORED_ON, all_tables
+from vitrail.scores import Estimate, Verdict
+from vitrail.scores.verdicts import missing, number
 
 
 def methods_page(comparison: MethodComparison, *, out: str | Path) -> Path:
@@ -37,25 +38,30 @@ def methods_page(comparison: MethodComparison, *, out: str | Path) -> Path:
         tests=comparison.tests,
         real=[t for t in comparison.tests if t.real],
         title_of=title_of,
-        short=SHORT,
+        measures=MEASURES,
+        on=SCORED_ON,
         curves=[(word, _charts(curves, n)) for n, (word, curves) in enumerate(comparison.curves.items())],
         ablations={
             word: {m: scores.ablation for m, scores in by_method.items() if scores.ablation}
             for word, by_method in comparison.evaluations.items()
         },
-        extra=evaluation.style(),
     )
     write_page(out, page)
     return out
 
 
-def _charts(curves: Curves, n: int) -> list[tuple[str, Markup]]:
-    """The titles and charts of the curves of word number `n`."""
-    charts = []
-    if curves.layers:
-        charts += [(f"{LONG[m]} by layer", layer_chart(curves.layers, m, f"layers-{n}")) for m in MEASURES]
+#: What a chart says at each of its points, in words.
+Said = list[tuple[str, Verdict]]
+
+
+def _charts(curves: Curves, n: int) -> list[tuple[str, Markup, Said]]:
+    """The titles and charts of the curves of word number `n`, and what follows from each."""
+    charts: list[tuple[str, Markup, Said]] = []
+    for measure, name in MEASURES.items() if curves.layers else ():
+        said = [(f"layer {scores.layer}", follows.of_layer(scores.of(measure))) for scores in curves.layers]
+        charts.append((f"{name} by layer", layer_chart(curves.layers, measure, f"layers-{n}"), said))
     if curves.n_concepts:
-        charts.append(("By number of concepts", size_chart(curves.n_concepts, f"k-{n}")))
+        charts.append(("By number of concepts", size_chart(curves.n_concepts, f"k-{n}"), []))
     return charts
 
 
@@ -68,12 +74,12 @@ def layer_chart(layers: Sequence[LayerScores], measure: MeasureName, name: str) 
         _band(axes, [p.random for p in points], INK, "--", "random words")
         axes.set_xticks(range(len(layers)), [str(scores.layer) for scores in layers])
         axes.set_xlabel("block (0: embeddings; final: after the norm)")
-        axes.set_ylabel(LONG[measure])
+        axes.set_ylabel(MEASURES[measure])
         axes.grid(axis="y", color=INK, alpha=0.14, linewidth=0.6)
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend(frameon=False)
         gains = {str(scores.layer): p.gain.mean for scores, p in zip(layers, points, strict=True)}
         best = max(gains, key=lambda layer: float("-inf") if missing(gains[layer]) else gains[layer])
-        return svg_of(figure, f"{name}-{measure}", f"{LONG[measure]} by layer; the gain is largest at {best}")
+        return svg_of(figure, f"{name}-{measure}", f"{MEASURES[measure]} by layer; the gain is largest at {best}")
 
 
 def _band(axes: Axes, levels: Sequence[Estimate], colour: str, line: str, label: str) -> None:
@@ -97,6 +103,6 @@ def size_chart(sizes: Sequence[SizeScores], name: str) -> Markup:
         axes.set_xlabel("concepts")
         axes.grid(axis="y", color=INK, alpha=0.14, linewidth=0.6)
         names = ("explained variance", "held out", "word overlap", "of random words")
-        axes.legend(names, frameon=False, fontsize=9, ncols=2)
+        axes.legend(names, frameon=False, ncols=2)
         label = ", ".join(f"{k} concepts {number(v)}" for k, v in zip(x, held_out, strict=True))
         return svg_of(figure, name, f"explained variance of held-out states: {label}")

@@ -12,9 +12,11 @@ from markupsafe import Markup
 
 from vitrail.artifacts import check_parent, write_whole
 from vitrail.evaluation import EvaluationScores
-from vitrail.reports import charts, content, layout
-from vitrail.reports.evaluation import style as evaluation_style
+from vitrail.evaluation import verdicts as follows
+from vitrail.reports import charts, content
 from vitrail.reports.evaluation import view_of
+from vitrail.reports.terms import term
+from vitrail.scores import verdicts
 from vitrail.studies import Study
 
 _HERE = Path(__file__).parent
@@ -46,13 +48,13 @@ def study_page(study: Study, *, out: str | Path, evaluation: EvaluationScores | 
         named=content.MAX_NAMED,
         overlap=overlap,
         matrix=matrix,
-        shares=charts.share_chart([c.share for c in grounding.concepts], "shares"),
         cards=content.cards(activations, concepts, grounding, truth),
+        largest_share=max((c.share for c in grounding.concepts), default=0.0) or 1.0,
         truth=truth,
-        locals=content.locals_of(activations, study.explanations),
+        best=content.best_of(truth),
+        locals=content.locals_of(activations, study.titles, study.explanations),
         origins=content.origins(activations, concepts, grounding),
-        evaluation=None if evaluation is None else view_of(evaluation),
-        extra=Markup("") if evaluation is None else evaluation_style(),
+        evaluation=None if evaluation is None else view_of(evaluation, study.titles),
     )
     write_page(out, page)
     return out
@@ -82,26 +84,24 @@ def template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": percent,
+        "percent": verdicts.percent,
         "number": number,
-        "chance": chance,
-        "short": layout.number,
-        "p_value": layout.p_value,
+        "short": verdicts.number,
         "flat": content.flat,
         "groups": groups,
+        "term": term,
     }
     environment.globals |= {
         "histogram": charts.histogram,
         "tones": charts.TONES,
+        "says": verdicts,
+        "follows": follows,
+        "marks": verdicts.MARKS,
+        "meanings_of_marks": verdicts.MEANINGS,
         "style": Markup((_HERE / "style.css").read_text(encoding="utf-8")),
         "script": Markup((_HERE / "script.js").read_text(encoding="utf-8")),
     }
     return environment.get_template(name)
-
-
-def percent(value: float) -> str:
-    """0.1234 as "12 %"; below 10 % with one decimal."""
-    return f"{100 * value:.1f} %" if 0 < abs(value) < 0.0995 else f"{100 * value:.0f} %"
 
 
 def number(value: Any) -> str:
@@ -113,11 +113,6 @@ def number(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(number, value))
     return str(value)
-
-
-def chance(value: float) -> str:
-    """An AUROC: ".97"."""
-    return "–" if value != value else f"{value:.2f}".removeprefix("0")
 
 
 def groups(names: Sequence[str]) -> list[tuple[str, int]]:

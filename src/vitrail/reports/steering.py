@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -13,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from vitrail.reports.charts import INK, STYLE, TONES, figure_of, svg_of
 from vitrail.reports.content import data_uri
 from vitrail.reports.page import template, write_page
-from vitrail.scores import Estimate
+from vitrail.scores import Estimate, Verdict, verdicts
 from vitrail.trials import ContenderResult, Gallery, Outcome, SearchResult
 
 
@@ -50,10 +51,33 @@ def steering_page(
         sides=[] if search is None else side_charts(search),
         side_effects=SIDE_EFFECTS,
         results=results,
-        extra=Markup((Path(__file__).parent / "steering.css").read_text(encoding="utf-8")),
+        said=_said(search, results),
     )
     write_page(Path(out), page)
     return Path(out)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What follows from what a search picked, and from the effect of each method."""
+
+    picked: list[Verdict]
+    methods: list[list[Verdict]]
+
+
+def _said(search: SearchResult | None, results: Sequence[ContenderResult]) -> Said:
+    picked: list[Verdict] = []
+    if search is not None and search.held_out is not None:
+        gain = search.held_out.effect.mean - search.plain.effect.mean
+        picked = [
+            verdicts.against(gain, search.held_out.p, "no steering"),
+            verdicts.within_budget(search.held_out.cost, search.budget),
+        ]
+    elif search is not None:
+        picked = [Verdict("bad", f"nothing that was tried is within the budget of {verdicts.percent(search.budget)}")]
+    plain = results[0].outcome.effect.mean if results else 0.0
+    methods = [[verdicts.against(r.outcome.effect.mean - plain, r.outcome.p, "no steering")] for r in results[1:]]
+    return Said(picked, [[], *methods])
 
 
 def pieces(text: str, words: frozenset[str]) -> list[tuple[str, bool]]:
@@ -80,15 +104,15 @@ def pareto_chart(found: SearchResult) -> Markup:
     """Effect over cost of every layer and strength: the front joined, the picked one ringed, the budget dashed."""
     places = [(100 * t.outcome.cost, 100 * t.outcome.effect.mean) for t in found.trials]
     with matplotlib.rc_context(STYLE):
-        figure, axes = figure_of(460, 300)
+        figure, axes = figure_of(520, 380)
         _scatter(axes, found, [x for x, _ in places], size=5)
         for t, place in zip(found.trials, places, strict=True):
-            axes.annotate(f"{t.alpha:g}", place, xytext=(4, 3), textcoords="offset points", fontsize=7)
+            axes.annotate(f"{t.alpha:g}", place, xytext=(4, 3), textcoords="offset points", fontsize=10)
         front = sorted((places[i] for i in found.front), key=lambda place: place[0])
         axes.plot([x for x, _ in front], [y for _, y in front], color=INK, linewidth=0.8, alpha=0.6)
         axes.axvline(100 * found.budget, color=INK, linewidth=0.8, linestyle="--")
         axes.set(xlabel="what the rest lost, %", ylabel="as wanted, %")
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False)
         return svg_of(figure, "pareto", f"effect against cost of {len(places)} layers and strengths")
 
 
@@ -101,7 +125,7 @@ def side_charts(found: SearchResult) -> list[Markup]:
         if len(measured) < len(values):
             continue
         with matplotlib.rc_context(STYLE):
-            figure, axes = figure_of(220, 180)
+            figure, axes = figure_of(300, 230)
             _scatter(axes, found, measured, size=4)
             if (plain := _number(found.unsteered, key)) is not None:
                 axes.axvline(scale * plain, color=INK, linewidth=0.8, linestyle=":")

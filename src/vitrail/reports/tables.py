@@ -1,47 +1,45 @@
-"""Evaluations and comparisons of methods as tables, in the form of the papers'."""
+"""Evaluations and comparisons of methods as tables, in the form of the papers', with what follows from each number."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from vitrail.evaluation import EvaluationScores, MethodComparison
-from vitrail.evaluation.dictionary_scores import OVERLAP, PAIRWISE_COSINE
+from vitrail.evaluation import verdicts as follows
 from vitrail.evaluation.results import (
+    CONTROLS,
     MEASURES,
     RANDOM_WORDS,
     ControlName,
+    DictionaryScore,
     Difference,
     FactorScores,
-    MeasureName,
     ProtocolName,
     Scored,
 )
-from vitrail.learners import LEARNERS
-from vitrail.reports.layout import Cell, Table, latex, markdown, missing, p_value
-from vitrail.scores import Disentanglement
+from vitrail.learners import title_of
+from vitrail.reports.layout import Cell, Table, TableRow, latex, markdown
+from vitrail.scores import Disentanglement, Estimate
+from vitrail.scores.verdicts import Verdict, between, missing
 
-#: The measures as they are named in tables.
-SHORT: dict[MeasureName, str] = {"clip": "CS", "bert": "BS"}
-#: The controls as they are named in tables, in the order of the columns.
-CONTROLS: dict[ControlName, str] = {
-    "random": "Rnd-Words",
-    "frequency": "as frequent words",
-    "shuffled": "shuffled",
-    "noise": "Noise-Imgs",
-    "captions": "GT-captions",
-}
-LEGEND = (
-    "Mean ± std [95 % interval]; * better than random words (q < .05); bold: best method of the row; "
-    "≈ no real difference to the best (q ≥ .05). CS: CLIPScore, BS: BERTScore F1."
+#: On what words are scored, as tables name it.
+SCORED_ON: dict[ProtocolName, str] = {"concepts": "concepts", "images": "test images"}
+MEAN = "Mean ± standard deviation [95 % interval]"
+MEASURED = (
+    "CLIPScore: how well words fit images, 2.5 times the cosine of their embeddings; BERTScore: how well they fit what "
+    "people wrote of the images."
+)
+TRUTH = (
+    "For each value of a factor the concept that tells it best; the number is the mean over the values of the AUROC: "
+    "the chance that an image with the value activates the concept more than one without it (.50 is chance)."
+)
+RECOVERY = (
+    "Disentanglement: 1 if each concept stands for one factor. Completeness: 1 if each factor stands in one concept. "
+    "The other scores are shares of held-out images, beside what always saying the most common value gets right."
 )
 
 #: word → method → scores.
 Evaluations = Mapping[str, Mapping[str, EvaluationScores]]
-
-
-def title_of(method: str) -> str:
-    """The name of a method for readers; one that this version does not know keeps the name that it has in artifacts."""
-    return LEARNERS[method].title if method in LEARNERS else method
 
 
 # ---- one study -------------------------------------------------------------------------------------------------------
@@ -51,55 +49,57 @@ def study_tables(scores: EvaluationScores) -> list[Table]:
     """The tables of one evaluation: every score beside its controls, the dictionary, and known factors."""
     made = [_controls_table(scores), _own_dictionary_table(scores)]
     if scores.truth:
-        made.append(_factor_table({scores.word: {scores.method: scores}}))
-        made.append(_own_recovery_table(scores.truth.recovery))
+        made += [_factor_table({scores.word: {scores.method: scores}}), _own_recovery_table(scores.truth.recovery)]
     return [table for table in made if table.rows]
 
 
 def _controls_table(scores: EvaluationScores) -> Table:
-    rows = []
-    for measure in MEASURES:
-        parts = {"concepts": scores.concepts[measure]}
-        parts |= {f"test images, top {m}": scored for m, scored in scores.images[measure].items()}
-        rows += [((SHORT[measure], label), _with_controls(scored)) for label, scored in parts.items()]
-    caption = (
-        "Mean ± std [95 % interval]; p: how likely the score is for the control (Rnd-Words, as frequent words, "
-        "shuffled), or a difference to it (Noise-Imgs, GT-captions). CS: CLIPScore, BS: BERTScore F1."
+    rows: list[TableRow] = []
+    for measure, name in MEASURES.items():
+        rows.append(((name, "concepts"), _with_controls(scores.concepts[measure])))
+        rows += [
+            ((name, f"test images, top {m}"), _with_controls(scored)) for m, scored in scores.images[measure].items()
+        ]
+    explains = (
+        f"{MEAN} of the score, and of the same score after one thing was replaced. {MEASURED} Concepts: words of each "
+        "concept on its own most activating images; top n: words of the n most active concepts of a held-out image."
     )
-    return Table("scores", caption, ("", "", "score", *CONTROLS.values()), tuple(rows))
+    heads = ("measure", "scored on", "score", *CONTROLS.values())
+    return Table("scores", "Words against their controls", explains, heads, tuple(rows))
 
 
 def _with_controls(scored: Scored) -> tuple[Cell, ...]:
     """The cells of a score and its controls; an empty one for a control that was not made."""
-    found = [scored.against.get(name) for name in CONTROLS]
-    controls = [Cell.of(c.level, f"p {p_value(c.p)}") if c else Cell(None) for c in found]
+    said = follows.of_controls(scored)
+    controls = [Cell.of(scored.against[c].level, said[c]) if c in said else Cell(None) for c in CONTROLS]
     return (Cell.of(scored.score), *controls)
 
 
 def _own_dictionary_table(scores: EvaluationScores) -> Table:
     rows = tuple(
-        (("", name), (Cell.interval(s.value), Cell(s.control, marks=s.what))) for name, s in scores.dictionary.items()
+        ((name,), (_dictionary_cell(name, s), Cell(s.control, note=s.what))) for name, s in scores.dictionary.items()
     )
-    return Table("dictionary", "The dictionary by itself.", ("", "score", "value", "by chance"), rows)
+    explains = "Mean [95 % interval] over concepts or samples, beside the same score of the control that is named."
+    return Table("dictionary", "The dictionary by itself", explains, ("score", "value", "by chance"), rows)
+
+
+def _dictionary_cell(name: str, score: DictionaryScore) -> Cell:
+    return Cell.interval(score.value, follows.of_dictionary(name, score))
 
 
 def _own_recovery_table(recovery: Disentanglement | None) -> Table:
     """How well the factors are predicted from the activations of one dictionary, factor by factor."""
-    rows: list[tuple[tuple[str, ...], tuple[Cell, ...]]] = []
+    rows: list[TableRow] = []
     if recovery:
         rows = [
-            (("", "disentanglement"), (Cell(recovery.disentanglement), Cell(None))),
-            (("", "completeness"), (Cell(recovery.completeness), Cell(None))),
+            (("disentanglement",), (Cell(recovery.disentanglement), Cell(None))),
+            (("completeness",), (Cell(recovery.completeness), Cell(None))),
         ]
-        rows += [
-            (
-                ("", f"{name}, told from the activations"),
-                (Cell(accuracy), Cell(recovery.majority[name], marks="most common value")),
-            )
-            for name, accuracy in recovery.informativeness.items()
-        ]
-    caption = "Recovery of the factors; what is told is the share that is right of the held-out images."
-    return Table("recovery", caption, ("", "score", "value", "by chance"), tuple(rows))
+        for name, accuracy in recovery.informativeness.items():
+            majority = recovery.majority[name]
+            value = Cell(accuracy, verdicts=(follows.of_accuracy(accuracy, majority),))
+            rows.append(((f"{name}, told from the activations",), (value, Cell(majority, note="most common value"))))
+    return Table("recovery", "Recovery of the factors", RECOVERY, ("score", "value", "by chance"), tuple(rows))
 
 
 # ---- several methods -------------------------------------------------------------------------------------------------
@@ -108,10 +108,7 @@ def _own_recovery_table(recovery: Disentanglement | None) -> Table:
 def tables(comparison: MethodComparison) -> dict[str, str]:
     """File name → text: the tables of a comparison, as `comparison.md` and `comparison.tex`."""
     made = all_tables(comparison)
-    return {
-        "comparison.md": "\n".join(markdown(t) for t in made),
-        "comparison.tex": "\n".join(latex(t) for t in made),
-    }
+    return {"comparison.md": "\n".join(map(markdown, made)), "comparison.tex": "\n".join(map(latex, made))}
 
 
 def all_tables(comparison: MethodComparison) -> list[Table]:
@@ -128,28 +125,34 @@ def all_tables(comparison: MethodComparison) -> list[Table]:
     return [table for table in made if table.rows]
 
 
-def _score_table(comparison: MethodComparison, protocol: ProtocolName, top: int, caption: str) -> Table:
+def _score_table(comparison: MethodComparison, protocol: ProtocolName, top: int, title: str) -> Table:
     """A measure of each word and method; the controls are those of the main method."""
-    rows, noise = [], False
-    tested = top == 1  # of test images, only the most active concept is tested
+    rows: list[TableRow] = []
+    has_noise = any("noise" in s.against for s in _all_scored(comparison, protocol, top))
+    shown: tuple[ControlName, ...] = ("random", "noise") if has_noise else ("random",)
     for word, by_method in comparison.evaluations.items():
-        for measure in MEASURES:
+        for measure, name in MEASURES.items():
             found = {m: scores.scored(protocol, measure, top) for m, scores in by_method.items()}
             scored = {m: s for m, s in found.items() if s is not None}
             if len(scored) < len(found):
                 continue
             against = scored[comparison.main].against
-            noise = noise or "noise" in against
             best = _best({m: s.score.mean for m, s in scored.items()})
             tests = [t for t in comparison.tests if (t.word, t.measure, t.protocol) == (word, measure, protocol)]
-            cells = [Cell.of(against[name].level) for name in ("random", "noise") if name in against]
-            cells += [Cell.of(s.score, _marks(tests, m, best) if tested else "", m == best) for m, s in scored.items()]
-            rows.append(((word, SHORT[measure]), (*cells, Cell.of(against["captions"].level))))
-    controls = ("Rnd-Words", "Noise-Imgs") if noise else ("Rnd-Words",)
-    heads = ("word", "", *controls, *map(title_of, comparison.methods), "GT-captions")
-    tail = LEGEND if tested else "Mean ± std over images [95 % interval]."
-    name = f"{protocol}{top}" if protocol == "images" else protocol
-    return Table(name, f"{caption}. {tail}", heads, tuple(rows))
+            tests = tests if top == 1 else []  # of test images, only the most active concept is tested
+            cells = [Cell.of(against[c].level) if c in against else Cell(None) for c in shown]
+            cells += [Cell.of(s.score, *_of_method(s, tests, m, best), best=m == best) for m, s in scored.items()]
+            rows.append(((word, name), (*cells, Cell.of(against["captions"].level))))
+    heads = ("word", "measure", *(CONTROLS[c] for c in shown), *map(title_of, comparison.methods), CONTROLS["captions"])
+    main = title_of(comparison.main)
+    explains = f"{MEAN}; bold: best method of the row. {MEASURED} Random words and noise images: of {main}."
+    return Table(f"{protocol}{top}" if protocol == "images" else protocol, title, explains, heads, tuple(rows))
+
+
+def _all_scored(comparison: MethodComparison, protocol: ProtocolName, top: int) -> list[Scored]:
+    scores = [s for by_method in comparison.evaluations.values() for s in by_method.values()]
+    found = [s.scored(protocol, measure, top) for s in scores for measure in MEASURES]
+    return [s for s in found if s is not None]
 
 
 def _best(values: Mapping[str, float | None]) -> str | None:
@@ -158,95 +161,108 @@ def _best(values: Mapping[str, float | None]) -> str | None:
     return max(known, key=lambda name: known[name], default=None)
 
 
-def _marks(tests: Sequence[Difference], method: str, best: str | None) -> str:
-    """The marks of a method, from the tests of its row; see `LEGEND`."""
-    marks = ""
-    for test in tests:
-        pair = {test.first, test.second}
-        if pair == {method, RANDOM_WORDS} and test.real:
-            marks += "*"
-        elif best is not None and pair == {method, best} and method != best and not test.real:
-            marks += "≈"
-    return marks
+def _of_method(scored: Scored, tests: Sequence[Difference], method: str, best: str | None) -> list[Verdict]:
+    """What follows from the score of a method: against random words, noise images, and the best method of the row.
+
+    Where there are tests over all methods, these count; otherwise those of the score itself.
+    """
+    own = follows.of_controls(scored)
+    pairs = {(t.first, t.second): t for t in tests}
+    random = pairs.get((method, RANDOM_WORDS))
+    said = [own["random"] if random is None else follows.of_difference(random)]
+    said += [own["noise"]] if "noise" in own else []
+    for (first, second), test in pairs.items():
+        if best is not None and method != best and {first, second} == {method, best}:
+            gain = test.gain.mean if first == method else -test.gain.mean
+            said.append(between(gain, test.q, title_of(best)))
+    return said
 
 
 def _dictionary_table(evaluations: Evaluations) -> Table:
     """Every score of the dictionaries; in the last column the control of the last method."""
     methods = _methods(evaluations)
-    rows = []
+    rows: list[TableRow] = []
     for word, by_method in evaluations.items():
         for name in next(iter(by_method.values())).dictionary:
             found = [by_method[m].dictionary[name] for m in methods]
-            rows.append(((word, name), (*(Cell.interval(s.value) for s in found), Cell(found[-1].control))))
+            cells = [_dictionary_cell(name, score) for score in found]
+            rows.append(((word, name), (*cells, Cell(found[-1].control, note=found[-1].what))))
     heads = ("word", "score", *map(title_of, methods), f"by chance ({title_of(methods[-1])})")
-    caption = f"Dictionaries. {OVERLAP.capitalize()} and {PAIRWISE_COSINE}: lower is better."
-    return Table("dictionary", caption, heads, tuple(rows))
+    explains = "Mean [95 % interval] over concepts or samples; each method is held against its own control."
+    return Table("dictionary", "Dictionaries", explains, heads, tuple(rows))
 
 
 def _factor_table(evaluations: Evaluations) -> Table:
     """How well the concepts of each method match each factor, on the samples learned from and on held-out ones."""
     methods = _methods(evaluations)
-    rows = []
+    rows: list[TableRow] = []
     for word, by_method in evaluations.items():
-        truths = [by_method[m].truth for m in methods]
-        known = next((t for t in truths if t), None)
+        truths = {m: by_method[m].truth for m in methods}
+        known = next((t for t in truths.values() if t), None)
         for factor in known.best if known else ():
-            found = {m: t.best.get(factor) if t else None for m, t in zip(methods, truths, strict=True)}
-            best = _best(found)
-            cells = []
-            for method, truth in zip(methods, truths, strict=True):
-                cells += [Cell(found[method], best=method == best), _factor_cell(truth, "held_out", factor)]
-            rows.append(((word, factor), (*cells, _factor_cell(truths[-1], "by_chance", factor))))
+            best = _best({m: t.best.get(factor) if t else None for m, t in truths.items()})
+            cells: list[Cell] = []
+            for method, truth in truths.items():
+                if truth is None or factor not in truth.best:
+                    cells += [Cell(None), Cell(None)]
+                    continue
+                said = (follows.of_factor(truth, factor),)
+                cells.append(Cell(truth.best[factor], best=method == best and len(methods) > 1))
+                cells.append(_level(truth.held_out, factor, said))
+            last = truths[methods[-1]]
+            rows.append(((word, factor), (*cells, _level(last.by_chance if last else {}, factor))))
     heads = [head for m in methods for head in (title_of(m), "held out")]
-    caption = (
-        "The truth: mean over a factor's values of the best AUROC among the concepts, and of those concepts on "
-        "held-out images."
-    )
-    return Table("truth", caption, ("word", "factor", *heads, "labels permuted"), tuple(rows))
+    explains = f"{TRUTH} Held out: the same concepts on images that nothing was learned from [95 % interval]."
+    return Table("truth", "Against the truth", explains, ("word", "factor", *heads, "labels permuted"), tuple(rows))
 
 
-def _factor_cell(truth: FactorScores | None, name: str, factor: str) -> Cell:
-    """One of the levels of a factor; an empty cell where it is not known."""
-    levels = {} if truth is None else {"held_out": truth.held_out, "by_chance": truth.by_chance}[name]
-    return Cell.interval(levels[factor]) if factor in levels else Cell(None)
+def _level(levels: Mapping[str, Estimate], factor: str, said: tuple[Verdict, ...] = ()) -> Cell:
+    """One of the levels of a factor; no number where it is not known."""
+    level = levels.get(factor)
+    return Cell(None, verdicts=said) if level is None else Cell.interval(level, *said)
 
 
 def _recovery_table(evaluations: Evaluations) -> Table:
     """How well the factors are recovered by each method, each score beside what chance gives."""
     methods = _methods(evaluations)
-    rows = []
+    rows: list[TableRow] = []
     for word, by_method in evaluations.items():
         columns = [_recovery_cells(by_method[m].truth) for m in methods]
         rows += [((word, name), tuple(c for column in columns for c in column[name])) for name in columns[0]]
     heads = [head for m in methods for head in (title_of(m), "by chance")]
-    caption = (
-        "Recovery of the factors. Informativeness: accuracy on held-out images, mean over factors, beside the most "
-        "common value; purity of most activating images, beside how common the value is."
+    explains = (
+        f"{RECOVERY} Informativeness: the mean of these shares over the factors; purity: of a concept's most "
+        "activating images the share with its value, beside how common the value is."
     )
-    return Table("recovery", caption, ("word", "score", *heads), tuple(rows))
+    return Table("recovery", "Recovery of the factors", explains, ("word", "score", *heads), tuple(rows))
 
 
 def _recovery_cells(truth: FactorScores | None) -> dict[str, tuple[Cell, Cell]]:
     """For each score of the recovery a cell, and a cell of its level by chance."""
     recovery = truth.recovery if truth else None
     concepts = truth.concepts if truth else ()
-    purity = (_mean_cell(c.purity for c in concepts), _mean_cell(c.purity_by_chance for c in concepts))
+    purity = _beside((c.purity for c in concepts), (c.purity_by_chance for c in concepts))
     if recovery is None:
         empty = (Cell(None), Cell(None))
         return {"disentanglement": empty, "completeness": empty, "informativeness": empty, "purity": purity}
-    accuracy, majority = recovery.informativeness.values(), recovery.majority.values()
     return {
         "disentanglement": (Cell(recovery.disentanglement), Cell(None)),
         "completeness": (Cell(recovery.completeness), Cell(None)),
-        "informativeness": (_mean_cell(accuracy), _mean_cell(majority)),
+        "informativeness": _beside(recovery.informativeness.values(), recovery.majority.values()),
         "purity": purity,
     }
 
 
-def _mean_cell(values: Iterable[float]) -> Cell:
-    """The mean of the values that are known."""
-    known = [v for v in values if not missing(v)]
-    return Cell(sum(known) / len(known) if known else None)
+def _beside(values: Iterable[float], by_chance: Iterable[float]) -> tuple[Cell, Cell]:
+    """The mean of the values that are known, and that of their levels by chance."""
+    value, level = (_mean(v for v in numbers if not missing(v)) for numbers in (values, by_chance))
+    said = () if value is None or level is None else (follows.of_accuracy(value, level),)
+    return Cell(value, verdicts=said), Cell(level)
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    known = list(values)
+    return sum(known) / len(known) if known else None
 
 
 def _methods(evaluations: Evaluations) -> list[str]:

@@ -73,7 +73,7 @@ def compare(
         layers=_layers(a, b, lmm_b, options, progress),
     )
     found = compare_studies(a, b, lmm_a, lmm_b, out=out, options=options, views=views, progress=progress)
-    comparison_page(found, a.activations, b.activations, out=out / "report.html")
+    comparison_page(found, a, b, out=out / "report.html")
     return found
 
 

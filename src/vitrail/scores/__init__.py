@@ -7,6 +7,7 @@
 | `factors.py` | concepts against known factors: AUROC, purity, disentanglement |
 | `texts.py` | generated texts: CIDEr-D, BLEU, VQA accuracy, diversity |
 | `intervals.py` | bootstrap intervals, permutation tests, correction for many tests |
+| `verdicts.py` | what follows from a number, in words |
 """
 
 from vitrail.scores.dictionary import (
@@ -57,6 +58,7 @@ from vitrail.scores.intervals import (
     unpaired_p,
 )
 from vitrail.scores.texts import bleu, cider_d, distinct, normal_answer, tokens, vqa_accuracy
+from vitrail.scores.verdicts import Verdict
 
 __all__ = [
     "CAPTION_PROMPT",
@@ -70,6 +72,7 @@ __all__ = [
     "HeldOut",
     "KnownFactors",
     "Value",
+    "Verdict",
     "auroc",
     "bert_score",
     "best_of_row",

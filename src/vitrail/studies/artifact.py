@@ -62,6 +62,11 @@ class Study:
     def __iter__(self) -> Iterator[GroundedConcept]:
         return iter(self.grounding.concepts)
 
+    @property
+    def titles(self) -> list[str]:
+        """The title of each concept, as every page shows it."""
+        return [c.name(self.activations.word.text) for c in self.grounding.concepts]
+
     @cached_property
     def lmm(self) -> LMM:
         """The model that made the study, loaded when it is asked for: from where the study found it, on the accelerator
@@ -105,14 +110,14 @@ class Study:
         rows = [
             {
                 "concept": c.index,
-                "title": " · ".join(c.title),
+                "title": title,
                 "words": [w.word for w in c.words],
                 "captions": [w.word for w in c.captions],
                 "share": c.share,
                 **{f"stability_{kind}": values[c.index] for kind, values in stability.items()},
                 "samples": [s.sample_id for s in c.samples],
             }
-            for c in self
+            for c, title in zip(self, self.titles, strict=True)
         ]
         return pandas.DataFrame(rows).set_index("concept")
 

@@ -1,4 +1,4 @@
-"""The texts of Toyland: captions that vary as people's captions do, and questions with answers.
+"""The texts of Toyland: captions that vary as human captions do, and questions with answers.
 
 Whether a caption mentions a value depends on its *salience* (an orange dog is mentioned more often than a brown one).
 The words then stand before the noun, after it, or at the beginning. Before the noun there may be any number of them, in
