@@ -63,6 +63,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def toyland_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache for `VITRAIL_CACHE` in which the world of the name "toyland" has 800 scenes instead of 5000."""
+    from vitrail import toyland
+    from vitrail.toyland.dataset import write_dataset
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VITRAIL_CACHE", str(tmp_path_factory.mktemp("toyland")))
+        patch.setattr("vitrail.toyland.dataset.write_dataset", lambda to, _, *rest: write_dataset(to, 800, *rest))
+        return toyland.dataset_path().parent
+
+
+@pytest.fixture(scope="session")
 def samples(world: Path):
     """The train split of `world`: 320 samples."""
     from vitrail.samples import load_samples

@@ -71,11 +71,9 @@ from .explanation import (
     Explanation as Explanation,
     explain as explain,
 )
-from .studies import (
+from .runs.opened import (
     Study as Study,
     open_study as open_study,
-    same_activations as same_activations,
-    same_study as same_study,
 )
 from .runs.study import study as study
 from .runs.report import report as report

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import platform
+import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, is_dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vitrail.errors import ArtifactError
+from vitrail.progress import Progress, announce
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -224,6 +226,19 @@ def _certificate(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
     """The doctor's certificate in a manifest, or in what it says of its parents."""
     behind = [manifest, *manifest.get("parents", {}).values()]
     return next((m["doctor"] for m in behind if m.get("doctor")), None)
+
+
+def folder_for(out: str | Path | None, kind: str, name: str, progress: Progress | bool = False) -> Path:
+    """The folder `out`, or for None `vitrail-KIND/NAME` in the current folder, which is announced.
+
+    >>> folder_for(None, "studies", "hot dog").as_posix()
+    'vitrail-studies/hot-dog'
+    """
+    if out is not None:
+        return Path(out)
+    folder = Path(f"vitrail-{kind}") / (re.sub(r"[^\w.]+", "-", name).strip("-.") or "other")
+    announce(f"Writing to {folder}", progress)
+    return folder
 
 
 def check_free(folder: Path, kind: str, own: Collection[str] = ()) -> None:

@@ -18,7 +18,7 @@ from vitrail.concepts import Concepts
 from vitrail.errors import UsageError, WordError
 from vitrail.extraction import Reader, Reading
 from vitrail.grounding import Grounding, check_model
-from vitrail.lmm import LMM
+from vitrail.lmm import LMM, as_lmm
 from vitrail.samples import Sample
 from vitrail.scores import cosines
 
@@ -72,7 +72,7 @@ class Explanation:
 
 
 def explain(
-    lmm: LMM,
+    lmm: LMM | str | Path,
     activations: Activations,
     concepts: Concepts,
     grounding: Grounding,
@@ -92,7 +92,7 @@ def explain(
     source = image if isinstance(image, Image.Image) else Path(image)
     sample = Sample(id=name, image=source)
     sample.open()  # says what is wrong with it
-    read = _read(lmm, activations, concepts, [sample])
+    read = _read(as_lmm(lmm), activations, concepts, [sample])
     if not read.rows:
         raise WordError(
             f"The model does not say {activations.word.text!r} of {name}; it says: {read.said[0].strip()!r}. "

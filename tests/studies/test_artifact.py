@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -21,7 +21,9 @@ def study(activations, concepts, grounding) -> Study:
 def test_a_study_is_a_sequence_of_its_grounded_concepts(study):
     assert len(study) == len(study.concepts) == 6
     assert list(study) == [study[k] for k in range(6)] == list(study.grounding.concepts)
-    assert study[2].words == study.grounding[2].words
+    assert study[2].words == study.concepts[2].words == study.grounding[2].words
+    assert list(study.concepts) == list(study)
+    assert (study.concepts.V == study.learned.V).all()
 
 
 def test_a_study_explains_an_image_with_the_model_that_it_remembers(study, lmm, dogs, saying):
@@ -49,9 +51,11 @@ def test_a_table_without_pandas_is_an_error_that_says_what_to_install(study, mon
 
 
 def test_a_study_shows_itself_and_nothing_hostile(study):
-    evil = SimpleNamespace(text="<script>")
-    assert "<table>" in study._repr_html_()
-    hostile = Study(
-        study.folder, SimpleNamespace(word=evil, model=study.activations.model), study.concepts, study.grounding
-    )
+    title = " · ".join(study[0].title)
+    assert f"<b>{title}</b>" in study._repr_html_()
+    assert study._repr_html_().count("data:image/jpeg;base64,") == sum(len(c.samples) for c in study)
+    assert title in study.concepts._repr_html_()
+    evil = mock.MagicMock(rows=study.activations.rows, model=study.activations.model)
+    evil.word.text = "<script>"
+    hostile = Study(study.folder / "<script>", evil, study.learned, study.grounding)
     assert "<script>" not in hostile._repr_html_()

@@ -32,39 +32,14 @@ class Stopped(VitrailError):
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """A bar per stage on stderr, with rate and time left."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import Progress as Bars
+    """A bar per stage on stderr, if it is a terminal."""
+    from vitrail.progress import shown
 
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description:<8}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=stderr, transient=False) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total, rate="")
-            speed = bars.tasks[tasks[what]].speed
-            bars.update(tasks[what], completed=done, total=total, rate="" if speed is None else f"{speed:.0f}/s")
-
-        try:
-            yield show
-        except KeyboardInterrupt:
-            raise Stopped("Stopped. Run the same command again: it goes on where it stopped.") from None
+    try:
+        with shown(True) as progress:
+            yield progress
+    except KeyboardInterrupt:
+        raise Stopped("Stopped. Run the same command again: it goes on where it stopped.") from None
 
 
 def print_json(value: Any) -> None:

@@ -16,7 +16,7 @@ from vitrail.comparison.shift_vectors import consistency, magnitude
 from vitrail.concepts import LearningOptions, ordinary
 from vitrail.grounding import GroundingOptions, WordReader, word_reader
 from vitrail.lmm import LMM, Layer
-from vitrail.progress import Progress, silent
+from vitrail.progress import Progress, shown
 
 #: How concepts are learned at each layer by default, as in the paper.
 KMEANS = LearningOptions(method="kmeans")
@@ -56,7 +56,7 @@ def compare_layers(
     *,
     learning: LearningOptions = KMEANS,
     reading: GroundingOptions | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool = True,
 ) -> tuple[LayerComparison, ...]:
     """The comparison at every layer that both activations have; concepts are learned at each.
 
@@ -74,10 +74,11 @@ def compare_layers(
     check_comparable(a, b)
     layers = [layer for layer in a.layers if layer in b.layers]
     found = []
-    for n, layer in enumerate(layers, 1):
-        reader = word_reader(lmm, a, layer, reading or GroundingOptions())
-        found.append(_compare_at(a, b, None, reader, learning))
-        progress("layers", n, len(layers))
+    with shown(progress) as tell:
+        for n, layer in enumerate(layers, 1):
+            reader = word_reader(lmm, a, layer, reading or GroundingOptions())
+            found.append(_compare_at(a, b, None, reader, learning))
+            tell("layers", n, len(layers))
     return tuple(found)
 
 
@@ -89,7 +90,7 @@ def compare_checkpoints(
     layer: Layer,
     learning: LearningOptions = KMEANS,
     reading: GroundingOptions | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool = True,
 ) -> tuple[LayerComparison, ...]:
     """The comparison of the model before with every checkpoint of its fine-tune, at one layer.
 
@@ -103,10 +104,11 @@ def compare_checkpoints(
     """
     reader = word_reader(lmm, a, layer, reading or GroundingOptions())
     found = []
-    for n, step in enumerate(sorted(checkpoints), 1):
-        check_comparable(a, checkpoints[step])
-        found.append(_compare_at(a, checkpoints[step], step, reader, learning))
-        progress("steps", n, len(checkpoints))
+    with shown(progress) as tell:
+        for n, step in enumerate(sorted(checkpoints), 1):
+            check_comparable(a, checkpoints[step])
+            found.append(_compare_at(a, checkpoints[step], step, reader, learning))
+            tell("steps", n, len(checkpoints))
     return tuple(found)
 
 

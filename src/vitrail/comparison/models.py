@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,10 +15,10 @@ from torch import Tensor
 
 from vitrail import scores, words
 from vitrail.errors import UsageError
-from vitrail.lmm import LMM, Generation, Layer
+from vitrail.lmm import LMM, Generation, Layer, as_lmm
 from vitrail.lmm.running import halving
-from vitrail.progress import Progress, silent
-from vitrail.samples import Sample
+from vitrail.progress import Progress, shown
+from vitrail.samples import Sample, as_samples
 
 #: At most so many words are listed.
 MAX_LISTED = 25
@@ -84,33 +85,36 @@ class ModelComparison:
 
 
 def compare_models(
-    a: LMM,
-    b: LMM,
-    samples: Sequence[Sample],
+    a: LMM | str | Path,
+    b: LMM | str | Path,
+    samples: Sequence[Sample] | str | Path,
     *,
     max_new_tokens: int = 40,
     batch_size: int = 32,
-    progress: Progress = silent,
+    progress: Progress | bool = True,
 ) -> ModelComparison:
     """How the captions, next-token distributions and states of `b` differ from those of `a` on `samples`.
 
     Args:
-        a: the model before; `b` is the model after.
+        a: the model before, or its name or folder; `b` is the model after.
+        samples: images, or their name, file or folder, as `load_samples` takes them.
         max_new_tokens: longest caption, in tokens.
         batch_size: samples per batch; it is halved when memory runs out.
 
     Raises:
         UsageError: the models have different tokenizers, widths or numbers of blocks, or there are no samples.
     """
-    check_models(a, b)
+    lmm_a, lmm_b, samples = as_lmm(a), as_lmm(b), as_samples(samples)
+    check_models(lmm_a, lmm_b)
     if not samples:
         raise UsageError("The whole-model view needs samples to caption.")
-    layers = [*range(a.n_blocks + 1), "final"]
+    layers = [*range(lmm_a.n_blocks + 1), "final"]
     found: list[_Batch] = []
-    for start in range(0, len(samples), batch_size):
-        part = samples[start : start + batch_size]
-        found += halving(lambda batch: [_batch(a, b, batch, layers, max_new_tokens)], part)
-        progress("whole", min(start + batch_size, len(samples)), len(samples))
+    with shown(progress) as tell:
+        for start in range(0, len(samples), batch_size):
+            part = samples[start : start + batch_size]
+            found += halving(lambda batch: [_batch(lmm_a, lmm_b, batch, layers, max_new_tokens)], part)
+            tell("whole", min(start + batch_size, len(samples)), len(samples))
     before, after = ([text for batch in found for text in batch.captions[side]] for side in (0, 1))
     kl = [k for batch in found for k in batch.kl]
     longest = max(map(len, kl))

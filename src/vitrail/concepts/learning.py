@@ -15,7 +15,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from vitrail import learners
-from vitrail.activations import Activations
+from vitrail.activations import Activations, open_activations
 from vitrail.activations.rows import ShardRows
 from vitrail.artifacts import (
     check_files,
@@ -32,7 +32,7 @@ from vitrail.concepts.stability import consensus as consensus_of
 from vitrail.concepts.stability import stability as stability_of
 from vitrail.errors import NumericsError, UsageError
 from vitrail.lmm import Layer
-from vitrail.progress import Progress, silent
+from vitrail.progress import Progress, shown, silent
 from vitrail.scores import matched_cosine
 
 logger = logging.getLogger(__name__)
@@ -150,9 +150,9 @@ class Concepts:
 
 
 def learn(
-    activations: Activations,
+    activations: Activations | str | Path,
     *,
-    out: str | Path,
+    out: str | Path | None = None,
     layer: int | str | None = None,
     method: str = "semi-nmf",
     n_concepts: int = 20,
@@ -162,7 +162,7 @@ def learn(
     consensus: bool = False,
     engine: Engine = "local",
     address: str | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool = True,
 ) -> Concepts:
     """`n_concepts` concepts of the states of one layer, written to the folder `out`.
 
@@ -171,9 +171,12 @@ def learn(
     more than `IN_MEMORY` bytes; the other methods load them all.
 
     Args:
+        activations: the states, or their folder.
+        out: the folder `concepts` beside that of the states for None.
         layer: this and the following as in `LearningOptions`.
         engine: "ray" for many machines (Semi-NMF alone); the result is the same.
         address: of a running Ray cluster; one is started on this machine for None.
+        progress: bars where someone watches; False for nothing, or a function. See `vitrail.progress`.
 
     Raises:
         UsageError: no such layer or method, more concepts than samples, or options that do not go together.
@@ -181,7 +184,11 @@ def learn(
         ArtifactError: `out` holds something else.
     """
     options = LearningOptions(layer, method, n_concepts, penalty, seed, stability, consensus)
-    return learn_as(activations, options, out=out, engine=engine, address=address, progress=progress)
+    states = activations if isinstance(activations, Activations) else open_activations(activations)
+    with shown(progress) as tell:
+        return learn_as(
+            states, options, out=out or states.folder.parent / KIND, engine=engine, address=address, progress=tell
+        )
 
 
 def learn_as(

@@ -17,37 +17,41 @@ import torch
 
 from vitrail import words
 from vitrail.activations import Activations, Counts, ExtractionOptions, Require, Store
-from vitrail.artifacts import same_volume_free
+from vitrail.artifacts import folder_for, same_volume_free
 from vitrail.errors import ArtifactError, DataError, WordError
 from vitrail.extraction.reader import Reader
-from vitrail.lmm import LMM, Layer
-from vitrail.progress import Progress, silent
-from vitrail.samples import Sample
+from vitrail.lmm import LMM, Layer, as_lmm
+from vitrail.progress import Progress, shown, silent
+from vitrail.samples import Sample, as_samples
 from vitrail.words import Alignment, Word
 
 log = logging.getLogger(__name__)
 
 
 def extract(
-    lmm: LMM,
-    samples: Sequence[Sample],
+    lmm: LMM | str | Path,
+    samples: Sequence[Sample] | str | Path,
     word: Word | str,
     *,
-    out: str | Path,
+    out: str | Path | None = None,
     layers: Sequence[Layer] = (-1,),
     alignment: Alignment = "predicts",
     require: Require = "both",
     max_new_tokens: int = 40,
     batch_size: int = 32,
     shard_size: int = 256,
-    progress: Progress = silent,
+    progress: Progress | bool = True,
 ) -> Activations:
     """States of `word`, one row per sample that has it, written to the folder `out`.
 
     A run that was stopped goes on at the first shard missing, and gives the same bytes.
 
     Args:
+        lmm: the model, or its name or folder, as `load` takes it.
+        samples: the samples, or their name, file or folder, as `load_samples` takes them.
+        out: `vitrail-studies/WORD/activations` for None.
         layers: which states are kept; this and the following as in `ExtractionOptions`.
+        progress: bars where someone watches; False for nothing, or a function. See `vitrail.progress`.
 
     Raises:
         WordError: no sample has the word; the nearest words that occur are named.
@@ -64,7 +68,10 @@ def extract(
         batch_size=batch_size,
         shard_size=shard_size,
     )
-    return extract_as(lmm, samples, word, options, out=out, progress=progress)
+    word = Word(word) if isinstance(word, str) else word
+    out = out or folder_for(None, "studies", word.text, progress) / "activations"
+    with shown(progress) as tell:
+        return extract_as(as_lmm(lmm), as_samples(samples, tell), word, options, out=out, progress=tell)
 
 
 def extract_as(

@@ -19,20 +19,20 @@ from vitrail.finetuning.artifact import CHECKPOINTS, KIND, FineTune, open_finetu
 from vitrail.finetuning.loss_plot import PICTURE, draw_loss
 from vitrail.finetuning.options import RATES, FineTuneOptions
 from vitrail.finetuning.training import STATE, Training, split_examples
-from vitrail.lmm import LMM
+from vitrail.lmm import LMM, as_lmm
 from vitrail.lmm.adapters import trainable_lora
 from vitrail.lmm.doctor import certificate
-from vitrail.progress import Progress, silent
+from vitrail.progress import Progress, shown
 from vitrail.samples.examples import Example, examples_hash
 
 
 def finetune(
-    lmm: LMM,
+    lmm: LMM | str | Path,
     examples: Sequence[Example],
     options: FineTuneOptions | None = None,
     *,
     out: str | Path,
-    progress: Progress = silent,
+    progress: Progress | bool = True,
 ) -> FineTune:
     """A LoRA adapter (Hu et al. 2021) of the language model, or a model trained in full, in the folder `out`.
 
@@ -42,8 +42,10 @@ def finetune(
     was stopped goes on. Checkpoints are in `out`/checkpoints/step-00040 and so on.
 
     Args:
+        lmm: the model, or its name or folder, as `load` takes it.
         examples: images and answers, see `captions_about` and `captions_of`; they are shuffled by the seed.
         options: how it is trained; LoRA of rank 4 by default.
+        progress: bars where someone watches; False for nothing, or a function. See `vitrail.progress`.
 
     Raises:
         UsageError: an impossible option, or a model that has an adapter already.
@@ -54,6 +56,7 @@ def finetune(
     """
     options = options or FineTuneOptions()
     options.check()
+    lmm = as_lmm(lmm)
     options, out = options.with_rate(RATES[options.method]), Path(out)
     parameters = _parameters(lmm, examples, options)
     if (out / MANIFEST).exists():
@@ -69,7 +72,8 @@ def finetune(
     with _trainable(lmm, options) as (pupil, trained):
         writer = _Writer(pupil, lmm.name, options)
         training = Training(pupil, trained, examples, options, out, writer.write_checkpoint(out / CHECKPOINTS))
-        training.run(progress)
+        with shown(progress) as tell:
+            training.run(tell)
         writer.write(out)
         draw_loss(training.finish(), out / PICTURE)
     files = {p.name: file_hash(p) for p in sorted(out.iterdir()) if p.is_file() and p.name not in (STATE, MANIFEST)}

@@ -9,6 +9,7 @@ run.py        `ground`: words and most activating samples of every concept
 from vitrail.grounding.artifact import (
     CaptionWord,
     GroundedConcept,
+    GroundedConcepts,
     GroundedSample,
     GroundedWord,
     Grounding,
@@ -21,6 +22,7 @@ from vitrail.grounding.run import check_model, ground, ground_as, most_activatin
 __all__ = [
     "CaptionWord",
     "GroundedConcept",
+    "GroundedConcepts",
     "GroundedSample",
     "GroundedWord",
     "Grounding",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,27 @@ class Grounding:
             for c in self.concepts
         )
         return f"<table><tr><th>concept</th><th>title</th><th>words</th><th>share</th></tr>{rows}</table>"
+
+
+@dataclass(frozen=True)
+class GroundedConcepts(Concepts):
+    """Concepts together with their grounding: a sequence of them, each in words and in samples."""
+
+    grounding: Grounding
+
+    @classmethod
+    def of(cls, concepts: Concepts, grounding: Grounding) -> GroundedConcepts:
+        """`concepts`, which `grounding` was made from."""
+        return cls(**{f.name: getattr(concepts, f.name) for f in fields(Concepts)}, grounding=grounding)
+
+    def __getitem__(self, index: int) -> GroundedConcept:
+        return self.grounding[index]
+
+    def __iter__(self) -> Iterator[GroundedConcept]:
+        return iter(self.grounding.concepts)
+
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() + self.grounding._repr_html_()
 
 
 def open_grounding(folder: str | Path, concepts: Concepts | None = None) -> Grounding:

@@ -26,7 +26,7 @@ from vitrail.grounding.artifact import (
 )
 from vitrail.grounding.captions import Captions
 from vitrail.grounding.reader import WordReader
-from vitrail.lmm import LMM
+from vitrail.lmm import LMM, as_lmm
 from vitrail.scores import cosines
 
 #: A concept is the mean of the states if its cosine with it is as large, and so large a share of the samples has it.
@@ -35,11 +35,11 @@ MEAN_SHARE = 0.95
 
 
 def ground(
-    lmm: LMM,
+    lmm: LMM | str | Path,
     activations: Activations,
     concepts: Concepts,
     *,
-    out: str | Path,
+    out: str | Path | None = None,
     n_words: int = 10,
     n_samples: int = 5,
     own_word: bool = False,
@@ -48,6 +48,8 @@ def ground(
     """Every concept in `n_words` words and `n_samples` samples, written to the folder `out`.
 
     Args:
+        lmm: the model that made the activations, or its name or folder.
+        out: the folder `grounding` beside that of the concepts for None.
         n_words: this and the following as in `GroundingOptions`.
 
     Raises:
@@ -55,7 +57,7 @@ def ground(
         ArtifactError: the model, the activations and the concepts do not belong together.
     """
     options = GroundingOptions(n_words, n_samples, own_word, language)
-    return ground_as(lmm, activations, concepts, options, out=out)
+    return ground_as(as_lmm(lmm), activations, concepts, options, out=out or concepts.folder.parent / KIND)
 
 
 def ground_as(

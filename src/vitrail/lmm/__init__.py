@@ -5,12 +5,13 @@ lmm = adopt(captioner, "mine")               # any torch module that is a `Capti
 lmm = LMM(backend, "mine")                   # anything that answers: a `Backend`, without states
 """
 
+from vitrail.lmm.adapters import is_adapter
 from vitrail.lmm.backend import Backend, Generation, Layer
 from vitrail.lmm.batches import Batch
 from vitrail.lmm.captioner import Captioner, adopt
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT
-from vitrail.lmm.loading import DType, from_transformers, load, load_as, quieten
+from vitrail.lmm.loading import DType, as_lmm, from_transformers, load, load_as, quieten
 from vitrail.lmm.model import LMM
 from vitrail.lmm.parts import Parts, find_parts, fingerprint
 from vitrail.lmm.placement import Placement
@@ -28,9 +29,11 @@ __all__ = [
     "Parts",
     "Placement",
     "adopt",
+    "as_lmm",
     "find_parts",
     "fingerprint",
     "from_transformers",
+    "is_adapter",
     "load",
     "load_as",
     "quieten",

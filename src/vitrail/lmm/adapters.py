@@ -78,6 +78,11 @@ def put_on(network: Any, adapter: str | Path) -> Any:
     return wrapped
 
 
+def is_adapter(name: str | Path) -> bool:
+    """Whether this is a PEFT adapter, in a folder or one that comes with Toyland ("toyland:place"), and no model."""
+    return str(name).startswith("toyland:") or (Path(name) / "adapter_config.json").is_file()
+
+
 def _check_weights(wrapped: Any, path: str, adapter: str | Path) -> None:
     """Refuses an adapter whose files lack weights, or have some that find no place in the model."""
     from peft import get_peft_model_state_dict

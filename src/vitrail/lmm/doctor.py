@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import Tensor
 from vitrail import words
 from vitrail.artifacts import versions
 from vitrail.errors import ModelError, NumericsError, VitrailError
-from vitrail.lmm import LMM, Batch, Generation, hooks
+from vitrail.lmm import LMM, Batch, Generation, as_lmm, hooks
 from vitrail.lmm.diagnosis import Check, Diagnosis
 from vitrail.lmm.messages import first_line
 from vitrail.samples import Sample
@@ -45,18 +46,19 @@ SENTENCES = (
 )
 
 
-def doctor(lmm: LMM, images: Sequence[Image.Image] | None = None) -> Diagnosis:
+def doctor(lmm: LMM | str | Path, images: Sequence[Image.Image] | None = None) -> Diagnosis:
     """The certificate of `lmm`: every check.
 
     A check that cannot run because the model raises an error fails with that error; it is not raised here.
 
     Args:
+        lmm: the model, or its name or folder, as `load` takes it.
         images: two or three images; noise by default.
 
     Raises:
         ModelError: the LMM gives no access to its states.
     """
-    images = noise(3) if images is None else list(images)[:3]
+    lmm, images = as_lmm(lmm), noise(3) if images is None else list(images)[:3]
     examiner = Examiner(lmm, images, [lmm.prompt, *[REQUEST] * (len(images) - 2), lmm.prompt])
     return examiner.diagnosis(examiner.every())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -18,6 +19,7 @@ from vitrail.lmm.model import LMM
 from vitrail.lmm.parts import find_parts, speaker, translates, unwrapped
 from vitrail.lmm.placement import Placement, device_of
 from vitrail.lmm.transformers_backend import TransformersBackend
+from vitrail.progress import someone_watches
 
 #: In which the weights are held: as the model says, in a float type, or quantised by bitsandbytes.
 DType = Literal["auto", "float32", "bfloat16", "float16", "int8", "int4"]
@@ -46,6 +48,10 @@ def load(
 ) -> LMM:
     """The image-text-to-text model `model`, ready to be read.
 
+    >>> lmm = load("toyland")
+    >>> lmm.n_blocks, lmm.n_features
+    (8, 256)
+
     Args:
         model: "toyland", a folder, or the name of a model on the hub (with `revision`).
         revision: a branch, tag or commit on the hub; the commit is kept.
@@ -68,7 +74,8 @@ def load(
     _check_kind(path, model, options)
     place = Placement() if device == "auto" else device if isinstance(device, Placement) else device_of(device)
     placement = _placement(dtype, place)
-    network = _network(path, model, {**placement, **options})
+    with _bars_where_watched():
+        network = _network(path, model, {**placement, **options})
     processor = _processor(path, model, options)
     if adapter is not None:
         network = put_on(network, adapter)
@@ -113,6 +120,15 @@ def load_as(
     return lmm if model is None else replace(lmm, name=description.name)
 
 
+def as_lmm(model: LMM | str | Path) -> LMM:
+    """`model` itself, or the model of that name or folder, as `load` finds it.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    return load(model) if isinstance(model, str | Path) else model
+
+
 def from_transformers(network: Any, processor: Any, name: str, prompt: str | None = None) -> LMM:
     """An LMM around a model of transformers that is in memory.
 
@@ -142,6 +158,21 @@ def _own_prompt(config: Any) -> str:
     """The request for a caption that a model's configuration names, or its family's."""
     plain = family_of(config.model_type).plain
     return getattr(config, "caption_prompt", DEFAULT_PROMPT if plain is None else plain.caption)
+
+
+@contextmanager
+def _bars_where_watched() -> Iterator[None]:
+    """Keeps transformers' progress bars, which the user may have switched off, to a terminal or notebook."""
+    from transformers.utils import logging as transformers_logging
+
+    if someone_watches() or not transformers_logging.is_progress_bar_enabled():
+        yield
+        return
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.enable_progress_bar()
 
 
 def quieten() -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from vitrail.activations import Activations
+from vitrail.artifacts import folder_for
 from vitrail.comparison import (
     Comparison,
     ComparisonOptions,
@@ -26,23 +28,23 @@ from vitrail.concepts import LearningOptions
 from vitrail.errors import UsageError
 from vitrail.finetuning import open_finetune
 from vitrail.grounding import GroundingOptions
-from vitrail.lmm import LMM, load_as
-from vitrail.progress import Progress, silent
+from vitrail.lmm import LMM, as_lmm, is_adapter, load_as
+from vitrail.progress import Progress, shown
 from vitrail.reports.comparison import comparison_page
-from vitrail.samples import Sample
-from vitrail.studies import Study, same_activations, same_study
+from vitrail.samples import Sample, as_samples
+from vitrail.studies import Study, as_study, same_activations, same_study
 
 
 def compare(
-    a: Study,
-    b: Study | None,
-    lmm_a: LMM,
-    lmm_b: LMM,
+    a: Study | str | Path,
+    b: Study | str | Path | None = None,
+    lmm_a: LMM | str | Path | None = None,
+    lmm_b: LMM | str | Path | None = None,
     *,
-    out: str | Path,
-    samples: Sequence[Sample] | None = None,
+    out: str | Path | None = None,
+    samples: Sequence[Sample] | str | Path | None = None,
     options: ComparisonOptions | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool = True,
 ) -> Comparison:
     """What became of the concepts of study `a` in study `b`, with its report, in the folder `out`.
 
@@ -50,20 +52,59 @@ def compare(
     given; and the checkpoints of a fine-tune, where `options` names one.
 
     Args:
-        a: the study of the model before, `lmm_a`.
-        b: the study of the model after, `lmm_b`. For None it is made as `a` was, on the same samples, in `out`/b.
-        samples: the data that `a` was made of.
+        a: the study of the model before, or its folder.
+        b: the study of the model after, or its folder. For None it is made as `a` was, on the same samples, in
+            `out`/b.
+        lmm_a: the model before, or its name or folder; the one that `a` remembers for None.
+        lmm_b: the model after, or its name or folder, or an adapter on the model before; the one that `b` remembers for
+            None.
+        out: `vitrail-comparisons/WORD` for None. Another comparison there is never overwritten, but refused.
+        samples: the data that `a` was made of, or their name, file or folder.
         options: how they are compared.
+        progress: bars where someone watches; False for nothing, or a function. See `vitrail.progress`.
 
     Raises:
-        UsageError: samples are needed and were not given; or another word, layer, method, filter of words or tokenizer.
+        UsageError: neither `b` nor `lmm_b`; samples are needed and were not given; or another word, layer, method,
+            filter of words or tokenizer.
         DataError: no common samples.
         ArtifactError: a model did not make its study, or `out` belongs to another run.
         ModelError: a checkpoint is no adapter for the model before.
     """
-    out, options = Path(out), options or ComparisonOptions()
+    a, b, options = as_study(a), None if b is None else as_study(b), options or ComparisonOptions()
+    if b is None and lmm_b is None:
+        raise UsageError("A comparison needs a model after: give its study (b), or the model or adapter (lmm_b).")
     if samples is None and (b is None or options.checkpoints is not None):
         raise UsageError("Samples are needed to extract states of another model: give the data that `a` was made of.")
+    out = folder_for(out, "comparisons", a.activations.word.text, progress)
+    with shown(progress) as tell:
+        before = a.lmm if lmm_a is None else as_lmm(lmm_a)
+        after = _after(a, b, lmm_b)
+        given = None if samples is None else as_samples(samples, tell)
+        return _compare(a, b, before, after, out, given, options, tell)
+
+
+def _after(a: Study, b: Study | None, lmm_b: LMM | str | Path | None) -> LMM:
+    """The model after: the one that is given, loaded as the one before was; or else the one of study `b`."""
+    if lmm_b is None and b is not None:
+        return b.lmm
+    if not isinstance(lmm_b, str | Path):
+        return cast(LMM, lmm_b)
+    if is_adapter(lmm_b):
+        return load_tuned(a.activations, adapter=lmm_b)
+    return load_tuned(a.activations, model=str(lmm_b))
+
+
+def _compare(
+    a: Study,
+    b: Study | None,
+    lmm_a: LMM,
+    lmm_b: LMM,
+    out: Path,
+    samples: Sequence[Sample] | None,
+    options: ComparisonOptions,
+    progress: Progress,
+) -> Comparison:
+    """The comparison with its wider views, and its page."""
     if b is None:
         b = same_study(a, lmm_b, samples or (), out=out / "b", progress=progress)
     check_studies(a, b, lmm_a, lmm_b)

@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vitrail.evaluation import EvaluationData, MethodComparison, MethodOptions, Scorers, score_methods
-from vitrail.lmm import LMM
-from vitrail.progress import Progress, silent
+from vitrail.lmm import LMM, as_lmm
+from vitrail.progress import Progress, shown
 from vitrail.reports.methods import methods_page
 from vitrail.reports.tables import tables
-from vitrail.runs.evaluate import write_text
+from vitrail.runs.evaluate import scorers_for, write_text
 
 
 def compare_methods(
-    lmm: LMM,
-    data: EvaluationData,
+    lmm: LMM | str | Path,
+    data: EvaluationData | str | Path,
     words: Sequence[str],
     *,
-    scorers: Scorers,
+    scorers: Scorers | None = None,
     out: str | Path,
     options: MethodOptions | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool = True,
 ) -> MethodComparison:
     """Every method evaluated on every word, on the same states, with tests between methods and curves.
 
@@ -29,8 +29,11 @@ def compare_methods(
     artifacts of every word and method to its folders. What is finished is kept.
 
     Args:
-        data: the samples to learn from, and held-out ones.
+        lmm: the model, or its name or folder, as `load` takes it.
+        data: the samples to learn from, and held-out ones; or the name, file or folder of data with the splits `train`
+            and `test`.
         words: words of interest.
+        scorers: what scores words against images and captions; those of Toyland for None, on data of Toyland alone.
         options: which methods, layers and numbers of concepts; see `MethodOptions`.
 
     Raises:
@@ -39,7 +42,11 @@ def compare_methods(
         DataError: a test sample was learned from.
         ArtifactError: `out` belongs to another run, or cannot be written.
     """
-    made = score_methods(lmm, data, words, scorers, options or MethodOptions(), out, progress)
+    with shown(progress) as tell:
+        if not isinstance(data, EvaluationData):
+            data = EvaluationData.load(data, learned_from="train", progress=tell)
+        scorers = scorers or scorers_for(data)
+        made = score_methods(as_lmm(lmm), data, words, scorers, options or MethodOptions(), out, tell)
     for name, text in tables(made).items():
         write_text(made.folder / name, text)
     methods_page(made, out=made.folder / "report.html")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vitrail.artifacts import write_whole
+from vitrail.errors import UsageError
 from vitrail.evaluation import (
     Evaluation,
     EvaluationData,
@@ -14,26 +15,26 @@ from vitrail.evaluation import (
     score_study,
 )
 from vitrail.evaluation.one_study import KIND
-from vitrail.lmm import LMM
-from vitrail.progress import Progress, silent
+from vitrail.lmm import LMM, as_lmm
+from vitrail.progress import Progress, shown
 from vitrail.reports.layout import markdown
 from vitrail.reports.tables import study_tables
 from vitrail.runs.report import report
-from vitrail.studies import Study
+from vitrail.studies import Study, as_study
 
 #: The tables of an evaluation, beside its scores.
 TABLES = "evaluation.md"
 
 
 def evaluate(
-    study: Study,
-    lmm: LMM,
-    data: EvaluationData,
+    study: Study | str | Path,
+    lmm: LMM | str | Path | None = None,
+    data: EvaluationData | str | Path | None = None,
     *,
-    scorers: Scorers,
+    scorers: Scorers | None = None,
     options: EvaluationOptions | None = None,
     out: str | Path | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool = True,
 ) -> Evaluation:
     """The scores of a study, each beside its controls: CLIPScore and BERTScore in both protocols of CoX-LMM (Parekh et
     al. 2024), scores of the dictionary, and of known factors.
@@ -41,23 +42,50 @@ def evaluate(
     Writes `evaluation.json` and `evaluation.md` to `out`, and the study's report anew. What is finished is kept.
 
     Args:
-        lmm: the model that the study is of.
-        data: the samples of the study, and held-out ones.
+        study: a study, or its folder.
+        lmm: the model that the study is of, or its name or folder; the one that the study remembers for None.
+        data: the samples of the study, and held-out ones; or the name, file or folder of data whose split `test` is
+            held out.
+        scorers: what scores words against images and captions; those of Toyland for None, on data of Toyland alone.
         options: which controls are made; see `EvaluationOptions`.
         out: the folder `evaluation` of the study for None. Only the one there is shown in the report. States of
             held-out samples and of noise images, and embeddings, lie beside it.
+        progress: bars where someone watches; False for nothing, or a function. See `vitrail.progress`.
 
     Raises:
+        UsageError: no data were given, or there are no scorers for them.
         DataError: a sample of the study is not in `data.samples`, or a test sample was learned from.
         WordError: the held-out samples do not have the word.
         ArtifactError: the artifacts do not belong together, or `out` holds another evaluation.
     """
+    study = as_study(study)
+    if data is None:
+        raise UsageError(
+            "An evaluation needs the data that the study was made of: give their name, file or folder (data)."
+        )
     folders = EvaluationFolders.beside(study.folder / KIND if out is None else out)
-    made = score_study(study, lmm, data, scorers, folders, options, progress)
+    with shown(progress) as tell:
+        data = data if isinstance(data, EvaluationData) else EvaluationData.load(data, progress=tell)
+        scorers = scorers or scorers_for(data)
+        made = score_study(study, study.lmm if lmm is None else as_lmm(lmm), data, scorers, folders, options, tell)
     text = "\n".join(markdown(table) for table in study_tables(made.scores))
     write_text(made.folder / TABLES, text)
     report(study, factors=data.factors)
     return made
+
+
+def scorers_for(data: EvaluationData) -> Scorers:
+    """Toyland's scorers, for data of Toyland.
+
+    Raises:
+        UsageError: the data are others, of which these scorers know nothing.
+    """
+    if data.lexicon is None:
+        raise UsageError(
+            "Toyland's scorers know Toyland alone. Name scorers for your data, such as "
+            "scorers=vitrail.Scorers.load('openai/clip-vit-base-patch32', 'roberta-large')."
+        )
+    return Scorers.load()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,23 +11,25 @@ from vitrail.evaluation import EvaluationScores, open_evaluation
 from vitrail.evaluation.one_study import KIND as EVALUATION
 from vitrail.reports import study_page
 from vitrail.scores import KnownFactors
-from vitrail.studies import Study
+from vitrail.studies import Study, as_study
 
 log = logging.getLogger(__name__)
 
 
-def report(study: Study, *, out: str | Path | None = None, factors: KnownFactors | None = None) -> Path:
+def report(study: Study | str | Path, *, out: str | Path | None = None, factors: KnownFactors | None = None) -> Path:
     """The page of a study, written to `out`, or to `report.html` in the study's folder for None.
 
     It shows the explanations, the known factors, and the evaluation in the study's folder. An evaluation of other
     concepts than those of the study is left out, with a warning.
 
     Args:
+        study: a study, or its folder.
         factors: sample id → factor → value; those that the study keeps for None.
 
     Raises:
         ArtifactError: the study's artifacts do not belong together, or the page cannot be written.
     """
+    study = as_study(study)
     shown = study if factors is None else replace(study, factors=factors)
     return study_page(shown, out=study.folder / "report.html" if out is None else out, evaluation=_evaluated(study))
 

@@ -12,19 +12,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vitrail.activations import ExtractionOptions, Require
-from vitrail.artifacts import write_json
+from vitrail.artifacts import folder_for, write_json
 from vitrail.concepts import LearningOptions, learn_as
 from vitrail.errors import ArtifactError
 from vitrail.explanation import KIND as EXPLANATIONS
 from vitrail.explanation import explain_samples, save_explanations
 from vitrail.extraction import extract_as
 from vitrail.grounding import GroundingOptions, ground_as
-from vitrail.lmm import LMM, Layer
-from vitrail.progress import Progress, silent
+from vitrail.lmm import LMM, Layer, as_lmm
+from vitrail.progress import Progress, shown, silent
+from vitrail.runs.opened import Study
 from vitrail.runs.report import report
-from vitrail.samples import Sample
+from vitrail.samples import Sample, as_samples
+from vitrail.samples.facts import known_facts
 from vitrail.scores import KnownFactors
-from vitrail.studies import FACTORS, Study, known_factors
+from vitrail.studies import FACTORS, known_factors
 from vitrail.words import Word
 
 SUMMARY = "summary.json"
@@ -33,11 +35,11 @@ HELD_OUT = 10
 
 
 def study(
-    lmm: LMM,
-    samples: Sequence[Sample],
+    lmm: LMM | str | Path,
+    samples: Sequence[Sample] | str | Path,
     word: Word | str,
     *,
-    out: str | Path,
+    out: str | Path | None = None,
     layer: Layer | None = None,
     method: str | None = None,
     n_concepts: int | None = None,
@@ -45,19 +47,28 @@ def study(
     learning: LearningOptions | None = None,
     grounding: GroundingOptions | None = None,
     factors: KnownFactors | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool = True,
 ) -> Study:
     """The concepts behind `word`, grounded and reported in the folder `out`.
 
-    Of the samples that have the word the last ten are held out, and explained.
+    Of the samples that have the word the last ten are held out, and explained. A study that was stopped goes on.
+
+    >>> made = vitrail.study("toyland", "toyland", "dog")  # doctest: +SKIP
+    >>> made.report()  # doctest: +SKIP
+    PosixPath('vitrail-studies/dog/report.html')
 
     Args:
+        lmm: the model, or its name or folder, as `load` takes it.
+        samples: the samples, or their name, file or folder, as `load_samples` takes them.
+        word: the word of interest.
+        out: `vitrail-studies/WORD` for None. Another study there is never overwritten, but refused.
         layer: short for `extraction` with this layer alone; the last block by default.
         method: short for `learning` with this method; "semi-nmf" by default.
         n_concepts: short for `learning` with so many concepts; 20 by default.
         extraction: how states are extracted; `learning` and `grounding` likewise.
         factors: sample id → factor → value, where factors of the samples are known; the report compares concepts with
-            them.
+            them. Those of samples that are given by name are found beside them.
+        progress: bars where someone watches; False for nothing, or a function. See `vitrail.progress`.
 
     Raises:
         WordError: no sample has the word.
@@ -65,7 +76,6 @@ def study(
         UsageError: an option that cannot be, or more concepts than samples.
         ArtifactError: `out` belongs to another run.
     """
-    out = Path(out)
     word = Word(word) if isinstance(word, str) else word
     extraction = extraction or ExtractionOptions()
     learning = learning or LearningOptions()
@@ -73,21 +83,48 @@ def study(
     learning = learning if method is None else replace(learning, method=method)
     learning = learning if n_concepts is None else replace(learning, n_concepts=n_concepts)
     learning.learner()  # refuses options that cannot be, before the long wait
+    out = folder_for(out, "studies", word.text, progress)
     if out.exists() and not out.is_dir():
         raise ArtifactError(f"{out} is a file; a study needs a folder.")
-    learned_from, held_out = hold_out(samples, word, extraction.require)
+    options = StudyOptions(extraction, learning, grounding or GroundingOptions())
+    with shown(progress) as tell:
+        if factors is None and isinstance(samples, str | Path):
+            factors = known_facts(samples, tell).factors
+        return _study(as_lmm(lmm), as_samples(samples, tell), word, options, out, factors or {}, tell)
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """How each stage of a study is made."""
+
+    extraction: ExtractionOptions
+    learning: LearningOptions
+    grounding: GroundingOptions
+
+
+def _study(
+    lmm: LMM,
+    samples: Sequence[Sample],
+    word: Word,
+    options: StudyOptions,
+    out: Path,
+    factors: KnownFactors,
+    progress: Progress,
+) -> Study:
+    """All stages of a study, one after the other."""
+    learned_from, held_out = hold_out(samples, word, options.extraction.require)
     seconds: dict[str, float] = {}
     with _timed(seconds, "extract"):
+        extraction = options.extraction
         activations = extract_as(lmm, learned_from, word, extraction, out=out / "activations", progress=progress)
     with _timed(seconds, "learn", progress):
-        concepts = learn_as(activations, learning, out=out / "concepts")
+        concepts = learn_as(activations, options.learning, out=out / "concepts")
     with _timed(seconds, "ground", progress):
-        grounded = ground_as(lmm, activations, concepts, grounding or GroundingOptions(), out=out / "grounding")
+        grounded = ground_as(lmm, activations, concepts, options.grounding, out=out / "grounding")
     with _timed(seconds, "explain", progress):
         explanations = explain_samples(lmm, activations, concepts, grounded, held_out)
         save_explanations(explanations, grounded, out / EXPLANATIONS)
-    known = {i: dict(factors[i]) for i in activations.sample_ids() if i in factors} if factors else {}
-    if known:
+    if known := {i: dict(factors[i]) for i in activations.sample_ids() if i in factors}:
         write_json(out / FACTORS, known)
     made = Study(out, activations, concepts, grounded, tuple(explanations), known_factors(out))
     with _timed(seconds, "report", progress):

@@ -28,7 +28,7 @@ is opened only when it is needed: a missing one raises in `Sample.open`, not her
 from vitrail.samples.folders import IMAGE_SUFFIXES
 from vitrail.samples.formats import Format, Found, Source
 from vitrail.samples.images import EncodedImage, thumbnail
-from vitrail.samples.load import FORMATS, load_samples
+from vitrail.samples.load import FORMATS, as_samples, load_samples
 from vitrail.samples.sample import Sample
 from vitrail.samples.tables import ANSWER_COLUMNS, REFERENCE_COLUMNS, TEXT_COLUMNS
 
@@ -43,6 +43,7 @@ __all__ = [
     "Found",
     "Sample",
     "Source",
+    "as_samples",
     "load_samples",
     "thumbnail",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitrail.errors import DataError, UsageError
-from vitrail.samples import Sample
+from vitrail.samples import Sample, as_samples
 from vitrail.samples.facts import data_folder
 from vitrail.samples.vocabulary import listed, read_words
 from vitrail.toyland.dataset import styled_captions
@@ -23,20 +23,25 @@ class Example:
     answer: str
 
 
-def captions_about(samples: Sequence[Sample], words: Collection[str]) -> list[Example]:
+def captions_about(samples: Sequence[Sample] | str | Path, words: Collection[str] | str) -> list[Example]:
     """The references of `samples` that have one of `words` in them, as whole words in any case.
+
+    Args:
+        samples: captioned images, or their name, file or folder, as `load_samples` takes them.
+        words: a list of them, a text with commas, or the name of a topic ("colour", "place", "sentiment").
 
     Raises:
         DataError: none has; the words that references do have are named.
     """
     if not words:
         raise DataError("No words were given to choose captions by.")
+    words, samples = listed(words), as_samples(samples)
     pattern = whole_words(words)
     found = [Example(s, text) for s in samples for text in s.references if pattern.search(text)]
     if not found:
-        listed = ", ".join(sorted(words)[:8])
+        wanted = ", ".join(sorted(words)[:8])
         present = nearest(min(words), (text for s in samples for text in s.references))
-        raise DataError(f"No reference has any of the words {listed}. Words that do occur: {', '.join(present)}.")
+        raise DataError(f"No reference has any of the words {wanted}. Words that do occur: {', '.join(present)}.")
     return found
 
 

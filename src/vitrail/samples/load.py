@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from vitrail.errors import DataError, UsageError
-from vitrail.progress import Progress, silent
+from vitrail.progress import Progress, shown
 from vitrail.samples.bundled import TOYLAND
 from vitrail.samples.coco import CAPTIONS, KARPATHY, VQA
 from vitrail.samples.csv import CSV
@@ -48,7 +48,7 @@ def load_samples(
     images: str | Path | None = None,
     annotations: str | Path | None = None,
     limit: int | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool = True,
 ) -> list[Sample]:
     """The samples of `source`, in its order.
 
@@ -61,7 +61,7 @@ def load_samples(
         images: the folder below which the image paths of a table or a JSON lie (default: the folder of `source`).
         annotations: the answers to VQAv2 questions (default: the file of the standard name beside the questions).
         limit: read at most this many samples.
-        progress: told how far the bundled world is drawn.
+        progress: told how far the bundled world is drawn; see `vitrail.progress`.
 
     Raises:
         UsageError: a parameter is out of range, names a split that `source` lacks, or means nothing to its format.
@@ -72,15 +72,24 @@ def load_samples(
     root = None if images is None else Path(images).expanduser().absolute()
     if root is not None and not root.is_dir():
         raise DataError(f"the folder of images {images} does not exist")
-    asked = Source(
-        source, root, None if annotations is None else Path(annotations).expanduser(), split, limit, progress
-    )
-    kind = _format_of(asked)
-    found = kind.read(asked)
+    answers = None if annotations is None else Path(annotations).expanduser()
+    with shown(progress) as tell:
+        asked = Source(source, root, answers, split, limit, tell)
+        kind = _format_of(asked)
+        found = kind.read(asked)
     for name, value in (("images", images), ("annotations", annotations)):
         if value is not None and name not in kind.uses:
             raise UsageError(f"{source} is {kind.name}, which has no use for {name}={str(value)!r}")
     return _unique(found.build(i) for i in _select(found.splits, split or kind.split, limit, source))
+
+
+def as_samples(samples: Sequence[Sample] | str | Path, progress: Progress | bool = True) -> Sequence[Sample]:
+    """`samples` themselves, or those of that name, file or folder, as `load_samples` finds them.
+
+    Raises:
+        DataError: the data are missing, malformed or empty.
+    """
+    return load_samples(samples, progress=progress) if isinstance(samples, str | Path) else samples
 
 
 def _format_of(source: Source) -> Format:

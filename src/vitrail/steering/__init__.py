@@ -29,10 +29,10 @@ from vitrail.steering.methods.from_states import make_vectors
 from vitrail.steering.methods.from_tensors import tensor_vector
 from vitrail.steering.methods.l2s import learn_from_pairs
 from vitrail.steering.methods.reft import learn_from_answers
-from vitrail.steering.methods.registry import METHODS, method_named, open_steering, task_methods
+from vitrail.steering.methods.registry import METHODS, as_steering, method_named, open_steering, task_methods
 from vitrail.steering.options import Application, SteeringOptions
 from vitrail.steering.states import example_states
-from vitrail.steering.tasks import TASKS, AnswerTask, CaptionTask, Task, task_named, until_said
+from vitrail.steering.tasks import TASKS, AnswerTask, CaptionTask, Task, as_task, task_named, until_said
 
 __all__ = [
     "METHODS",
@@ -56,6 +56,8 @@ __all__ = [
     "SteeringOptions",
     "Task",
     "When",
+    "as_steering",
+    "as_task",
     "concept_direction",
     "concept_vector",
     "example_states",

@@ -13,6 +13,7 @@ from vitrail.errors import UsageError
 from vitrail.lmm import LMM, Layer
 from vitrail.lmm.hooks import Edits, Tally
 from vitrail.lmm.positions import Pass
+from vitrail.steering.artifact import Steering
 from vitrail.steering.interventions import Intervention
 
 
@@ -42,11 +43,11 @@ class Steered:
 
 
 @contextmanager
-def steer(lmm: LMM, *interventions: Intervention) -> Iterator[Steered]:
+def steer(lmm: LMM, *interventions: Intervention | Steering) -> Iterator[Steered]:
     """Applies `interventions`, one after the other, in every forward pass of `lmm` inside the `with` block.
 
     Captions, answers and states are then those of the steered model; afterwards, and after any exception, the model is
-    as before. Blocks may be nested.
+    as before. Blocks may be nested. A `Steering` is applied at strength 1; `Steering.intervention` gives others.
 
     Raises:
         UsageError: no intervention, a layer that does not exist, or a vector of another width.
@@ -58,7 +59,8 @@ def steer(lmm: LMM, *interventions: Intervention) -> Iterator[Steered]:
     if not interventions:
         raise UsageError("There is no intervention to steer with.")
     resolved: list[tuple[Intervention, dict[Layer, Layer], dict[Layer, Layer]]] = []
-    for one in interventions:
+    for given in interventions:
+        one = given.intervention() if isinstance(given, Steering) else given
         _check_width(one, lmm)
         _check_order(one, lmm)
         resolved.append((one, {lmm.layer(v): v for v in one.reads}, {lmm.layer(v): v for v in one.layers}))

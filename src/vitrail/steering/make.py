@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from vitrail.artifacts import folder_for
 from vitrail.errors import UsageError
-from vitrail.lmm import LMM
-from vitrail.progress import Progress, silent
-from vitrail.samples import Sample
+from vitrail.lmm import LMM, as_lmm
+from vitrail.progress import Progress, shown
+from vitrail.samples import Sample, as_samples
 from vitrail.steering.artifact import Assignment, Steering
 from vitrail.steering.methods.registry import method_named, task_methods
 from vitrail.steering.options import SteeringOptions
-from vitrail.steering.tasks import Task
+from vitrail.steering.tasks import Task, as_task
 
 
 def make_steering(
-    lmm: LMM,
-    task: Task,
-    samples: Sequence[Sample],
+    lmm: LMM | str | Path,
+    task: Task | str,
+    samples: Sequence[Sample] | str | Path,
     options: SteeringOptions | None = None,
     *,
     method: str = "mean",
-    out: str | Path,
-    progress: Progress = silent,
+    out: str | Path | None = None,
+    progress: Progress | bool = True,
 ) -> Steering:
     """A steering for `task`, made by `method` from samples that show the task, in the folder `out`.
 
@@ -31,9 +32,14 @@ def make_steering(
     answers as wanted.
 
     Args:
-        samples: captioned images, or questions with answers, whichever the task is about.
+        lmm: the model, or its name or folder, as `load` takes it.
+        task: a task, or the name of one in `vitrail.steering.TASKS`.
+        samples: captioned images, or questions with answers, whichever the task is about; or their name, file or
+            folder, as `load_samples` takes them.
         options: layers, positions, and what else a method uses.
         method: one of `task_methods()`.
+        out: `vitrail-steerings/TASK-METHOD` for None. Another steering there is never overwritten, but refused.
+        progress: bars where someone watches; False for nothing, or a function. See `vitrail.progress`.
 
     Raises:
         UsageError: no such method, an option that the method refuses, or a guard for a task that replaces nothing.
@@ -44,4 +50,8 @@ def make_steering(
     if chosen.make is None:
         names = ", ".join(task_methods())
         raise UsageError(f"A steering is made from a task by {names}; got {method!r}.")
-    return chosen.make(chosen, Assignment(lmm, task, samples, options or SteeringOptions(), Path(out), progress))
+    wanted = as_task(task)
+    out = folder_for(out, "steerings", f"{wanted.name}-{method}", progress)
+    with shown(progress) as tell:
+        shows, model = as_samples(samples, tell), as_lmm(lmm)
+        return chosen.make(chosen, Assignment(model, wanted, shows, options or SteeringOptions(), out, tell))

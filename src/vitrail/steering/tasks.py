@@ -320,3 +320,8 @@ def task_named(name: str) -> Task:
     if name not in TASKS:
         raise UsageError(f"There is no task {name!r}; there are {', '.join(TASKS)}.")
     return TASKS[name]
+
+
+def as_task(task: Task | str) -> Task:
+    """`task` itself, or the one of that name; see `task_named`."""
+    return task_named(task) if isinstance(task, str) else task

@@ -16,11 +16,12 @@ from vitrail.studies.again import (
     unseen_activations,
     unseen_samples,
 )
-from vitrail.studies.artifact import FACTORS, Study, known_factors, open_study
+from vitrail.studies.artifact import FACTORS, Study, as_study, known_factors, open_study
 
 __all__ = [
     "FACTORS",
     "Study",
+    "as_study",
     "known_factors",
     "noise_activations",
     "noise_samples",

@@ -7,13 +7,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -22,25 +23,31 @@ from vitrail.concepts import Concepts, open_concepts
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.explanation import KIND as EXPLANATIONS
 from vitrail.explanation import Explanation, explain, open_explanations
-from vitrail.grounding import GroundedConcept, Grounding, open_grounding
+from vitrail.grounding import GroundedConcept, GroundedConcepts, Grounding, open_grounding
 from vitrail.lmm import LMM, load_as
 from vitrail.scores import KnownFactors
 
 FACTORS = "factors.json"
 
+#: In a notebook a concept shows so many of its images.
+N_SHOWN = 5
 
-@dataclass(frozen=True)
+S = TypeVar("S", bound="Study")
+
+
+@dataclass(frozen=True, repr=False)
 class Study:
     """A study's folder, opened: its artifacts belong together. It is a sequence of its grounded concepts.
 
         for concept in study:
             print(concept.index, concept.title, f"{concept.share:.0%}")
+        study.concepts[3].words
         study.explain("photo.jpg").concepts[0].title
 
     Args:
         folder: where the artifacts lie.
         activations: the states of the word.
-        concepts: what was learned from them.
+        learned: what was learned from them.
         grounding: the concepts in words and in images.
         explanations: of held-out images.
         factors: sample id → factor → value, where factors of the samples are known.
@@ -48,7 +55,7 @@ class Study:
 
     folder: Path
     activations: Activations
-    concepts: Concepts
+    learned: Concepts
     grounding: Grounding
     explanations: tuple[Explanation, ...] = ()
     factors: KnownFactors | None = None
@@ -66,6 +73,11 @@ class Study:
     def titles(self) -> list[str]:
         """The title of each concept, as every page shows it."""
         return [c.name(self.activations.word.text) for c in self.grounding.concepts]
+
+    @cached_property
+    def concepts(self) -> GroundedConcepts:
+        """What was learned, as arrays (`U`, `V`), and as a sequence of concepts in words and in samples."""
+        return GroundedConcepts.of(self.learned, self.grounding)
 
     @cached_property
     def lmm(self) -> LMM:
@@ -121,26 +133,58 @@ class Study:
         ]
         return pandas.DataFrame(rows).set_index("concept")
 
+    def __repr__(self) -> str:
+        return (
+            f"<Study of {self.activations.word.text!r} in {self.activations.model.name}: {len(self)} concepts of "
+            f"{len(self.activations)} samples, in {self.folder}>"
+        )
+
     def _repr_html_(self) -> str:
         word, model = escape(self.activations.word.text), escape(self.activations.model.name)
-        return f"<b>Study</b> of “{word}” in {model}{self.grounding._repr_html_()}"
+        cards = "".join(self._card(c) for c in sorted(self, key=lambda c: -c.share))
+        return (
+            f"<b>Study</b> of “{word}” in {model}: {len(self)} concepts of {len(self.activations)} samples, in "
+            f"{escape(str(self.folder))}<table>{cards}</table>"
+        )
+
+    def _card(self, concept: GroundedConcept) -> str:
+        """A row of HTML: a concept's number, title, share and words, and its first images."""
+        pictures = (self.activations.rows[s.row].thumbnail for s in concept.samples[:N_SHOWN])
+        images = "".join(
+            f'<img height="48" src="data:image/jpeg;base64,{base64.b64encode(p).decode()}"> ' for p in pictures
+        )
+        words = ", ".join(w.word for w in concept.words)
+        return (
+            f"<tr><td>{concept.index}</td><td><b>{escape(' · '.join(concept.title))}</b></td>"
+            f"<td>{concept.share:.0%}</td><td>{images}</td><td>{escape(words)}</td></tr>"
+        )
+
+    @classmethod
+    def open(cls: type[S], folder: str | Path) -> S:
+        """The finished study in `folder`.
+
+        Raises:
+            ArtifactError: a stage is missing, damaged, or belongs to another run.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise ArtifactError(f"There is no study at {folder}.")
+        activations = open_activations(folder / "activations")
+        concepts = open_concepts(folder / "concepts", activations)
+        grounding = open_grounding(folder / "grounding", concepts)
+        made = (folder / EXPLANATIONS).exists()
+        explanations = tuple(open_explanations(folder / EXPLANATIONS, grounding)) if made else ()
+        return cls(folder, activations, concepts, grounding, explanations, known_factors(folder))
 
 
 def open_study(folder: str | Path) -> Study:
-    """The finished study in `folder`.
+    """The finished study in `folder`; see `Study.open`."""
+    return Study.open(folder)
 
-    Raises:
-        ArtifactError: a stage is missing, damaged, or belongs to another run.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ArtifactError(f"There is no study at {folder}.")
-    activations = open_activations(folder / "activations")
-    concepts = open_concepts(folder / "concepts", activations)
-    grounding = open_grounding(folder / "grounding", concepts)
-    made = (folder / EXPLANATIONS).exists()
-    explanations = tuple(open_explanations(folder / EXPLANATIONS, grounding)) if made else ()
-    return Study(folder, activations, concepts, grounding, explanations, known_factors(folder))
+
+def as_study(study: Study | str | Path) -> Study:
+    """`study` itself, or the one in that folder; see `Study.open`."""
+    return Study.open(study) if isinstance(study, str | Path) else study
 
 
 def known_factors(folder: Path) -> KnownFactors | None:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitrail.lmm import LMM
-from vitrail.progress import Progress, silent
+from vitrail.lmm import LMM, as_lmm
+from vitrail.progress import Progress, shown
 from vitrail.reports.steering import steering_page
-from vitrail.samples import Sample
-from vitrail.steering import Application, Steering, Task, steer
+from vitrail.samples import Sample, as_samples
+from vitrail.steering import Application, Steering, Task, as_steering, steer
 from vitrail.trials import make_gallery, say
 
 
@@ -45,14 +45,14 @@ class AppliedSteering:
 
 
 def apply_steering(
-    lmm: LMM,
-    steering: Steering,
-    samples: Sequence[Sample],
+    lmm: LMM | str | Path,
+    steering: Steering | str | Path,
+    samples: Sequence[Sample] | str | Path,
     application: Application | None = None,
     *,
     gallery: GalleryOptions | None = None,
     batch_size: int = 32,
-    progress: Progress = silent,
+    progress: Progress | bool = True,
 ) -> AppliedSteering:
     """What `lmm` says of `samples` before and after; with `gallery`, also a page at several strengths.
 
@@ -60,23 +60,23 @@ def apply_steering(
         ArtifactError: the steering is for a model of another width.
         UsageError: `keep_norm` for a learned function, or guarded vectors of several layers.
     """
-    application = application or Application()
-    steering.check(lmm)
-    intervention = steering.applied(application)
-    before = say(lmm, samples, batch_size=batch_size)
-    with steer(lmm, intervention) as done:
-        after = say(lmm, samples, batch_size=batch_size, progress=progress)
-    found = AppliedSteering(before, after, done.changed, done.passes)
-    if gallery is not None:
-        shown = make_gallery(
-            lmm,
-            steering,
-            samples,
-            gallery.strengths,
-            task=gallery.task,
-            positions=application.positions,
-            batch_size=batch_size,
-            progress=progress,
-        )
-        steering_page(shown, out=gallery.page)
-    return found
+    application, steering = application or Application(), as_steering(steering)
+    with shown(progress) as tell:
+        lmm, samples = as_lmm(lmm), as_samples(samples, tell)
+        steering.check(lmm)
+        before = say(lmm, samples, batch_size=batch_size)
+        with steer(lmm, steering.applied(application)) as done:
+            after = say(lmm, samples, batch_size=batch_size, progress=tell)
+        if gallery is not None:
+            pictures = make_gallery(
+                lmm,
+                steering,
+                samples,
+                gallery.strengths,
+                task=gallery.task,
+                positions=application.positions,
+                batch_size=batch_size,
+                progress=tell,
+            )
+            steering_page(pictures, out=gallery.page)
+    return AppliedSteering(before, after, done.changed, done.passes)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from vitrail.lmm import LMM
+from vitrail.lmm import LMM, as_lmm
 from vitrail.lmm.scorers import ImageTextScorer
-from vitrail.progress import Progress, silent
+from vitrail.progress import Progress, shown
 from vitrail.reports.steering import steering_page
 from vitrail.samples import Sample
-from vitrail.steering import Steering, Task
+from vitrail.steering import Steering, Task, as_steering, as_task
 from vitrail.trials import ContenderResult, ContestOptions, make_gallery
 from vitrail.trials.contenders import all_baselines, given_contenders
 from vitrail.trials.contest import compare_contenders, write_contest
@@ -31,15 +31,15 @@ class EvaluationSamples:
 
 
 def evaluate_steerings(
-    lmm: LMM,
-    task: Task,
+    lmm: LMM | str | Path,
+    task: Task | str,
     samples: EvaluationSamples,
-    steerings: Sequence[Steering],
+    steerings: Sequence[Steering | str | Path],
     options: ContestOptions | None = None,
     *,
     scorer: ImageTextScorer | None = None,
     out: str | Path | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool = True,
 ) -> list[ContenderResult]:
     """The figures of no steering, the baselines and `steerings`.
 
@@ -50,27 +50,28 @@ def evaluate_steerings(
         UsageError: guarded vectors of several layers.
         DataError: the samples do not show the task.
     """
-    options = options or ContestOptions()
-    for one in steerings:
+    options, task, opened = options or ContestOptions(), as_task(task), [as_steering(s) for s in steerings]
+    lmm = as_lmm(lmm)
+    for one in opened:
         one.check(lmm)
-    given = given_contenders(steerings, options)
+    given = given_contenders(opened, options)
     with ExitStack() as stack:
+        tell = stack.enter_context(shown(progress))
         folder = Path(stack.enter_context(TemporaryDirectory()) if out is None else out)
-        others = all_baselines(lmm, task, samples.training, steerings, options, folder=folder, progress=progress)
-        results = compare_contenders(
-            lmm, task, samples.test, [*others, *given], options, scorer=scorer, progress=progress
-        )
-    if out is not None:
+        others = all_baselines(lmm, task, samples.training, opened, options, folder=folder, progress=tell)
+        results = compare_contenders(lmm, task, samples.test, [*others, *given], options, scorer=scorer, progress=tell)
+        if out is None:
+            return results
         write_contest(results, Path(out))
         gallery = make_gallery(
             lmm,
-            steerings[0],
+            opened[0],
             samples.test[:N_SHOWN],
             (0.5, 1.0, options.alpha),
             task=task,
-            positions=None if steerings[0].method.fixed else options.positions,
+            positions=None if opened[0].method.fixed else options.positions,
             batch_size=options.batch_size,
-            progress=progress,
+            progress=tell,
         )
         steering_page(gallery, out=Path(out) / "evaluate.html", results=results)
     return results

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
+from pathlib import Path
 
 from vitrail.concepts import Concepts
 from vitrail.errors import UsageError
-from vitrail.lmm import LMM
+from vitrail.lmm import LMM, as_lmm
 from vitrail.lmm.positions import Name
-from vitrail.progress import Progress, silent
-from vitrail.samples import Sample
+from vitrail.progress import Progress, shown
+from vitrail.samples import Sample, as_samples
 from vitrail.steering import Add, concept_direction
 from vitrail.trials import rank_by_narrowness
 from vitrail.trials.narrowness import Narrowness
@@ -48,12 +49,12 @@ class FineVector:
 
 
 def rank_fine_vectors(
-    lmm: LMM,
+    lmm: LMM | str | Path,
     concepts: Concepts,
-    samples: Sequence[Sample],
+    samples: Sequence[Sample] | str | Path,
     options: RankOptions | None = None,
     *,
-    progress: Progress = silent,
+    progress: Progress | bool = True,
 ) -> list[FineVector]:
     """The vectors `u_toward − u_away` between concepts, from the narrowest effect to the widest.
 
@@ -76,12 +77,13 @@ def rank_fine_vectors(
         Add({concepts.layer: concept_direction(concepts, toward, away)}, options.alpha, positions=options.positions)
         for away, toward in pairs
     ]
-    found = rank_by_narrowness(
-        lmm,
-        samples,
-        tried,
-        max_new_tokens=options.max_new_tokens,
-        batch_size=options.batch_size,
-        progress=progress,
-    )
+    with shown(progress) as tell:
+        found = rank_by_narrowness(
+            as_lmm(lmm),
+            as_samples(samples, tell),
+            tried,
+            max_new_tokens=options.max_new_tokens,
+            batch_size=options.batch_size,
+            progress=tell,
+        )
     return [FineVector(*pairs[r.place], r.narrowness) for r in found]

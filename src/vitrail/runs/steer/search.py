@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vitrail.lmm import LMM
+from vitrail.lmm import LMM, as_lmm
 from vitrail.lmm.scorers import ImageTextScorer
-from vitrail.progress import Progress, silent
+from vitrail.progress import Progress, shown
 from vitrail.reports.steering import steering_page
-from vitrail.samples import Sample
-from vitrail.steering import Steering, Task
+from vitrail.samples import Sample, as_samples
+from vitrail.steering import Steering, Task, as_steering, as_task
 from vitrail.trials import SearchOptions, SearchResult, make_gallery, search
 from vitrail.trials.grid_search import candidates
 
@@ -19,15 +19,15 @@ N_SHOWN = 12
 
 
 def search_steering(
-    lmm: LMM,
-    task: Task,
-    samples: Sequence[Sample],
-    steering: Steering,
+    lmm: LMM | str | Path,
+    task: Task | str,
+    samples: Sequence[Sample] | str | Path,
+    steering: Steering | str | Path,
     options: SearchOptions | None = None,
     *,
     scorer: ImageTextScorer | None = None,
     out: str | Path,
-    progress: Progress = silent,
+    progress: Progress | bool = True,
 ) -> SearchResult:
     """The layer and strength of `steering` with the largest effect within the budget; see `trials.search`.
 
@@ -38,20 +38,22 @@ def search_steering(
         UsageError: nothing to try, or samples of a single image.
         DataError: no sample of a half counts for the task.
     """
-    options, out = options or SearchOptions(), Path(out)
-    steering.check(lmm)
-    tried = candidates(steering, options.positions)
-    found = search(lmm, task, samples, tried, options, scorer=scorer, out=out, progress=progress)
-    gallery = make_gallery(
-        lmm,
-        _shown_steering(steering, found),
-        samples[:N_SHOWN],
-        options.alphas,
-        task=task,
-        positions=options.positions,
-        batch_size=options.batch_size,
-        progress=progress,
-    )
+    options, out, steering, task = options or SearchOptions(), Path(out), as_steering(steering), as_task(task)
+    with shown(progress) as tell:
+        lmm, samples = as_lmm(lmm), as_samples(samples, tell)
+        steering.check(lmm)
+        tried = candidates(steering, options.positions)
+        found = search(lmm, task, samples, tried, options, scorer=scorer, out=out, progress=tell)
+        gallery = make_gallery(
+            lmm,
+            _shown_steering(steering, found),
+            samples[:N_SHOWN],
+            options.alphas,
+            task=task,
+            positions=options.positions,
+            batch_size=options.batch_size,
+            progress=tell,
+        )
     steering_page(gallery, out=out / "search.html", search=found)
     return found
 

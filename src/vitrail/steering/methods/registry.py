@@ -47,3 +47,8 @@ def open_steering(folder: str | Path) -> Steering:
     if name not in METHODS:
         raise ArtifactError(f"{folder} was made by the method {name!r}, which this version of Vitrail does not have.")
     return load_steering(folder, METHODS[name], manifest)
+
+
+def as_steering(steering: Steering | str | Path) -> Steering:
+    """`steering` itself, or the one in that folder; see `open_steering`."""
+    return open_steering(steering) if isinstance(steering, str | Path) else steering
