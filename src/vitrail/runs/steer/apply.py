@@ -64,8 +64,9 @@ def apply_steering(
     with shown(progress) as tell:
         lmm, samples = as_lmm(lmm), as_samples(samples, tell)
         steering.check(lmm)
+        intervention = steering.applied(application)
         before = say(lmm, samples, batch_size=batch_size)
-        with steer(lmm, steering.applied(application)) as done:
+        with steer(lmm, intervention) as done:
             after = say(lmm, samples, batch_size=batch_size, progress=tell)
         if gallery is not None:
             pictures = make_gallery(
