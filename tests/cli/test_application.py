@@ -14,7 +14,8 @@ import typer
 from typer.testing import CliRunner
 
 from vitrail.cli import app
-from vitrail.cli.application import Without, command
+from vitrail.cli.application import command
+from vitrail.cli.derived import Without
 
 
 def test_help_names_every_command(run) -> None:
@@ -152,9 +153,9 @@ def test_what_a_command_leaves_out_keeps_its_default():
 
 
 def test_two_options_of_one_name_are_refused():
-    def keep(name: str, animal: Animal) -> None: ...
+    def keep(animal: Animal, other: Animal) -> None: ...
 
-    with pytest.raises(TypeError, match="keep has the options name twice"):
+    with pytest.raises(TypeError, match="keep has the options --n-legs, --name twice"):
         added(keep)
 
 

@@ -32,7 +32,7 @@ def test_one_to_one_is_the_best_of_all_assignments():
 def test_rows_beyond_the_columns_have_no_match():
     found = match(np.array([[0.5], [0.9], [0.1]]), "one-to-one")
     assert found.tolist() == [-1, 0, -1]
-    with pytest.raises(UsageError, match="argmax or one-to-one; got 'both'"):
+    with pytest.raises(UsageError, match="one-to-one or argmax; got 'both'"):
         match(np.eye(2), "both")  # type: ignore[arg-type]
 
 

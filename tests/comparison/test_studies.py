@@ -137,8 +137,8 @@ def test_the_models_must_be_those_of_the_studies(before_and_after, lmm, quick, t
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"matching": "both"}, "matched by argmax or one-to-one; got 'both'"),
-        ({"estimator": "mode"}, "mean, median, trimmed, codes; got 'mode'"),
+        ({"matching": "both"}, "matching must be 'one-to-one' or 'argmax'; got 'both'"),
+        ({"estimator": "mode"}, "estimator must be 'mean' or 'median' or 'trimmed' or 'codes'; got 'mode'"),
         ({"n_words": 0}, "must be at least 1"),
         ({"resamples": -1}, "at least 0"),
     ],

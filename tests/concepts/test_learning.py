@@ -112,7 +112,7 @@ def test_more_concepts_than_samples_are_refused(tmp_path):
     [
         ({"method": "nmf"}, "unknown learner 'nmf'"),
         ({"method": "pca", "penalty": 1.0}, "has no penalty"),
-        ({"n_concepts": 0}, "n_components"),
+        ({"n_concepts": 0}, "n_concepts must be at least 1"),
         ({"layer": 3}, r"Layer 3 was not extracted; .* has \[4\]"),
     ],
 )

@@ -13,9 +13,9 @@ from vitrail.evaluation import (
 )
 
 
-@pytest.mark.parametrize("options", [{"n_random": 0}, {"n_ablated": -1}])
-def test_numbers_that_cannot_be_are_refused(options):
-    with pytest.raises(UsageError, match="n_random must be at least 1"):
+@pytest.mark.parametrize(("options", "least"), [({"n_random": 0}, 1), ({"n_ablated": -1}, 0)])
+def test_numbers_that_cannot_be_are_refused(options, least):
+    with pytest.raises(UsageError, match=f"{next(iter(options))} must be at least {least}"):
         EvaluationOptions(**options)
 
 

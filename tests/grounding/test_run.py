@@ -221,7 +221,7 @@ def test_other_parameters_need_another_folder(lmm, activations, concepts, ground
 
 @pytest.mark.parametrize("change", [{"n_words": 0}, {"n_samples": 0}])
 def test_no_words_or_no_samples_are_refused(lmm, activations, concepts, tmp_path, change):
-    with pytest.raises(UsageError, match="n_words and n_samples must be at least 1"):
+    with pytest.raises(UsageError, match=f"{next(iter(change))} must be at least 1"):
         ground(lmm, activations, concepts, out=tmp_path / "g", **change)
 
 

@@ -6,8 +6,6 @@ store.py   a folder of safetensors shards and Parquet rows: written, opened, rea
 rows.py    the states of one layer, a piece at a time
 """
 
-from vitrail.activations.options import ExtractionOptions, Require
-from vitrail.activations.row import Row
-from vitrail.activations.store import Activations, Counts, Store, open_activations, read_states
+import lazy_loader as _lazy
 
-__all__ = ["Activations", "Counts", "ExtractionOptions", "Require", "Row", "Store", "open_activations", "read_states"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

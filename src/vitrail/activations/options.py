@@ -6,19 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vitrail.errors import UsageError
-from vitrail.lmm import Layer
+from vitrail.lmm.options import Layer
+from vitrail.options import Count, Options
 from vitrail.words import Alignment, Word
 
 Require = Literal["both", "predicted", "truth"]
 
 
 @dataclass(frozen=True)
-class ExtractionOptions:
+class ExtractionOptions(Options):
     """What is asked of a model, and which states are kept.
 
     Args:
-        layers: any of 0 (embeddings), 1..N or −N..−1 (residual stream after a block), "final" (after the final norm).
+        layers: any of 0 (embeddings), 1..N or −N..−1 (residual stream after a block), "final" (after the final
+            norm), or "all" of them.
         alignment: "predicts" takes the state whose next-token prediction is the word's first sub-token, "reads" the
             state at the position where the word's last sub-token is input.
         require: "both" keeps samples with the word in the generated text and in a reference (CoX-LMM, Parekh et al.
@@ -34,13 +35,12 @@ class ExtractionOptions:
     alignment: Alignment = "predicts"
     require: Require = "both"
     prompt: str | None = None
-    max_new_tokens: int = 40
-    batch_size: int = 32
-    shard_size: int = 256
+    max_new_tokens: Count = 40
+    batch_size: Count = 32
+    shard_size: Count = 256
 
     def __post_init__(self) -> None:
-        if min(self.batch_size, self.shard_size, self.max_new_tokens) < 1:
-            raise UsageError("batch_size, shard_size and max_new_tokens must be at least 1.")
+        super().__post_init__()
         object.__setattr__(self, "layers", tuple(self.layers))
 
     @classmethod

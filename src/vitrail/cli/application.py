@@ -7,12 +7,14 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import MISSING, fields, is_dataclass
-from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand
+
+from vitrail.cli.derived import NameParser, names_of, options_of, parser_of, taken_from
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -27,65 +29,31 @@ app = typer.Typer(
 )
 
 
-class Without:
-    """`Annotated[ModelChoice, Without("adapter")]`: the fields of a group that a command does not offer as options."""
-
-    def __init__(self, *names: str) -> None:
-        self.names = frozenset(names)
-
-
-class OneOf:
-    """A parser for the name of something in a registry: `Annotated[str, typer.Option(parser=OneOf(read_names))]`.
-
-    The registry is read when it is needed, for a value or for the help of the command: to import it takes seconds.
-    """
-
-    __name__ = "name"  # Typer's type of the option
-
-    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
-        self.names = names
-
-    def __call__(self, text: str) -> str:
-        """The name, if the registry has it.
-
-        Raises:
-            typer.BadParameter: the registry has no such name.
-        """
-        known = tuple(self.names())
-        if text not in known:
-            raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, known))}.")
-        return text
-
-
 class ListingCommand(TyperCommand):
-    """A command whose help lists the names that its options with `OneOf` take."""
+    """A command whose help lists the names that its options with a `NameParser` take."""
 
-    parsers: ClassVar[dict[str, OneOf]] = {}
+    parsers: ClassVar[dict[str, NameParser]] = {}
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         for parameter in self.params:
             if parser := self.parsers.get(str(parameter.name)):
-                parameter.metavar = f"[{'|'.join(parser.names())}]"
+                parameter.metavar = f"<{'|'.join(parser.names())}>"
         super().format_help(ctx, formatter)
 
 
 def command(to: typer.Typer = app, name: str | None = None) -> Callable[[Command], Command]:
     """A decorator that adds a function to `to` as a command; the function itself stays as it is.
 
-    A parameter of the function may be a group of options: a dataclass whose fields are options of Typer. On the command
-    line each field is an option of its own; the function gets the group back as one value.
-
-        @dataclass(frozen=True, kw_only=True)
-        class DataChoice:
-            data: Annotated[str, typer.Option(help="Where the samples are.")] = "toyland"
-            limit: Annotated[int | None, typer.Option(help="At most so many.")] = None
+    A parameter of the function may be a group of options: a dataclass, each field of which becomes an option of its own
+    (see `derived`). The function gets the group back as one value. The help shows its options under the name of the
+    parameter.
 
         @command()
-        def count(data: DataChoice, as_json: Json = False) -> None: ...  # vitrail count --data … --limit … --json
+        def learn(*, folder: StudyFolder, learning: LearningOptions, as_json: Json = False) -> None: ...
 
-    A command that does not offer all options of a group leaves some out (see `Without`); they keep their defaults. One
-    with another default or another help inherits from the group and declares that field again. Typer itself has no
-    groups (its issues 153 and 154).
+    A command that does not offer all options of a group leaves some out (`Without`); they keep their defaults. One
+    with another default inherits from the group and declares that field again. Typer itself has no groups (its issues
+    153 and 154).
 
     Raises:
         TypeError: two options of the command have the same name.
@@ -93,12 +61,8 @@ def command(to: typer.Typer = app, name: str | None = None) -> Callable[[Command
 
     def add(function: Command) -> Command:
         single = with_single_options(function)
-        parsers = {
-            option.name: parser
-            for option in inspect.signature(single).parameters.values()
-            for metadata in getattr(option.annotation, "__metadata__", ())
-            if isinstance(parser := getattr(metadata, "parser", None), OneOf)
-        }
+        options = inspect.signature(single).parameters.values()
+        parsers = {o.name: parser for o in options if isinstance(parser := parser_of(o), NameParser)}
         to.command(name, cls=type("Listing", (ListingCommand,), {"parsers": parsers}))(single)
         return function
 
@@ -108,15 +72,15 @@ def command(to: typer.Typer = app, name: str | None = None) -> Callable[[Command
 def with_single_options(function: Callable[..., None]) -> Callable[..., None]:
     """A function that takes the fields of `function`'s groups one by one, as Typer reads them from its signature."""
     parameters = inspect.signature(function, eval_str=True).parameters.values()
-    groups = {p.name: (get_group(p), options_of(p)) for p in parameters if get_group(p)}
-    options = [option for p in parameters for option in (groups[p.name][1] if p.name in groups else [p])]
-    names = [option.name for option in options]
+    groups = {p.name: group for p in parameters if (group := _group(p))}
+    options = [o for p in parameters for o in (options_of(groups[p.name], p) if p.name in groups else [p])]
+    names = [name for option in options for name in names_of(option)]
     if twice := {name for name in names if names.count(name) > 1}:
         raise TypeError(f"{function.__name__} has the options {', '.join(sorted(twice))} twice.")
 
     @functools.wraps(function)
     def _call(**values: Any) -> None:
-        made = {name: group(**{o.name: values.pop(o.name) for o in own}) for name, (group, own) in groups.items()}
+        made = {name: taken_from(values, name, group) for name, group in groups.items()}
         function(**made, **values)
 
     keyword = inspect.Parameter.KEYWORD_ONLY  # so that options without a default may follow options with one
@@ -125,29 +89,11 @@ def with_single_options(function: Callable[..., None]) -> Callable[..., None]:
     return _call
 
 
-def get_group(parameter: inspect.Parameter) -> Any:
+def _group(parameter: inspect.Parameter) -> Any:
     """The dataclass that is the type of a parameter; None where its type is no dataclass."""
     annotation = parameter.annotation
     group = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
     return group if is_dataclass(group) else None
-
-
-def options_of(parameter: inspect.Parameter) -> list[inspect.Parameter]:
-    """The fields of a parameter's group as single parameters, without those that it leaves out."""
-    group = get_group(parameter)
-    types = get_type_hints(group, include_extras=True)
-    metadata = getattr(parameter.annotation, "__metadata__", ())
-    left_out = frozenset().union(*(m.names for m in metadata if isinstance(m, Without)))
-    return [
-        inspect.Parameter(
-            f.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if f.default is MISSING else f.default,
-            annotation=types[f.name],
-        )
-        for f in fields(group)
-        if f.name not in left_out
-    ]
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,123 +1,42 @@
-"""Groups of options that commands share, and what each group gives: a model, samples, a word, options of the library.
+"""Groups of options that commands share: where a model is and how it is loaded, which samples, which word.
 
-A group is the type of a parameter of a command; `application.command` makes a single option of each of its fields.
+A group is the type of a parameter of a command; each of its fields becomes an option, see `derived`. How concepts are
+extracted, learned, grounded … are groups, too: the dataclasses of options that the library takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from vitrail.cli.application import OneOf
-from vitrail.cli.options import (
-    Adapter,
-    Address,
-    BatchSize,
-    Data,
-    Device,
-    Forms,
-    Having,
-    Ids,
-    Images,
-    Language,
-    Limit,
-    MatchCase,
-    MaxNewTokens,
-    Model,
-    NConcepts,
-    NSamples,
-    NWords,
-    OtherModel,
-    Penalty,
-    Prompt,
-    Revision,
-    Seed,
-    Split,
-    Stability,
-    TrustRemoteCode,
-    WordText,
-)
-from vitrail.cli.parsing import to_numbers
+from vitrail.activations.options import ExtractionOptions
+from vitrail.cli.derived import Named, Without
+from vitrail.lmm.options import DType
+from vitrail.options import Count
+from vitrail.words import Word
 
 if TYPE_CHECKING:
-    from vitrail.activations import Activations, ExtractionOptions
-    from vitrail.concepts import LearningOptions
-    from vitrail.grounding import GroundingOptions
-    from vitrail.lmm import LMM, Layer
+    from vitrail.activations import Activations
+    from vitrail.lmm import LMM
     from vitrail.progress import Progress
     from vitrail.samples import Sample
     from vitrail.samples.facts import KnownFacts
-    from vitrail.sweep import SweepOptions
-    from vitrail.words import Word
-
-# The values that the library takes. It takes seconds to import, and `--help` must not wait for it; so they are written
-# here again, and a test compares them.
-Alignment = Literal["predicts", "reads"]
-Require = Literal["both", "predicted", "truth"]
-Engine = Literal["local", "ray"]
-DType = Literal["auto", "float32", "bfloat16", "float16", "int8", "int4"]
-Matching = Literal["one-to-one", "argmax"]
-ShiftEstimator = Literal["mean", "median", "trimmed", "codes"]
-TuningMethod = Literal["lora", "full"]
-AnswerShift = Literal["answers", "prompts"]
-PositionName = Literal["prompt", "image", "first", "last", "ends", "generated", "all"]
-
-
-def _learners() -> Iterable[str]:
-    from vitrail.learners import LEARNERS
-
-    return LEARNERS
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelChoice:
-    """A model: where it is, and how it is loaded."""
-
-    model: Model = "toyland"
-    revision: Revision = None
-    adapter: Adapter = None
-    dtype: Annotated[
-        DType,
-        typer.Option(help="Of the weights; `auto` is what the model says, `int8` and `int4` quantise (bitsandbytes)."),
-    ] = "auto"
-    device: Device = None
-    prompt: Prompt = None
-    trust_remote_code: TrustRemoteCode = False
-
-    def load(self, progress: Progress) -> LMM:
-        """The model, with its adapter and its request for a caption."""
-        progress("load", 0, 1)
-        from vitrail.lmm import load, quieten
-
-        quieten()
-        lmm = load(
-            self.model,
-            revision=self.revision,
-            adapter=self.adapter,
-            dtype=self.dtype,
-            device=self.device,
-            prompt=self.prompt,
-            trust_remote_code=self.trust_remote_code,
-        )
-        progress("load", 1, 1)
-        return lmm
-
-    def of_study(self) -> StudyModel:
-        """The model of a study, where `--model` says that it is, or else where the study found it."""
-        model = None if self.model == "toyland" else self.model
-        return StudyModel(model=model, device=self.device, trust_remote_code=self.trust_remote_code)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyModel:
-    """The model of a study, where it is now."""
+    """The model of a study, where it is now.
 
-    model: OtherModel = None
-    device: Device = None
-    trust_remote_code: TrustRemoteCode = False
+    Args:
+        model: where the model is now, if not where the study found it.
+        device: `cpu`, `cuda`, …; the accelerator if there is one. `auto` spreads over all, and off-loads.
+        trust_remote_code: run code that comes with the model. It may do anything on this machine.
+    """
+
+    model: str | None = None
+    device: str | None = None
+    trust_remote_code: bool = False
 
     def load(self, activations: Activations) -> LMM:
         """The model that made `activations`, from where they say, or from `--model`."""
@@ -134,13 +53,60 @@ class StudyModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSource:
-    """Samples of a data set."""
+class ModelChoice:
+    """A model: where it is, and how it is loaded.
 
-    data: Data = "toyland"
-    split: Split = None
-    limit: Limit = None
-    images: Images = None
+    Args:
+        model: `toyland`, a folder, or a model's name on the hub.
+        revision: revision of a model on the hub.
+        adapter: a PEFT adapter to put on top of the model.
+        dtype: of the weights; `auto` is what the model says, `int8` and `int4` quantise (bitsandbytes).
+        device: `cpu`, `cuda`, …; the accelerator if there is one. `auto` spreads over all, and off-loads.
+        prompt: the request for a caption; the model's own by default.
+        trust_remote_code: run code that comes with the model. It may do anything on this machine.
+    """
+
+    model: str = "toyland"
+    revision: str | None = None
+    adapter: str | None = None
+    dtype: DType = "auto"
+    device: str | None = None
+    prompt: str | None = None
+    trust_remote_code: bool = False
+
+    def load(self, progress: Progress) -> LMM:
+        """The model, with its adapter and its request for a caption."""
+        progress("load", 0, 1)
+        from vitrail.lmm import load, quieten
+
+        quieten()
+        lmm = load(**vars(self))
+        progress("load", 1, 1)
+        return lmm
+
+    def of_study(self) -> StudyModel:
+        """The model of a study, where `--model` says that it is, or else where the study found it."""
+        model = None if self.model == "toyland" else self.model
+        return StudyModel(model=model, device=self.device, trust_remote_code=self.trust_remote_code)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSource:
+    """Samples of a data set.
+
+    Args:
+        data: `toyland`, COCO captions (Karpathy's or its own), VQAv2 questions, Visual Genome's images with what is
+            said of them, or each region by itself (`regions:FILE`), JSONL, CSV, Parquet, WebDataset shards, a folder of
+            images, a Hugging Face dataset, or the first --limit rows of one on the hub (`stream:ORG/NAME`).
+        split: split of the data; all of them by default (toyland: train).
+        limit: look at the first so many samples.
+        images: folder of the images, if not beside the data.
+    """
+
+    data: str = "toyland"
+    split: str | None = None
+    limit: Count | None = None
+    images: Path | None = None
 
     def load(self, progress: Progress) -> list[Sample]:
         """The samples; the bundled world is drawn the first time."""
@@ -157,10 +123,16 @@ class DataSource:
 
 @dataclass(frozen=True, kw_only=True)
 class DataChoice(DataSource):
-    """Samples of a data set, or those of them that have a word or an id."""
+    """Samples of a data set, or those of them that have a word or an id.
 
-    having: Having = None
-    ids: Ids = None
+    Args:
+        having: only samples with one of these words, by commas, or of a list: `colour`, `place`, `sentiment`, or a file
+            with one a line.
+        ids: only the samples whose ids this file names, one a line.
+    """
+
+    having: str | None = None
+    ids: Path | None = None
 
     def load(self, progress: Progress) -> list[Sample]:
         """The samples that are chosen; the bundled world is drawn the first time."""
@@ -172,127 +144,7 @@ class DataChoice(DataSource):
         return samples if self.having is None else vocabulary.having(samples, vocabulary.read_words(self.having))
 
 
-@dataclass(frozen=True, kw_only=True)
-class WordChoice:
-    """The word of interest."""
-
-    word: WordText
-    forms: Forms = ""
-    match_case: MatchCase = False
-
-    def as_word(self) -> Word:
-        """The word, with its further forms."""
-        from vitrail.words import Word
-
-        return Word(self.word, tuple(f.strip() for f in self.forms.split(",") if f.strip()), self.match_case)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtractionChoice:
-    """How states are extracted."""
-
-    alignment: Annotated[
-        Alignment, typer.Option(help="The state that predicts the word, or the one that reads it.")
-    ] = "predicts"
-    require: Annotated[
-        Require,
-        typer.Option(help="Where the word must be: predicted text, reference, both; `truth` forces the reference."),
-    ] = "both"
-    max_new_tokens: MaxNewTokens = 40
-    batch_size: BatchSize = 32
-
-    def options(self, layers: tuple[Layer, ...]) -> ExtractionOptions:
-        """As the library takes them."""
-        from vitrail.activations import ExtractionOptions
-
-        return ExtractionOptions(
-            layers,
-            self.alignment,
-            self.require,
-            max_new_tokens=self.max_new_tokens,
-            batch_size=self.batch_size,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class LearningChoice:
-    """How concepts are learned."""
-
-    concepts: NConcepts = 20
-    method: Annotated[str, typer.Option(parser=OneOf(_learners), help="How they are learned.")] = "semi-nmf"
-    penalty: Penalty = None
-    seed: Seed = 0
-
-    def options(self, layer: Layer | None = None) -> LearningOptions:
-        """As the library takes them."""
-        from vitrail.concepts import LearningOptions
-
-        return LearningOptions(layer, self.method, self.concepts, self.penalty, self.seed)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StableLearningChoice(LearningChoice):
-    """How concepts are learned, and how it is measured whether they come back."""
-
-    stability: Stability = 4
-    consensus: Annotated[
-        bool, typer.Option("--consensus", help="Take the concepts on which the runs with several seeds agree.")
-    ] = False
-
-    def options(self, layer: Layer | None = None) -> LearningOptions:
-        """As the library takes them."""
-        return replace(super().options(layer), stability=self.stability, consensus=self.consensus)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroundingChoice:
-    """How concepts are grounded."""
-
-    words: NWords = 10
-    images_per_concept: NSamples = 5
-    language: Language = "en"
-
-    def options(self, own_word: bool = False) -> GroundingOptions:
-        """As the library takes them."""
-        from vitrail.grounding import GroundingOptions
-
-        return GroundingOptions(self.words, self.images_per_concept, own_word, self.language)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepChoice:
-    """What `--sweep` tries."""
-
-    try_concepts: Annotated[str, typer.Option(help="Numbers of concepts for --sweep, by commas.")] = "5,10,20,40"
-    try_penalties: Annotated[
-        str | None,
-        typer.Option(help="Values of λ for --sweep, by commas; fractions of the states' norm by default."),
-    ] = None
-    words: Annotated[
-        bool,
-        typer.Option("--words/--no-words", help="Load the model for --sweep, to measure how concepts share words."),
-    ] = True
-    language: Annotated[
-        str, typer.Option(help="Of these words, as in `vitrail ground`: `en`, `de`, `fr`, `ru` …, or `any`.")
-    ] = "en"
-
-    def options(self, learning: LearningChoice, layer: Layer | None) -> SweepOptions:
-        """As the library takes them."""
-        from vitrail.sweep import SweepOptions
-
-        return SweepOptions(
-            layer,
-            learning.method,
-            tuple(to_numbers(self.try_concepts, int)),
-            None if self.try_penalties is None else tuple(to_numbers(self.try_penalties, float)),
-            learning.seed,
-            language=self.language,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineChoice:
-    """Where concepts are learned."""
-
-    engine: Annotated[Engine, typer.Option(help=r"`ray`: on many machines (pip install 'vitrail\[ray]').")] = "local"
-    address: Address = None
+#: The word of interest.
+WordChoice = Annotated[Word, Named(text="--word")]
+#: How states of the word are extracted, by a model that is asked with its own prompt.
+Extraction = Annotated[ExtractionOptions, Without("layers", "prompt", "shard_size")]

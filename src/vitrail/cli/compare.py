@@ -2,57 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitrail.cli.application import Without, command
-from vitrail.cli.choices import DataSource, Matching, ShiftEstimator, StudyModel
-from vitrail.cli.options import Images, Json, NWords, Out, Seed, Split
+from vitrail.cli.application import command
+from vitrail.cli.choices import DataSource, StudyModel
+from vitrail.cli.derived import Named, Without
+from vitrail.cli.options import Json, Out
 from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.comparison.options import ComparisonOptions
 from vitrail.errors import UsageError
 
 if TYPE_CHECKING:
-    from vitrail.comparison import Comparison, ComparisonOptions
+    from vitrail.comparison import Comparison
     from vitrail.scores import Estimate
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComparisonChoice:
-    """How two studies are compared."""
-
-    checkpoints: Annotated[
-        Path | None, typer.Option(help="A fine-tune whose checkpoints are compared, too; needs --data.")
-    ] = None
-    matching: Annotated[
-        Matching, typer.Option(help="How the concept after is chosen that a shifted concept is compared with.")
-    ] = "one-to-one"
-    estimate: Annotated[
-        ShiftEstimator | None,
-        typer.Option(help="How shifts are estimated; by default `mean` for centroids, `codes` for dictionaries."),
-    ] = None
-    alpha: Annotated[float, typer.Option(help="How much of the shift is added.")] = 1.0
-    words: NWords = 10
-    whole: Annotated[int, typer.Option(min=0, help="Images on which the whole models are compared; 0 for none.")] = 200
-    seed: Seed = 0
-
-    def options(self, loading: StudyModel) -> ComparisonOptions:
-        """As the library takes them."""
-        from vitrail.comparison import ComparisonOptions
-
-        return ComparisonOptions(
-            self.matching,
-            self.estimate,
-            self.alpha,
-            self.words,
-            seed=self.seed,
-            n_whole=self.whole,
-            checkpoints=self.checkpoints,
-            device=loading.device,
-            trust_remote_code=loading.trust_remote_code,
-        )
 
 
 @command()
@@ -71,9 +37,13 @@ def compare(
             "--data", help="What A was made from: to make the study that is missing, and to compare the whole models."
         ),
     ] = None,
-    split: Split = None,
-    images: Images = None,
-    comparison: ComparisonChoice,
+    split: Annotated[str | None, typer.Option("--split", help="Split of the data.")] = None,
+    images: Annotated[Path | None, typer.Option("--images", help="Folder of the images.")] = None,
+    comparison: Annotated[
+        ComparisonOptions,
+        Without("n_images", "rules", "draws", "resamples", "device", "trust_remote_code"),
+        Named(estimator="--estimate"),
+    ],
     loading: Annotated[StudyModel, Without("model")],
     as_json: Json = False,
 ) -> None:
@@ -91,7 +61,7 @@ def compare(
         raise UsageError(f"Give either --b, or --model-b or --adapter; got {', '.join(given) or 'none of them'}.")
     if data is None and (b is None or comparison.checkpoints is not None):
         raise UsageError("--data is needed to make the states of another model: name the data that A was made from.")
-    options = comparison.options(loading)
+    options = replace(comparison, device=loading.device, trust_remote_code=loading.trust_remote_code)
     with progress_bars() as progress:
         before = open_study(a)
         after = None if b is None else open_study(b)

@@ -10,6 +10,7 @@ import typer
 
 from vitrail.cli.application import command
 from vitrail.cli.choices import ModelChoice
+from vitrail.cli.derived import docs
 from vitrail.cli.options import Json
 from vitrail.cli.terminal import print_json, progress_bars
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class ExaminedModel(ModelChoice):
     """A model that is named by an argument, without `--model`."""
 
-    model: Annotated[str, typer.Argument(help="`toyland`, a folder, or a model's name on the hub.")] = "toyland"
+    model: Annotated[str, typer.Argument(metavar="[MODEL]", help=docs(ModelChoice)["model"])] = "toyland"
 
 
 @command()

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from vitrail.activations.options import ExtractionOptions
 from vitrail.cli.application import command
-from vitrail.cli.choices import DataChoice, ExtractionChoice, ModelChoice, WordChoice
+from vitrail.cli.choices import DataChoice, ModelChoice, WordChoice
+from vitrail.cli.derived import Without
 from vitrail.cli.options import Json, Out
-from vitrail.cli.parsing import to_layers
 from vitrail.cli.terminal import print_json, progress_bars
 
 
@@ -20,8 +21,7 @@ def extract(
     out: Out,
     model: ModelChoice,
     data: DataChoice,
-    layers: Annotated[str, typer.Option("--layers", help="One or several by commas, or `all`.")] = "-1",
-    extraction: ExtractionChoice,
+    extraction: Annotated[ExtractionOptions, Without("prompt", "shard_size")],
     as_json: Json = False,
 ) -> None:
     """States of a word, one per sample that has it, into OUT/activations."""
@@ -30,8 +30,7 @@ def extract(
     with progress_bars() as progress:
         samples = data.load(progress)
         lmm = model.load(progress)
-        options = extraction.options(to_layers(layers, lmm.n_blocks))
-        made = extract_as(lmm, samples, word.as_word(), options, out=out / "activations", progress=progress)
+        made = extract_as(lmm, samples, word, extraction, out=out / "activations", progress=progress)
     counts = made.counts
     if as_json:
         print_json({"folder": str(made.folder), "layers": made.layers, **counts.as_dict()})

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from vitrail.cli.application import command
-from vitrail.cli.choices import GroundingChoice, StudyModel
+from vitrail.cli.choices import StudyModel
+from vitrail.cli.derived import Named
 from vitrail.cli.options import Json, StudyFolder
 from vitrail.cli.terminal import print_json, read_json, show_concepts
+from vitrail.grounding.options import GroundingOptions
 
 
 @command()
 def ground(
     *,
     folder: StudyFolder,
-    grounding: GroundingChoice,
-    own_word: Annotated[bool, typer.Option("--own-word", help="Let the word of interest be among the words.")] = False,
+    grounding: Annotated[GroundingOptions, Named(n_samples="--images-per-concept")],
     model: StudyModel,
     as_json: Json = False,
 ) -> None:
@@ -29,7 +28,7 @@ def ground(
     activations = open_activations(folder / "activations")
     concepts = open_concepts(folder / "concepts", activations)
     lmm = model.load(activations)
-    made = ground_as(lmm, activations, concepts, grounding.options(own_word), out=folder / "grounding")
+    made = ground_as(lmm, activations, concepts, grounding, out=folder / "grounding")
     if as_json:
         print_json(read_json(made.folder / "grounding.json"))
     else:

@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitrail.cli.application import command
-from vitrail.cli.choices import EngineChoice, StableLearningChoice, StudyModel, SweepChoice
+from vitrail.cli.choices import StudyModel
+from vitrail.cli.derived import Named, Without
 from vitrail.cli.options import Json, StudyFolder
-from vitrail.cli.parsing import to_layer
 from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.concepts.options import Engine, LearningOptions
+from vitrail.sweep.options import SweepOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from vitrail.activations import Activations
-    from vitrail.concepts import LearningOptions
     from vitrail.lmm import LMM
-    from vitrail.sweep import SweepOptions, SweepPoint
+    from vitrail.sweep import SweepPoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineChoice:
+    """Where concepts are learned.
+
+    Args:
+        engine: `ray`: on many machines (pip install 'vitrail[ray]').
+        address: of a running Ray cluster; one on this machine by default.
+    """
+
+    engine: Engine = "local"
+    address: str | None = None
 
 
 @command()
 def learn(
     *,
     folder: StudyFolder,
-    layer: Annotated[str | None, typer.Option("--layer", help="Which of the extracted layers.")] = None,
-    learning: StableLearningChoice,
+    learning: LearningOptions,
     at: EngineChoice,
     sweep: Annotated[
         bool,
         typer.Option("--sweep", help="Do not learn, but draw what changes with K and λ, into STUDY/sweep."),
     ] = False,
-    trying: SweepChoice,
+    trying: Annotated[
+        SweepOptions,
+        Without("layer", "method", "seed", "n_runs", "n_words"),
+        Named(n_concepts="--try-concepts", penalties="--try-penalties"),
+    ],
+    words: Annotated[
+        bool,
+        typer.Option("--words/--no-words", help="Load the model for --sweep, to measure how concepts share words."),
+    ] = True,
     model: StudyModel,
     as_json: Json = False,
 ) -> None:
@@ -41,13 +62,12 @@ def learn(
     from vitrail.activations import open_activations
 
     activations = open_activations(folder / "activations")
-    wanted = None if layer is None else to_layer(layer)
     if sweep:
-        options = trying.options(learning, wanted)
-        lmm = model.load(activations) if trying.words else None
+        options = replace(trying, layer=learning.layer, method=learning.method, seed=learning.seed)
+        lmm = model.load(activations) if words else None
         _sweep(activations, options, folder / "sweep", lmm, as_json)
     else:
-        _learn(activations, learning.options(wanted), folder / "concepts", at, as_json)
+        _learn(activations, learning, folder / "concepts", at, as_json)
 
 
 def _learn(activations: Activations, options: LearningOptions, out: Path, at: EngineChoice, as_json: bool) -> None:

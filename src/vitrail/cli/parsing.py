@@ -1,15 +1,14 @@
-"""Layers and numbers from the text of an option."""
+"""Layers, numbers and lists from the text of an option."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from vitrail.errors import UsageError
+from vitrail.lmm.options import Layer
 
-if TYPE_CHECKING:
-    from vitrail.lmm import Layer
-
+T = TypeVar("T")
 Number = TypeVar("Number", int, float)
 
 
@@ -28,28 +27,37 @@ def to_layer(text: str) -> Layer:
         raise UsageError(f"A layer is a whole number or `final`; got {text!r}.") from None
 
 
-def to_layers(text: str, n_blocks: int) -> tuple[Layer, ...]:
-    """Layers by commas; all those of a model with so many blocks for `all`.
+def to_layers(text: str) -> tuple[Layer, ...]:
+    """Layers by commas, or `all`.
 
     Raises:
         UsageError: a part is no layer.
     """
-    if text == "all":
-        return (*range(n_blocks + 1), "final")
-    return tuple(to_layer(part) for part in text.split(","))
+    return ("all",) if text == "all" else to_list(to_layer)(text)
 
 
-def to_numbers(text: str, kind: Callable[[str], Number], least: Number | None = None) -> list[Number]:
-    """Numbers by commas; `kind` is int or float.
+def to_number(kind: Callable[[str], Number], least: float | None = None) -> Callable[[str], Number]:
+    """A function that reads a number; `kind` is int or float.
 
     Raises:
-        UsageError: a part is no such number, or is less than `least`.
+        UsageError: a text is no such number, or less than `least`.
     """
-    try:
-        numbers = [kind(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if not numbers or (least is not None and min(numbers) < least):
-        what = ("whole numbers" if kind is int else "numbers") + ("" if least is None else f" of at least {least}")
-        raise UsageError(f"Expected {what}, by commas; got {text!r}.")
-    return numbers
+
+    def read(text: str) -> Number:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = None
+        if number is None or (least is not None and not number >= least):
+            what = ("whole numbers" if kind is int else "numbers") + (
+                "" if least is None else f" of at least {least:g}"
+            )
+            raise UsageError(f"Expected {what}, by commas; got {text!r}.")
+        return number
+
+    return read
+
+
+def to_list(read: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    """A function that reads a list by commas, each part with `read`. An empty text is an empty list."""
+    return lambda text: tuple(read(part.strip()) for part in text.split(",") if part.strip())

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any
 
+import typer
+
+from vitrail.activations.options import ExtractionOptions
 from vitrail.cli.application import command
-from vitrail.cli.choices import (
-    DataChoice,
-    ExtractionChoice,
-    GroundingChoice,
-    LearningChoice,
-    ModelChoice,
-    WordChoice,
-)
-from vitrail.cli.options import Json, LayerOption, Out, WordText
+from vitrail.cli.choices import DataChoice, Extraction, ModelChoice, WordChoice
+from vitrail.cli.derived import Named, Parser, Without
+from vitrail.cli.options import Json, Out
 from vitrail.cli.parsing import to_layer
 from vitrail.cli.terminal import print_json, progress_bars, read_json, show_summary
+from vitrail.concepts.options import LearningOptions
+from vitrail.grounding.options import GroundingOptions
+from vitrail.words import Word
+
+LAYER = "0 embeddings, 1..N or -N..-1 after a block, `final` after the final norm."
 
 
 @command()
@@ -25,10 +28,10 @@ def study(
     out: Out,
     model: ModelChoice,
     data: DataChoice,
-    layer: LayerOption = "-1",
-    extraction: ExtractionChoice,
-    learning: LearningChoice,
-    grounding: GroundingChoice,
+    layer: Annotated[Any, typer.Option("--layer", parser=Parser(to_layer, "layer"), help=LAYER)] = "-1",
+    extraction: Extraction,
+    learning: Annotated[LearningOptions, Without("layer", "stability", "consensus")],
+    grounding: Annotated[GroundingOptions, Without("own_word"), Named(n_samples="--images-per-concept")],
     as_json: Json = False,
 ) -> None:
     """From images and a word to grounded concepts and a report, in one go.
@@ -38,18 +41,18 @@ def study(
     from vitrail.runs.study import study as run
     from vitrail.runs.study import summary
 
-    states = extraction.options((to_layer(layer),))
     with progress_bars() as progress:
         samples = data.load(progress)
         lmm = model.load(progress)
         made = run(
             lmm,
             samples,
-            word.as_word(),
+            word,
             out=out,
-            extraction=states,
-            learning=learning.options(),
-            grounding=grounding.options(),
+            layer=layer,
+            extraction=extraction,
+            learning=learning,
+            grounding=grounding,
             factors=data.facts().factors,
             progress=progress,
         )
@@ -62,17 +65,18 @@ def study(
 @command()
 def demo(
     out: Out = Path("vitrail-demo"),
-    word: WordText = "dog",
+    word: Annotated[str, typer.Option("--word", help="The word of interest.")] = "dog",
     as_json: Json = False,
 ) -> None:
     """The main job on the bundled model and world: what does it think of when it says “dog”?"""
     study(
-        word=WordChoice(word=word),
+        word=Word(word),
         out=out,
         model=ModelChoice(),
         data=DataChoice(),
-        extraction=ExtractionChoice(),
-        learning=LearningChoice(),
-        grounding=GroundingChoice(),
+        layer=-1,
+        extraction=ExtractionOptions(),
+        learning=LearningOptions(),
+        grounding=GroundingOptions(),
         as_json=as_json,
     )

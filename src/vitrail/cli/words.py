@@ -8,8 +8,12 @@ import typer
 
 from vitrail.cli.application import command
 from vitrail.cli.choices import DataSource
-from vitrail.cli.options import Json, Language
+from vitrail.cli.derived import docs
+from vitrail.cli.options import Json
 from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.grounding.options import GroundingOptions
+
+LANGUAGE = docs(GroundingOptions)["language"]
 
 
 @command()
@@ -25,7 +29,7 @@ def words(
         str | None, typer.Option("--forms-of", help="Show the inflections of a word, to give to `--forms`.")
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="How many words.")] = 100,
-    language: Language = "en",
+    language: Annotated[str, typer.Option("--language", help=LANGUAGE)] = "en",
     as_json: Json = False,
 ) -> None:
     """How many samples hold each word: the most frequent nouns, or those of a list. No model is loaded.

@@ -15,26 +15,6 @@ concept_changes.py   what is reported of each concept
 studies.py           two studies → a comparison
 """
 
-from vitrail.comparison.artifact import Comparison, ConceptChange, Findings, open_comparison
-from vitrail.comparison.changes import ChangeRules
-from vitrail.comparison.layers import LayerComparison, compare_checkpoints, compare_layers
-from vitrail.comparison.models import ModelComparison, compare_models
-from vitrail.comparison.options import ComparisonOptions
-from vitrail.comparison.studies import WiderViews, check_studies, compare_studies
+import lazy_loader as _lazy
 
-__all__ = [
-    "ChangeRules",
-    "Comparison",
-    "ComparisonOptions",
-    "ConceptChange",
-    "Findings",
-    "LayerComparison",
-    "ModelComparison",
-    "WiderViews",
-    "check_studies",
-    "compare_checkpoints",
-    "compare_layers",
-    "compare_models",
-    "compare_studies",
-    "open_comparison",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

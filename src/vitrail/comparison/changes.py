@@ -15,31 +15,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from vitrail.comparison.matching import Links
+from vitrail.comparison.options import ChangeRules
 from vitrail.comparison.shift_vectors import n_members
 
 Change = Literal["refined", "changed", "split", "merged", "faded", "emerged"]
-
-
-@dataclass(frozen=True)
-class ChangeRules:
-    """The thresholds that decide what became of a concept.
-
-    Args:
-        words: T-Overlap with the counterpart, in percent, from which a concept is refined and not changed.
-        strength: smallest correlation of activations over the samples that makes a link.
-        part: share of a concept's strongest link that another link needs for both to count as its parts.
-        mass: a concept faded when all its links together have less than this share of its activation mass; one of *b*
-            emerged when it has more than 1/`mass` times the mass of all its links together.
-        level: significance level of the links' test against chance.
-        permutations: number of permutations in that test.
-    """
-
-    words: float = 50.0
-    strength: float = 0.25
-    part: float = 0.7
-    mass: float = 0.5
-    level: float = 0.05
-    permutations: int = 500
 
 
 def activation_mass(V: Float[np.ndarray, "n k"], *, exclusive: bool) -> Float[np.ndarray, " k"]:

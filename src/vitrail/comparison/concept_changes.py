@@ -11,8 +11,8 @@ from vitrail import scores
 from vitrail.comparison import changes
 from vitrail.comparison.aligned import AlignedStudies
 from vitrail.comparison.artifact import ConceptAfter, ConceptChange, EmergedConcept
-from vitrail.comparison.changes import ChangeRules
 from vitrail.comparison.matching import Links, t_overlap
+from vitrail.comparison.options import ChangeRules
 from vitrail.comparison.recovery import Recovery
 from vitrail.comparison.shift_vectors import consistency, magnitude, n_members, pairwise_consistency
 

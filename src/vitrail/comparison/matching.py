@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
+from vitrail.comparison.options import Matching
 from vitrail.comparison.shift_vectors import members
 from vitrail.errors import UsageError
-
-Matching = Literal["argmax", "one-to-one"]
 
 
 def match(C: Float[np.ndarray, "k_a k_b"], how: Matching = "argmax") -> Int[np.ndarray, " k_a"]:

@@ -5,16 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from vitrail.comparison.changes import ChangeRules
-from vitrail.comparison.matching import Matching, check_matching
-from vitrail.comparison.shift_vectors import ShiftEstimator, check_estimator
-from vitrail.errors import UsageError
+from vitrail.options import Count, CountOrNone, Options
+
+#: Which concept of the model after a concept before is compared with.
+Matching = Literal["one-to-one", "argmax"]
+#: How the moves of a concept's samples become one shift.
+ShiftEstimator = Literal["mean", "median", "trimmed", "codes"]
 
 
 @dataclass(frozen=True)
-class ComparisonOptions:
+class ChangeRules:
+    """The thresholds that decide what became of a concept.
+
+    Args:
+        words: T-Overlap with the counterpart, in percent, from which a concept is refined and not changed.
+        strength: smallest correlation of activations over the samples that makes a link.
+        part: share of a concept's strongest link that another link needs for both to count as its parts.
+        mass: a concept faded when all its links together have less than this share of its activation mass; one of *b*
+            emerged when it has more than 1/`mass` times the mass of all its links together.
+        level: significance level of the links' test against chance.
+        permutations: number of permutations in that test.
+    """
+
+    words: float = 50.0
+    strength: float = 0.25
+    part: float = 0.7
+    mass: float = 0.5
+    level: float = 0.05
+    permutations: int = 500
+
+
+@dataclass(frozen=True)
+class ComparisonOptions(Options):
     """How two studies are compared.
 
     Args:
@@ -36,23 +60,16 @@ class ComparisonOptions:
     matching: Matching = "one-to-one"
     estimator: ShiftEstimator | None = None
     alpha: float = 1.0
-    n_words: int = 10
-    n_images: int = 20
+    n_words: Count = 10
+    n_images: Count = 20
     rules: ChangeRules = field(default_factory=ChangeRules)
-    draws: int = 50
-    resamples: int = 200
+    draws: Count = 50
+    resamples: CountOrNone = 200
     seed: int = 0
-    n_whole: int = 200
+    n_whole: CountOrNone = 200
     checkpoints: Path | None = None
     device: str | None = None
     trust_remote_code: bool = False
-
-    def __post_init__(self) -> None:
-        check_matching(self.matching)
-        if self.estimator is not None:
-            check_estimator(self.estimator)
-        if min(self.n_words, self.n_images, self.draws) < 1 or min(self.resamples, self.n_whole) < 0:
-            raise UsageError("n_words, n_images and draws must be at least 1, resamples and n_whole at least 0.")
 
     def parameters(self) -> dict[str, Any]:
         """The options as a manifest keeps them, without those of the whole models and checkpoints."""

@@ -13,17 +13,16 @@ derivation.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import trim_mean
 
 from vitrail import scores
+from vitrail.comparison.options import ShiftEstimator
 from vitrail.errors import UsageError
 
-#: How the moves of a concept's samples become one shift.
-ShiftEstimator = Literal["mean", "median", "trimmed", "codes"]
 #: "trimmed" leaves out this share of a concept's moves at either end, in every feature.
 TRIM = 0.1
 

@@ -1,19 +1,11 @@
 """Concepts: what a learner finds in activations, on disk.
 
+options.py     how concepts are learned
 learning.py    `learn`, and the concepts it writes
 stability.py   whether concepts come back from other seeds and samples
 over_ray.py    learning on many machines
 """
 
-from vitrail.concepts.learning import (
-    Concepts,
-    LearningOptions,
-    describe_fit,
-    learn,
-    learn_as,
-    one_layer,
-    open_concepts,
-    ordinary,
-)
+import lazy_loader as _lazy
 
-__all__ = ["Concepts", "LearningOptions", "describe_fit", "learn", "learn_as", "one_layer", "open_concepts", "ordinary"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

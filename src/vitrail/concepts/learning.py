@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, reduce
 from operator import add
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -27,6 +27,7 @@ from vitrail.artifacts import (
     write_manifest,
     write_whole,
 )
+from vitrail.concepts.options import Engine, LearningOptions, with_pieces
 from vitrail.concepts.over_ray import over_ray
 from vitrail.concepts.stability import consensus as consensus_of
 from vitrail.concepts.stability import stability as stability_of
@@ -45,52 +46,6 @@ OUTLIER_NORM = 10.0
 
 #: States that take more bytes than this in float32 are learned from a piece at a time. The concepts are the same.
 IN_MEMORY = 2**28
-
-Engine = Literal["local", "ray"]
-
-
-@dataclass(frozen=True)
-class LearningOptions:
-    """How concepts are learned.
-
-    Args:
-        layer: which of the extracted layers; may be None when there is one.
-        method: a name in `vitrail.learners.LEARNERS`.
-        n_concepts: number of concepts, K.
-        penalty: λ of the Semi-NMF objective `‖Z − V U‖² + λ‖V‖₁`; the method's default for None.
-        seed: of everything random.
-        stability: number of runs with other seeds, and as many from resamples, that measure how well each concept
-            comes back (see `concepts.stability`); from a sample of the states where they are many. 0 for none.
-        consensus: whether the concepts are the mean over the run and those with other seeds.
-    """
-
-    layer: Layer | None = None
-    method: str = "semi-nmf"
-    n_concepts: int = 20
-    penalty: float | None = None
-    seed: int = 0
-    stability: int = 4
-    consensus: bool = False
-
-    def learner(self) -> learners.Learner:
-        """An unfitted learner.
-
-        Raises:
-            UsageError: no such method, or options that do not go together.
-        """
-        made = learners.make_learner(self.method, self.n_concepts, penalty=self.penalty, seed=self.seed)
-        if self.stability < 0:
-            raise UsageError(f"stability is a number of runs, 0 or more; got {self.stability}.")
-        if self.consensus and not made.out_of_core:
-            raise UsageError(f"{made.title} has no consensus; {_with_pieces()} has.")
-        if self.consensus and self.stability == 0:
-            raise UsageError("A consensus needs other runs to agree with: ask for stability=1 or more.")
-        return made
-
-
-def _with_pieces() -> str:
-    """The methods that learn from states in pieces, by name."""
-    return ", ".join(repr(name) for name, learner in learners.LEARNERS.items() if learner.out_of_core)
 
 
 @dataclass(frozen=True)
@@ -208,7 +163,7 @@ def learn_as(
     if engine not in ("local", "ray"):
         raise UsageError(f"Unknown engine {engine!r}: expected 'local' or 'ray'.")
     if engine == "ray" and not learner.out_of_core:
-        raise UsageError(f"{learner.title} cannot learn with the engine 'ray'; {_with_pieces()} can.")
+        raise UsageError(f"{learner.title} cannot learn with the engine 'ray'; {with_pieces()} can.")
     parameters = asdict(options)
     parents = {"activations": parent(activations.folder)}
     if is_current(out, KIND, parameters, parents, FILE):

@@ -1,6 +1,7 @@
 """Evaluation: are concepts really grounded? The papers' scores, with controls, intervals and known factors.
 
-options.py              data, scorers and options
+inputs.py               data and scorers
+options.py              which controls, which methods
 results.py              scores, as values
 one_study.py            the scores of one study
 methods.py, curves.py   several methods side by side; curves by layer and by number of concepts
@@ -10,23 +11,6 @@ dictionary_scores.py, factor_scores.py, ablation.py          the dictionary; kno
 released.py             the procedure of CoX-LMM's released code
 """
 
-from vitrail.evaluation.methods import MethodComparison, open_method_comparison, score_methods
-from vitrail.evaluation.one_study import Evaluation, EvaluationFolders, open_evaluation, score_study
-from vitrail.evaluation.options import EvaluationData, EvaluationOptions, Lexicon, MethodOptions, Scorers
-from vitrail.evaluation.results import EvaluationScores
+import lazy_loader as _lazy
 
-__all__ = [
-    "Evaluation",
-    "EvaluationData",
-    "EvaluationFolders",
-    "EvaluationOptions",
-    "EvaluationScores",
-    "Lexicon",
-    "MethodComparison",
-    "MethodOptions",
-    "Scorers",
-    "open_evaluation",
-    "open_method_comparison",
-    "score_methods",
-    "score_study",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from vitrail.activations import ExtractionOptions
 from vitrail.concepts import Concepts
+from vitrail.evaluation.inputs import Lexicon
 from vitrail.evaluation.measures import WordList
-from vitrail.evaluation.options import Lexicon
 from vitrail.evaluation.results import (
     AblatedConcept,
     Ablation,

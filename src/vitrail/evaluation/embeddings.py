@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save_file
 
 from vitrail.artifacts import write_json, write_whole
 from vitrail.errors import ArtifactError
-from vitrail.evaluation.options import Scorers
+from vitrail.evaluation.inputs import Scorers
 from vitrail.progress import Progress, silent
 from vitrail.samples import EncodedImage, Sample
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vitrail import scores
-from vitrail.evaluation.options import EvaluationData
+from vitrail.evaluation.inputs import EvaluationData
 from vitrail.evaluation.results import BestConcept, BestValue, FactorScores
 from vitrail.scores import FactorMatrix, HeldOut
 

@@ -22,8 +22,9 @@ from vitrail.concepts import learn_as
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.evaluation.curves import DictionarySeries
 from vitrail.evaluation.embeddings import Embeddings
+from vitrail.evaluation.inputs import EvaluationData, Scorers
 from vitrail.evaluation.one_study import EvaluationFolders, score_study
-from vitrail.evaluation.options import EvaluationData, MethodOptions, Scorers
+from vitrail.evaluation.options import MethodOptions
 from vitrail.evaluation.results import (
     MEASURES,
     PROTOCOLS,
@@ -149,8 +150,8 @@ class _Run:
 
     def states(self, word: str) -> _States:
         options, home = self.options, self.home(word)
-        layers = {self.lmm.layer(i): None for i in (options.layer, *options.layers)}
-        extraction = replace(options.extraction, layers=tuple(layers))
+        layers = self.lmm.layers((options.layer, *options.layers))
+        extraction = replace(options.extraction, layers=layers)
         train = extract_as(
             self.lmm, self.data.samples, word, extraction, out=home / "activations", progress=self.named(word)
         )
@@ -181,7 +182,7 @@ class _Run:
             self.lmm, states.train, learning, self.home(word) / "curves", options.evaluation.n_random, progress
         )
         embeddings = Embeddings(self.out / "embeddings", self.scorers, progress)
-        layers = [self.lmm.layer(i) for i in options.layers]
+        layers = self.lmm.layers(options.layers)
         several = len(options.n_concepts) > 1
         return Curves(
             options.main,

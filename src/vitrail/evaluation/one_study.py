@@ -19,8 +19,9 @@ from vitrail.evaluation.control_words import Controls, NoiseDictionary, matched_
 from vitrail.evaluation.dictionary_scores import score_dictionary
 from vitrail.evaluation.embeddings import Embeddings
 from vitrail.evaluation.factor_scores import score_factors
+from vitrail.evaluation.inputs import EvaluationData, Scorers
 from vitrail.evaluation.measures import BertMeasure, ClipMeasure, Measure
-from vitrail.evaluation.options import EvaluationData, EvaluationOptions, Scorers
+from vitrail.evaluation.options import EvaluationOptions
 from vitrail.evaluation.protocols import score_concepts, score_images
 from vitrail.evaluation.released import released_scores
 from vitrail.evaluation.results import Ablation, EvaluationScores, FactorScores

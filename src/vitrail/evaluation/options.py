@@ -1,124 +1,33 @@
-"""What an evaluation takes beside a study: data, scorers and options, each one value that travels whole."""
+"""Which controls a study is evaluated with, and which methods are compared."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from vitrail.activations import ExtractionOptions
-from vitrail.concepts import LearningOptions
+from vitrail import learners
+from vitrail.activations.options import ExtractionOptions
+from vitrail.concepts.options import LearningOptions
 from vitrail.errors import UsageError
-from vitrail.learners import LEARNERS
-from vitrail.lmm import Layer
-from vitrail.lmm.scorers import ImageTextScorer, TextScorer, load_image_scorer, load_text_scorer
-from vitrail.progress import Progress, silent
-from vitrail.samples import Sample, load_samples
-from vitrail.samples.facts import data_folder, known_facts
-from vitrail.scores import KnownFactors
-
-#: factor → value → the words that name it.
-Lexicon = Mapping[str, Mapping[str, Sequence[str]]]
+from vitrail.lmm.options import Layer
+from vitrail.options import Count, CountOrNone, NameIn, Options
 
 
 @dataclass(frozen=True)
-class EvaluationData:
-    """The samples of an evaluation, and what is known of them.
-
-    Args:
-        samples: those that the study was made of; they are the images and captions of the concepts.
-        test_samples: held-out samples; those that have the word are scored.
-        factors: sample id → factor → value, where factors are known.
-        lexicon: factor → value → the words that name it, for the ablation.
-    """
-
-    samples: Sequence[Sample]
-    test_samples: Sequence[Sample]
-    factors: KnownFactors | None = None
-    lexicon: Lexicon | None = None
-
-    @classmethod
-    def load(
-        cls,
-        source: str | Path,
-        *,
-        learned_from: str | None = None,
-        split: str = "test",
-        images: str | Path | None = None,
-        progress: Progress = silent,
-    ) -> EvaluationData:
-        """The data of one source, with the factors that are known beside it.
-
-        Args:
-            source: a name, file or folder, as `load_samples` takes it.
-            learned_from: the split that concepts are, or will be, learned from; all of them for None.
-            split: the split of the held-out samples.
-            images: the folder below which the image paths lie.
-
-        Raises:
-            UsageError: there is no such split.
-            DataError: the data are missing, malformed or empty.
-        """
-        whole = data_folder(source, progress) if str(source) == "toyland" else source
-        facts = known_facts(source, progress)
-        samples, aside = (load_samples(whole, split=s, images=images) for s in (learned_from, split))
-        return cls(samples, aside, facts.factors, facts.lexicon)
-
-    def known(self, sample_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """The known factors of each sample; empty where none is known."""
-        factors = self.factors or {}
-        return [dict(factors.get(i, {})) for i in sample_ids]
-
-
-@dataclass(frozen=True)
-class Scorers:
-    """The two models that score words: `image` for CLIPScore, `text` for BERTScore."""
-
-    image: ImageTextScorer
-    text: TextScorer
-
-    @classmethod
-    def load(
-        cls, image: str = "toyland", text: str = "toyland", *, text_layer: int = -1, device: str | None = None
-    ) -> Scorers:
-        """The scorers of these names or folders; see `load_image_scorer` and `load_text_scorer`.
-
-        Raises:
-            ModelError: there is no such scorer.
-        """
-        return cls(load_image_scorer(image, device=device), load_text_scorer(text, layer=text_layer, device=device))
-
-    def described(self) -> dict[str, dict[str, Any]]:
-        """What a manifest keeps of them."""
-        image, text = self.image, self.text
-        return {
-            "clip": {"name": image.name, "fingerprint": image.fingerprint},
-            "bert": {"name": text.name, "fingerprint": text.fingerprint, "layer": text.layer},
-        }
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
+class EvaluationOptions(Options):
     """Which controls a study is evaluated with.
 
     Args:
-        noise: whether the dictionary of noise images is made, too.
+        noise: also learn the dictionary of noise images.
         n_random: lists of random words; the p-value of a concept is at least 1 / (1 + n_random).
         n_ablated: images per concept for the ablation; 0 for no ablation.
         seed: of everything random.
     """
 
     noise: bool = True
-    n_random: int = 200
-    n_ablated: int = 0
+    n_random: Count = 200
+    n_ablated: CountOrNone = 0
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.n_random < 1 or self.n_ablated < 0:
-            raise UsageError(
-                f"n_random must be at least 1 and n_ablated at least 0; got {self.n_random} and {self.n_ablated}."
-            )
 
     def parameters(self) -> dict[str, Any]:
         """What a manifest keeps of them."""
@@ -126,11 +35,11 @@ class EvaluationOptions:
 
 
 @dataclass(frozen=True)
-class MethodOptions:
+class MethodOptions(Options):
     """Which methods are compared, and how.
 
     Args:
-        methods: names in `vitrail.learners.LEARNERS`; all of them by default.
+        methods: how concepts are learned, by names in `vitrail.learners.LEARNERS`; all of them by default.
         layer: the layer of the tables.
         layers: layers of the curve by layer; no curve without any.
         n_concepts: the first is the number of concepts in the tables; with several there is a curve over them.
@@ -138,18 +47,23 @@ class MethodOptions:
         evaluation: how each method is evaluated; its seed is also that of the learners.
     """
 
-    methods: Sequence[str] = tuple(reversed(LEARNERS))
+    methods: tuple[Annotated[str, NameIn("vitrail.learners.registry:LEARNERS")], ...] = ()
     layer: Layer = -1
-    layers: Sequence[Layer] = ()
-    n_concepts: Sequence[int] = (20,)
+    layers: tuple[Layer, ...] = ()
+    n_concepts: tuple[Count, ...] = (20,)
     extraction: ExtractionOptions = field(default_factory=ExtractionOptions)
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
 
     def __post_init__(self) -> None:
-        unknown = [m for m in self.methods if m not in LEARNERS]
-        if not self.methods or unknown or not self.n_concepts:
+        for name in ("methods", "layers", "n_concepts"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        super().__post_init__()
+        if not self.methods:
+            object.__setattr__(self, "methods", tuple(reversed(learners.LEARNERS)))
+        unknown = [m for m in self.methods if m not in learners.LEARNERS]
+        if unknown or not self.n_concepts:
             raise UsageError(
-                f"Expected numbers of concepts, and methods among {', '.join(LEARNERS)}; "
+                f"Expected numbers of concepts, and methods among {', '.join(learners.LEARNERS)}; "
                 f"got concepts {list(self.n_concepts)} and methods {list(self.methods)}."
             )
 

@@ -4,7 +4,6 @@ run.py      `extract`: shard after shard, into a folder that goes on where it wa
 reader.py   one shard: what the model says, where the word stands in it, and the states there
 """
 
-from vitrail.extraction.reader import Reader, Reading
-from vitrail.extraction.run import extract, extract_as
+import lazy_loader as _lazy
 
-__all__ = ["Reader", "Reading", "extract", "extract_as"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -89,8 +89,8 @@ def extract_as(
         raise DataError("There are no samples to extract from.")
     if options.prompt is not None:
         lmm = replace(lmm, prompt=options.prompt)
-    layers = sorted({lmm.layer(layer) for layer in options.layers}, key=lambda v: (v == "final", v))
-    options = replace(options, layers=tuple(layers), prompt=lmm.prompt)
+    layers = lmm.layers(options.layers)
+    options = replace(options, layers=layers, prompt=lmm.prompt)
     candidates = _candidates(samples, word, options.require)
     out = Path(out)
     parameters = {

@@ -8,8 +8,6 @@ artifact.py   a fine-tune on disk
 run.py        `finetune`
 """
 
-from vitrail.finetuning.artifact import FineTune, open_finetune
-from vitrail.finetuning.options import FineTuneOptions, TrainingOptions
-from vitrail.finetuning.run import finetune
+import lazy_loader as _lazy
 
-__all__ = ["FineTune", "FineTuneOptions", "TrainingOptions", "finetune", "open_finetune"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
-from vitrail.errors import UsageError
+from vitrail.options import Count, CountOrNone, Options
 
 Method = Literal["lora", "full"]
 #: Peak rates that fine-tuning uses unless it is told others.
@@ -15,7 +15,7 @@ Self = TypeVar("Self", bound="TrainingOptions")
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(Options):
     """How training goes. Its defaults are those of small functions and adapters.
 
     Args:
@@ -29,25 +29,17 @@ class TrainingOptions:
         seed: of the first weights and of the order of the examples.
     """
 
-    steps: int = 100
-    batch_size: int = 16
+    steps: Count = 100
+    batch_size: Count = 16
     rate: float | None = None
-    checkpoints: int = 0
-    measure_every: int = 20
-    patience: int = 3
+    checkpoints: CountOrNone = 0
+    measure_every: Count = 20
+    patience: Count = 3
     seed: int = 0
 
     def with_rate(self: Self, rate: float) -> Self:
         """The same options with the peak rate `rate`, where they have none."""
         return self if self.rate else replace(self, rate=rate)
-
-    def check(self) -> None:
-        """Raises `UsageError` unless every count is possible."""
-        if min(self.steps, self.batch_size, self.measure_every, self.patience) < 1 or self.checkpoints < 0:
-            raise UsageError(
-                "steps, batch_size, measure_every and patience must be at least 1, and checkpoints at least 0; got "
-                f"{self.steps}, {self.batch_size}, {self.measure_every}, {self.patience} and {self.checkpoints}."
-            )
 
     def rate_at(self, step: int) -> float:
         """The rate of step 0, 1, …: up over the first twentieth of the steps, then down to zero."""
@@ -72,21 +64,14 @@ class FineTuneOptions(TrainingOptions):
         dtype: of the adapter's weights on disk.
     """
 
-    steps: int = 200
-    batch_size: int = 32
-    checkpoints: int = 5
-    measure_every: int = 25
+    steps: Count = 150
+    batch_size: Count = 32
+    checkpoints: CountOrNone = 5
+    measure_every: Count = 25
     method: Method = "lora"
-    rank: int = 4
+    rank: Count = 4
     scale: float = 2.0
     dtype: Literal["float32", "float16"] = "float16"
-
-    def check(self) -> None:
-        if self.method not in get_args(Method):
-            raise UsageError(f"A fine-tune is {' or '.join(get_args(Method))}; got {self.method!r}.")
-        if self.rank < 1:
-            raise UsageError(f"The rank of an adapter must be at least 1; got {self.rank}.")
-        super().check()
 
     def as_parameters(self, own_dtype: str) -> dict[str, Any]:
         """Values for a manifest. What belongs to adapters is null in full training, which keeps the model's dtype."""

@@ -55,7 +55,6 @@ def finetune(
         ArtifactError: `out` belongs to another run.
     """
     options = options or FineTuneOptions()
-    options.check()
     lmm = as_lmm(lmm)
     options, out = options.with_rate(RATES[options.method]), Path(out)
     parameters = _parameters(lmm, examples, options)

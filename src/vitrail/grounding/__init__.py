@@ -6,33 +6,6 @@ captions.py   what the images of a concept share, by their captions
 run.py        `ground`: words and most activating samples of every concept
 """
 
-from vitrail.grounding.artifact import (
-    CaptionWord,
-    GroundedConcept,
-    GroundedConcepts,
-    GroundedSample,
-    GroundedWord,
-    Grounding,
-    GroundingOptions,
-    open_grounding,
-)
-from vitrail.grounding.reader import WordReader
-from vitrail.grounding.run import check_model, ground, ground_as, most_activating, share_of_samples, word_reader
+import lazy_loader as _lazy
 
-__all__ = [
-    "CaptionWord",
-    "GroundedConcept",
-    "GroundedConcepts",
-    "GroundedSample",
-    "GroundedWord",
-    "Grounding",
-    "GroundingOptions",
-    "WordReader",
-    "check_model",
-    "ground",
-    "ground_as",
-    "most_activating",
-    "open_grounding",
-    "share_of_samples",
-    "word_reader",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

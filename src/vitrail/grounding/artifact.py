@@ -10,38 +10,10 @@ from typing import Any
 
 from vitrail.artifacts import check_parent, read_json, read_manifest
 from vitrail.concepts import Concepts
-from vitrail.errors import UsageError
+from vitrail.grounding.options import GroundingOptions
 
 KIND = "grounding"
 FILE = "grounding.json"
-
-
-@dataclass(frozen=True)
-class GroundingOptions:
-    """How concepts are grounded.
-
-    Args:
-        n_words: words per concept.
-        n_samples: most activating samples per concept.
-        own_word: whether the tokens of the word of interest itself (and of its stated forms) may be among the words.
-        language: of the words, by a dictionary ("en", "de", "fr", "ru", "ar" …), or "any" for all that is in letters.
-    """
-
-    n_words: int = 10
-    n_samples: int = 5
-    own_word: bool = False
-    language: str = "en"
-
-    def __post_init__(self) -> None:
-        if self.n_words < 1 or self.n_samples < 1:
-            raise UsageError("n_words and n_samples must be at least 1.")
-
-    def parameters(self) -> dict[str, Any]:
-        """What a manifest keeps of them."""
-        values = dict(vars(self))
-        if self.language == "en":  # as version 0.1.0 wrote it
-            del values["language"]
-        return values
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from vitrail.grounding.artifact import (
     GroundedConcept,
     GroundedSample,
     Grounding,
-    GroundingOptions,
     open_grounding,
 )
 from vitrail.grounding.captions import Captions
+from vitrail.grounding.options import GroundingOptions
 from vitrail.grounding.reader import WordReader
 from vitrail.lmm import LMM, as_lmm
 from vitrail.scores import cosines

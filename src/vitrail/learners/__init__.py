@@ -12,35 +12,6 @@ are rows.
 | `simple` | `Simple` | the rows of largest norm | 1 / (1 + distance) |
 """
 
-from vitrail.learners.base import ConceptLearner, Learner, PieceLearner
-from vitrail.learners.codes import codes_from_gram, kkt_residual, nonnegative_lasso, objective
-from vitrail.learners.kmeans import KMeans
-from vitrail.learners.pca import PCA
-from vitrail.learners.registry import LEARNERS, load, make_learner, save, title_of
-from vitrail.learners.rows import ArrayRows, Map, Rows, here, sample
-from vitrail.learners.semi_nmf import SemiNMF
-from vitrail.learners.simple import Simple
+import lazy_loader as _lazy
 
-__all__ = [
-    "LEARNERS",
-    "PCA",
-    "ArrayRows",
-    "ConceptLearner",
-    "KMeans",
-    "Learner",
-    "Map",
-    "PieceLearner",
-    "Rows",
-    "SemiNMF",
-    "Simple",
-    "codes_from_gram",
-    "here",
-    "kkt_residual",
-    "load",
-    "make_learner",
-    "nonnegative_lasso",
-    "objective",
-    "sample",
-    "save",
-    "title_of",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

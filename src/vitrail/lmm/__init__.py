@@ -5,36 +5,6 @@ lmm = adopt(captioner, "mine")               # any torch module that is a `Capti
 lmm = LMM(backend, "mine")                   # anything that answers: a `Backend`, without states
 """
 
-from vitrail.lmm.adapters import is_adapter
-from vitrail.lmm.backend import Backend, Generation, Layer
-from vitrail.lmm.batches import Batch
-from vitrail.lmm.captioner import Captioner, adopt
-from vitrail.lmm.description import ModelDescription
-from vitrail.lmm.families import DEFAULT_PROMPT
-from vitrail.lmm.loading import DType, as_lmm, from_transformers, load, load_as, quieten
-from vitrail.lmm.model import LMM
-from vitrail.lmm.parts import Parts, find_parts, fingerprint
-from vitrail.lmm.placement import Placement
+import lazy_loader as _lazy
 
-__all__ = [
-    "DEFAULT_PROMPT",
-    "LMM",
-    "Backend",
-    "Batch",
-    "Captioner",
-    "DType",
-    "Generation",
-    "Layer",
-    "ModelDescription",
-    "Parts",
-    "Placement",
-    "adopt",
-    "as_lmm",
-    "find_parts",
-    "fingerprint",
-    "from_transformers",
-    "is_adapter",
-    "load",
-    "load_as",
-    "quieten",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

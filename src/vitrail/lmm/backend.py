@@ -24,9 +24,6 @@ from PIL import Image
 from vitrail import words
 from vitrail.lmm.batches import Batch
 
-#: 0 are the embeddings, 1..N the residual stream after a block, −1..−N counted from the last one, or "final".
-Layer = int | str
-
 
 @dataclass(frozen=True)
 class Generation:

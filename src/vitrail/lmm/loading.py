@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 
@@ -16,13 +16,12 @@ from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT, family_of
 from vitrail.lmm.messages import first_line
 from vitrail.lmm.model import LMM
+from vitrail.lmm.options import DType
 from vitrail.lmm.parts import find_parts, speaker, translates, unwrapped
 from vitrail.lmm.placement import Placement, device_of
 from vitrail.lmm.transformers_backend import TransformersBackend
 from vitrail.progress import someone_watches
 
-#: In which the weights are held: as the model says, in a float type, or quantised by bitsandbytes.
-DType = Literal["auto", "float32", "bfloat16", "float16", "int8", "int4"]
 #: Defaults of a generation configuration that would make generation anything else than the most likely token.
 NOT_GREEDY = (
     "temperature",

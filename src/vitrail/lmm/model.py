@@ -13,11 +13,12 @@ from PIL import Image
 from torch import Tensor
 
 from vitrail.errors import ModelError, UsageError
-from vitrail.lmm.backend import Backend, Generation, Layer
+from vitrail.lmm.backend import Backend, Generation
 from vitrail.lmm.batches import Batch
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT
 from vitrail.lmm.hooks import Edits
+from vitrail.lmm.options import Layer
 from vitrail.lmm.parts import Parts, fingerprint
 from vitrail.lmm.torch_backend import LayerChange, TorchBackend
 from vitrail.samples import Sample
@@ -157,6 +158,16 @@ class LMM:
                 f"Layer {layer!r} does not exist: {self.name} has layers 0 to {n}, −1 to −{n}, and 'final'."
             )
         return layer if layer >= 0 else n + 1 + layer
+
+    def layers(self, layers: Iterable[Layer]) -> tuple[Layer, ...]:
+        """Layers by their own names, each once, in the order of the model; all that it has for "all".
+
+        Raises:
+            UsageError: there is no such layer.
+        """
+        every = (*range(self.n_blocks + 1), "final")
+        named = {own for layer in layers for own in (every if layer == "all" else [self.layer(layer)])}
+        return tuple(layer for layer in every if layer in named)
 
     # ---- requests and answers ----------------------------------------------------------------------------------------
 

@@ -22,15 +22,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from vitrail.errors import ModelError, UsageError
-
-Name = Literal["prompt", "image", "first", "last", "ends", "generated", "all"]
+from vitrail.lmm.options import PositionName as Name
+from vitrail.lmm.options import Positions
 
 #: Width of the prompts where prompt and answer go through in one pass; see `forced`.
 _FORCED: ContextVar[int | None] = ContextVar("forced", default=None)
@@ -173,9 +173,6 @@ class UntilSaid:
         mask = now.mask("generated").clone()
         mask[:, answer:] &= ~ended.to(mask.device)
         return mask
-
-
-Positions: TypeAlias = "Name | Tensor | Callable[[Pass], Tensor]"
 
 
 def check(positions: Positions) -> None:

@@ -13,8 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vitrail.lmm import batches, hooks
-from vitrail.lmm.backend import Backend, Generation, Layer
+from vitrail.lmm.backend import Backend, Generation
 from vitrail.lmm.batches import Batch
+from vitrail.lmm.options import Layer
 from vitrail.lmm.parts import Parts, place, quantisation, unwrapped
 from vitrail.lmm.positions import Follower, Pass, forced
 

@@ -8,8 +8,6 @@ explanation.py                 one explanation, drawn as PNG, SVG or PDF
 *.html.j2, *.css, script.js    the pages themselves
 """
 
-from vitrail.reports.explanation import draw_explanation, explanation_figure
-from vitrail.reports.methods import methods_page
-from vitrail.reports.page import study_page
+import lazy_loader as _lazy
 
-__all__ = ["draw_explanation", "explanation_figure", "methods_page", "study_page"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

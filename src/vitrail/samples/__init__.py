@@ -25,25 +25,6 @@ An id comes from the data alone: it depends neither on the order of the records 
 is opened only when it is needed: a missing one raises in `Sample.open`, not here.
 """
 
-from vitrail.samples.folders import IMAGE_SUFFIXES
-from vitrail.samples.formats import Format, Found, Source
-from vitrail.samples.images import EncodedImage, thumbnail
-from vitrail.samples.load import FORMATS, as_samples, load_samples
-from vitrail.samples.sample import Sample
-from vitrail.samples.tables import ANSWER_COLUMNS, REFERENCE_COLUMNS, TEXT_COLUMNS
+import lazy_loader as _lazy
 
-__all__ = [
-    "ANSWER_COLUMNS",
-    "FORMATS",
-    "IMAGE_SUFFIXES",
-    "REFERENCE_COLUMNS",
-    "TEXT_COLUMNS",
-    "EncodedImage",
-    "Format",
-    "Found",
-    "Sample",
-    "Source",
-    "as_samples",
-    "load_samples",
-    "thumbnail",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vitrail.errors import UsageError
-from vitrail.lmm import Layer
-from vitrail.lmm.positions import Name, Positions
+from vitrail.lmm.options import Layer, PositionName, Positions
+from vitrail.options import Count, Options
 
 #: Where L2S reads its targets: in answers that are wanted and not wanted, or in requests that ask for it and do not.
 Targets = Literal["answers", "prompts"]
 
 
 @dataclass(frozen=True)
-class SteeringOptions:
+class SteeringOptions(Options):
     """How a steering is made. A method uses the options that it has a need for, and its manifest keeps those.
 
     Args:
@@ -30,17 +30,17 @@ class SteeringOptions:
     """
 
     layers: tuple[Layer, ...] = (-1,)
-    applied_at: Name = "generated"
+    applied_at: PositionName = "generated"
     saying: bool = True
     targets: Targets = "answers"
-    rank: int = 4
-    steps: int = 100
-    batch_size: int = 32
+    rank: Count = 4
+    steps: Count = 100
+    batch_size: Count = 32
     seed: int = 0
 
 
 @dataclass(frozen=True)
-class Application:
+class Application(Options):
     """How a steering is applied.
 
     Args:

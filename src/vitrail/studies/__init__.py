@@ -4,34 +4,6 @@ artifact.py   a study on disk
 again.py      made again with another model, on other samples, or on images of noise
 """
 
-from vitrail.studies.again import (
-    noise_activations,
-    noise_samples,
-    noise_study,
-    own_samples,
-    same_activations,
-    same_study,
-    samples_of_rows,
-    study_as,
-    unseen_activations,
-    unseen_samples,
-)
-from vitrail.studies.artifact import FACTORS, Study, as_study, known_factors, open_study
+import lazy_loader as _lazy
 
-__all__ = [
-    "FACTORS",
-    "Study",
-    "as_study",
-    "known_factors",
-    "noise_activations",
-    "noise_samples",
-    "noise_study",
-    "open_study",
-    "own_samples",
-    "same_activations",
-    "same_study",
-    "samples_of_rows",
-    "study_as",
-    "unseen_activations",
-    "unseen_samples",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,12 +1,11 @@
 """Sweeps: how concepts change with their number K and their sparsity λ, as numbers and as a plot.
 
+options.py what is tried, and how it is measured
 run.py     `sweep`: learns at every K and λ, and measures
 point.py   what is measured at one K and λ
 plot.py    the numbers as a plot
 """
 
-from vitrail.sweep.plot import draw_sweep
-from vitrail.sweep.point import MEASURES, SweepPoint
-from vitrail.sweep.run import SweepOptions, sweep
+import lazy_loader as _lazy
 
-__all__ = ["MEASURES", "SweepOptions", "SweepPoint", "draw_sweep", "sweep"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

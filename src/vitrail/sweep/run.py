@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,40 +22,9 @@ from vitrail.grounding import GroundingOptions, check_model, word_reader
 from vitrail.lmm import LMM, Layer
 from vitrail.progress import Progress, silent
 from vitrail.scores import overlap, pairwise_cosine
+from vitrail.sweep.options import SweepOptions
 from vitrail.sweep.plot import draw_sweep
 from vitrail.sweep.point import SweepPoint
-
-
-@dataclass(frozen=True)
-class SweepOptions:
-    """What a sweep tries, and how it measures.
-
-    Args:
-        layer: which of the extracted layers; may be None when there is one.
-        method: a name in `vitrail.learners.LEARNERS`.
-        n_concepts: numbers of concepts K.
-        penalties: values of λ, for a method that has one; by default 0, and 0.02, 0.1 and 0.5 of the states' median
-            norm.
-        seed: of everything random.
-        n_runs: number of runs with other seeds, and as many from resamples, that measure the stability.
-        n_words: words per concept, to measure how concepts share words.
-        language: of the words, as in `GroundingOptions`.
-    """
-
-    layer: Layer | None = None
-    method: str = "semi-nmf"
-    n_concepts: tuple[int, ...] = (5, 10, 20, 40)
-    penalties: tuple[float, ...] | None = None
-    seed: int = 0
-    n_runs: int = 3
-    n_words: int = 10
-    language: str = "en"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "n_concepts", tuple(self.n_concepts))
-        object.__setattr__(self, "penalties", None if self.penalties is None else tuple(self.penalties))
-        if not self.n_concepts or self.penalties == ():
-            raise UsageError("Nothing to try: name at least one number of concepts and one penalty.")
 
 
 def sweep(

@@ -8,35 +8,11 @@ grid_search.py  where and how strongly: chosen on one half of the samples, repor
 contenders.py   steerings and baselines in one form
 lora.py         LoRA with as many parameters as a steering
 contest.py      contenders side by side
+options.py      how a search goes, and a comparison with baselines
 speed.py        the time of their generation
 gallery.py      captions before and after
 """
 
-from vitrail.trials.contenders import Contender, ContestOptions
-from vitrail.trials.contest import ContenderResult, open_contest
-from vitrail.trials.gallery import Gallery, make_gallery
-from vitrail.trials.grid_search import SearchOptions, SearchResult, Trial, open_search, search
-from vitrail.trials.judge import Judge
-from vitrail.trials.narrowness import rank_by_narrowness
-from vitrail.trials.outcome import AnswerSideEffects, CaptionSideEffects, Outcome
-from vitrail.trials.texts import say
+import lazy_loader as _lazy
 
-__all__ = [
-    "AnswerSideEffects",
-    "CaptionSideEffects",
-    "Contender",
-    "ContenderResult",
-    "ContestOptions",
-    "Gallery",
-    "Judge",
-    "Outcome",
-    "SearchOptions",
-    "SearchResult",
-    "Trial",
-    "make_gallery",
-    "open_contest",
-    "open_search",
-    "rank_by_narrowness",
-    "say",
-    "search",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

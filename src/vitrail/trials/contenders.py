@@ -24,6 +24,7 @@ from vitrail.steering.tasks import Task
 from vitrail.steering.training import train_by_answers
 from vitrail.steering.vectors import random_like
 from vitrail.trials.lora import lora_of
+from vitrail.trials.options import ContestOptions
 
 log = logging.getLogger(__name__)
 
@@ -54,27 +55,6 @@ class Contender:
     def requests(self, task: Task, samples: Sequence[Sample]) -> Sequence[Sample]:
         """The samples with the requests that this contender makes."""
         return [task.asked(s) for s in samples] if self.asks else samples
-
-
-@dataclass(frozen=True)
-class ContestOptions:
-    """How contenders are made and measured.
-
-    Args:
-        alpha: the strength of vectors and L2S.
-        positions: where vectors and L2S are applied; where they were made for if None.
-        steps: of training LoRA, at most.
-        repeats: how often the time of each is taken, in turns; 0 leaves it out.
-        batch_size: samples in a batch.
-        seed: of everything random.
-    """
-
-    alpha: float = 1.0
-    positions: Positions | None = None
-    steps: int = 60
-    repeats: int = 0
-    batch_size: int = 32
-    seed: int = 0
 
 
 @contextmanager

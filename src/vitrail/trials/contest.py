@@ -14,8 +14,9 @@ from vitrail.lmm.scorers import ImageTextScorer
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
 from vitrail.steering.tasks import Task
-from vitrail.trials.contenders import Contender, ContestOptions, unsteered
+from vitrail.trials.contenders import Contender, unsteered
 from vitrail.trials.judge import Judge
+from vitrail.trials.options import ContestOptions
 from vitrail.trials.outcome import Outcome
 from vitrail.trials.speed import Speed, speeds
 from vitrail.trials.texts import say

@@ -21,6 +21,7 @@ from vitrail.steering.artifact import Steering
 from vitrail.steering.interventions import Intervention
 from vitrail.steering.tasks import Task
 from vitrail.trials.judge import Judge
+from vitrail.trials.options import SearchOptions
 from vitrail.trials.outcome import Outcome
 from vitrail.trials.texts import say
 
@@ -28,25 +29,6 @@ KIND = "steering search"
 FILE = "search.json"
 #: From a strength to the intervention that is tried.
 AtStrength = Callable[[float], Intervention]
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """How a search goes.
-
-    Args:
-        alphas: the strengths to try.
-        budget: the largest cost (`Outcome.cost`) that may be picked.
-        positions: where a steering is applied; where it was made for if None.
-        batch_size: samples in a batch.
-        seed: of the two halves.
-    """
-
-    alphas: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
-    budget: float = 0.10
-    positions: Positions | None = None
-    batch_size: int = 32
-    seed: int = 0
 
 
 @dataclass(frozen=True)

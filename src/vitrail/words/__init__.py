@@ -11,23 +11,6 @@ A word is searched for in *decoded text*, by character offsets and word boundari
 | `scripts.py` | scripts without spaces between words, and combining marks |
 """
 
-from vitrail.words.dictionary import absent, common_words, is_word, nearest
-from vitrail.words.matching import Match, Word, spoken, whole_words
-from vitrail.words.tokens import Alignment, decode, own_tokens, token_offsets, token_span, word_tokens
+import lazy_loader as _lazy
 
-__all__ = [
-    "Alignment",
-    "Match",
-    "Word",
-    "absent",
-    "common_words",
-    "decode",
-    "is_word",
-    "nearest",
-    "own_tokens",
-    "spoken",
-    "token_offsets",
-    "token_span",
-    "whole_words",
-    "word_tokens",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

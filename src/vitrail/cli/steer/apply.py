@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitrail.cli.application import Without, command
-from vitrail.cli.choices import ModelChoice
-from vitrail.cli.options import BatchSize, Json, Limit
-from vitrail.cli.parsing import to_numbers
-from vitrail.cli.steer.common import Alone, Folder, PlaceChoice, TaskData, alone, steering
+from vitrail.cli.application import command
+from vitrail.cli.derived import Named, Without
+from vitrail.cli.options import Json
+from vitrail.cli.steer.common import Alone, Folder, PlaceChoice, SteeredModel, TaskData, alone, steering
 from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.options import Count
+from vitrail.steering.options import Application
 
 if TYPE_CHECKING:
     from vitrail.runs.steer import GalleryOptions
@@ -22,44 +23,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class GalleryChoice:
-    """The page of texts before and after."""
+    """The page of texts before and after.
 
-    strengths: Annotated[str, typer.Option("--gallery-strengths", help="Of the gallery, by commas.")] = "0.5,1,1.5,2"
-    gallery: Annotated[Path | None, typer.Option(help="Also write a page of before and after to this file.")] = None
+    Args:
+        gallery: also write a page of before and after to this file.
+        gallery_strengths: of the gallery, by commas.
+    """
+
+    gallery: Path | None = None
+    gallery_strengths: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
 
     def options(self, task: Task | None) -> GalleryOptions | None:
         """As the library takes them; None where no page was asked for."""
         from vitrail.runs.steer import GalleryOptions
 
-        alphas = tuple(to_numbers(self.strengths, float))
-        return None if self.gallery is None else GalleryOptions(self.gallery, alphas, task)
+        return None if self.gallery is None else GalleryOptions(self.gallery, self.gallery_strengths, task)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShownData(TaskData):
     """The images that are spoken of."""
 
-    limit: Limit = 12
+    limit: Count | None = 12
 
 
 @command(steering, "apply")
 def apply_(
     *,
     folder: Folder,
-    strength: Annotated[float, typer.Option(help="1 is as it was made.")] = 1.0,
+    application: Annotated[Application, Without("positions"), Named(alpha="--strength")],
     page: GalleryChoice,
     layer: Alone = None,
     where: PlaceChoice,
-    keep_norm: Annotated[bool, typer.Option("--keep-norm", help="Give each state its own norm back.")] = False,
     task: Annotated[str | None, typer.Option("--task", help="Mark its words in the gallery, and count them.")] = None,
-    model: Annotated[ModelChoice, Without("prompt")],
+    model: SteeredModel,
     data: ShownData,
-    batch_size: BatchSize = 32,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Samples in a batch.")] = 32,
     as_json: Json = False,
 ) -> None:
     """What the model says of images before and after."""
     from vitrail.runs.steer import apply_steering
-    from vitrail.steering import TASKS, Application, open_steering, task_named
+    from vitrail.steering import TASKS, open_steering, task_named
 
     opened = alone(open_steering(folder), layer)
     wanted = None if task is None else task_named(task)
@@ -67,7 +71,7 @@ def apply_(
     with progress_bars() as progress:
         samples = data.of_task(wanted or TASKS["colour"], progress, "val")
         lmm = model.load(progress)
-        application = Application(strength, where.places(lmm, wanted), keep_norm)
+        application = replace(application, positions=where.places(lmm, wanted))
         done = apply_steering(
             lmm, opened, samples, application, gallery=gallery, batch_size=batch_size, progress=progress
         )

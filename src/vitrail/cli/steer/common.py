@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitrail.cli.application import OneOf, app
-from vitrail.cli.choices import DataSource, ModelChoice, PositionName
-from vitrail.cli.options import Limit
+from vitrail.cli.application import app
+from vitrail.cli.choices import DataSource, ModelChoice
+from vitrail.cli.derived import Parser, Without
 from vitrail.cli.parsing import to_layer
 from vitrail.errors import UsageError
+from vitrail.lmm.options import Layer, PositionName
+from vitrail.options import Count
 
 if TYPE_CHECKING:
     from vitrail.activations import Activations
@@ -29,38 +30,29 @@ steering = typer.Typer(no_args_is_help=True, help="Change what a model says by e
 app.add_typer(steering, name="steer")
 
 
-def _methods() -> Iterable[str]:
-    from vitrail.steering import task_methods
-
-    return task_methods()
-
-
 NAMES = "Captions: `colour`, `place`, `mood`, `neutral`; answers: `yes-no`, `1-3`, `white-black`, `colours-numbers`."
 TaskName = Annotated[str, typer.Option("--task", help=NAMES)]
-MethodName = Annotated[
-    str, typer.Option("--method", parser=OneOf(_methods), help="With --task: a vector, or a learned function.")
-]
 Folder = Annotated[Path, typer.Argument(metavar="STEERING", help="The steering's folder.")]
-Layers = Annotated[str, typer.Option("--layers", help="One or several, by commas.")]
-Alone = Annotated[str | None, typer.Option("--layer", help="Of vectors at several layers, this one's alone.")]
-Strengths = Annotated[str, typer.Option("--strengths", help="Those to try, by commas.")]
-Budget = Annotated[float, typer.Option(min=0, help="The most that the rest may lose: 0.1 is a tenth.")]
+Alone = Annotated[
+    Any,
+    typer.Option("--layer", parser=Parser(to_layer, "layer"), help="Of vectors at several layers, this one's alone."),
+]
 Scorer = Annotated[
     str | None, typer.Option("--scorer", help="For CLIPScore: `toyland`, or a CLIP; without it, there is none.")
 ]
+#: The model that is steered. It is asked what the task asks.
+SteeredModel = Annotated[ModelChoice, Without("prompt")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskData(DataSource):
-    """The captions or the questions that a task is about."""
+    """The captions or the questions that a task is about.
 
-    data: Annotated[
-        str,
-        typer.Option(
-            "--data", help="`toyland`; or captions (COCO, …) or questions (VQAv2), whichever the task is about."
-        ),
-    ] = "toyland"
-    limit: Limit = 200
+    Args:
+        data: `toyland`; or captions (COCO, …) or questions (VQAv2), whichever the task is about.
+    """
+
+    limit: Count | None = 200
 
     def of_task(self, task: Task, progress: Progress, default: str) -> list[Sample]:
         """Captions or questions, as the task needs them; of Toyland's split `default` where none was chosen."""
@@ -78,15 +70,15 @@ class TaskData(DataSource):
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceChoice:
-    """Where a steering is applied."""
+    """Where a steering is applied.
 
-    positions: Annotated[
-        PositionName | None, typer.Option("--positions", help="Where to apply it; as it was made by default.")
-    ] = None
-    until: Annotated[
-        bool,
-        typer.Option("--until-said", help="Of captions: leave each alone once it has said one of the task's words."),
-    ] = False
+    Args:
+        positions: where to apply it; as it was made by default.
+        until_said: of captions: leave each alone once it has said one of the task's words.
+    """
+
+    positions: PositionName | None = None
+    until_said: bool = False
 
     def places(self, lmm: LMM, task: Task | None) -> Positions | None:
         """--positions, or what --until-said means; None where neither was given.
@@ -96,16 +88,16 @@ class PlaceChoice:
         """
         from vitrail.steering import CaptionTask, until_said
 
-        if not self.until:
+        if not self.until_said:
             return self.positions
         if not isinstance(task, CaptionTask) or self.positions is not None:
             raise UsageError("--until-said is for tasks of captions, and for no other --positions.")
         return until_said(lmm, task)
 
 
-def alone(opened: Steering, layer: str | None) -> Steering:
+def alone(opened: Steering, layer: Layer | None) -> Steering:
     """The steering, or the vector of one of its layers."""
-    return opened if layer is None else opened.only(to_layer(layer))
+    return opened if layer is None else opened.only(layer)
 
 
 def load_scorer(name: str | None, device: str | None) -> ImageTextScorer | None:

@@ -8,38 +8,42 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitrail.cli.application import Without, command
-from vitrail.cli.choices import AnswerShift, ModelChoice, PositionName
-from vitrail.cli.options import BatchSize, Json, Limit, Out, Seed
-from vitrail.cli.parsing import to_layer
-from vitrail.cli.steer.common import NAMES, Layers, MethodName, TaskData, open_study, steering
+from vitrail.cli.application import command
+from vitrail.cli.derived import Named, NameParser
+from vitrail.cli.options import Json, Out
+from vitrail.cli.steer.common import SteeredModel, TaskData, open_study, steering
 from vitrail.cli.terminal import print_json, progress_bars
 from vitrail.errors import UsageError
+from vitrail.options import Count, CountOrNone, NameIn
+from vitrail.steering.options import SteeringOptions
 
 if TYPE_CHECKING:
     from vitrail.runs.steer import ConceptChoice
-    from vitrail.steering import Steering, SteeringOptions
+    from vitrail.steering import Steering
+
+METHODS = NameParser(NameIn("vitrail.steering:task_methods"), "mean")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceChoice:
-    """What a steering is made from."""
+    """What a steering is made from.
 
-    task: Annotated[str | None, typer.Option("--task", help=f"From samples that show a task. {NAMES}")] = None
-    study: Annotated[Path | None, typer.Option("--study", help="From the concepts of this study, see --to.")] = None
-    shift: Annotated[
-        Path | None, typer.Option("--shift", help="With --study: how the concept --to moved, from this comparison.")
-    ] = None
-    tensor: Annotated[
-        Path | None,
-        typer.Option(
-            "--tensor", help="From vectors in a .gguf, .safetensors, .pt or .npy; a nameless one needs --layers."
-        ),
-    ] = None
-    toward: Annotated[int | None, typer.Option("--to", min=0, help="With --study: towards this concept.")] = None
-    away: Annotated[
-        int | None, typer.Option("--from", min=0, help="With --study: away from this one, `u_j − u_i`.")
-    ] = None
+    Args:
+        task: from samples that show a task. Captions: `colour`, `place`, `mood`, `neutral`; answers: `yes-no`, `1-3`,
+            `white-black`, `colours-numbers`.
+        study: from the concepts of this study, see --to.
+        shift: with --study: how the concept --to moved, from this comparison.
+        tensor: from vectors in a .gguf, .safetensors, .pt or .npy; a nameless one needs --layers.
+        toward: with --study: towards this concept.
+        away: with --study: away from this one, `u_j − u_i`.
+    """
+
+    task: str | None = None
+    study: Path | None = None
+    shift: Path | None = None
+    tensor: Path | None = None
+    toward: CountOrNone | None = None
+    away: CountOrNone | None = None
 
     def check(self) -> None:
         """Checks that there is one source, and that the other options belong to it.
@@ -66,55 +70,22 @@ class SourceChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MakingChoice:
-    """How a steering is made."""
-
-    layers: Layers = "-1"
-    positions: Annotated[
-        PositionName, typer.Option("--positions", help="Where it is applied, unless that is said anew.")
-    ] = "generated"
-    saying: Annotated[
-        bool, typer.Option("--saying/--whole", help="Of captions: only states that predict the task's words.")
-    ] = True
-    targets: Annotated[
-        AnswerShift, typer.Option(help="Of L2S: what answers differ by, or what asking for it in the prompt does.")
-    ] = "answers"
-    rank: Annotated[int, typer.Option(min=1, help="Of LoReFT and DiReFT.")] = 4
-    steps: Annotated[int, typer.Option(min=1, help="Of training LoReFT and DiReFT, at most.")] = 100
-    batch_size: BatchSize = 32
-    seed: Seed = 0
-
-    def options(self) -> SteeringOptions:
-        """As the library takes them."""
-        from vitrail.steering import SteeringOptions
-
-        return SteeringOptions(
-            layers=tuple(to_layer(part) for part in self.layers.split(",")),
-            applied_at=self.positions,
-            saying=self.saying,
-            targets=self.targets,
-            rank=self.rank,
-            steps=self.steps,
-            batch_size=self.batch_size,
-            seed=self.seed,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class ShownData(TaskData):
     """The samples that show a task."""
 
-    limit: Limit = 300
+    limit: Count | None = 300
 
 
 @command(steering)
 def make(
     *,
     out: Out,
-    source: SourceChoice,
-    method: MethodName = "mean",
-    making: MakingChoice,
-    model: Annotated[ModelChoice, Without("prompt")],
+    source: Annotated[SourceChoice, Named(toward="--to", away="--from")],
+    method: Annotated[
+        str, typer.Option("--method", parser=METHODS, help="With --task: a vector, or a learned function.")
+    ] = "mean",
+    making: Annotated[SteeringOptions, Named(applied_at="--positions", saying="--saying/--whole")],
+    model: SteeredModel,
     data: ShownData,
     as_json: Json = False,
 ) -> None:
@@ -124,8 +95,8 @@ def make(
     from vitrail.steering.interchange import import_vectors
 
     source.check()
-    at, tensor, concepts = making.positions, source.tensor, source.concepts()
-    vectors = None if tensor is None else import_vectors(tensor, to_layer(making.layers))
+    at, tensor, concepts = making.applied_at, source.tensor, source.concepts()
+    vectors = None if tensor is None else import_vectors(tensor, making.layers[0])
     with progress_bars() as progress:
         if source.study is not None and concepts is not None:
             activations, learned, lmm = open_study(source.study, model)
@@ -137,7 +108,7 @@ def make(
             if tensor is not None and vectors is not None:
                 made = steering_from_vectors(lmm, vectors, samples, out=out, source=tensor.name, applied_at=at)
             else:
-                made = make_steering(lmm, task, samples, making.options(), method=method, out=out, progress=progress)
+                made = make_steering(lmm, task, samples, making, method=method, out=out, progress=progress)
     if as_json:
         print_json(_summary(made))
         return

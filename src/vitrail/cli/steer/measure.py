@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitrail.cli.application import Without, command
-from vitrail.cli.choices import ModelChoice, PositionName
-from vitrail.cli.options import BatchSize, Json, Limit, Out, Seed
-from vitrail.cli.parsing import to_numbers
+from vitrail.cli.application import command
+from vitrail.cli.choices import ModelChoice
+from vitrail.cli.derived import Named, Without
+from vitrail.cli.options import Json, Out
 from vitrail.cli.steer.common import (
     Alone,
-    Budget,
     Folder,
     PlaceChoice,
     Scorer,
-    Strengths,
+    SteeredModel,
     TaskData,
     TaskName,
     alone,
@@ -27,53 +26,37 @@ from vitrail.cli.steer.common import (
     steering,
 )
 from vitrail.cli.terminal import print_json, progress_bars, show_table
+from vitrail.options import Count
+from vitrail.runs.steer.options import RankOptions
+from vitrail.trials.options import ContestOptions, SearchOptions
 
 if TYPE_CHECKING:
     from vitrail.progress import Progress
-    from vitrail.runs.steer import EvaluationSamples, RankOptions
+    from vitrail.runs.steer import EvaluationSamples
     from vitrail.scores import Estimate
     from vitrail.steering import Task
     from vitrail.trials import ContenderResult
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankChoice:
-    """Which vectors are tried, and how."""
-
-    strength: Annotated[float, typer.Option(help="Of every vector.")] = 1.0
-    toward: Annotated[int | None, typer.Option("--to", min=0, help="Only vectors towards this concept.")] = None
-    away: Annotated[int | None, typer.Option("--from", min=0, help="Only vectors away from this one.")] = None
-    positions: Annotated[PositionName, typer.Option("--positions", help="Where they are added.")] = "generated"
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest text, in tokens.")] = 16
-    batch_size: BatchSize = 32
-
-    def options(self) -> RankOptions:
-        """As the library takes them."""
-        from vitrail.runs.steer import RankOptions
-
-        return RankOptions(self.toward, self.away, self.strength, self.positions, self.max_new_tokens, self.batch_size)
-
-
-@dataclass(frozen=True, kw_only=True)
 class RankData(TaskData):
     """The images that are spoken of."""
 
-    limit: Limit = 32
+    limit: Count | None = 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContestData(TaskData):
-    """The samples that steerings are reported on, and those that the baselines are made from."""
+    """The samples that steerings are reported on, and those that the baselines are made from.
 
-    train_data: Annotated[
-        str | None,
-        typer.Option(
-            "--train-data",
-            help="What the mean vector and LoRA are made from, if not --data. Toyland has a train split; without this "
-            "or --train-split, other data is halved by images, and the other half is reported on.",
-        ),
-    ] = None
-    train_split: Annotated[str | None, typer.Option("--train-split", help="Split of that data.")] = None
+    Args:
+        train_data: what the mean vector and LoRA are made from, if not --data. Toyland has a train split; without this
+            or --train-split, other data is halved by images, and the other half is reported on.
+        train_split: split of that data.
+    """
+
+    train_data: str | None = None
+    train_split: str | None = None
 
     def of_contest(self, task: Task, seed: int, progress: Progress) -> EvaluationSamples:
         """Training and test samples, without an image in common."""
@@ -93,7 +76,7 @@ class ContestData(TaskData):
 def rank(
     *,
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study whose concepts' differences are tried.")],
-    ranking: RankChoice,
+    ranking: Annotated[RankOptions, Named(toward="--to", away="--from", alpha="--strength")],
     best: Annotated[int, typer.Option("--best", min=1, help="Show so many.")] = 20,
     task: Annotated[str, typer.Option("--task", help="Its questions, or captions, are what is to change.")] = "colour",
     model: Annotated[ModelChoice, Without("revision", "adapter", "dtype", "prompt")],
@@ -107,11 +90,10 @@ def rank(
     from vitrail.runs.steer import rank_fine_vectors
     from vitrail.steering import task_named
 
-    options = ranking.options()
     with progress_bars() as progress:
         samples = data.of_task(task_named(task), progress, "val")
         _, concepts, lmm = open_study(study, model)
-        found = rank_fine_vectors(lmm, concepts, samples, options, progress=progress)[:best]
+        found = rank_fine_vectors(lmm, concepts, samples, ranking, progress=progress)[:best]
     if as_json:
         print_json([{"from": r.away, "to": r.toward, **asdict(r.narrowness)} for r in found])
         return
@@ -130,14 +112,11 @@ def search(
     folder: Folder,
     task: TaskName,
     out: Out,
-    strengths: Strengths = "0.5,1,1.5,2",
-    budget: Budget = 0.1,
+    trying: Annotated[SearchOptions, Without("positions"), Named(alphas="--strengths")],
     where: PlaceChoice,
     scorer: Scorer = None,
-    model: Annotated[ModelChoice, Without("prompt")],
+    model: SteeredModel,
     data: TaskData,
-    batch_size: BatchSize = 32,
-    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """The layer and strength with the largest effect at a bearable cost: chosen on one half, reported on the other.
@@ -147,19 +126,20 @@ def search(
     """
     from vitrail.runs.steer import search_steering
     from vitrail.steering import open_steering, task_named
-    from vitrail.trials import SearchOptions
 
-    opened, wanted, alphas = open_steering(folder), task_named(task), to_numbers(strengths, float)
+    opened, wanted = open_steering(folder), task_named(task)
     with progress_bars() as progress:
         samples = data.of_task(wanted, progress, "val")
         lmm = model.load(progress)
-        options = SearchOptions(tuple(alphas), budget, where.places(lmm, wanted), batch_size, seed)
+        options = replace(trying, positions=where.places(lmm, wanted))
         judge = load_scorer(scorer, model.device)
         found = search_steering(lmm, wanted, samples, opened, options, scorer=judge, out=out, progress=progress)
     if as_json:
         print_json(found.as_dict())
     elif found.picked is None or found.held_out is None:
-        typer.echo(f"Nothing that was tried is within the budget of {budget:.0%}. Try less strength, or other layers.")
+        typer.echo(
+            f"Nothing that was tried is within the budget of {trying.budget:.0%}. Try less strength, or other layers."
+        )
     else:
         typer.echo(
             f"Layer {found.picked.layer}, strength {found.picked.alpha:g}: {found.held_out.effect.mean:.0%} as "
@@ -175,16 +155,12 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for evaluate.json, evaluate.html and what was made for it.")
     ] = None,
-    strength: Annotated[float, typer.Option(help="Of all of them.")] = 1.0,
     layer: Alone = None,
+    contest: Annotated[ContestOptions, Without("positions"), Named(alpha="--strength")],
     where: PlaceChoice,
-    steps: Annotated[int, typer.Option(min=1, help="Of training LoRA, at most.")] = 60,
-    repeats: Annotated[int, typer.Option(min=0, help="How often the time of each is taken, in turns.")] = 0,
     scorer: Scorer = None,
-    model: Annotated[ModelChoice, Without("prompt")],
+    model: SteeredModel,
     data: ContestData,
-    batch_size: BatchSize = 32,
-    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Steerings beside no steering, asking for it, a random direction of the same norm, the mean vector, and LoRA.
@@ -193,14 +169,13 @@ def evaluate(
     """
     from vitrail.runs.steer import evaluate_steerings
     from vitrail.steering import open_steering, task_named
-    from vitrail.trials import ContestOptions
 
     opened, wanted = [open_steering(folder) for folder in folders], task_named(task)
     opened = [alone(one, layer) if one.method.is_vector else one for one in opened]
     with progress_bars() as progress:
-        samples = data.of_contest(wanted, seed, progress)
+        samples = data.of_contest(wanted, contest.seed, progress)
         lmm = model.load(progress)
-        options = ContestOptions(strength, where.places(lmm, wanted), steps, repeats, batch_size, seed)
+        options = replace(contest, positions=where.places(lmm, wanted))
         judge = load_scorer(scorer, model.device)
         results = evaluate_steerings(lmm, wanted, samples, opened, options, scorer=judge, out=out, progress=progress)
     if as_json:

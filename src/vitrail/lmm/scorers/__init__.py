@@ -6,7 +6,6 @@ model as its own tokenizer makes it (Toyland's makes it lower case and puts a sp
 model's own length, which is logged.
 """
 
-from vitrail.lmm.scorers.images import ImageTextScorer, load_image_scorer
-from vitrail.lmm.scorers.texts import TextScorer, load_text_scorer
+import lazy_loader as _lazy
 
-__all__ = ["ImageTextScorer", "TextScorer", "load_image_scorer", "load_text_scorer"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

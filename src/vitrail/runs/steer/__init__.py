@@ -7,23 +7,6 @@ evaluate.py  steerings and baselines side by side, with their page
 rank.py      fine vectors between the concepts of a study
 """
 
-from vitrail.runs.steer.apply import AppliedSteering, GalleryOptions, apply_steering
-from vitrail.runs.steer.evaluate import EvaluationSamples, evaluate_steerings
-from vitrail.runs.steer.make import ConceptChoice, steering_from_concepts, steering_from_vectors
-from vitrail.runs.steer.rank import FineVector, RankOptions, rank_fine_vectors
-from vitrail.runs.steer.search import search_steering
+import lazy_loader as _lazy
 
-__all__ = [
-    "AppliedSteering",
-    "ConceptChoice",
-    "EvaluationSamples",
-    "FineVector",
-    "GalleryOptions",
-    "RankOptions",
-    "apply_steering",
-    "evaluate_steerings",
-    "rank_fine_vectors",
-    "search_steering",
-    "steering_from_concepts",
-    "steering_from_vectors",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

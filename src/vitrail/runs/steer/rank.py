@@ -10,33 +10,12 @@ from pathlib import Path
 from vitrail.concepts import Concepts
 from vitrail.errors import UsageError
 from vitrail.lmm import LMM, as_lmm
-from vitrail.lmm.positions import Name
 from vitrail.progress import Progress, shown
+from vitrail.runs.steer.options import RankOptions
 from vitrail.samples import Sample, as_samples
 from vitrail.steering import Add, concept_direction
 from vitrail.trials import rank_by_narrowness
 from vitrail.trials.narrowness import Narrowness
-
-
-@dataclass(frozen=True)
-class RankOptions:
-    """Which fine vectors are tried, and how.
-
-    Args:
-        toward: only vectors towards this concept; all for None.
-        away: only vectors away from this concept; all for None.
-        alpha: the strength.
-        positions: where they are added.
-        max_new_tokens: the longest text.
-        batch_size: samples in a batch.
-    """
-
-    toward: int | None = None
-    away: int | None = None
-    alpha: float = 1.0
-    positions: Name = "generated"
-    max_new_tokens: int = 16
-    batch_size: int = 32
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,16 @@
+# The names of the package; each is imported when it is first used.
+
+from .options import (
+    ExtractionOptions as ExtractionOptions,
+    Require as Require,
+)
+from .row import (
+    Row as Row,
+)
+from .store import (
+    Activations as Activations,
+    Counts as Counts,
+    Store as Store,
+    open_activations as open_activations,
+    read_states as read_states,
+)

@@ -1,0 +1,15 @@
+# The names of the package; each is imported when it is first used.
+
+from .options import (
+    Engine as Engine,
+    LearningOptions as LearningOptions,
+)
+from .learning import (
+    Concepts as Concepts,
+    describe_fit as describe_fit,
+    learn as learn,
+    learn_as as learn_as,
+    one_layer as one_layer,
+    open_concepts as open_concepts,
+    ordinary as ordinary,
+)

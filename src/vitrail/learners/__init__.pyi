@@ -1,0 +1,39 @@
+# The names of the package; each is imported when it is first used.
+
+from .base import (
+    ConceptLearner as ConceptLearner,
+    Learner as Learner,
+    PieceLearner as PieceLearner,
+)
+from .codes import (
+    codes_from_gram as codes_from_gram,
+    kkt_residual as kkt_residual,
+    nonnegative_lasso as nonnegative_lasso,
+    objective as objective,
+)
+from .kmeans import (
+    KMeans as KMeans,
+)
+from .pca import (
+    PCA as PCA,
+)
+from .registry import (
+    LEARNERS as LEARNERS,
+    load as load,
+    make_learner as make_learner,
+    save as save,
+    title_of as title_of,
+)
+from .rows import (
+    ArrayRows as ArrayRows,
+    Map as Map,
+    Rows as Rows,
+    here as here,
+    sample as sample,
+)
+from .semi_nmf import (
+    SemiNMF as SemiNMF,
+)
+from .simple import (
+    Simple as Simple,
+)

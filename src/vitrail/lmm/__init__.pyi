@@ -1,0 +1,44 @@
+# The names of the package; each is imported when it is first used.
+
+from .adapters import (
+    is_adapter as is_adapter,
+)
+from .backend import (
+    Backend as Backend,
+    Generation as Generation,
+)
+from .batches import (
+    Batch as Batch,
+)
+from .captioner import (
+    Captioner as Captioner,
+    adopt as adopt,
+)
+from .description import (
+    ModelDescription as ModelDescription,
+)
+from .families import (
+    DEFAULT_PROMPT as DEFAULT_PROMPT,
+)
+from .loading import (
+    as_lmm as as_lmm,
+    from_transformers as from_transformers,
+    load as load,
+    load_as as load_as,
+    quieten as quieten,
+)
+from .model import (
+    LMM as LMM,
+)
+from .parts import (
+    Parts as Parts,
+    find_parts as find_parts,
+    fingerprint as fingerprint,
+)
+from .placement import (
+    Placement as Placement,
+)
+from .options import (
+    DType as DType,
+    Layer as Layer,
+)

@@ -1,0 +1,60 @@
+# The names of the package; each is imported when it is first used.
+
+from .dictionary import (
+    best_of_row as best_of_row,
+    cosines as cosines,
+    dead as dead,
+    explained_variance as explained_variance,
+    hoyer as hoyer,
+    l0 as l0,
+    matched_cosine as matched_cosine,
+    pairwise_cosine as pairwise_cosine,
+    unit as unit,
+)
+from .factors import (
+    Disentanglement as Disentanglement,
+    FactorMatrix as FactorMatrix,
+    HeldOut as HeldOut,
+    KnownFactors as KnownFactors,
+    Value as Value,
+    auroc as auroc,
+    disentanglement as disentanglement,
+    factor_matrix as factor_matrix,
+    held_out as held_out,
+    permuted_level as permuted_level,
+    purity as purity,
+)
+from .grounding import (
+    BertScore as BertScore,
+    CAPTION_PROMPT as CAPTION_PROMPT,
+    WORDS_PROMPT as WORDS_PROMPT,
+    bert_score as bert_score,
+    clip_score as clip_score,
+    overlap as overlap,
+    overlap_matrix as overlap_matrix,
+    words_text as words_text,
+)
+from .intervals import (
+    Alternative as Alternative,
+    Correlation as Correlation,
+    Estimate as Estimate,
+    corrected as corrected,
+    correlation as correlation,
+    estimate as estimate,
+    exceeded as exceeded,
+    median_estimate as median_estimate,
+    paired_p as paired_p,
+    unpaired_gain as unpaired_gain,
+    unpaired_p as unpaired_p,
+)
+from .texts import (
+    bleu as bleu,
+    cider_d as cider_d,
+    distinct as distinct,
+    normal_answer as normal_answer,
+    tokens as tokens,
+    vqa_accuracy as vqa_accuracy,
+)
+from .verdicts import (
+    Verdict as Verdict,
+)

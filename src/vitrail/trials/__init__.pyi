@@ -1,0 +1,37 @@
+# The names of the package; each is imported when it is first used.
+
+from .contenders import (
+    Contender as Contender,
+)
+from .contest import (
+    ContenderResult as ContenderResult,
+    open_contest as open_contest,
+)
+from .gallery import (
+    Gallery as Gallery,
+    make_gallery as make_gallery,
+)
+from .grid_search import (
+    SearchResult as SearchResult,
+    Trial as Trial,
+    open_search as open_search,
+    search as search,
+)
+from .judge import (
+    Judge as Judge,
+)
+from .narrowness import (
+    rank_by_narrowness as rank_by_narrowness,
+)
+from .options import (
+    ContestOptions as ContestOptions,
+    SearchOptions as SearchOptions,
+)
+from .outcome import (
+    AnswerSideEffects as AnswerSideEffects,
+    CaptionSideEffects as CaptionSideEffects,
+    Outcome as Outcome,
+)
+from .texts import (
+    say as say,
+)

@@ -1,0 +1,22 @@
+# The names of the package; each is imported when it is first used.
+
+from .dictionary import (
+    absent as absent,
+    common_words as common_words,
+    is_word as is_word,
+    nearest as nearest,
+)
+from .matching import (
+    Match as Match,
+    Word as Word,
+    spoken as spoken,
+    whole_words as whole_words,
+)
+from .tokens import (
+    Alignment as Alignment,
+    decode as decode,
+    own_tokens as own_tokens,
+    token_offsets as token_offsets,
+    token_span as token_span,
+    word_tokens as word_tokens,
+)
