@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
 import typer
+from tests.cli.offered import commands
 from typer.testing import CliRunner
 
-from vitrail.cli import app
 from vitrail.cli.application import command
 from vitrail.cli.derived import Named, Without, docs, options_of
 from vitrail.lmm.options import Layer
@@ -21,17 +20,6 @@ from vitrail.options import AtLeast, Count, Options
 
 #: Every option that there was when options were first derived, with its default. Others may be added.
 RECORDED = json.loads((Path(__file__).parent / "options.json").read_text(encoding="utf-8"))
-
-
-def commands(of: Any = None, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every command of the application by its name: `steer make`."""
-    of = of or typer.main.get_command(app)
-    for own, inner in of.commands.items():
-        full = f"{name} {own}".strip()
-        if hasattr(inner, "commands"):
-            yield from commands(inner, full)
-        else:
-            yield full, inner
 
 
 def defaults(of: Any) -> dict[str, str | None]:

@@ -39,4 +39,5 @@ def test_the_command_line_sweeps_without_a_model(run, tmp_path):
     assert not (tmp_path / "concepts").exists()
     code, _, err = run(*asked[:3], "--no-words", "--try-concepts", "2,many")
     assert code == 2
-    assert "Expected whole numbers, by commas; got '2,many'" in err
+    assert "Invalid value for '--try-concepts'" in err
+    assert "got 'many'" in err

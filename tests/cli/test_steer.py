@@ -293,7 +293,6 @@ def test_captions_of_coco_and_questions_of_vqa_go_through_the_same_commands(coco
     ("arguments", "what"),
     [
         (["make", "--task", "weather", "--out", "x"], "no task 'weather'"),
-        (["make", "--task", "colour", "--out", "x", "--layers", "first"], "whole number"),
         (
             ["make", "--task", "colour", "--out", "x", "--layers", "6,7", "--method", "l2s", "--limit", "20"],
             "one layer",

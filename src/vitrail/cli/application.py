@@ -6,12 +6,14 @@ import functools
 import inspect
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 import typer
+from rich.markup import escape
 from typer.core import TyperCommand
 
 from vitrail.cli.derived import NameParser, names_of, options_of, parser_of, taken_from
@@ -33,6 +35,7 @@ class ListingCommand(TyperCommand):
     """A command whose help lists the names that its options with a `NameParser` take."""
 
     parsers: ClassVar[dict[str, NameParser]] = {}
+    examples: ClassVar[tuple[str, ...]] = ()
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         for parameter in self.params:
@@ -41,14 +44,19 @@ class ListingCommand(TyperCommand):
         super().format_help(ctx, formatter)
 
 
-def command(to: typer.Typer = app, name: str | None = None) -> Callable[[Command], Command]:
+def command(
+    to: typer.Typer = app, name: str | None = None, *, panel: str | None = None
+) -> Callable[[Command], Command]:
     """A decorator that adds a function to `to` as a command; the function itself stays as it is.
+
+    The help of `to` shows the command under the title `panel`. Its own help is the docstring of the function, which
+    ends with examples, as they are typed, under `Example:` or `Examples:`.
 
     A parameter of the function may be a group of options: a dataclass, each field of which becomes an option of its own
     (see `derived`). The function gets the group back as one value. The help shows its options under the name of the
     parameter.
 
-        @command()
+        @command(panel="Step by step")
         def learn(*, folder: StudyFolder, learning: LearningOptions, as_json: Json = False) -> None: ...
 
     A command that does not offer all options of a group leaves some out (`Without`); they keep their defaults. One
@@ -63,7 +71,11 @@ def command(to: typer.Typer = app, name: str | None = None) -> Callable[[Command
         single = with_single_options(function)
         options = inspect.signature(single).parameters.values()
         parsers = {o.name: parser for o in options if isinstance(parser := parser_of(o), NameParser)}
-        to.command(name, cls=type("Listing", (ListingCommand,), {"parsers": parsers}))(single)
+        text, head, examples = [*re.split(r"\n\n(Examples?):\n", inspect.getdoc(function) or ""), "", ""][:3]
+        typed = [" ".join(line.split()) for line in examples.replace("\\\n", "").splitlines()]
+        kind = type("Listing", (ListingCommand,), {"parsers": parsers, "examples": tuple(typed)})
+        epilog = "\n\n".join([f"[bold]{head}[/]", *map(escape, typed)]) if typed else None
+        to.command(name, cls=kind, help=text, rich_help_panel=panel, epilog=epilog)(single)
         return function
 
     return add

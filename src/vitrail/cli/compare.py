@@ -12,7 +12,7 @@ from vitrail.cli.application import command
 from vitrail.cli.choices import DataSource, StudyModel
 from vitrail.cli.derived import Named, Without
 from vitrail.cli.options import Json, Out
-from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.cli.terminal import print_json, progress_bars, show_rows
 from vitrail.comparison.options import ComparisonOptions
 from vitrail.errors import UsageError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vitrail.scores import Estimate
 
 
-@command()
+@command(panel="Measure and compare")
 def compare(
     *,
     a: Annotated[Path, typer.Option("--a", help="The study of the model before.")],
@@ -51,6 +51,10 @@ def compare(
 
     Compares the studies A and B, or A and what --model-b or --adapter makes of the same samples (kept in OUT/b). Writes
     OUT/shift.json and OUT/report.html.
+
+    Examples:
+        vitrail compare --a studies/dog --b studies/dog-tuned --out shift/dog
+        vitrail compare --a studies/dog --adapter tuned/place --data toyland --out shift/dog
     """
     from vitrail.runs.compare import compare as run
     from vitrail.runs.compare import load_tuned
@@ -88,23 +92,17 @@ def compare(
 
 
 def _show(found: Comparison) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     samples, recovery = found.samples, found.recovery
     typer.echo(
         f"“{found.word.text}”: {samples.common} common samples "
         f"({samples.only_a} with the word before alone, {samples.only_b} after alone)."
     )
-    table = Table("concept", "became", "words before", "words after", "T-Overlap", box=None, header_style="bold")
+    rows: list[tuple[object, ...]] = []
     for c in sorted(found.concepts, key=lambda c: -c.n_samples):
         moved = "–" if c.match is None else f"{c.t_overlap_before:.0f} → {c.t_overlap_after:.0f} %"
-        before, after = (escape(", ".join(words[:4])) for words in (c.words, c.words_counterpart))
-        table.add_row(str(c.index), c.change, before, after, moved)
-    for e in found.emerged:
-        table.add_row("–", "emerged", "", escape(", ".join(e.words[:4])), "")
-    Console().print(table)
+        rows.append((c.index, c.change, ", ".join(c.words[:4]), ", ".join(c.words_counterpart[:4]), moved))
+    rows += [("–", "emerged", "", ", ".join(e.words[:4]), "") for e in found.emerged]
+    show_rows(("concept", "became", "words before", "words after", "T-Overlap"), rows)
     counts = recovery.counts
     typer.echo(
         f"T-Overlap with the match {_percent(recovery.words_before)} → {_percent(recovery.words_after)} "

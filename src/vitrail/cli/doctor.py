@@ -12,7 +12,7 @@ from vitrail.cli.application import command
 from vitrail.cli.choices import ModelChoice
 from vitrail.cli.derived import docs
 from vitrail.cli.options import Json
-from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.cli.terminal import print_json, progress_bars, show_rows, stdout
 
 if TYPE_CHECKING:
     from vitrail.lmm.doctor import Diagnosis
@@ -25,7 +25,7 @@ class ExaminedModel(ModelChoice):
     model: Annotated[str, typer.Argument(metavar="[MODEL]", help=docs(ModelChoice)["model"])] = "toyland"
 
 
-@command()
+@command(panel="Before you start")
 def doctor(
     *,
     model: ExaminedModel,
@@ -34,7 +34,12 @@ def doctor(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Proves that what is read of a model is what it computes, on this machine. Exit code 1 if anything fails."""
+    """Proves that what is read of a model is what it computes, on this machine. Exit code 1 if anything fails.
+
+    Examples:
+        vitrail doctor toyland
+        vitrail doctor my-model --image a.png --image b.png
+    """
     from vitrail.errors import UsageError
     from vitrail.lmm.doctor import doctor as run
     from vitrail.samples import Sample
@@ -56,23 +61,17 @@ def doctor(
 
 def show(found: Diagnosis) -> None:
     """The modules and the checks as tables."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.text import Text
 
-    modules = Table("part", "module", box=None, header_style="bold")
-    for part, name in found.modules.items():
-        modules.add_row(part, escape(name))
-    checks = Table("", "check", "largest error", "what was found", box=None, header_style="bold")
-    for check in found.checks:
-        colour = {True: "green", False: "bold red", None: "dim"}[check.passed]
-        error = "" if check.error is None else f"{check.error:.1e}"
-        checks.add_row(f"[{colour}]{check.mark}[/]", check.name, error, escape(check.says))
-    console = Console()
-    console.print(modules)
-    console.print(checks)
-    failed = len(found.failed)
-    console.print(
-        f"{found.model.name}, {found.model.dtype}: "
-        + (f"[bold red]{failed} of {len(found.checks)} checks failed[/]" if failed else "[green]all checks passed[/]")
+    show_rows(("part", "module"), found.modules.items())
+    colours = {True: "green", False: "bold red", None: "dim"}
+    show_rows(
+        ("", "check", "largest error", "what was found"),
+        (
+            (Text(c.mark, colours[c.passed]), c.name, "" if c.error is None else f"{c.error:.1e}", c.says)
+            for c in found.checks
+        ),
     )
+    failed = len(found.failed)
+    end = f"{failed} of {len(found.checks)} checks failed" if failed else "all checks passed"
+    stdout.print(Text(f"{found.model.name}, {found.model.dtype}: "), Text(end, colours[not failed]), sep="")

@@ -14,7 +14,7 @@ from vitrail.cli.choices import DataSource, ModelChoice
 from vitrail.cli.derived import Named, Parser, Without
 from vitrail.cli.options import Json
 from vitrail.cli.parsing import to_list
-from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.cli.terminal import print_json, progress_bars, show_score_tables
 from vitrail.errors import UsageError
 from vitrail.evaluation.options import EvaluationOptions, MethodOptions
 
@@ -94,7 +94,7 @@ class ScorerChoice:
         return Scorers(image, text)
 
 
-@command()
+@command(panel="Measure and compare")
 def evaluate(
     *,
     folder: Annotated[
@@ -118,7 +118,11 @@ def evaluate(
     """How well concepts are grounded: the papers' scores, with controls, intervals and known factors.
 
     For one STUDY, into STUDY/evaluation and its report; or for several methods and words side by side (--words), into
-    OUT/comparison.json, .md, .tex and OUT/report.html.
+    OUT/comparison.json, .md, .tex and OUT/report.html. A terminal shows the tables drawn, a file or pipe as Markdown.
+
+    Examples:
+        vitrail evaluate studies/dog
+        vitrail evaluate --words dog,cat --methods semi-nmf,pca --concepts 10,20 --layers all --out methods
     """
     if (folder is None) == (not words):
         raise UsageError("Name either a STUDY to evaluate, or --words to compare methods on.")
@@ -126,6 +130,7 @@ def evaluate(
         raise UsageError("--layers and --out are for a comparison (--words); a study has its own folder and layer.")
     from vitrail.evaluation.verdicts import comparison_to_json, scores_to_json
     from vitrail.lmm import quieten
+    from vitrail.reports.tables import all_tables, study_tables
     from vitrail.runs.compare_methods import compare_methods
     from vitrail.runs.evaluate import evaluate as evaluate_study
     from vitrail.studies import open_study
@@ -144,7 +149,8 @@ def evaluate(
                 options=evaluation,
                 progress=progress,
             )
-            values, tables, page = scores_to_json(made.scores), made.folder / "evaluation.md", folder / "report.html"
+            values, tables = scores_to_json(made.scores), study_tables(made.scores)
+            written, page = made.folder / "evaluation.md", folder / "report.html"
         else:
             samples = data.to_learn_from(progress)
             lmm = model.load(progress)
@@ -153,8 +159,10 @@ def evaluate(
             methods_made = compare_methods(
                 lmm, samples, words, scorers=scored_by, out=to, options=options, progress=progress
             )
-            values, tables, page = comparison_to_json(methods_made), to / "comparison.md", to / "report.html"
+            values, tables = comparison_to_json(methods_made), all_tables(methods_made)
+            written, page = to / "comparison.md", to / "report.html"
     if as_json:
         print_json(values)
     else:
-        typer.echo(f"{tables.read_text(encoding='utf-8')}\nThe report is {page}")
+        show_score_tables(tables, written)
+        typer.echo(f"The report is {page}")

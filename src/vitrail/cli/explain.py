@@ -13,7 +13,7 @@ from vitrail.cli.options import Json, StudyFolder
 from vitrail.cli.terminal import print_json, show_explanation
 
 
-@command()
+@command(panel="Step by step")
 def explain(
     *,
     folder: StudyFolder,
@@ -23,7 +23,11 @@ def explain(
     model: StudyModel,
     as_json: Json = False,
 ) -> None:
-    """The concepts behind the word in one image."""
+    """The concepts behind the word in one image.
+
+    Example:
+        vitrail explain studies/dog photo.png --concepts 3 --picture explanation.png
+    """
     from vitrail.explanation import explain as run
     from vitrail.studies import open_study
 

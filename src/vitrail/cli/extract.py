@@ -14,7 +14,7 @@ from vitrail.cli.options import Json, Out
 from vitrail.cli.terminal import print_json, progress_bars
 
 
-@command()
+@command(panel="Step by step")
 def extract(
     *,
     word: WordChoice,
@@ -24,7 +24,12 @@ def extract(
     extraction: Annotated[ExtractionOptions, Without("prompt", "shard_size")],
     as_json: Json = False,
 ) -> None:
-    """States of a word, one per sample that has it, into OUT/activations."""
+    """States of a word, one per sample that has it, into OUT/activations.
+
+    Examples:
+        vitrail extract --word dog --out studies/dog
+        vitrail extract --word dog --data captions.jsonl --layers 4,-1,final --require truth --out studies/dog
+    """
     from vitrail.extraction import extract_as
 
     with progress_bars() as progress:

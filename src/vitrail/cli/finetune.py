@@ -14,7 +14,7 @@ from vitrail.cli.terminal import print_json, progress_bars
 from vitrail.finetuning.options import FineTuneOptions
 
 
-@command()
+@command(panel="Change the model")
 def finetune(
     *,
     out: Out,
@@ -37,6 +37,9 @@ def finetune(
     """Teaches a model captions of one kind: a LoRA adapter that loads anywhere PEFT does, in OUT.
 
     Checkpoints are in OUT/checkpoints, the loss in OUT/loss.json and OUT/loss.svg. A run that was stopped goes on.
+
+    Example:
+        vitrail finetune --style place --out tuned/place
     """
     from vitrail.finetuning import finetune as run
     from vitrail.samples.examples import captions_for

@@ -12,7 +12,7 @@ from vitrail.cli.terminal import print_json, read_json, show_concepts
 from vitrail.grounding.options import GroundingOptions
 
 
-@command()
+@command(panel="Step by step")
 def ground(
     *,
     folder: StudyFolder,
@@ -20,7 +20,11 @@ def ground(
     model: StudyModel,
     as_json: Json = False,
 ) -> None:
-    """Words and images of the concepts in STUDY/concepts, into STUDY/grounding."""
+    """Words and images of the concepts in STUDY/concepts, into STUDY/grounding.
+
+    Example:
+        vitrail ground studies/dog --words 10 --images-per-concept 5
+    """
     from vitrail.activations import open_activations
     from vitrail.concepts import open_concepts
     from vitrail.grounding import ground_as

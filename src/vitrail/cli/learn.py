@@ -11,7 +11,7 @@ from vitrail.cli.application import command
 from vitrail.cli.choices import StudyModel
 from vitrail.cli.derived import Named, Without
 from vitrail.cli.options import Json, StudyFolder
-from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.cli.terminal import print_json, progress_bars, show_rows
 from vitrail.concepts.options import Engine, LearningOptions
 from vitrail.sweep.options import SweepOptions
 
@@ -36,7 +36,7 @@ class EngineChoice:
     address: str | None = None
 
 
-@command()
+@command(panel="Step by step")
 def learn(
     *,
     folder: StudyFolder,
@@ -58,7 +58,12 @@ def learn(
     model: StudyModel,
     as_json: Json = False,
 ) -> None:
-    """Concepts of the states in STUDY/activations, into STUDY/concepts."""
+    """Concepts of the states in STUDY/activations, into STUDY/concepts.
+
+    Examples:
+        vitrail learn studies/dog --concepts 20
+        vitrail learn studies/dog --sweep --try-concepts 10,20,40 --no-words
+    """
     from vitrail.activations import open_activations
 
     activations = open_activations(folder / "activations")
@@ -107,11 +112,10 @@ def _sweep(activations: Activations, options: SweepOptions, out: Path, lmm: LMM 
 
 
 def _show(points: list[SweepPoint]) -> None:
-    typer.echo("concepts  λ         explained  zeros  stability (seeds, resamples)  word overlap")
+    rows = []
     for p in points:
         penalty = "–" if p.penalty is None else f"{p.penalty:g}"
         overlap = "–" if p.word_overlap is None else f"{p.word_overlap:.2f}"
-        typer.echo(
-            f"{p.n_concepts:<9} {penalty:<9} {p.explained_variance:<10.2f} {p.zeros:<6.2f} "
-            f"{p.stability_seeds:.2f}, {p.stability_resamples:<22.2f} {overlap}"
-        )
+        measured = (p.explained_variance, p.zeros, p.stability_seeds, p.stability_resamples)
+        rows.append((p.n_concepts, penalty, *(f"{value:.2f}" for value in measured), overlap))
+    show_rows(("concepts", "λ", "explained", "zeros", "stability: seeds", "resamples", "word overlap"), rows)

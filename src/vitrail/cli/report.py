@@ -12,7 +12,7 @@ from vitrail.cli.options import Json, StudyFolder
 from vitrail.cli.terminal import print_json
 
 
-@command()
+@command(panel="Step by step")
 def report(
     folder: StudyFolder,
     out: Annotated[Path | None, typer.Option("--out", help="The HTML file; STUDY/report.html by default.")] = None,
@@ -22,7 +22,11 @@ def report(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """One self-contained HTML page of the study in STUDY, with its evaluation where there is one."""
+    """One self-contained HTML page of the study in STUDY, with its evaluation where there is one.
+
+    Example:
+        vitrail report studies/dog --out dog.html
+    """
     from vitrail.runs.report import report as run
     from vitrail.samples.facts import known_facts
     from vitrail.studies import open_study

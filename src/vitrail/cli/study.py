@@ -21,7 +21,7 @@ from vitrail.words import Word
 LAYER = "0 embeddings, 1..N or -N..-1 after a block, `final` after the final norm."
 
 
-@command()
+@command(panel="In one go")
 def study(
     *,
     word: WordChoice,
@@ -37,6 +37,11 @@ def study(
     """From images and a word to grounded concepts and a report, in one go.
 
     Writes OUT/report.html and OUT/summary.json. A study that was stopped goes on when the same command is run again.
+
+    Examples:
+        vitrail study --word dog --out studies/dog
+        vitrail study --model llava-hf/llava-1.5-7b-hf --data coco/dataset_coco.json --images coco \\
+            --split train --word dog --forms dogs,puppy --layer -1 --concepts 20 --out studies/dog
     """
     from vitrail.runs.study import study as run
     from vitrail.runs.study import summary
@@ -62,13 +67,18 @@ def study(
         show_summary(summary(made), out)
 
 
-@command()
+@command(panel="In one go")
 def demo(
     out: Out = Path("vitrail-demo"),
     word: Annotated[str, typer.Option("--word", help="The word of interest.")] = "dog",
     as_json: Json = False,
 ) -> None:
-    """The main job on the bundled model and world: what does it think of when it says “dog”?"""
+    """The main job on the bundled model and world: what does it think of when it says “dog”?
+
+    Examples:
+        vitrail demo
+        vitrail demo --word cat --out cats
+    """
     study(
         word=Word(word),
         out=out,

@@ -15,13 +15,12 @@ from rich.console import Console
 from vitrail.errors import VitrailError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from vitrail.explanation import Explanation
     from vitrail.progress import Progress
+    from vitrail.reports.layout import Table as ScoreTable
     from vitrail.runs.study import Summary
 
-stderr = Console(stderr=True)
+stdout, stderr = Console(), Console(stderr=True)
 
 
 class Stopped(VitrailError):
@@ -50,21 +49,41 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def show_table(table: Table) -> None:
-    """Prints one line per row: a terminal keeps its own width, a file or pipe gets 200 columns."""
-    console = Console()
-    (console if console.is_terminal else Console(width=200)).print(table)
+def show_rows(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table. A terminal keeps its own width; a file or pipe gets 200 columns. A `Text` of Rich keeps its style."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*heads, box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    (stdout if stdout.is_terminal else Console(width=200)).print(table)
+
+
+def show_score_tables(tables: Iterable[ScoreTable], written: Path) -> None:
+    """Tables of scores: drawn on a terminal; as the Markdown in `written` to a file or pipe."""
+    from rich.text import Text
+
+    from vitrail.scores.verdicts import number
+
+    if not stdout.is_terminal:
+        typer.echo(written.read_text(encoding="utf-8"))
+        return
+    for table in tables:
+        rows, said = [], []
+        for labels, cells in table.rows:
+            shown = [" ".join(filter(None, (number(c.mean), c.spread, c.note, c.marks))) for c in cells]
+            rows.append([*labels, *(Text(t, "bold" if c.best else "") for c, t in zip(cells, shown, strict=True))])
+            verdicts = "; ".join(str(v) for c in cells for v in c.verdicts)
+            said += [f"  {', '.join(labels)}: {verdicts}"] if verdicts else []
+        stdout.print(Text(f"\n{table.title}", "bold"))
+        show_rows(table.heads, rows)
+        stdout.print(Text("\n".join([f"{table.explains} {table.legend}", *said])))
 
 
 def show_concepts(concepts: Iterable[tuple[int, float, Sequence[str]]]) -> None:
     """A table of concepts: the number of each, its share of the activation, its words."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("concept", "share", "words", box=None, header_style="bold")
-    for index, share, words in concepts:
-        table.add_row(str(index), f"{share:.0%}", escape(", ".join(words)))
-    Console().print(table)
+    show_rows(("concept", "share", "words"), ((i, f"{share:.0%}", ", ".join(words)) for i, share, words in concepts))
 
 
 def show_summary(found: Summary, out: Path) -> None:
@@ -79,16 +98,11 @@ def show_summary(found: Summary, out: Path) -> None:
 
 
 def show_explanation(found: Explanation) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
     from vitrail.scores.verdicts import explained, percent
 
     typer.echo(f"The model says: {found.caption}")
-    table = Table("concept", "activation", "percentile", "words", box=None, header_style="bold")
-    for c in found.concepts:
-        table.add_row(str(c.index), f"{c.activation:.2f}", f"{c.percentile:.0f}", escape(", ".join(c.words)))
-    Console().print(table)
+    rows = ((c.index, f"{c.activation:.2f}", f"{c.percentile:.0f}", ", ".join(c.words)) for c in found.concepts)
+    show_rows(("concept", "activation", "percentile", "words"), rows)
     typer.echo(f"Like it: {', '.join(found.look_alikes)}.")
     share = found.explained_variance
     typer.echo(f"Explained: {percent(share)} {explained(share, 'what sets this image apart')}")

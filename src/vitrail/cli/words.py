@@ -10,13 +10,13 @@ from vitrail.cli.application import command
 from vitrail.cli.choices import DataSource
 from vitrail.cli.derived import docs
 from vitrail.cli.options import Json
-from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.cli.terminal import print_json, progress_bars, show_rows
 from vitrail.grounding.options import GroundingOptions
 
 LANGUAGE = docs(GroundingOptions)["language"]
 
 
-@command()
+@command(panel="Before you start")
 def words(
     data: DataSource,
     count: Annotated[
@@ -35,6 +35,11 @@ def words(
     """How many samples hold each word: the most frequent nouns, or those of a list. No model is loaded.
 
     Nouns and inflections are known of English; of another `--language` the most frequent words of any kind are counted.
+
+    Examples:
+        vitrail words --data coco/annotations/captions_val2017.json --limit 5000
+        vitrail words --count dog,cat
+        vitrail words --forms-of dog
     """
     from vitrail.errors import UsageError
     from vitrail.samples import vocabulary
@@ -55,21 +60,9 @@ def words(
         held = vocabulary.frequent_nouns(samples, n) if english else vocabulary.frequent_words(samples, n, language)
     else:
         held = vocabulary.counts(samples, vocabulary.read_words(count))
+    total = len(samples)
     if as_json:
-        print_json({"samples": len(samples), "words": held})
+        print_json({"samples": total, "words": held})
     else:
-        show(held, len(samples))
-
-
-def show(held: dict[str, int], total: int) -> None:
-    """Words with the samples that hold them, and their share."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("word", "samples", "share", box=None, header_style="bold")
-    table.columns[1].justify = table.columns[2].justify = "right"
-    for word, n in held.items():
-        table.add_row(escape(word), str(n), f"{n / total:.1%}")
-    Console().print(table)
-    typer.echo(f"of {total} samples")
+        show_rows(("word", "samples", "share"), ((word, k, f"{k / total:.1%}") for word, k in held.items()))
+        typer.echo(f"of {total} samples")

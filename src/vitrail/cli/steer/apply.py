@@ -61,7 +61,11 @@ def apply_(
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Samples in a batch.")] = 32,
     as_json: Json = False,
 ) -> None:
-    """What the model says of images before and after."""
+    """What the model says of images before and after.
+
+    Example:
+        vitrail steer apply steer/place --strength 1.5 --task place --gallery before-and-after.html
+    """
     from vitrail.runs.steer import apply_steering
     from vitrail.steering import TASKS, open_steering, task_named
 
@@ -94,7 +98,11 @@ def export(
     hint: Annotated[str, typer.Option(help="In GGUF: the architecture, as llama.cpp calls it.")] = "llama",
     as_json: Json = False,
 ) -> None:
-    """Vectors in a format that other tools read: llama.cpp and repeng take .gguf, steering-vectors .pt."""
+    """Vectors in a format that other tools read: llama.cpp and repeng take .gguf, steering-vectors .pt.
+
+    Example:
+        vitrail steer export steer/place place.gguf --hint llama
+    """
     from vitrail.steering import open_steering
     from vitrail.steering.interchange import export_vectors
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vitrail.steering import Steering, Task
 
 steering = typer.Typer(no_args_is_help=True, help="Change what a model says by editing its states, and measure it.")
-app.add_typer(steering, name="steer")
+app.add_typer(steering, name="steer", rich_help_panel="Change the model")
 
 
 NAMES = "Captions: `colour`, `place`, `mood`, `neutral`; answers: `yes-no`, `1-3`, `white-black`, `colours-numbers`."

@@ -89,7 +89,13 @@ def make(
     data: ShownData,
     as_json: Json = False,
 ) -> None:
-    """A steering in OUT: from samples that show a task, from concepts and their shifts, or from a file with vectors."""
+    """A steering in OUT: from samples that show a task, from concepts and their shifts, or from a file with vectors.
+
+    Examples:
+        vitrail steer make --task place --layers 4 --out steer/place
+        vitrail steer make --study studies/dog --to 3 --from 5 --out steer/dog
+        vitrail steer make --tensor vectors.gguf --out steer/imported
+    """
     from vitrail.runs.steer import steering_from_concepts, steering_from_vectors
     from vitrail.steering import TASKS, make_steering, task_named
     from vitrail.steering.interchange import import_vectors

@@ -25,7 +25,7 @@ from vitrail.cli.steer.common import (
     open_study,
     steering,
 )
-from vitrail.cli.terminal import print_json, progress_bars, show_table
+from vitrail.cli.terminal import print_json, progress_bars, show_rows
 from vitrail.options import Count
 from vitrail.runs.steer.options import RankOptions
 from vitrail.trials.options import ContestOptions, SearchOptions
@@ -86,6 +86,9 @@ def rank(
     """Fine vectors `u_j − u_i` between a study's concepts, in the order of how narrow their effect is.
 
     Every one is added while the model speaks of the same images. A narrow one makes one change and no other.
+
+    Example:
+        vitrail steer rank studies/dog --to 3 --best 10
     """
     from vitrail.runs.steer import rank_fine_vectors
     from vitrail.steering import task_named
@@ -97,13 +100,14 @@ def rank(
     if as_json:
         print_json([{"from": r.away, "to": r.toward, **asdict(r.narrowness)} for r in found])
         return
-    from rich.table import Table
-
-    table = Table("from", "to", "narrow", "at least", "changes", "most frequent", box=None, header_style="bold")
-    for r in found:
-        n = r.narrowness
-        table.add_row(str(r.away), str(r.toward), f"{n.share:.0%}", f"{n.low:.0%}", str(n.changes), n.most)
-    show_table(table)
+    show_rows(
+        ("from", "to", "narrow", "at least", "changes", "most frequent"),
+        (
+            (r.away, r.toward, f"{n.share:.0%}", f"{n.low:.0%}", n.changes, n.most)
+            for r in found
+            for n in [r.narrowness]
+        ),
+    )
 
 
 @command(steering)
@@ -123,6 +127,9 @@ def search(
 
     Tries every layer of STEERING (vectors) by itself, or the function as it is. Writes OUT/search.json and
     OUT/search.html.
+
+    Example:
+        vitrail steer search steer/place --task place --strengths 0.5,1,2 --out steer/search
     """
     from vitrail.runs.steer import search_steering
     from vitrail.steering import open_steering, task_named
@@ -166,6 +173,9 @@ def evaluate(
     """Steerings beside no steering, asking for it, a random direction of the same norm, the mean vector, and LoRA.
 
     --strength, --positions and --until-said are for vectors and L2S; LoReFT and DiReFT are applied as they were taught.
+
+    Example:
+        vitrail steer evaluate steer/place --task place --repeats 3 --out steer/evaluation
     """
     from vitrail.runs.steer import evaluate_steerings
     from vitrail.steering import open_steering, task_named
@@ -185,16 +195,11 @@ def evaluate(
 
 
 def _show_results(results: list[ContenderResult]) -> None:
-    from rich.table import Table
-
     scored = any(_clip_score(r) is not None for r in results)
     timed = any(r.speed is not None for r in results)
     heads = ["method", "as wanted, %", "p", "rest lost", "changed", "perplexity"]
     heads += ["CLIPScore"] * scored + ["trained", "to make"] + ["time"] * timed
-    table = Table(*heads, box=None, header_style="bold")
-    for r in results:
-        table.add_row(*_cells(r, scored, timed))
-    show_table(table)
+    show_rows(heads, (_cells(r, scored, timed) for r in results))
 
 
 def _clip_score(result: ContenderResult) -> Estimate | None:
