@@ -32,6 +32,7 @@ from vitrail.steering import (
     TASKS,
     Add,
     AnswerTask,
+    Application,
     CaptionTask,
     SteeringOptions,
     Task,
@@ -40,7 +41,16 @@ from vitrail.steering import (
     until_said,
 )
 from vitrail.steering.options import Targets
-from vitrail.trials import Contender, ContenderResult, ContestOptions, SearchOptions, SearchResult, make_gallery, search
+from vitrail.trials import (
+    Contender,
+    ContenderResult,
+    ContestOptions,
+    SearchOptions,
+    SearchResult,
+    gallery_of,
+    say_at_strengths,
+    search,
+)
 from vitrail.trials.contenders import baselines, intervention_contender, steering_contender, trained_lora, unsteered
 from vitrail.trials.contest import compare_contenders
 from vitrail.trials.grid_search import candidates
@@ -164,8 +174,10 @@ class Bench:
         found: SearchResult,
         results: list[ContenderResult],
     ) -> None:
-        shown = make_gallery(self.lmm, best, data(task, "test", 12), STRENGTHS[type(task)], task=task, positions=at)
-        steering_page(shown, out=PAGE, search=found, results=results)
+        some = data(task, "test", 12)
+        said = say_at_strengths(self.lmm, best, some, STRENGTHS[type(task)], Application(positions=at), task=task)
+        shown = gallery_of(self.lmm, best, some, said, task=task, positions=at)
+        steering_page(shown, out=PAGE, start=found.picked.alpha if found.picked else 1.0, search=found, results=results)
 
     def exactness(self) -> None:
         """Strength 0 leaves every bit as it is."""
@@ -216,7 +228,8 @@ class Bench:
             found[f"yes-no, {r['name']}"] = {
                 "moved": r["effect"]["mean"],
                 "most_lost_by_another_type": lost,
-                "met": r["effect"]["mean"] >= 0.8 and lost <= 0.05,
+                "broken": r["loss"]["broken"],
+                "met": r["effect"]["mean"] >= 0.8 and lost <= 0.05 and not r["loss"]["broken"],
             }
         for name in ("colour", "place"):
             plain = next((r["effect"]["mean"] for r in self.rows(name)), None)
@@ -226,7 +239,11 @@ class Bench:
                     "plain": plain,
                     "share": share,
                     "cider_lost_on_the_rest": r["cost"],
-                    "met": plain is not None and (share >= 2 * plain or share >= 0.9) and r["cost"] <= 0.1,
+                    "broken": r["loss"]["broken"],
+                    "met": plain is not None
+                    and (share >= 2 * plain or share >= 0.9)
+                    and r["cost"] <= 0.1
+                    and not r["loss"]["broken"],
                 }
         if "strength_0" in self.result:
             found["strength 0 is bit-identical"] = {

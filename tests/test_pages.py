@@ -1,13 +1,19 @@
-"""The Python on our pages runs as it stands, from the first block to the last, in an empty folder."""
+"""What our pages tell people to run does run as it stands, in an empty folder, and does what they say."""
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from vitrail.cli import app
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "docs/steering.md"]
@@ -22,3 +28,45 @@ def test_the_python_of_a_page_runs_as_it_stands(page: str, tmp_path: Path) -> No
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def steered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the commands of the page on steering give: the name of the command → its JSON. They run as they stand."""
+    text = (ROOT / "docs" / "steering.md").read_text(encoding="utf-8")
+    block = text.split("```python", 2)[1].split("```", 1)[1].split("\n`search`", 1)[0]
+    lines = re.findall(r"^    vitrail (steer .*)$", block, re.MULTILINE)
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("steering"))
+        for line in lines:
+            done = CliRunner().invoke(app, [*shlex.split(line), "--json"], catch_exceptions=False)
+            assert done.exit_code == 0, done.output
+            assert "broken" not in done.stderr
+            found[line.split()[1]] = json.loads(done.stdout)
+        assert Path("colour.html").stat().st_size > 10_000
+        assert Path("colour.gguf").read_bytes()[:4] == b"GGUF"
+    return found
+
+
+def held(effect: dict[str, float], without: dict[str, float], loss: dict[str, Any]) -> None:
+    """What the page promises of the colour task on Toyland: the effect, and what the captions lose at most."""
+    plain, now = loss["plain"], loss["steered"]
+    assert effect["mean"] >= without["mean"] + 0.10
+    assert now["cider"]["mean"] >= 0.85 * plain["cider"]["mean"]
+    assert now["perplexity"] <= 1.25 * plain["perplexity"]
+    assert loss["broken"] == []
+
+
+def test_the_commands_of_the_page_on_steering_do_what_it_says(steered: dict[str, Any]) -> None:
+    assert [*steered] == ["make", "search", "apply", "evaluate", "export"]
+    assert steered["make"]["share"] == 0.5
+    found = steered["search"]
+    assert (found["picked"]["layer"], found["picked"]["alpha"]) == (6, 0.5)
+    assert found["held_out"]["cost"] <= 0.10
+    held(found["held_out"]["effect"], found["plain"]["effect"], found["held_out"]["loss"])
+    applied = steered["apply"]
+    held(applied["as_wanted"], applied["as_wanted_without"], applied["loss"])
+    rows = {r["name"]: r for r in steered["evaluate"]}
+    held(rows["mean"]["effect"], rows["none"]["effect"], rows["mean"]["loss"])
+    assert rows["mean"]["cost"] <= 0.10

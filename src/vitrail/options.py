@@ -28,6 +28,13 @@ class AtLeast:
 
 
 @dataclass(frozen=True)
+class Within:
+    """`Annotated[float, Within(1.0)]`: the largest size that a number may have, above zero and below."""
+
+    size: float
+
+
+@dataclass(frozen=True)
 class NameIn:
     """`Annotated[str, NameIn("vitrail.learners.registry:LEARNERS")]`: a name in a registry.
 
@@ -57,8 +64,8 @@ class Options:
     """Base of all options. When they are made, every field must be what its type says.
 
     Raises:
-        UsageError: a number below its least value, or a value that is not among those of a `Literal`; the message names
-            the field and the value.
+        UsageError: a number below its least value or beyond its largest size, or a value that is not among those of a
+            `Literal`; the message names the field and the value.
     """
 
     def __post_init__(self) -> None:
@@ -91,6 +98,8 @@ def _check(name: str, value: Any, kind: Any) -> None:
         for rule in rules:
             if isinstance(rule, AtLeast) and not value >= rule.least:
                 raise UsageError(f"{name} must be at least {rule.least:g}; got {value}.")
+            if isinstance(rule, Within) and not abs(value) <= rule.size:
+                raise UsageError(f"{name} must be from −{rule.size:g} to {rule.size:g}; got {value}.")
         _check(name, value, base)
     elif origin is Literal and value not in inner:
         raise UsageError(f"{name} must be {' or '.join(map(repr, inner))}; got {value!r}.")

@@ -17,9 +17,10 @@ from vitrail.comparison import compare_studies
 from vitrail.errors import UsageError
 from vitrail.reports.steering import steering_page
 from vitrail.samples import load_samples
+from vitrail.scores import estimate
 from vitrail.steering import open_steering
 from vitrail.studies import Study
-from vitrail.trials import Gallery
+from vitrail.trials import Gallery, Level, TextFigures, TextLoss
 from vitrail.trials.gallery import Shown
 
 
@@ -58,7 +59,7 @@ def test_a_steering_is_made_searched_for_applied_evaluated_and_exported(question
     )
     assert [p["layer"] for p in found["points"]] == [6, 8]
     assert found["picked"]["effect"]["mean"] == max(p["effect"]["mean"] for p in found["points"])
-    assert all(p["side"]["perplexity"] > 1 for p in found["points"])
+    assert all(p["loss"]["steered"]["perplexity"] > 1 for p in found["points"])
     page = (tmp_path / "s" / "search.html").read_text()
     assert "effect against cost of 2 layers and strengths" in page
     assert f"layers <b>{found['picked']['layer']}</b>" in page
@@ -139,7 +140,10 @@ def test_every_table_has_all_baselines(questions, learned, tmp_path):
     assert of["none"]["speed"]["share"]["median"] == 0.0
     assert all(r["speed"]["per_token"] > 0 for r in rows)
     assert json.loads((tmp_path / "e" / "evaluate.json").read_text()) == rows
-    assert (tmp_path / "e" / "evaluate.html").read_text().count('<th scope="row">') == len(rows)
+    page = (tmp_path / "e" / "evaluate.html").read_text()
+    assert page.split('id="methods"')[1].count('<th scope="row">') == len(rows)
+    assert of["prompt"]["loss"]["broken"]  # a request for another answer is answered by a caption
+    assert not of["none"]["loss"]["broken"]
     assert (tmp_path / "e" / "mean" / "manifest.json").exists()
 
 
@@ -289,9 +293,51 @@ def test_captions_of_coco_and_questions_of_vqa_go_through_the_same_commands(coco
     assert {"all", "yes/no", "other"} <= set(found["held_out"]["side"]["accuracy"])  # by VQAv2's own answer types
 
 
+def test_broken_captions_are_said_on_stderr_and_on_the_page_and_nothing_fails(world, tmp_path):
+    data = ["--task", "place", "--data", str(world), "--limit", "12"]
+    call("make", *data, "--layers", "6,8", "--out", tmp_path / "m")
+    run = CliRunner().invoke(
+        app,
+        [
+            "steer",
+            "apply",
+            str(tmp_path / "m"),
+            *data,
+            "--strength",
+            "4",
+            "--gallery",
+            str(tmp_path / "g.html"),
+            "--gallery-strengths",
+            "0.5",
+            "--json",
+        ],
+    )
+    assert run.exit_code == 0
+    assert "Warning: the captions are broken: perplexity" in run.stderr
+    found = json.loads(run.stdout)
+    assert found["as_wanted"]["mean"] > 0.9
+    assert found["as_wanted_without"]["n"] == found["as_wanted"]["n"] == 12
+    assert "captions that have a word of the task" in found["task"]["wanted"]
+    assert found["loss"]["broken"]
+    page = (tmp_path / "g.html").read_text()
+    assert f"the captions are broken: {found['loss']['broken'][0]}" in page
+    assert "captions that have a word of the task" in page
+    mild = CliRunner().invoke(app, ["steer", "apply", str(tmp_path / "m"), *data, "--strength", "0.5"])
+    assert "Warning" not in mild.stderr
+    assert "; the captions are not broken: " in mild.stdout
+    assert re.search(r"\d+% \(\d+ of 12\) as wanted; the captions", mild.stdout)
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
+        (["make", "--task", "colour", "--out", "x", "--layers", "8,-1"], "named twice"),
+        (["apply", "m", "--strength", "nan"], "got nan"),
+        (["apply", "m", "--gallery", "g.html", "--gallery-strengths", "1,inf"], "got inf"),
+        (["apply", "m", "--strength", "1e300"], r"got 1e\+300"),
+        (["search", "m", "--task", "colour", "--out", "x", "--strengths", "1,nan"], "got nan"),
+        (["evaluate", "m", "--task", "colour", "--strength", "inf"], "got inf"),
+        (["rank", "s", "--strength", "nan"], "got nan"),
         (["make", "--task", "weather", "--out", "x"], "no task 'weather'"),
         (
             ["make", "--task", "colour", "--out", "x", "--layers", "6,7", "--method", "l2s", "--limit", "20"],
@@ -330,8 +376,14 @@ def test_concepts_that_do_not_exist_are_named(concepts, world, arguments, what, 
 
 def test_the_page_is_whole_offline_and_believes_nothing(tmp_path):
     hostile = '<script>alert("x")</script>'
-    shown = (Shown(hostile, b"", hostile, ("a dog", f"a red {hostile}")),)
-    gallery = Gallery(hostile, "toyland", {"by": hostile}, (0.0, 1.0), shown, worked=(0.0, 1.0), marked=("red",))
+    figures = TextFigures(2.0, 3.0, 0.0, 0.5, None)
+    loss = TextLoss(figures, figures, 1.0, (hostile,))
+    levels = (
+        Level(0.0, ("a dog",), TextLoss(figures, figures, 0.0, ())),
+        Level(1.0, (f"a red {hostile}",), loss, estimate(np.ones(1))),
+    )
+    shown = (Shown(hostile, b"", hostile),)
+    gallery = Gallery(hostile, "toyland", {"by": hostile}, levels, shown, success=hostile, marked=("red",))
     path = steering_page(gallery, out=tmp_path / "page.html")
     page = path.read_text()
     assert hostile not in page

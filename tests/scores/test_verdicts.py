@@ -93,6 +93,8 @@ CASES = [
     (verdicts.within_budget(0.04, 0.1), "✓ within the budget of 10 %"),
     (verdicts.within_budget(0.23, 0.1), "✗ budget exceeded: 23 % lost, at most 10 % allowed"),
     (verdicts.within_budget(NAN, 0.1), "? cost not measured"),
+    (verdicts.broken_texts(["perplexity 9", "2 words"], "answers"), "✗ the answers are broken: perplexity 9; 2 words"),
+    (verdicts.broken_texts((), "captions"), "✓ the captions are not broken"),
     (verdicts.loss_fell(1.338, 0.764), "✓ the held-out loss fell by 43 %"),
     (verdicts.loss_fell(1.3, 1.3), "✗ the held-out loss did not fall: nothing was learned that carries over"),
     (verdicts.loss_fell(NAN, 1.3), "? loss not measured"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vitrail.errors import UsageError
+from vitrail.errors import NumericsError, UsageError
 from vitrail.lmm.positions import forced
 from vitrail.steering import Activation, Add, Clamp, FromContext, Function, ProjectOut, When, steer
 from vitrail.steering.methods.l2s import TwoLayer
@@ -239,8 +239,13 @@ def test_lo_reft_changes_states_only_within_its_rows():
         (lambda v: Add({}), "at least one layer"),
         (lambda v: Add({5: v[:3]}), "has 3 features"),
         (lambda v: Add({5: v * float("nan")}), "finite"),
-        (lambda v: Add({5: v}, float("nan")), "finite strength"),
-        (lambda v: Function({5: LoReFT(len(v), 1)}, float("inf")), "finite strength"),
+        (lambda v: Add({5: v}, float("nan")), "alpha must be from .* got nan"),
+        (lambda v: Add({5: v}, -1e300), "alpha must be from .* got -1e\\+300"),
+        (lambda v: ProjectOut({5: v[None]}, 1e7), "alpha must be from"),
+        (lambda v: Function({5: LoReFT(len(v), 1)}, float("inf")), "alpha must be from .* got inf"),
+        (lambda v: FromContext(4, {5: TwoLayer(len(v))}, float("nan")), "alpha must be from"),
+        (lambda v: Clamp(5, Activation(v), float("nan")), "finite threshold or value"),
+        (lambda v: Add({8: v, -1: v}), "Layer 8 of toyland is named twice, as 8 and as -1"),
         (lambda v: Add({99: v}), "does not exist"),
         (lambda v: Add({5: v}, positions="answer"), "'answer'"),
         (lambda v: ProjectOut({5: torch.zeros(1, len(v))}), "all zero"),
@@ -252,6 +257,23 @@ def test_lo_reft_changes_states_only_within_its_rows():
 def test_what_cannot_be_is_refused(lmm, vector, make, what):
     with pytest.raises(UsageError, match=what), steer(lmm, make(vector)):
         pass
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.bfloat16])
+def test_a_strength_that_overflows_the_states_is_refused_and_the_largest_other_one_is_not(vector, dtype):
+    states = torch.ones(1, 2, len(vector), dtype=dtype)
+    push = Add({5: vector}, 1e6)
+    if dtype == torch.float16:
+        with pytest.raises(NumericsError, match=r"too large for torch\.float16"):
+            push.move(5, states, None)
+    else:
+        assert torch.linalg.vector_norm(push.move(5, states, None)).isfinite()
+
+
+def test_a_negative_strength_pushes_the_other_way(lmm, images, vector):
+    plain, there = moved(lmm, images, Add({5: vector}, 0.5))
+    _, back = moved(lmm, images, Add({5: vector}, -0.5))
+    torch.testing.assert_close(there - plain, plain - back, **CLOSE)
 
 
 def test_steering_with_nothing_is_refused(lmm):

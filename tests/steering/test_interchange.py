@@ -20,6 +20,17 @@ from vitrail.steering.interchange import export_vectors, import_vectors
 YES_NO = TASKS["yes-no"]
 
 
+def test_an_impossible_strength_is_refused_and_a_zero_vector_is_not_taken_in(lmm, vector, tmp_path):
+    with pytest.raises(UsageError, match="got nan"):
+        export_vectors(vector, tmp_path / "v.pt", alpha=float("nan"))
+    zero = {6: torch.zeros(lmm.n_features)}
+    with pytest.raises(UsageError, match="vector of layer 6 is zero"):
+        tensor_vector(lmm, zero, {6: 1.0}, out=tmp_path / "zero")
+    twice = {8: torch.ones(lmm.n_features), -1: torch.ones(lmm.n_features)}
+    with pytest.raises(UsageError, match="named twice, as 8 and as -1"):
+        tensor_vector(lmm, twice, {8: 1.0}, out=tmp_path / "twice")
+
+
 @pytest.mark.parametrize("suffix", [".gguf", ".pt", ".safetensors"])
 def test_vectors_go_out_and_come_back(lmm, vector, tmp_path, suffix):
     path = export_vectors(vector, tmp_path / f"v{suffix}", alpha=2.0, model="llama")

@@ -26,7 +26,7 @@ def test_the_random_direction_is_as_long_as_the_vector_and_the_vector_is_there(l
     for contender in (random, mean):
         with contender.under(lmm) as model:
             moves.append(model.states(inputs, [()] * 2, at, [6])[6] - plain)
-    v = 0.5 * vector.directions[6]
+    v = 0.5 * vector.only(6).directions[6]
     torch.testing.assert_close(moves[1], v.expand(2, -1), rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(moves[0].norm(dim=1), v.norm().expand(2), rtol=1e-3, atol=1e-3)
     assert torch.cosine_similarity(moves[0], moves[1]).abs().max() < 0.3

@@ -6,7 +6,9 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
+from vitrail.errors import UsageError
 from vitrail.scores import Estimate
 from vitrail.steering import (
     TASKS,
@@ -18,6 +20,8 @@ from vitrail.trials import (
     Judge,
     Outcome,
     SearchOptions,
+    TextFigures,
+    TextLoss,
     Trial,
     say,
     search,
@@ -28,11 +32,12 @@ from vitrail.trials.texts import surprise
 YES_NO = TASKS["yes-no"]
 
 
-def trial(alpha: float, effect: float, cost: float) -> Trial:
+def trial(alpha: float, effect: float, cost: float, broken: bool = False) -> Trial:
     """A trial with this effect and this cost; its side effects do not matter."""
     some = Estimate(effect, float("nan"), float("nan"), float("nan"), 1)
-    side = CaptionSideEffects(0.0, 0.0, None, None, some, some, 1.0, 0.0)
-    return Trial(1, alpha, Outcome(some, 1.0, cost, side))
+    figures = TextFigures(None, 6.0, 0.0, 0.5, some)
+    loss = TextLoss(figures, figures, 0.0, ("perplexity",) if broken else ())
+    return Trial(1, alpha, Outcome(some, 1.0, cost, loss, CaptionSideEffects(None, some, 1.0, 0.0)))
 
 
 def test_a_search_chooses_on_one_half_and_reports_on_the_other(lmm, asked, vector, tmp_path):
@@ -47,11 +52,11 @@ def test_a_search_chooses_on_one_half_and_reports_on_the_other(lmm, asked, vecto
         alone = Judge(YES_NO, half, said).judge(said)
         assert (outcome.effect, outcome.side.accuracy) == (alone.effect, alone.side.accuracy)
         losses = surprise(lmm, half, said)
-        assert outcome.side.perplexity == pytest.approx(float(np.exp(losses.mean())), rel=1e-4)
+        assert outcome.loss.steered.perplexity == pytest.approx(float(np.exp(losses.mean())), rel=1e-4)
     with steer(lmm, made[-1](2.0)):
         steered = say(lmm, first, max_new_tokens=YES_NO.max_new_tokens)
     losses = surprise(lmm, first, steered)  # of what was said under steering, to the model as it is
-    assert found.trials[1].outcome.side.perplexity == pytest.approx(float(np.exp(losses.mean())), rel=1e-4)
+    assert found.trials[1].outcome.loss.steered.perplexity == pytest.approx(float(np.exp(losses.mean())), rel=1e-4)
     assert found.trials[0].outcome.effect.mean == 0.0
     assert found.plain.effect.mean == 0.0
     if found.picked is not None:
@@ -68,6 +73,30 @@ def test_the_strongest_within_the_budget_is_picked():
     trials = [trial(a, e, c) for a, e, c in [(0, 0.1, 0.0), (1, 0.5, 0.10), (2, 0.5, 0.05), (3, 0.9, 0.3)]]
     assert [pick(trials, budget).alpha for budget in (0.0, 0.1, 0.5)] == [0, 2, 3]
     assert pick(trials, -0.1) is None
+
+
+def test_broken_texts_are_never_picked():
+    trials = [trial(1, 0.5, 0.0), trial(2, 0.9, 0.0, broken=True)]
+    assert pick(trials, 1.0).alpha == 1
+    assert pick(trials[1:], 1.0) is None
+
+
+@pytest.mark.parametrize(
+    ("tried", "options", "what"),
+    [
+        ((8, -1), {}, "Layer 8 of toyland is named twice, as 8 and as -1"),
+        ((), {}, "needs layers and strengths"),
+        ((8,), {"alphas": ()}, "needs layers and strengths"),
+        ((8,), {"alphas": (1.0, float("nan"))}, "got nan"),
+        ((8,), {"alphas": (1e300,)}, "got 1e\\+300"),
+        ((8,), {"budget": float("nan")}, "budget must be at least 0; got nan"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_before_anything_is_said(lmm, asked, monkeypatch, tried, options, what):
+    monkeypatch.setattr("vitrail.lmm.LMM.generate", None)
+    steps = {layer: lambda alpha: Add({8: torch.ones(lmm.n_features)}, alpha) for layer in tried}
+    with pytest.raises(UsageError, match=what):
+        search(lmm, YES_NO, asked, steps, SearchOptions(**options))
 
 
 def test_a_search_tries_every_layer_by_itself_at_the_positions_it_is_told(vector):

@@ -108,6 +108,13 @@ def show_explanation(found: Explanation) -> None:
     typer.echo(f"Explained: {percent(share)} {explained(share, 'what sets this image apart')}")
 
 
+def warn(message: str) -> None:
+    """A line on stderr that the user must see; the command goes on."""
+    from rich.markup import escape
+
+    stderr.print(f"[bold yellow]Warning:[/] {escape(message)}", soft_wrap=True, highlight=False)
+
+
 def fail(message: str, code: int) -> None:
     from rich.markup import escape
 

@@ -169,6 +169,22 @@ class LMM:
         named = {own for layer in layers for own in (every if layer == "all" else [self.layer(layer)])}
         return tuple(layer for layer in every if layer in named)
 
+    def own_names(self, named: Iterable[Layer]) -> dict[Layer, Layer]:
+        """Layers by their own names (see `layer`) → the names that were given for them, in the given order.
+
+        Raises:
+            UsageError: a layer does not exist, or is named twice.
+        """
+        found: dict[Layer, Layer] = {}
+        for name in named:
+            own = self.layer(name)
+            if own in found:
+                raise UsageError(
+                    f"Layer {own} of {self.name} is named twice, as {found[own]} and as {name}. Name each layer once."
+                )
+            found[own] = name
+        return found
+
     # ---- requests and answers ----------------------------------------------------------------------------------------
 
     def request(self, sample: Sample) -> str:

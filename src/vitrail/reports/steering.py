@@ -22,14 +22,14 @@ def steering_page(
     gallery: Gallery,
     *,
     out: str | Path,
+    start: float = 1.0,
     search: SearchResult | None = None,
     results: Sequence[ContenderResult] = (),
 ) -> Path:
     """One self-contained HTML page, `out`: a gallery, a search, methods side by side.
 
-    At first it shows the strength that the search picked, strength 1 without a search, or else the largest strength.
-
     Args:
+        start: the strength that is shown first; the largest one if the gallery does not have it.
         search: where and how strongly; None leaves that part out.
         results: methods side by side; none leave that part out.
 
@@ -37,19 +37,24 @@ def steering_page(
         ArtifactError: the page cannot be written.
     """
     words = frozenset(w.lower() for w in gallery.marked)
-    alphas = list(gallery.alphas)
-    first = search.picked.alpha if search is not None and search.picked is not None else 1.0
+    alphas = [level.alpha for level in gallery.levels]
     page = template("steering.html.j2").render(
         gallery=gallery,
         model=Path(gallery.model).name or gallery.model,
         alphas=alphas,
-        shown=[(s, data_uri(s.thumbnail), [pieces(t, words) for t in s.texts]) for s in gallery.shown],
-        worked=list(gallery.worked),
-        start=alphas.index(first) if first in alphas else len(alphas) - 1,
+        shown=[
+            (s, data_uri(s.thumbnail), [pieces(level.texts[i], words) for level in gallery.levels])
+            for i, s in enumerate(gallery.shown)
+        ],
+        verdicts=[level.loss.verdict for level in gallery.levels],
+        broken=[(level.loss.verdict.kind, str(level.loss.verdict)) for level in gallery.levels],
+        worked=[level.counted for level in gallery.levels],
+        start=alphas.index(start) if start in alphas else len(alphas) - 1,
         found=search,
         plot=None if search is None else pareto_chart(search),
         sides=[] if search is None else side_charts(search),
         side_effects=SIDE_EFFECTS,
+        measured=side_effect,
         results=results,
         said=_said(search, results),
     )
@@ -72,11 +77,17 @@ def _said(search: SearchResult | None, results: Sequence[ContenderResult]) -> Sa
         picked = [
             verdicts.against(gain, search.held_out.p, "no steering"),
             verdicts.within_budget(search.held_out.cost, search.budget),
+            search.held_out.loss.verdict,
         ]
     elif search is not None:
-        picked = [Verdict("bad", f"nothing that was tried is within the budget of {verdicts.percent(search.budget)}")]
+        budget = verdicts.percent(search.budget)
+        why = f"nothing that was tried is within the budget of {budget} with texts that are not broken"
+        picked = [Verdict("bad", why)]
     plain = results[0].outcome.effect.mean if results else 0.0
-    methods = [[verdicts.against(r.outcome.effect.mean - plain, r.outcome.p, "no steering")] for r in results[1:]]
+    methods = [
+        [verdicts.against(r.outcome.effect.mean - plain, r.outcome.p, "no steering"), r.outcome.loss.verdict]
+        for r in results[1:]
+    ]
     return Said(picked, [[], *methods])
 
 
@@ -89,12 +100,15 @@ def pieces(text: str, words: frozenset[str]) -> list[tuple[str, bool]]:
     return [(piece, piece.lower().strip(".,!?") in words) for piece in text.split()]
 
 
-#: What else a steering changes: key of an outcome's side effects → its name on the page, and its scale there.
+#: What else a steering changes: name of a field of an outcome's side effects or of the figures of its texts → its name
+#: on the page, and its scale there.
 SIDE_EFFECTS = {
     "cider": ("CIDEr-D", 1.0),
     "bleu": ("BLEU", 1.0),
     "clip_score": ("CLIPScore", 1.0),
     "perplexity": ("perplexity, unsteered model", 1.0),
+    "words": ("words", 1.0),
+    "repeats": ("texts that repeat a phrase, %", 100.0),
     "distinct": ("different bigrams, %", 100.0),
     "collateral": ("other answers changed, %", 100.0),
 }
@@ -135,9 +149,14 @@ def side_charts(found: SearchResult) -> list[Markup]:
     return charts
 
 
+def side_effect(outcome: Outcome, key: str) -> float | Estimate | None:
+    """What was measured by the name `key`; None where it was not."""
+    return getattr(outcome.side, key, getattr(outcome.loss.steered, key, None))
+
+
 def _number(outcome: Outcome, key: str) -> float | None:
     """A side effect as a number, the mean of an estimate; None where it was not measured."""
-    value = getattr(outcome.side, key, None)
+    value = side_effect(outcome, key)
     return value.mean if isinstance(value, Estimate) else value
 
 

@@ -33,6 +33,7 @@ TERMS: dict[str, str] = {
     "perplexity": "how unlikely the texts are to the model when it is not steered: 1 is certain; lower is more fluent",
     "r": "Pearson's correlation: 1 if both rise in a straight line, 0 without one",
     "ρ": "Spearman's correlation, of the ranks",
+    "repeat a phrase": "share of the texts that say a phrase of one to four words twice in a row",
     "stability": "cosine with the concept that is found again when it is learned anew: 1 is the same",
     "T-Overlap": "share of the concept's words that are words of its match, too, in %",
     "texts changed": "share of the texts that are not those of the unsteered model",

@@ -5,7 +5,7 @@
 | `grounding.py` | of words: overlap, CLIPScore, BERTScore |
 | `dictionary.py` | cosines, reconstruction, sparsity, stability |
 | `factors.py` | concepts against known factors: AUROC, purity, disentanglement |
-| `texts.py` | generated texts: CIDEr-D, BLEU, VQA accuracy, diversity |
+| `texts.py` | generated texts: CIDEr-D, BLEU, VQA accuracy, diversity, repetition |
 | `intervals.py` | bootstrap intervals, permutation tests, correction for many tests |
 | `verdicts.py` | what follows from a number, in words |
 """

@@ -52,6 +52,7 @@ from .texts import (
     cider_d as cider_d,
     distinct as distinct,
     normal_answer as normal_answer,
+    repeats as repeats,
     tokens as tokens,
     vqa_accuracy as vqa_accuracy,
 )

@@ -85,6 +85,18 @@ def distinct(texts: Sequence[str], n: int = 2) -> float:
     return len(set(grams)) / len(grams) if grams else 0.0
 
 
+_REPEATED = re.compile(r"\b([^\W_]+(?: [^\W_]+){0,3}) \1\b")
+
+
+def repeats(text: str) -> bool:
+    """Whether a text says a phrase of one to four words twice in a row: what a text does that runs in a circle.
+
+    >>> repeats("a big big dog"), repeats("a dog on a dog on the grass"), repeats("a dog and a dog")
+    (True, True, False)
+    """
+    return _REPEATED.search(" ".join(tokens(text))) is not None
+
+
 _DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _NUMBERS = {"none": "0", **{word: str(n) for n, word in enumerate(_DIGITS)}}
 _ARTICLES = {"a", "an", "the"}

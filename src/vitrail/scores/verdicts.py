@@ -15,6 +15,7 @@ mark and the words, so that nothing hangs on colour.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -242,6 +243,18 @@ def within_budget(cost: float, budget: float) -> Verdict:
     if cost > budget:
         return Verdict("bad", f"budget exceeded: {percent(cost)} lost, at most {percent(budget)} allowed")
     return Verdict("good", f"within the budget of {percent(budget)}")
+
+
+def broken_texts(reasons: Sequence[str], what: str) -> Verdict:
+    """Whether texts are broken.
+
+    Args:
+        reasons: why, each with its figure; empty where they are not.
+        what: what the texts are: "captions".
+    """
+    if reasons:
+        return Verdict("bad", f"the {what} are broken: {'; '.join(reasons)}")
+    return Verdict("good", f"the {what} are not broken")
 
 
 def loss_fell(before: float, after: float) -> Verdict:

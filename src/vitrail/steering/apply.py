@@ -50,7 +50,8 @@ def steer(lmm: LMM, *interventions: Intervention | Steering) -> Iterator[Steered
     as before. Blocks may be nested. A `Steering` is applied at strength 1; `Steering.intervention` gives others.
 
     Raises:
-        UsageError: no intervention, a layer that does not exist, or a vector of another width.
+        UsageError: no intervention; a layer that does not exist, or that one intervention names twice (−1 and N); or a
+            vector of another width.
         ModelError: a pass that cannot be followed, or an edited block that did not run once in it.
 
     >>> with vitrail.steer(lmm, Add({-1: vector})):  # doctest: +SKIP
@@ -63,7 +64,7 @@ def steer(lmm: LMM, *interventions: Intervention | Steering) -> Iterator[Steered
         one = given.intervention() if isinstance(given, Steering) else given
         _check_width(one, lmm)
         _check_order(one, lmm)
-        resolved.append((one, {lmm.layer(v): v for v in one.reads}, {lmm.layer(v): v for v in one.layers}))
+        resolved.append((one, lmm.own_names(one.reads), lmm.own_names(one.layers)))
     selected = Tally()
 
     def change(layer: Layer, states: Tensor, now: Pass) -> Tensor:

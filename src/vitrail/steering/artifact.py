@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 
 KIND = "steering"
 FILE = "steering.safetensors"
+#: In median norms of a layer's states. Rounding in float32 leaves 1e-6 at most of a difference of equal means; the
+#: shortest vectors of Toyland's tasks are a hundred times as long as this.
+SHORTEST = 1e-4
 
 
 @dataclass(frozen=True)
@@ -122,19 +125,25 @@ class Steering:
         return {layer: float(self.manifest["medians"][str(layer)]) for layer in self.layers}
 
     @property
+    def share(self) -> float:
+        """The part of its vector that each layer gets at strength 1: 1 / n for vectors between two sets of states at n
+        layers, so that all of them together push as far as one alone; 1 for the vectors of a file."""
+        return self.parameters.get("share", 1.0)
+
+    @property
     def directions(self) -> dict[Layer, Float[Tensor, " d"]]:
-        """Layer → vector (d,).
+        """Layer → what strength 1 adds to its states (d,): the `share` of its vector.
 
         Raises:
             UsageError: this is a learned function, which has no vectors.
         """
         if not self.method.is_vector:
             raise UsageError(f"A steering by {self.method.name} is a learned function and has no vectors.")
-        return {layer: self.tensors[f"layer.{layer}"] for layer in self.layers}
+        return {layer: self.share * self.tensors[f"layer.{layer}"] for layer in self.layers}
 
     @property
     def norms(self) -> dict[Layer, float]:
-        """Layer → the vector's norm in units of the layer's median norm."""
+        """Layer → the norm of what strength 1 adds, in units of the layer's median norm."""
         medians = self.medians
         return {layer: float(v.norm()) / medians[layer] for layer, v in self.directions.items()}
 
@@ -145,17 +154,20 @@ class Steering:
         return sum(t.numel() for name, t in self.tensors.items() if not (constant and name.endswith(constant)))
 
     def only(self, layer: Layer) -> Steering:
-        """The vector of one layer alone, with its guard.
+        """The vector of one layer alone, all of it, with its guard.
 
         Raises:
             UsageError: there is no vector of this layer.
         """
-        if layer not in self.directions:
+        own, n = layer, (self.parameters.get("model") or {}).get("n_blocks")
+        if isinstance(layer, int) and layer < 0 and n is not None:
+            own = n + 1 + layer
+        if own not in self.directions:
             known = ", ".join(map(str, self.layers))
             raise UsageError(f"{self.folder or 'The steering'} has layers {known}; got layer {layer}.")
-        manifest = {**self.manifest, "parameters": {**self.parameters, "layers": [layer]}}
-        own = {name: t for name, t in self.tensors.items() if name.partition(".")[2] == str(layer)}
-        return Steering(self.method, manifest, own, self.folder)
+        manifest = {**self.manifest, "parameters": {**self.parameters, "layers": [own], "share": 1.0}}
+        tensors = {name: t for name, t in self.tensors.items() if name.partition(".")[2] == str(own)}
+        return Steering(self.method, manifest, tensors, self.folder)
 
     def functions(self) -> dict[Layer, nn.Module]:
         """Layer → the learned module.
@@ -291,6 +303,23 @@ def load_steering(folder: Path, method: SteeringMethod, manifest: dict[str, Any]
     """
     check_files(folder, manifest, "make it")
     return Steering(method, manifest, load_file(folder / FILE), folder)
+
+
+def refuse_zero(vectors: Mapping[Layer, Float[Tensor, " d"]], medians: Mapping[Layer, float], why: str) -> None:
+    """Refuses vectors that are zero but for rounding: what they steer stays as it is.
+
+    Args:
+        vectors: layer → vector (d,).
+        medians: layer → the median norm of its states.
+        why: the cause and what to do, for the message.
+
+    Raises:
+        UsageError: the norm of a vector is less than `SHORTEST` medians.
+    """
+    for layer, v in vectors.items():
+        norm = float(v.float().norm()) / medians[layer]
+        if not norm >= SHORTEST:
+            raise UsageError(f"The vector of layer {layer} is zero (its norm is {norm:.1g} median norms): {why}")
 
 
 def module_tensors(layer: Layer, module: nn.Module) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ from vitrail.artifacts import write_whole
 from vitrail.errors import ArtifactError, ModelError, UsageError
 from vitrail.lmm import Layer
 from vitrail.steering.artifact import Steering
+from vitrail.steering.options import strength
 
 ARCHITECTURE = "controlvector"
 SUFFIXES = (".gguf", ".pt", ".safetensors")
@@ -41,14 +42,15 @@ def export_vectors(
         model: in GGUF, the architecture that the vectors are for, as llama.cpp calls it ("llama").
 
     Raises:
-        UsageError: another suffix, a learned function, a guarded vector, or a layer that the format has no place for.
+        UsageError: another suffix, an impossible strength, a learned function, a guarded vector, or a layer that the
+            format has no place for.
         ModelError: the `gguf` library is not installed.
     """
     path = Path(path)
     if isinstance(steering, Steering) and not steering.method.exported:
         raise UsageError("A guard has no place in a file of vectors: they would be added everywhere. Export a `mean`.")
     directions = steering.directions if isinstance(steering, Steering) else dict(steering)
-    scaled = {layer: (alpha * v).float().cpu().contiguous() for layer, v in directions.items()}
+    scaled = {layer: (strength(alpha) * v).float().cpu().contiguous() for layer, v in directions.items()}
     if path.suffix == ".safetensors":
         tensors = {f"layer.{layer}": v for layer, v in scaled.items()}
         write_whole(path, lambda partial: save_file(tensors, partial))

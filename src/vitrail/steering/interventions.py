@@ -26,9 +26,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vitrail.errors import UsageError
+from vitrail.errors import NumericsError, UsageError
 from vitrail.lmm import Layer
 from vitrail.lmm.positions import Pass, Positions, check
+from vitrail.steering.options import strength
 
 #: Layer → one vector (features,), or rows (n, features).
 Directions = Mapping[Layer, Tensor]
@@ -63,7 +64,8 @@ class Intervention(ABC):
 
 
 class _Copies:
-    """Copies of float32 tensors where and as wide as states are, each made once."""
+    """Copies of float32 tensors where and as wide as states are, each made once. `like` raises `NumericsError` for a
+    tensor that overflows the states' dtype."""
 
     def __init__(self) -> None:
         self._made: dict[Any, Tensor] = {}
@@ -71,7 +73,10 @@ class _Copies:
     def like(self, name: Any, tensor: Tensor, states: Tensor) -> Tensor:
         key = (name, states.device, states.dtype)
         if key not in self._made:
-            self._made[key] = tensor.detach().to(states.device, states.dtype)
+            made = tensor.detach().to(states.device, states.dtype)
+            if not torch.isfinite(made).all():
+                raise NumericsError(f"What steering adds is too large for {states.dtype}. Give less strength.")
+            self._made[key] = made
         return self._made[key]
 
 
@@ -91,7 +96,7 @@ def _checked(directions: Directions, ndim: int) -> dict[Layer, Tensor]:
 def finite(number: float) -> float:
     """The number itself. Raises `UsageError` for infinity and for what is no number."""
     if not math.isfinite(number):
-        raise UsageError(f"Expected a finite strength, threshold or value; got {number}.")
+        raise UsageError(f"Expected a finite threshold or value; got {number}.")
     return float(number)
 
 
@@ -125,7 +130,7 @@ class Add(_Directed):
         positions: Positions = "generated",
     ) -> None:
         super().__init__(directions, positions)
-        self.alpha, self.keep_norm = finite(alpha), keep_norm
+        self.alpha, self.keep_norm = strength(alpha), keep_norm
         self._pushes = {layer: self.alpha * d for layer, d in self.directions.items()}
 
     def move(self, layer: Layer, states: Tensor, now: Pass) -> Tensor:
@@ -154,7 +159,7 @@ class ProjectOut(_Directed):
 
     def __init__(self, directions: Directions, alpha: float = 1.0, *, positions: Positions = "generated") -> None:
         super().__init__(directions, positions)
-        self.alpha = finite(alpha)
+        self.alpha = strength(alpha)
         self._bases = {layer: _basis(d) for layer, d in self.directions.items()}
 
     def move(self, layer: Layer, states: Tensor, now: Pass) -> Tensor:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from vitrail.errors import UsageError
 from vitrail.lmm import Layer
 from vitrail.lmm.positions import Pass, Positions, check
-from vitrail.steering.interventions import Intervention, finite
+from vitrail.steering.interventions import Intervention
+from vitrail.steering.options import strength
 
 
 def _there(module: nn.Module, states: Tensor) -> nn.Module:
@@ -29,7 +30,7 @@ class Function(Intervention):
         if not functions:
             raise UsageError("An intervention needs at least one layer.")
         self.functions = dict(functions)
-        self.layers, self.positions, self.alpha = tuple(self.functions), positions, finite(alpha)
+        self.layers, self.positions, self.alpha = tuple(self.functions), positions, strength(alpha)
 
     def move(self, layer: Layer, states: Tensor, now: Pass) -> Tensor:
         if self.alpha == 0.0:
@@ -56,7 +57,7 @@ class FromContext(Intervention):
         positions: Positions = "generated",
     ) -> None:
         check(positions)
-        self.context, self.functions, self.alpha = context, dict(functions), finite(alpha)
+        self.context, self.functions, self.alpha = context, dict(functions), strength(alpha)
         if not functions:
             raise UsageError("An intervention needs at least one layer.")
         self.layers, self.positions = tuple(self.functions), positions

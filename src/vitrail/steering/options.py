@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from vitrail.errors import UsageError
 from vitrail.lmm.options import Layer, PositionName, Positions
-from vitrail.options import Count, Options
+from vitrail.options import Count, Options, Within
 
 #: Where L2S reads its targets: in answers that are wanted and not wanted, or in requests that ask for it and do not.
 Targets = Literal["answers", "prompts"]
+
+#: The largest strength, either way. At strength 1 a vector is about as long as states differ; a million such vectors
+#: still have a norm, and a square of it, that float32 and bfloat16 hold.
+LARGEST = 1e6
+Strength = Annotated[float, Within(LARGEST)]
+"""1 is the strength that a steering was made with; a negative one pushes away from what is wanted."""
+
+
+def strength(alpha: float) -> float:
+    """The strength itself. Raises `UsageError` for what is no `Strength`."""
+    return Application(alpha).alpha
 
 
 @dataclass(frozen=True)
@@ -47,9 +58,12 @@ class Application(Options):
         alpha: the strength; 1 is the strength that it was made with.
         positions: the positions whose states are changed; those that the steering was made for if None.
         keep_norm: of vectors, whether every state keeps its norm, so that only its direction changes.
+
+    Raises:
+        UsageError: a strength that is no number, or larger than 1e6 either way.
     """
 
-    alpha: float = 1.0
+    alpha: Strength = 1.0
     positions: Positions | None = None
     keep_norm: bool = False
 

@@ -61,10 +61,11 @@ def example_states(
         batch_size: examples in a batch.
 
     Raises:
+        UsageError: a layer does not exist, or is named twice.
         DataError: no example has a selected position, or an image cannot be read.
         NumericsError: a state is not finite.
     """
-    layers = [lmm.layer(layer) for layer in layers]
+    layers = [*lmm.own_names(layers)]
     parts: dict[Layer, list[Tensor]] = {layer: [] for layer in layers}
     norms: dict[Layer, list[Tensor]] = {layer: [] for layer in layers}
     kept: list[int] = []

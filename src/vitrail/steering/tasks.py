@@ -57,6 +57,14 @@ class CaptionTask:
     def mentions(self, text: str) -> bool:
         return self.pattern.search(text) is not None
 
+    @property
+    def success(self) -> str:
+        """What counts as wanted, as the end of a sentence: 'captions that …'."""
+        words = f"a word of the task ({_some_words(self.words)})"
+        if self.remove:
+            return f"of the captions that have {words} without steering, those that no longer have one"
+        return f"captions that have {words}"
+
     def worked(self, text: str, before: str) -> bool:
         """Whether the caption `text` is as wanted; `before`, the unsteered one, does not matter here."""
         return self.mentions(text) != self.remove
@@ -182,6 +190,12 @@ class AnswerTask:
     def _normal(answers: Collection[str]) -> set[str]:
         return {normal_answer(a) for a in answers}
 
+    @property
+    def success(self) -> str:
+        """What counts as wanted, as the end of a sentence: 'of the answers …'."""
+        source, target = _some_words(self.source), _some_words(self.target)
+        return f"of the answers that are {source} without steering, those that become {target}"
+
     def worked(self, text: str, before: str) -> bool:
         """Whether the answer `text` is as wanted; `before`, the unsteered one, does not matter here."""
         return self.is_target(text)
@@ -244,6 +258,12 @@ class AnswerTask:
 
 
 Task = CaptionTask | AnswerTask
+
+
+def _some_words(words: Collection[str], most: int = 4) -> str:
+    """The first words in the order of the alphabet, quoted."""
+    shown = ", ".join(f"“{w}”" for w in sorted(words)[:most])
+    return f"{shown}, …" if len(words) > most else shown
 
 
 def _answered(samples: Sequence[Sample]) -> list[Example]:

@@ -1,6 +1,7 @@
 """Trials: what a steering does, measured.
 
 texts.py        what a model says, and how probable texts are to it
+losses.py       what texts lost: fluency, length, fit to the references; whether they are broken
 judge.py        the effect and the side effects of one steering
 outcome.py      these figures, as values and as JSON
 narrowness.py   whether an intervention makes one change and no other
@@ -10,7 +11,8 @@ lora.py         LoRA with as many parameters as a steering
 contest.py      contenders side by side
 options.py      how a search goes, and a comparison with baselines
 speed.py        the time of their generation
-gallery.py      captions before and after
+levels.py       what is said at several strengths
+gallery.py      the same, with its images
 """
 
 import lazy_loader as _lazy

@@ -9,7 +9,7 @@ from .contest import (
 )
 from .gallery import (
     Gallery as Gallery,
-    make_gallery as make_gallery,
+    gallery_of as gallery_of,
 )
 from .grid_search import (
     SearchResult as SearchResult,
@@ -19,6 +19,14 @@ from .grid_search import (
 )
 from .judge import (
     Judge as Judge,
+)
+from .levels import (
+    Level as Level,
+    say_at_strengths as say_at_strengths,
+)
+from .losses import (
+    TextFigures as TextFigures,
+    TextLoss as TextLoss,
 )
 from .narrowness import (
     rank_by_narrowness as rank_by_narrowness,

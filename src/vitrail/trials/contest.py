@@ -88,8 +88,8 @@ def compare_contenders(
         with contender.under(lmm) as model:
             asked = contender.requests(task, samples)
             said = say(model, asked, max_new_tokens=task.max_new_tokens, batch_size=options.batch_size)
-        judge = judge or Judge(task, samples, said, lmm, scorer)
-        outcome, speed = judge.judge(said), timed.get(place)
+        judge = judge or Judge(task, samples, said, lmm, scorer, options.batch_size)
+        outcome, speed = judge.judge(said, asked), timed.get(place)
         result = ContenderResult(contender.name, outcome, contender.parameters, contender.seconds, tuple(said), speed)
         found.append(result)
         progress("evaluate", len(found), len(everyone))

@@ -8,22 +8,19 @@ from typing import Any
 
 from vitrail.lmm import LMM
 from vitrail.lmm.positions import Positions, UntilSaid
-from vitrail.progress import Progress, silent
 from vitrail.samples import Sample, thumbnail
-from vitrail.steering.apply import steer
 from vitrail.steering.artifact import Steering
 from vitrail.steering.tasks import CaptionTask, Task
-from vitrail.trials.texts import say
+from vitrail.trials.levels import Level
 
 
 @dataclass(frozen=True)
 class Shown:
-    """An image, what was asked about it, and what was said at each strength; the first is without steering."""
+    """An image and what was asked about it."""
 
     name: str
     thumbnail: bytes
     request: str
-    texts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -34,51 +31,42 @@ class Gallery:
         title: the task, or "Steering".
         model: its name.
         about: what is said of the steering: name → value.
-        alphas: the strengths; the first is 0.
+        levels: what was said at each strength; the first is without steering.
         shown: the images.
-        worked: at each strength, the share of texts that are as wanted; empty without a task.
+        success: what counts as wanted; empty without a task.
         marked: words to mark in the texts.
     """
 
     title: str
     model: str
     about: dict[str, Any]
-    alphas: tuple[float, ...]
+    levels: tuple[Level, ...]
     shown: tuple[Shown, ...]
-    worked: tuple[float, ...] = ()
+    success: str = ""
     marked: tuple[str, ...] = ()
 
 
-def make_gallery(
+def gallery_of(
     lmm: LMM,
     steering: Steering,
     samples: Sequence[Sample],
-    strengths: Sequence[float] = (0.5, 1.0, 1.5, 2.0),
+    found: Sequence[Level],
     *,
     task: Task | None = None,
     positions: Positions | None = None,
-    batch_size: int = 32,
-    progress: Progress = silent,
 ) -> Gallery:
-    """What `lmm` says of `samples` without steering and at each of `strengths`.
+    """A gallery of what `say_at_strengths` found.
 
     Args:
-        task: its words are marked, and the texts that are as it wants are counted.
-        positions: where the steering is applied; where it was made for if None.
+        task: its words are marked.
+        positions: where the steering was applied; where it was made for if None.
     """
-    alphas = (0.0, *sorted({a for a in strengths if a != 0}))
-    limit = 40 if task is None else task.max_new_tokens
-    said = [say(lmm, samples, max_new_tokens=limit, batch_size=batch_size)]
-    for alpha in alphas[1:]:
-        with steer(lmm, steering.intervention(alpha, positions=positions)):
-            said.append(say(lmm, samples, max_new_tokens=limit, batch_size=batch_size))
-        progress("gallery", len(said), len(alphas))
-    shown = tuple(
-        Shown(s.name, thumbnail(s.open()), lmm.request(s), tuple(texts[i] for texts in said))
-        for i, s in enumerate(samples)
-    )
-    title, about = "Steering" if task is None else task.name, _about(steering, positions)
-    return Gallery(title, lmm.name, about, alphas, shown, _worked(task, said), _marked(task))
+    shown = tuple(Shown(s.name, thumbnail(s.open()), lmm.request(s)) for s in samples)
+    about = _about(steering, positions)
+    if task is None:
+        return Gallery("Steering", lmm.name, about, tuple(found), shown)
+    marked = task.words | task.instead if isinstance(task, CaptionTask) else task.target
+    return Gallery(task.name, lmm.name, about, tuple(found), shown, task.success, tuple(sorted(marked)))
 
 
 def _about(steering: Steering, positions: Positions | None) -> dict[str, Any]:
@@ -89,21 +77,9 @@ def _about(steering: Steering, positions: Positions | None) -> dict[str, Any]:
     }
     if steering.method.is_vector:
         about["norm in medians"] = [round(v, 2) for v in steering.norms.values()]
+    if steering.share != 1:
+        about["strength, each layer"] = round(steering.share, 2)
     return about
-
-
-def _worked(task: Task | None, said: Sequence[Sequence[str]]) -> tuple[float, ...]:
-    """The share of texts that are as `task` wants, for each strength."""
-    if task is None:
-        return ()
-    counted = [[task.worked(t, b) for t, b in zip(texts, said[0], strict=True) if task.counts(b)] for texts in said]
-    return tuple(sum(c) / len(c) if c else 0.0 for c in counted)
-
-
-def _marked(task: Task | None) -> tuple[str, ...]:
-    if task is None:
-        return ()
-    return tuple(sorted(task.words | task.instead if isinstance(task, CaptionTask) else task.target))
 
 
 def _position_name(positions: Positions | None, steering: Steering) -> str:

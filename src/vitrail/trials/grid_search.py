@@ -57,7 +57,7 @@ class SearchResult:
         task: its name.
         budget: the largest cost that may be picked.
         trials: all that was tried, on the half that chooses; "points" in JSON.
-        picked: the one with the largest effect within the budget; None where none is within it.
+        picked: the one with the largest effect within the budget whose texts are not broken; None where there is none.
         held_out: the outcome of the picked one on the other half; None without one.
         plain: no steering, on the other half.
         unsteered: no steering, on the half that chooses.
@@ -165,7 +165,7 @@ class _Half:
 
 def _half(lmm: LMM, task: Task, samples: Sequence[Sample], scorer: ImageTextScorer | None, batch_size: int) -> _Half:
     before = say(lmm, samples, max_new_tokens=task.max_new_tokens, batch_size=batch_size)
-    return _Half(lmm, samples, before, Judge(task, samples, before, lmm, scorer), batch_size)
+    return _Half(lmm, samples, before, Judge(task, samples, before, lmm, scorer, batch_size), batch_size)
 
 
 def search(
@@ -179,7 +179,7 @@ def search(
     out: str | Path | None = None,
     progress: Progress = silent,
 ) -> SearchResult:
-    """The layer and strength with the largest effect whose cost is within the budget.
+    """The layer and strength with the largest effect whose cost is within the budget and whose texts are not broken.
 
     It is chosen on one half of `samples`; its outcome and that of no steering are reported on the other half (Wu et al.
     2025, AxBench).
@@ -190,22 +190,22 @@ def search(
         out: a folder for `search.json`; None writes nothing.
 
     Raises:
-        UsageError: nothing to try, or samples of a single image.
+        UsageError: nothing to try, a layer that is named twice, or samples of a single image.
         DataError: no sample of a half counts for the task.
     """
     options = options or SearchOptions()
-    if not tried or not options.alphas:
+    grid = {(layer, a): tried[layer](a) for layer in lmm.own_names(tried).values() for a in options.alphas}
+    if not grid:
         raise UsageError("A search needs layers and strengths to try.")
     choosing, reporting = halves(samples, options.seed)
     first = _half(lmm, task, choosing, scorer, options.batch_size)
-    grid = [(layer, alpha) for layer in tried for alpha in options.alphas]
     trials: list[Trial] = []
-    for layer, alpha in grid:
-        trials.append(Trial(layer, alpha, first.steered(tried[layer](alpha))))
+    for (layer, alpha), intervention in grid.items():
+        trials.append(Trial(layer, alpha, first.steered(intervention)))
         progress("search", len(trials), len(grid))
     picked = pick(trials, options.budget)
     second = _half(lmm, task, reporting, scorer, options.batch_size)
-    held_out = None if picked is None else second.steered(tried[picked.layer](picked.alpha))
+    held_out = None if picked is None else second.steered(grid[picked.layer, picked.alpha])
     plain, unsteered = second.unsteered(), first.unsteered()
     found = SearchResult(
         task.name, options.budget, tuple(trials), picked, held_out, plain, unsteered, pareto_front(trials)
@@ -222,8 +222,9 @@ def _write(out: Path, found: SearchResult, lmm: LMM) -> None:
 
 
 def pick(trials: Sequence[Trial], budget: float) -> Trial | None:
-    """The trial with the largest effect within the budget, of several the cheapest; None where none is within it."""
-    allowed = [t for t in trials if t.outcome.cost <= budget]
+    """The trial with the largest effect within the budget, of several the cheapest; broken texts are never picked. None
+    where there is none."""
+    allowed = [t for t in trials if t.outcome.cost <= budget and not t.outcome.loss.broken]
     return max(allowed, key=lambda t: (t.outcome.effect.mean, -t.outcome.cost), default=None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -19,15 +19,14 @@ from vitrail.scores import (
     bleu,
     cider_d,
     clip_score,
-    distinct,
     estimate,
     normal_answer,
     paired_p,
     vqa_accuracy,
 )
 from vitrail.steering.tasks import CaptionTask, Task
-from vitrail.trials.outcome import AnswerSideEffects, CaptionSideEffects, Outcome, SideEffects
-from vitrail.trials.texts import surprise
+from vitrail.trials.losses import LossMeter
+from vitrail.trials.outcome import AnswerSideEffects, CaptionSideEffects, Outcome
 
 #: Kinds of questions with fewer than these are judged together: the accuracy of two questions says nothing.
 FEW = 10
@@ -40,6 +39,7 @@ class Judge:
     Args:
         lmm: the unsteered model, for the perplexity; None leaves it out.
         scorer: for CLIPScore; None leaves it out.
+        batch_size: samples in a batch.
 
     Raises:
         DataError: no sample counts for the task.
@@ -50,7 +50,7 @@ class Judge:
     before: Sequence[str]
     lmm: LMM | None = None
     scorer: ImageTextScorer | None = None
-    _surprise_of: dict[tuple[int, str], float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    batch_size: int = 32
 
     def __post_init__(self) -> None:
         if not any(self.counts):
@@ -70,34 +70,23 @@ class Judge:
         assert self.scorer is not None
         return np.concatenate(self.scorer.images([s.open() for s in self.samples]))
 
+    @cached_property
+    def meter(self) -> LossMeter:
+        """Measures what the texts lost, whatever the task."""
+        return LossMeter(self.samples, self.before, self.lmm, self.batch_size)
+
     def worked(self, said: Sequence[str]) -> Float[np.ndarray, " n"]:
         """1 where the text is as wanted, 0 where not, NaN where the sample does not count."""
-        found = np.array([self.task.worked(t, b) for t, b in zip(said, self.before, strict=True)], float)
-        return np.where(self.counts, found, np.nan)
+        return worked(self.task, said, self.before)
 
-    def judge(self, said: Sequence[str]) -> Outcome:
-        """The figures of `said`, one text for each sample."""
-        worked = self.worked(said)
-        p = paired_p(worked, self.worked(self.before))
-        common = self._common(said)
-        if isinstance(self.task, CaptionTask):
-            side, cost = self._of_captions(said, self.task, common)
-            return Outcome(estimate(worked), p, cost, side)
-        answers, lost = self._of_answers(said, common)
-        return Outcome(estimate(worked), p, lost, answers)
-
-    def _common(self, said: Sequence[str]) -> SideEffects:
-        same = [t == b for t, b in zip(said, self.before, strict=True)]
-        perplexity = None if self.lmm is None else float(np.exp(self._surprise(said, self.lmm).mean()))
-        return SideEffects(1 - float(np.mean(same)), distinct(said), perplexity)
-
-    def _surprise(self, said: Sequence[str], lmm: LMM) -> Float[np.ndarray, " n"]:
-        """The surprise of each text; it is computed once where several steerings say the same of a sample."""
-        new = [i for i, t in enumerate(said) if (i, t) not in self._surprise_of]
-        if new:
-            losses = surprise(lmm, [self.samples[i] for i in new], [said[i] for i in new])
-            self._surprise_of.update({(i, said[i]): float(loss) for i, loss in zip(new, losses, strict=True)})
-        return np.array([self._surprise_of[i, t] for i, t in enumerate(said)])
+    def judge(self, said: Sequence[str], asked: Sequence[Sample] | None = None) -> Outcome:
+        """The figures of `said`, one text for each sample; `asked` as `LossMeter.loss` takes it."""
+        found = self.worked(said)
+        side, cost = (
+            self._of_captions(said, self.task) if isinstance(self.task, CaptionTask) else self._of_answers(said)
+        )
+        p = paired_p(found, self.worked(self.before))
+        return Outcome(estimate(found), p, cost, self.meter.loss(said, asked), side)
 
     def _clip_score(self, said: Sequence[str]) -> Estimate | None:
         if self.scorer is None:
@@ -105,9 +94,7 @@ class Judge:
         texts = np.concatenate(self.scorer.texts(said))
         return estimate(np.diagonal(clip_score(self._pictures, texts)))
 
-    def _of_captions(
-        self, said: Sequence[str], task: CaptionTask, common: SideEffects
-    ) -> tuple[CaptionSideEffects, float]:
+    def _of_captions(self, said: Sequence[str], task: CaptionTask) -> tuple[CaptionSideEffects, float]:
         """Side effects on captions, and the cost."""
         references = [s.references for s in self.samples]
         rest = [tuple(map(task.rest, refs)) for refs in references]
@@ -115,9 +102,7 @@ class Judge:
         unsteered = cider_d([task.rest(b) for b in self.before], rest)
         level = float(unsteered.mean())
         side = CaptionSideEffects(
-            **vars(common),
             clip_score=self._clip_score(said),
-            cider=estimate(cider_d(said, references)),
             cider_rest=estimate(without),
             cider_rest_p=paired_p(without, unsteered),
             bleu=bleu(said, references),
@@ -127,7 +112,7 @@ class Judge:
     def _accuracy(self, said: Sequence[str]) -> Float[np.ndarray, " n"]:
         return np.array([vqa_accuracy(t, s.answers) for t, s in zip(said, self.samples, strict=True)])
 
-    def _of_answers(self, said: Sequence[str], common: SideEffects) -> tuple[AnswerSideEffects, float]:
+    def _of_answers(self, said: Sequence[str]) -> tuple[AnswerSideEffects, float]:
         """Side effects on answers, and the cost."""
         right, was = self._accuracy(said), self._accuracy(self.before)
         staying = ~self.counts
@@ -137,7 +122,6 @@ class Judge:
         official = np.array([s.answer_type or "other" for s in self.samples], object)
         names = sorted(set(official))
         side = AnswerSideEffects(
-            **vars(common),
             accuracy={"all": estimate(right)} | {k: estimate(right[official == k]) for k in names},
             accuracy_plain={"all": float(was.mean())} | {k: float(was[official == k].mean()) for k in names},
             lost=lost,
@@ -146,6 +130,17 @@ class Judge:
             answers_moved=_moves(said, self.before),
         )
         return side, max(lost.values(), default=0.0)
+
+
+def worked(task: Task, said: Sequence[str], before: Sequence[str]) -> Float[np.ndarray, " n"]:
+    """1 where a text is as `task` wants, 0 where not, NaN where the sample does not count.
+
+    Args:
+        said: the texts.
+        before: what the unsteered model says of the same samples.
+    """
+    pairs = zip(said, before, strict=True)
+    return np.array([float(task.worked(t, b)) if task.counts(b) else np.nan for t, b in pairs])
 
 
 def _groups(kinds: np.ndarray, chosen: Bool[np.ndarray, " n"]) -> dict[str, Bool[np.ndarray, " n"]]:

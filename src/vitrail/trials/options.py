@@ -7,6 +7,7 @@ from typing import Annotated
 
 from vitrail.lmm.options import Positions
 from vitrail.options import AtLeast, Count, CountOrNone, Options
+from vitrail.steering.options import Strength
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class SearchOptions(Options):
         seed: of the two halves.
     """
 
-    alphas: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
+    alphas: tuple[Strength, ...] = (0.5, 1.0, 1.5, 2.0)
     budget: Annotated[float, AtLeast(0)] = 0.10
     positions: Positions | None = None
     batch_size: Count = 32
@@ -41,7 +42,7 @@ class ContestOptions(Options):
         seed: of everything random.
     """
 
-    alpha: float = 1.0
+    alpha: Strength = 1.0
     positions: Positions | None = None
     steps: Count = 60
     repeats: CountOrNone = 0

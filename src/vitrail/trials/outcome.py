@@ -8,44 +8,28 @@ from typing import Any
 
 from vitrail.artifacts import plain, typed
 from vitrail.scores import Estimate
+from vitrail.trials.losses import TextLoss
 
 
 @dataclass(frozen=True)
-class SideEffects:
-    """What else was measured, whatever the task.
-
-    Args:
-        changed: share of the texts that are not those of the unsteered model, 0 to 1.
-        distinct: distinct-2 of the texts, 0 to 1; see `scores.distinct`.
-        perplexity: of the texts, under the unsteered model; None where it was not measured.
-    """
-
-    changed: float
-    distinct: float
-    perplexity: float | None
-
-
-@dataclass(frozen=True)
-class CaptionSideEffects(SideEffects):
+class CaptionSideEffects:
     """Side effects on captions.
 
     Args:
         clip_score: CLIPScore of the captions; None where it was not measured.
-        cider: CIDEr-D of the captions.
         cider_rest: CIDEr-D of the captions without the topic.
         cider_rest_p: p-value of its difference to no steering.
         bleu: BLEU-4 of the captions, 0 to 100.
     """
 
     clip_score: Estimate | None
-    cider: Estimate
     cider_rest: Estimate
     cider_rest_p: float
     bleu: float
 
 
 @dataclass(frozen=True)
-class AnswerSideEffects(SideEffects):
+class AnswerSideEffects:
     """Side effects on answers.
 
     Args:
@@ -65,10 +49,6 @@ class AnswerSideEffects(SideEffects):
     answers_moved: list[tuple[str, str, int]]
 
 
-#: Fields that are left out of the JSON where they were not measured.
-OPTIONAL = ("perplexity", "clip_score")
-
-
 @dataclass(frozen=True)
 class Outcome:
     """The figures of one steering on some samples.
@@ -78,19 +58,19 @@ class Outcome:
         p: p-value of its difference to no steering, by random changes of sign.
         cost: what the rest lost, 0 to 1: of captions, CIDEr-D without the topic, relative to no steering; of answers,
             the most accuracy that a kind of question lost on answers that were to stay.
+        loss: what the texts lost, whatever the task, and whether they are broken.
         side: everything else that was measured.
     """
 
     effect: Estimate
     p: float
     cost: float
+    loss: TextLoss
     side: CaptionSideEffects | AnswerSideEffects
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
-        values = without_std(plain(self))
-        values["side"] = {k: v for k, v in values["side"].items() if v is not None or k not in OPTIONAL}
-        return values
+        return plain(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Outcome:
@@ -99,29 +79,6 @@ class Outcome:
         Raises:
             ValueError: the values are not those of an outcome.
         """
-        found = with_std({key: values[key] for key in ("effect", "p", "cost", "side")})
-        side = {**dict.fromkeys(OPTIONAL), **found["side"]}
-        effects = typed(side, CaptionSideEffects) if "cider" in side else typed(side, AnswerSideEffects)
-        return cls(typed(found["effect"], Estimate), typed(found["p"], float), typed(found["cost"], float), effects)
-
-
-def without_std(value: Any) -> Any:
-    """JSON values in which estimates have no standard deviation: files of outcomes do not keep it."""
-    if isinstance(value, list):
-        return [without_std(v) for v in value]
-    if not isinstance(value, dict):
-        return value
-    found = {k: without_std(v) for k, v in value.items()}
-    if found.keys() == {"mean", "std", "low", "high", "n"}:
-        del found["std"]
-    return found
-
-
-def with_std(value: Any) -> Any:
-    """The inverse of `without_std`: estimates have an unknown standard deviation."""
-    if isinstance(value, list):
-        return [with_std(v) for v in value]
-    if not isinstance(value, dict):
-        return value
-    found = {k: with_std(v) for k, v in value.items()}
-    return {"std": None, **found} if found.keys() == {"mean", "low", "high", "n"} else found
+        kind = CaptionSideEffects if "cider_rest" in values["side"] else AnswerSideEffects
+        kinds: dict[str, Any] = {"effect": Estimate, "p": float, "cost": float, "loss": TextLoss, "side": kind}
+        return cls(**{name: typed(values[name], kind) for name, kind in kinds.items()})

@@ -15,8 +15,9 @@ from vitrail.steering import (
     make_vectors,
     open_steering,
     steer,
+    tensor_vector,
 )
-from vitrail.steering.interchange import export_vectors
+from vitrail.steering.interchange import export_vectors, import_vectors
 from vitrail.steering.methods.from_states import GUARDED
 from vitrail.trials import (
     say,
@@ -29,7 +30,7 @@ YES_NO = TASKS["yes-no"]
 def test_a_guarded_vector_lets_other_answers_alone(lmm, asked, tmp_path):
     both = make_steering(lmm, YES_NO, asked, SteeringOptions(layers=(-2, -1)), out=tmp_path / "g", method="guarded")
     plain = make_steering(lmm, YES_NO, asked, out=tmp_path / "m")
-    torch.testing.assert_close(both.directions[lmm.n_blocks], plain.directions[lmm.n_blocks])
+    torch.testing.assert_close(both.only(lmm.n_blocks).directions, plain.directions)
     one = open_steering(tmp_path / "g").only(lmm.n_blocks)
     guard = one.intervention(3.0)
     activation = guard.activation
@@ -66,6 +67,39 @@ def test_a_guarded_vector_lets_other_answers_alone(lmm, asked, tmp_path):
         make_vectors(lmm, YES_NO.guarded(asked), out=tmp_path / "n")
     with pytest.raises(UsageError, match="no place in a file of vectors"):
         export_vectors(one, tmp_path / "g.safetensors")
+
+
+def test_several_layers_share_the_strength_of_one(lmm, asked, vector, tmp_path):
+    toward, away = (
+        example_states(lmm, e, [6, 8], positions="last").by_layer for e in (YES_NO.toward(asked), YES_NO.away(asked))
+    )
+    assert vector.share == 0.5
+    for layer in (6, 8):
+        whole = toward[layer].mean(0) - away[layer].mean(0)
+        torch.testing.assert_close(vector.directions[layer], whole / 2, rtol=1e-3, atol=1e-3)
+        alone = vector.only(layer)
+        assert alone.share == 1
+        torch.testing.assert_close(alone.directions[layer], whole, rtol=1e-3, atol=1e-3)
+    assert torch.equal(vector.only(-1).directions[8], vector.only(8).directions[8])
+    export_vectors(vector, tmp_path / "v.safetensors")
+    again = tensor_vector(lmm, import_vectors(tmp_path / "v.safetensors"), vector.medians, out=tmp_path / "again")
+    assert again.share == 1  # what a file holds is added as it is
+    for layer in (6, 8):
+        torch.testing.assert_close(again.directions[layer], vector.directions[layer])
+
+
+@pytest.mark.parametrize("method", ["mean", "probe", "pca", "random", "guarded"])
+def test_two_sets_of_examples_with_the_same_mean_are_refused(lmm, asked, tmp_path, method):
+    """The embedding of the last token of a prompt is the same whatever is asked."""
+    with pytest.raises(UsageError, match=r"The vector of layer 0 is zero.*same mean state at the positions 'last'"):
+        make_steering(lmm, YES_NO, asked[:40], SteeringOptions(layers=(0,)), out=tmp_path / "z", method=method)
+    assert not (tmp_path / "z").exists()
+
+
+@pytest.mark.parametrize("method", ["mean", "loreft"])
+def test_a_layer_that_is_named_twice_is_refused(lmm, asked, tmp_path, method):
+    with pytest.raises(UsageError, match="Layer 8 of toyland is named twice, as 8 and as -1"):
+        make_steering(lmm, YES_NO, asked, SteeringOptions(layers=(8, -1)), out=tmp_path / "t", method=method)
 
 
 def test_a_removal_starts_where_the_word_is_about_to_be_said(lmm, samples, tmp_path):

@@ -4,40 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from vitrail.cli.application import command
 from vitrail.cli.derived import Named, Without
 from vitrail.cli.options import Json
-from vitrail.cli.steer.common import Alone, Folder, PlaceChoice, SteeredModel, TaskData, alone, steering
+from vitrail.cli.steer.common import Alone, Folder, PlaceChoice, SteeredModel, TaskData, alone, steering, warn_of_broken
 from vitrail.cli.terminal import print_json, progress_bars
 from vitrail.options import Count
+from vitrail.runs.steer.options import GalleryOptions
 from vitrail.steering.options import Application
-
-if TYPE_CHECKING:
-    from vitrail.runs.steer import GalleryOptions
-    from vitrail.steering import Task
-
-
-@dataclass(frozen=True, kw_only=True)
-class GalleryChoice:
-    """The page of texts before and after.
-
-    Args:
-        gallery: also write a page of before and after to this file.
-        gallery_strengths: of the gallery, by commas.
-    """
-
-    gallery: Path | None = None
-    gallery_strengths: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
-
-    def options(self, task: Task | None) -> GalleryOptions | None:
-        """As the library takes them; None where no page was asked for."""
-        from vitrail.runs.steer import GalleryOptions
-
-        return None if self.gallery is None else GalleryOptions(self.gallery, self.gallery_strengths, task)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +30,7 @@ def apply_(
     *,
     folder: Folder,
     application: Annotated[Application, Without("positions"), Named(alpha="--strength")],
-    page: GalleryChoice,
+    page: GalleryOptions,
     layer: Alone = None,
     where: PlaceChoice,
     task: Annotated[str | None, typer.Option("--task", help="Mark its words in the gallery, and count them.")] = None,
@@ -61,33 +39,51 @@ def apply_(
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Samples in a batch.")] = 32,
     as_json: Json = False,
 ) -> None:
-    """What the model says of images before and after.
+    """What the model says of images before and after, how many texts are as --task wants, and what the texts lost.
+
+    A line on stderr says when the texts are broken: by their perplexity under the unsteered model, repetition, length, and
+    CIDEr-D where there are references.
 
     Example:
-        vitrail steer apply steer/place --strength 1.5 --task place --gallery before-and-after.html
+        vitrail steer apply steerings/colour --layer 6 --strength 0.5 --task colour --until-said --gallery colour.html
     """
+    from vitrail.artifacts import plain
     from vitrail.runs.steer import apply_steering
     from vitrail.steering import TASKS, open_steering, task_named
 
     opened = alone(open_steering(folder), layer)
     wanted = None if task is None else task_named(task)
-    gallery = page.options(wanted)
     with progress_bars() as progress:
         samples = data.of_task(wanted or TASKS["colour"], progress, "val")
         lmm = model.load(progress)
         application = replace(application, positions=where.places(lmm, wanted))
-        done = apply_steering(
-            lmm, opened, samples, application, gallery=gallery, batch_size=batch_size, progress=progress
+        before, after = apply_steering(
+            lmm, opened, samples, application, task=wanted, page=page, batch_size=batch_size, progress=progress
         )
-    texts = zip(samples, done.before, done.after, strict=True)
-    pairs = [{"sample_id": s.id, "before": before, "after": after} for s, before, after in texts]
+    warn_of_broken([("", after.loss)])
+    texts = zip(samples, before.texts, after.texts, strict=True)
+    pairs = [{"sample_id": s.id, "before": was, "after": now} for s, was, now in texts]
     if as_json:
-        path = None if page.gallery is None else str(page.gallery)
-        print_json({"positions_changed": done.changed, "passes": done.passes, "gallery": path, "texts": pairs})
+        print_json(
+            {
+                "strength": after.alpha,
+                "positions_changed": after.changed,
+                "passes": after.passes,
+                "task": None if wanted is None else {"name": wanted.name, "wanted": wanted.success},
+                "as_wanted": plain(after.wanted),
+                "as_wanted_without": plain(before.wanted),
+                "loss": plain(after.loss),
+                "gallery": None if page.gallery is None else str(page.gallery),
+                "texts": pairs,
+            }
+        )
         return
     for pair in pairs:
         typer.echo(f"{pair['sample_id']}\n  {pair['before']}\n  {pair['after']}")
-    typer.echo(f"{done.changed} positions were changed in {done.passes} passes.")
+    typer.echo(f"{after.changed} positions were changed in {after.passes} passes.")
+    if wanted is not None:
+        typer.echo(f"“As wanted” counts {wanted.success}; without steering {before.counted or 'there are none'}.")
+    typer.echo(f"{after}.")
 
 
 @command(steering)
@@ -101,7 +97,7 @@ def export(
     """Vectors in a format that other tools read: llama.cpp and repeng take .gguf, steering-vectors .pt.
 
     Example:
-        vitrail steer export steer/place place.gguf --hint llama
+        vitrail steer export steerings/colour colour.gguf --hint llama
     """
     from vitrail.steering import open_steering
     from vitrail.steering.interchange import export_vectors

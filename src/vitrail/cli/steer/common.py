@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ from vitrail.cli.application import app
 from vitrail.cli.choices import DataSource, ModelChoice
 from vitrail.cli.derived import Parser, Without
 from vitrail.cli.parsing import to_layer
+from vitrail.cli.terminal import warn
 from vitrail.errors import UsageError
 from vitrail.lmm.options import Layer, PositionName
 from vitrail.options import Count
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from vitrail.progress import Progress
     from vitrail.samples import Sample
     from vitrail.steering import Steering, Task
+    from vitrail.trials import TextLoss
 
 steering = typer.Typer(no_args_is_help=True, help="Change what a model says by editing its states, and measure it.")
 app.add_typer(steering, name="steer", rich_help_panel="Change the model")
@@ -98,6 +101,16 @@ class PlaceChoice:
 def alone(opened: Steering, layer: Layer | None) -> Steering:
     """The steering, or the vector of one of its layers."""
     return opened if layer is None else opened.only(layer)
+
+
+def warn_of_broken(losses: Iterable[tuple[str, TextLoss]]) -> None:
+    """A line on stderr for each steering whose texts are broken: its name ("" where there is one alone), and why."""
+    for name, loss in losses:
+        if loss.broken:
+            what = (
+                f"{name}: {loss}." if name else f"{loss}. Give less strength, or find one with `vitrail steer search`."
+            )
+            warn(what)
 
 
 def load_scorer(name: str | None, device: str | None) -> ImageTextScorer | None:

@@ -92,9 +92,9 @@ def make(
     """A steering in OUT: from samples that show a task, from concepts and their shifts, or from a file with vectors.
 
     Examples:
-        vitrail steer make --task place --layers 4 --out steer/place
-        vitrail steer make --study studies/dog --to 3 --from 5 --out steer/dog
-        vitrail steer make --tensor vectors.gguf --out steer/imported
+        vitrail steer make --task colour --layers 6,8 --out steerings/colour
+        vitrail steer make --study studies/dog --to 3 --from 5 --out steerings/dog
+        vitrail steer make --tensor vectors.gguf --out steerings/imported
     """
     from vitrail.runs.steer import steering_from_concepts, steering_from_vectors
     from vitrail.steering import TASKS, make_steering, task_named
@@ -120,12 +120,15 @@ def make(
         return
     norms = made.norms if made.method.is_vector else {}
     size = ", ".join(f"{v:.2f} at layer {k}" for k, v in norms.items())
-    end = f"; its norm is {size}, in units of the layer's median norm" if size else ""
-    typer.echo(f"{made.method.name} is in {out}{end}")
+    end = f"; strength 1 adds {size}, in units of the layer's median norm" if size else ""
+    if made.share < 1:
+        end += f". Each of the {len(made.layers)} layers gets {made.share:.2g} of the strength"
+    typer.echo(f"{made.method.name} is in {out}{end}.")
 
 
 def _summary(made: Steering) -> dict[str, Any]:
     found: dict[str, Any] = {"folder": str(made.folder), "method": made.method.name, "layers": list(made.layers)}
     if made.method.is_vector:
         found["norms"] = {str(layer): norm for layer, norm in made.norms.items()}
+        found["share"] = made.share
     return found | {"numbers": made.n_parameters, "seconds": made.seconds}

@@ -24,6 +24,7 @@ from vitrail.cli.steer.common import (
     load_scorer,
     open_study,
     steering,
+    warn_of_broken,
 )
 from vitrail.cli.terminal import print_json, progress_bars, show_rows
 from vitrail.options import Count
@@ -129,7 +130,7 @@ def search(
     OUT/search.html.
 
     Example:
-        vitrail steer search steer/place --task place --strengths 0.5,1,2 --out steer/search
+        vitrail steer search steerings/colour --task colour --until-said --out steerings/colour-search
     """
     from vitrail.runs.steer import search_steering
     from vitrail.steering import open_steering, task_named
@@ -141,16 +142,21 @@ def search(
         options = replace(trying, positions=where.places(lmm, wanted))
         judge = load_scorer(scorer, model.device)
         found = search_steering(lmm, wanted, samples, opened, options, scorer=judge, out=out, progress=progress)
+    if found.held_out is not None:
+        warn_of_broken([("", found.held_out.loss)])
     if as_json:
         print_json(found.as_dict())
     elif found.picked is None or found.held_out is None:
         typer.echo(
-            f"Nothing that was tried is within the budget of {trying.budget:.0%}. Try less strength, or other layers."
+            f"Nothing that was tried is within the budget of {trying.budget:.0%} with texts that are not broken. Try "
+            "less strength, or other layers."
         )
     else:
         typer.echo(
-            f"Layer {found.picked.layer}, strength {found.picked.alpha:g}: {found.held_out.effect.mean:.0%} as "
-            f"wanted (without steering {found.plain.effect.mean:.0%}), the rest lost {found.held_out.cost:.1%}."
+            f"“As wanted” counts {wanted.success}.\n"
+            f"Layer {found.picked.layer}, strength {found.picked.alpha:g}, on the other half of the samples: "
+            f"{found.held_out.effect.mean:.0%} of {found.held_out.effect.n} as wanted (without steering "
+            f"{found.plain.effect.mean:.0%}); the rest lost {found.held_out.cost:.1%}; {found.held_out.loss}."
         )
 
 
@@ -175,7 +181,7 @@ def evaluate(
     --strength, --positions and --until-said are for vectors and L2S; LoReFT and DiReFT are applied as they were taught.
 
     Example:
-        vitrail steer evaluate steer/place --task place --repeats 3 --out steer/evaluation
+        vitrail steer evaluate steerings/colour --layer 6 --strength 0.5 --task colour --until-said --out table
     """
     from vitrail.runs.steer import evaluate_steerings
     from vitrail.steering import open_steering, task_named
@@ -188,16 +194,18 @@ def evaluate(
         options = replace(contest, positions=where.places(lmm, wanted))
         judge = load_scorer(scorer, model.device)
         results = evaluate_steerings(lmm, wanted, samples, opened, options, scorer=judge, out=out, progress=progress)
+    warn_of_broken((r.name, r.outcome.loss) for r in results)
     if as_json:
         print_json([r.as_dict() for r in results])
     else:
+        typer.echo(f"“As wanted” counts {wanted.success}.")
         _show_results(results)
 
 
 def _show_results(results: list[ContenderResult]) -> None:
     scored = any(_clip_score(r) is not None for r in results)
     timed = any(r.speed is not None for r in results)
-    heads = ["method", "as wanted, %", "p", "rest lost", "changed", "perplexity"]
+    heads = ["method", "as wanted, %", "p", "rest lost", "texts", "changed", "perplexity"]
     heads += ["CLIPScore"] * scored + ["trained", "to make"] + ["time"] * timed
     show_rows(heads, (_cells(r, scored, timed) for r in results))
 
@@ -208,10 +216,11 @@ def _clip_score(result: ContenderResult) -> Estimate | None:
 
 def _cells(r: ContenderResult, scored: bool, timed: bool) -> list[str]:
     """The row of a contender in the table."""
-    effect, side, score = r.outcome.effect, r.outcome.side, _clip_score(r)
+    effect, loss, score = r.outcome.effect, r.outcome.loss, _clip_score(r)
+    perplexity = loss.steered.perplexity
     cells = [r.name, f"{100 * effect.mean:.1f} [{100 * effect.low:.1f}, {100 * effect.high:.1f}]"]
-    cells += [f"{r.outcome.p:.4f}", f"{r.outcome.cost:.1%}", f"{side.changed:.1%}"]
-    cells.append("" if side.perplexity is None else f"{side.perplexity:.2f}")
+    cells += [f"{r.outcome.p:.4f}", f"{r.outcome.cost:.1%}", "broken" if loss.broken else "not broken"]
+    cells += [f"{loss.changed:.1%}", "" if perplexity is None else f"{perplexity:.2f}"]
     cells += ["" if score is None else f"{score.mean:.3f}"] if scored else []
     cells += [f"{r.parameters:,}", f"{r.seconds:.0f} s"]
     return cells + (["" if r.speed is None else f"{r.speed.share.mean:+.1%}"] if timed else [])

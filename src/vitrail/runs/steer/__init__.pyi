@@ -1,8 +1,6 @@
 # The names of the package; each is imported when it is first used.
 
 from .apply import (
-    AppliedSteering as AppliedSteering,
-    GalleryOptions as GalleryOptions,
     apply_steering as apply_steering,
 )
 from .evaluate import (
@@ -15,6 +13,7 @@ from .make import (
     steering_from_vectors as steering_from_vectors,
 )
 from .options import (
+    GalleryOptions as GalleryOptions,
     RankOptions as RankOptions,
 )
 from .rank import (

@@ -1,47 +1,17 @@
-"""`vitrail steer apply`: what a model says before and after, and a gallery."""
+"""`vitrail steer apply`: what a model says before and after, what that cost, and a gallery."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from vitrail.lmm import LMM, as_lmm
 from vitrail.progress import Progress, shown
 from vitrail.reports.steering import steering_page
+from vitrail.runs.steer.options import GalleryOptions
 from vitrail.samples import Sample, as_samples
-from vitrail.steering import Application, Steering, Task, as_steering, steer
-from vitrail.trials import make_gallery, say
-
-
-@dataclass(frozen=True)
-class GalleryOptions:
-    """A gallery to write.
-
-    Args:
-        page: its file.
-        strengths: the strengths that it shows.
-        task: its words are marked, and the texts that are as it wants are counted.
-    """
-
-    page: Path
-    strengths: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
-    task: Task | None = None
-
-
-@dataclass(frozen=True)
-class AppliedSteering:
-    """What a steering did.
-
-    Args:
-        before: the texts of the unsteered model, one for each sample; `after` are those of the steered one.
-        changed: how many positions were changed, in `passes` forward passes.
-    """
-
-    before: list[str]
-    after: list[str]
-    changed: int
-    passes: int
+from vitrail.steering import Application, Steering, Task, as_steering
+from vitrail.trials import Level, gallery_of, say_at_strengths
 
 
 def apply_steering(
@@ -50,34 +20,30 @@ def apply_steering(
     samples: Sequence[Sample] | str | Path,
     application: Application | None = None,
     *,
-    gallery: GalleryOptions | None = None,
+    task: Task | None = None,
+    page: GalleryOptions | None = None,
     batch_size: int = 32,
     progress: Progress | bool = True,
-) -> AppliedSteering:
-    """What `lmm` says of `samples` before and after; with `gallery`, also a page at several strengths.
+) -> tuple[Level, Level]:
+    """What `lmm` says of `samples` before and after, each with its figures; and a page of them.
+
+    Args:
+        task: the texts that are as it wants are counted, and its words are marked on the page.
+        page: its file, and what it shows; no page without a file.
 
     Raises:
         ArtifactError: the steering is for a model of another width.
         UsageError: `keep_norm` for a learned function, or guarded vectors of several layers.
     """
-    application, steering = application or Application(), as_steering(steering)
+    application, steering, page = application or Application(), as_steering(steering), page or GalleryOptions()
+    strengths = {application.alpha, *(page.gallery_strengths if page.gallery else ())}
     with shown(progress) as tell:
         lmm, samples = as_lmm(lmm), as_samples(samples, tell)
         steering.check(lmm)
-        intervention = steering.applied(application)
-        before = say(lmm, samples, batch_size=batch_size)
-        with steer(lmm, intervention) as done:
-            after = say(lmm, samples, batch_size=batch_size, progress=tell)
-        if gallery is not None:
-            pictures = make_gallery(
-                lmm,
-                steering,
-                samples,
-                gallery.strengths,
-                task=gallery.task,
-                positions=application.positions,
-                batch_size=batch_size,
-                progress=tell,
-            )
-            steering_page(pictures, out=gallery.page)
-    return AppliedSteering(before, after, done.changed, done.passes)
+        found = say_at_strengths(
+            lmm, steering, samples, strengths, application, task=task, batch_size=batch_size, progress=tell
+        )
+    if page.gallery is not None:
+        gallery = gallery_of(lmm, steering, samples, found, task=task, positions=application.positions)
+        steering_page(gallery, out=page.gallery, start=application.alpha)
+    return found[0], next(level for level in found if level.alpha == application.alpha)

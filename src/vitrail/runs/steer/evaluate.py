@@ -13,8 +13,8 @@ from vitrail.lmm.scorers import ImageTextScorer
 from vitrail.progress import Progress, shown
 from vitrail.reports.steering import steering_page
 from vitrail.samples import Sample
-from vitrail.steering import Steering, Task, as_steering, as_task
-from vitrail.trials import ContenderResult, ContestOptions, make_gallery
+from vitrail.steering import Application, Steering, Task, as_steering, as_task
+from vitrail.trials import ContenderResult, ContestOptions, gallery_of, say_at_strengths
 from vitrail.trials.contenders import all_baselines, given_contenders
 from vitrail.trials.contest import compare_contenders, write_contest
 
@@ -63,15 +63,10 @@ def evaluate_steerings(
         if out is None:
             return results
         write_contest(results, Path(out))
-        gallery = make_gallery(
-            lmm,
-            opened[0],
-            samples.test[:N_SHOWN],
-            (0.5, 1.0, options.alpha),
-            task=task,
-            positions=None if opened[0].method.fixed else options.positions,
-            batch_size=options.batch_size,
-            progress=tell,
-        )
-        steering_page(gallery, out=Path(out) / "evaluate.html", results=results)
+        first, some, size = opened[0], samples.test[:N_SHOWN], options.batch_size
+        alpha, where = (1.0, None) if first.method.fixed else (options.alpha, options.positions)
+        at = Application(positions=where)
+        said = say_at_strengths(lmm, first, some, {0.5, alpha}, at, task=task, batch_size=size, progress=tell)
+        gallery = gallery_of(lmm, first, some, said, task=task, positions=where)
+        steering_page(gallery, out=Path(out) / "evaluate.html", start=alpha, results=results)
     return results

@@ -10,8 +10,8 @@ from vitrail.lmm.scorers import ImageTextScorer
 from vitrail.progress import Progress, shown
 from vitrail.reports.steering import steering_page
 from vitrail.samples import Sample, as_samples
-from vitrail.steering import Steering, Task, as_steering, as_task
-from vitrail.trials import SearchOptions, SearchResult, make_gallery, search
+from vitrail.steering import Application, Steering, Task, as_steering, as_task
+from vitrail.trials import SearchOptions, SearchResult, gallery_of, say_at_strengths, search
 from vitrail.trials.grid_search import candidates
 
 #: The page shows so many samples.
@@ -44,17 +44,12 @@ def search_steering(
         steering.check(lmm)
         tried = candidates(steering, options.positions)
         found = search(lmm, task, samples, tried, options, scorer=scorer, out=out, progress=tell)
-        gallery = make_gallery(
-            lmm,
-            _shown_steering(steering, found),
-            samples[:N_SHOWN],
-            options.alphas,
-            task=task,
-            positions=options.positions,
-            batch_size=options.batch_size,
-            progress=tell,
-        )
-    steering_page(gallery, out=out / "search.html", search=found)
+        one, some = _shown_steering(steering, found), samples[:N_SHOWN]
+        where, size = Application(positions=options.positions), options.batch_size
+        said = say_at_strengths(lmm, one, some, options.alphas, where, task=task, batch_size=size, progress=tell)
+    gallery = gallery_of(lmm, one, some, said, task=task, positions=options.positions)
+    start = 1.0 if found.picked is None else found.picked.alpha
+    steering_page(gallery, out=out / "search.html", start=start, search=found)
     return found
 
 

@@ -18,7 +18,15 @@ from vitrail.grounding import check_model
 from vitrail.learners import LEARNERS
 from vitrail.lmm import LMM, Layer
 from vitrail.lmm.positions import Name
-from vitrail.steering.artifact import Content, Steering, SteeringMethod, finished, parameters_of, write_steering
+from vitrail.steering.artifact import (
+    Content,
+    Steering,
+    SteeringMethod,
+    finished,
+    parameters_of,
+    refuse_zero,
+    write_steering,
+)
 from vitrail.steering.methods.from_states import add_vectors
 
 CONCEPT = SteeringMethod("concept", "direction of a concept", add_vectors)
@@ -42,7 +50,7 @@ def concept_vector(
     concept as one example has.
 
     Raises:
-        UsageError: there is no such concept.
+        UsageError: there is no such concept, or the vector is zero.
         ArtifactError: the concepts were not made from these activations, these not by this model, or `out` holds
             another steering.
     """
@@ -55,6 +63,7 @@ def concept_vector(
     if there := finished(out, CONCEPT, parameters, parents):
         return there
     medians = {layer: _median_norm(activations, layer)}
+    refuse_zero({layer: vector}, medians, "no sample has the concept, or both concepts are one. Choose others.")
     return write_steering(out, CONCEPT, parameters, Content({f"layer.{layer}": vector}, medians, parents))
 
 
@@ -90,7 +99,7 @@ def shift_vector(
         shift: the comparison of the two models.
 
     Raises:
-        UsageError: there is no such concept.
+        UsageError: there is no such concept, or the vector is zero.
         ArtifactError: the concepts were not made from these activations, these not by this model, the comparison not
             from these concepts, or `out` holds another steering.
     """
@@ -106,6 +115,7 @@ def shift_vector(
     scale = 1.0 if shift.estimator == "mean" else _mean_activation(concepts, concept)
     vector = torch.from_numpy(np.asarray(scale * shift.shifts[concept], np.float32))
     medians = {layer: _median_norm(activations, layer)}
+    refuse_zero({layer: vector}, medians, "the concept did not move, or no sample has it. Choose another.")
     return write_steering(out, SHIFT, parameters, Content({f"layer.{layer}": vector}, medians, parents))
 
 

@@ -24,6 +24,7 @@ from vitrail.steering.artifact import (
     SteeringMethod,
     finished,
     parameters_of,
+    refuse_zero,
     write_steering,
 )
 from vitrail.steering.contrast import Contrast, ExampleSet, described
@@ -106,11 +107,15 @@ def make_vectors(
 ) -> Steering:
     """One vector per layer, from the states of `contrast.away` to those of `contrast.toward`, in the folder `out`.
 
+    Of n layers, each gets 1 / n of the strength (`Steering.share`): a later layer sees what was added before it, so
+    whole vectors at all of them would push n times as far as one.
+
     A guarded vector has a guard at each layer: the normal of a linear classifier between the states of `away` and those
     of `contrast.others`. It fires above a threshold, halfway between the medians of the two sets' activations.
 
     Raises:
-        UsageError: a guarded vector without others to leave alone, or others without a guard; an unknown layer.
+        UsageError: a guarded vector without others to leave alone, or others without a guard; an unknown layer, or one
+            that is named twice; two sets of examples with the same mean.
         DataError: no example has a selected position.
         ArtifactError: `out` holds another steering.
     """
@@ -122,22 +127,31 @@ def make_vectors(
             f"{len(contrast.others)} sets of others."
         )
     options = options or SteeringOptions()
-    layers, out = tuple(lmm.layer(layer) for layer in options.layers), Path(out)
-    parameters = parameters_of(method, lmm, layers, options.applied_at, _details(contrast, options))
+    layers, out = tuple(lmm.own_names(options.layers)), Path(out)
+    details = {"share": 1 / len(layers), **_details(contrast, options)}
+    parameters = parameters_of(method, lmm, layers, options.applied_at, details)
     if there := finished(out, method, parameters):
         return there
     doctor = certificate(lmm, [e.sample for e in contrast.away.examples[:2]])
     start = time.perf_counter()
     read = _read(lmm, contrast, layers, options, progress)
-    tensors = {
-        f"layer.{layer}": method.direction(read.toward.by_layer[layer], read.away.by_layer[layer], options.seed)
-        for layer in layers
-    }
+    tensors = {}
+    for layer in layers:
+        toward, away = read.toward.by_layer[layer], read.away.by_layer[layer]
+        refuse_zero({layer: vectors.difference(toward, away)}, read.away.medians, _same_mean(contrast))
+        tensors[f"layer.{layer}"] = method.direction(toward, away, options.seed)
     for layer in layers if read.others else ():
         others = torch.cat([states.by_layer[layer] for states in read.others])
         tensors |= _guard(layer, read.away.by_layer[layer], others)
     seconds = time.perf_counter() - start
     return write_steering(out, method, parameters, Content(tensors, read.away.medians, seconds=seconds, doctor=doctor))
+
+
+def _same_mean(contrast: Contrast) -> str:
+    return (
+        f"the {len(contrast.toward)} examples of what is wanted and the {len(contrast.away)} others have the same mean "
+        f"state at the positions {contrast.read_at!r}. Choose another layer, or give examples that differ."
+    )
 
 
 def _details(contrast: Contrast, options: SteeringOptions) -> dict[str, Any]:

@@ -13,7 +13,15 @@ from torch import Tensor
 from vitrail.errors import UsageError
 from vitrail.lmm import LMM, Layer
 from vitrail.lmm.positions import Name
-from vitrail.steering.artifact import Content, Steering, SteeringMethod, finished, parameters_of, write_steering
+from vitrail.steering.artifact import (
+    Content,
+    Steering,
+    SteeringMethod,
+    finished,
+    parameters_of,
+    refuse_zero,
+    write_steering,
+)
 from vitrail.steering.methods.from_states import add_vectors
 
 TENSOR = SteeringMethod("tensor", "vectors from a file", add_vectors)
@@ -36,10 +44,10 @@ def tensor_vector(
         source: where they come from, for the manifest.
 
     Raises:
-        UsageError: a vector of another width, or with numbers that are not finite.
+        UsageError: a layer is named twice, or a vector is of another width, zero, or not finite.
         ArtifactError: `out` holds another steering.
     """
-    own = {lmm.layer(layer): torch.as_tensor(v) for layer, v in directions.items()}
+    own = {layer: torch.as_tensor(directions[name]) for layer, name in lmm.own_names(directions).items()}
     for layer, v in own.items():
         if v.shape != (lmm.n_features,) or not torch.isfinite(v.float()).all():
             raise UsageError(f"Expected {lmm.n_features} finite numbers for layer {layer}; got {tuple(v.shape)}.")
@@ -48,4 +56,5 @@ def tensor_vector(
     if there := finished(Path(out), TENSOR, parameters):
         return there
     units = {lmm.layer(layer): value for layer, value in medians.items()}
+    refuse_zero(own, units, "nothing would be steered. Give another one.")
     return write_steering(Path(out), TENSOR, parameters, Content({f"layer.{k}": v for k, v in own.items()}, units))

@@ -155,7 +155,7 @@ def learn_from_answers(
         raise UsageError(f"The method {method.name} has no function to train.")
     options = options or SteeringOptions(layers=(-2,))
     training = (training or _training_of(options)).with_rate(RATE)
-    out, layers = Path(out), tuple(lmm.layer(layer) for layer in options.layers)
+    out, layers = Path(out), tuple(lmm.own_names(options.layers))
     details: dict[str, Any] = {"rank": options.rank, "examples": described(examples), "seed": training.seed}
     details |= {"steps": training.steps, "batch_size": training.batch_size, "rate": training.rate}
     parameters = parameters_of(method, lmm, layers, options.applied_at, details)

@@ -1,0 +1,89 @@
+"""What is said of the same samples at several strengths, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from vitrail.lmm import LMM
+from vitrail.progress import Progress, silent
+from vitrail.samples import Sample
+from vitrail.scores import Estimate, estimate
+from vitrail.steering.apply import steer
+from vitrail.steering.artifact import Steering
+from vitrail.steering.options import Application
+from vitrail.steering.tasks import Task
+from vitrail.trials.judge import worked
+from vitrail.trials.losses import LossMeter, TextLoss
+from vitrail.trials.texts import say
+
+
+@dataclass(frozen=True)
+class Level:
+    """What was said at one strength.
+
+    Args:
+        alpha: the strength; 0 is the unsteered model.
+        texts: one for each sample.
+        loss: what the texts lost.
+        wanted: share of the texts that are as the task wants, of those that count (`Task.counts`); None without a task.
+        changed: how many positions were changed.
+        passes: in how many forward passes.
+    """
+
+    alpha: float
+    texts: tuple[str, ...]
+    loss: TextLoss
+    wanted: Estimate | None = None
+    changed: int = 0
+    passes: int = 0
+
+    @property
+    def counted(self) -> str:
+        """The share of texts as wanted and their number, "75% (18 of 24)"; empty where nothing counts."""
+        if self.wanted is None or not self.wanted.n:
+            return ""
+        return f"{self.wanted.mean:.0%} ({round(self.wanted.mean * self.wanted.n)} of {self.wanted.n})"
+
+    def __str__(self) -> str:
+        """The texts as wanted, where a task says which, and never without what the texts lost."""
+        return f"{self.counted} as wanted; {self.loss}" if self.counted else str(self.loss)
+
+
+def say_at_strengths(
+    lmm: LMM,
+    steering: Steering,
+    samples: Sequence[Sample],
+    strengths: Iterable[float],
+    application: Application | None = None,
+    *,
+    task: Task | None = None,
+    batch_size: int = 32,
+    progress: Progress = silent,
+) -> list[Level]:
+    """What `lmm` says of `samples` without steering and at each of `strengths`, from the smallest to the largest.
+
+    Args:
+        application: where the steering is applied, and whether norms are kept; its own strength does not count.
+        task: its longest text; and the texts that are as it wants are counted.
+
+    Raises:
+        UsageError: a strength that is no number, `keep_norm` for a learned function, or guarded vectors of several
+            layers.
+    """
+    application = application or Application()
+    edits = {a: steering.applied(replace(application, alpha=a)) for a in sorted({*strengths} - {0.0})}
+    limit = 40 if task is None else task.max_new_tokens
+    before = say(lmm, samples, max_new_tokens=limit, batch_size=batch_size, progress=progress)
+    meter = LossMeter(samples, before, lmm, batch_size)
+
+    def wanted(said: Sequence[str]) -> Estimate | None:
+        return None if task is None else estimate(worked(task, said, before))
+
+    found = [Level(0.0, tuple(before), meter.loss(before), wanted(before))]
+    for alpha, edit in edits.items():
+        with steer(lmm, edit) as done:
+            said = say(lmm, samples, max_new_tokens=limit, batch_size=batch_size)
+        found.append(Level(alpha, tuple(said), meter.loss(said), wanted(said), done.changed, done.passes))
+        progress("steer", len(found) - 1, len(edits))
+    return found
