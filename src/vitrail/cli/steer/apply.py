@@ -41,7 +41,7 @@ def apply_(
 ) -> None:
     """What the model says of images before and after, how many texts are as --task wants, and what the texts lost.
 
-    A line on stderr says when the texts are broken: by their perplexity under the unsteered model, repetition, length, and
+    A line on stderr says when the texts are broken: by perplexity under the unsteered model, repetition, length, and
     CIDEr-D where there are references.
 
     Example:
