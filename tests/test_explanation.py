@@ -44,10 +44,12 @@ def test_a_training_image_is_explained_by_its_own_activations(explained, study, 
     state = activations.states(concepts.layer)[i : i + 1]
     v = concepts.learner.transform(state)[0]
     np.testing.assert_allclose(v, concepts.V[i], rtol=1e-4, atol=1e-4)
+    rms = np.sqrt(np.square(concepts.V).mean(0))
     shown = {c.index: c for c in found.concepts}
     dense = np.array([shown[k].activation if k in shown else 0 for k in range(len(concepts))])
     np.testing.assert_allclose(dense, v, **CLOSE)
-    strengths = [c.activation for c in found.concepts]
+    strengths = [c.strength for c in found.concepts]
+    np.testing.assert_allclose(strengths, [v[c.index] / rms[c.index] for c in found.concepts], **CLOSE)
     assert strengths == sorted(strengths, reverse=True)
     assert all(strength > 0 for strength in strengths)
     for c in found.concepts:
@@ -74,9 +76,11 @@ def test_look_alikes_are_the_nearest_training_samples_by_cosine(explained, study
     found = explained(4, n_concepts=6, n_look_alikes=len(activations))
     v = np.zeros((1, len(concepts)))
     for c in found.concepts:
-        v[0, c.index] = c.activation
+        v[0, c.index] = c.strength
     with np.errstate(invalid="ignore"):
-        distances = np.nan_to_num(cdist(v, concepts.V, "cosine")[0], nan=1)  # of no activation at all
+        distances = np.nan_to_num(
+            cdist(v, concepts.strengths(concepts.V), "cosine")[0], nan=1
+        )  # of no activation at all
     ids = [row.sample_id for row in activations.rows]
     assert sorted(found.look_alikes) == sorted(ids)
     ranked = [distances[ids.index(i)] for i in found.look_alikes]
@@ -170,31 +174,43 @@ def saved(study, dogs, saying, tmp_path):
     return tmp_path / "e", explanations
 
 
-def test_explanations_opened_again_are_the_same(saved, grounding):
+def test_explanations_opened_again_are_the_same(saved, grounding, concepts):
     folder, explanations = saved
     assert len(explanations) == 2
-    assert open_explanations(folder, grounding) == explanations
+    assert open_explanations(folder, grounding, concepts) == explanations
+
+
+def test_explanations_that_have_no_strengths_yet_get_them(saved, grounding, concepts):
+    folder, explanations = saved
+    values = json.loads((folder / FILE).read_text())
+    for explanation in values:
+        for concept in explanation["concepts"]:
+            del concept["strength"]
+    (folder / FILE).write_text(json.dumps(values))
+    assert open_explanations(folder, grounding, concepts) == explanations
 
 
 def test_explanations_as_plain_values_leave_the_picture_out(saved):
     values = saved[1][0].as_dict()
     assert "thumbnail" not in values
+    assert {"strength", "percentile"} < set(values["concepts"][0])
+    assert "activation" not in values["concepts"][0]  # its unit is that of the states
     assert json.loads(json.dumps(values))["caption"] == "a brown dog"
 
 
-def test_explanations_by_another_grounding_are_refused(saved, grounding, tmp_path):
+def test_explanations_by_another_grounding_are_refused(saved, grounding, concepts, tmp_path):
     other = shutil.copytree(grounding.folder, tmp_path / "other")
     manifest = json.loads((other / "manifest.json").read_text()) | {"note": "of another run"}
     (other / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ArtifactError, match=r"e was not made from .*other"):
-        open_explanations(saved[0], dataclasses.replace(grounding, folder=other))
+        open_explanations(saved[0], dataclasses.replace(grounding, folder=other), concepts)
 
 
 @pytest.mark.parametrize("text", ["", "[{}]", "{", '[{"thumbnail": "%%"}]', "[1]"])
-def test_a_damaged_file_is_refused(saved, grounding, text):
+def test_a_damaged_file_is_refused(saved, grounding, concepts, text):
     (saved[0] / FILE).write_text(text)
     with pytest.raises(ArtifactError, match=r"explanations\.json is damaged or missing"):
-        open_explanations(saved[0], grounding)
+        open_explanations(saved[0], grounding, concepts)
 
 
 @pytest.mark.usefixtures("trained")

@@ -1,8 +1,9 @@
-"""Explaining: one image → the concepts that the model used when it said the word (CoX-LMM, section 3.3:
-`v(X) = argmin_{v≥0} ‖z_X − v U‖² + λ‖v‖₁`), in words, in look-alikes, and against the training samples."""
+"""Explaining: one image → the concepts that the model used when it said the word, in words, in look-alikes, and against
+the training samples (CoX-LMM, section 3.3: `v(X) = argmin_{v≥0} ‖z_X − v U‖² + λ‖v‖₁`; its forms are in `SemiNMF`)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,11 +33,12 @@ class ActiveConcept:
 
     Args:
         index: its row in `U`.
-        activation: in this image.
+        activation: in this image, in the units of the method.
         percentile: share of training samples, in %, that activate the concept less; ties count half.
         words: decoded from its direction.
         samples: those that activate it most.
         title: up to three words that name it.
+        strength: the activation in multiples of its root mean square over the training samples: 1 is typical.
     """
 
     index: int
@@ -45,11 +47,12 @@ class ActiveConcept:
     words: tuple[str, ...]
     samples: tuple[str, ...]
     title: tuple[str, ...] = ()
+    strength: float = math.nan
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the model said of an image, and the concepts behind the word, the most active first.
+    """What the model said of an image, and the concepts behind the word, the strongest first.
 
     `look_alikes` are the training samples whose activations are most like these (cosine). `explained_variance` is that
     of the concepts (see `concepts.describe_fit`), of this state alone: `1 − ‖z − ẑ‖² / ‖z − mean‖²`, the mean of the
@@ -65,9 +68,11 @@ class Explanation:
     thumbnail: bytes
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, the picture left out."""
+        """Plain values for JSON, without the picture and without activations in the units of the method."""
         values = asdict(self)
         del values["thumbnail"]
+        for concept in values["concepts"]:
+            del concept["activation"]
         return values
 
 
@@ -136,7 +141,7 @@ def _explained(
     V = np.asarray(concepts.learner.transform(Z))
     explained = _explained_variance(Z, np.asarray(concepts.learner.inverse_transform(V)), _mean(activations, concepts))
     ids = [activations.rows[i].sample_id for i in np.flatnonzero(concepts.kept)]
-    alike = cosines(V, concepts.V)
+    alike = cosines(concepts.comparable(V), concepts.comparable(concepts.V))
     return [
         Explanation(
             image=row.image,
@@ -152,7 +157,9 @@ def _explained(
 
 
 def _mean(activations: Activations, concepts: Concepts) -> np.ndarray:
-    """The mean (n_features,) of the states that the concepts were learned from, read in pieces."""
+    """The mean (n_features,) of the states that the concepts were learned from."""
+    if concepts.mean is not None:
+        return concepts.mean
     rows = ShardRows(activations, concepts.layer, concepts.kept)
     pieces = (rows[i].sum(axis=0, dtype=np.float64) for i in range(len(rows.lengths)))
     return sum(pieces) / concepts.kept.sum()
@@ -165,8 +172,8 @@ def _explained_variance(Z: np.ndarray, rebuilt: np.ndarray, mean: np.ndarray) ->
 
 
 def _active(v: np.ndarray, concepts: Concepts, grounding: Grounding, n: int) -> tuple[ActiveConcept, ...]:
-    percentiles = concepts.percentile(v)
-    strongest = [int(k) for k in np.argsort(-np.abs(v), kind="stable")[:n] if v[k] != 0]
+    percentiles, strengths = concepts.percentile(v), concepts.strengths(v)
+    strongest = [int(k) for k in np.argsort(-np.abs(concepts.comparable(v)), kind="stable")[:n] if v[k] != 0]
     return tuple(
         ActiveConcept(
             index=k,
@@ -175,6 +182,7 @@ def _active(v: np.ndarray, concepts: Concepts, grounding: Grounding, n: int) -> 
             words=tuple(w.word for w in grounding[k].words),
             samples=tuple(s.sample_id for s in grounding[k].samples),
             title=grounding[k].title,
+            strength=float(strengths[k]),
         )
         for k in strongest
     )
@@ -187,12 +195,19 @@ def save_explanations(explanations: Sequence[Explanation], grounding: Grounding,
     write_manifest(out, KIND, {"parameters": {}, "parents": {"grounding": parent(grounding.folder)}})
 
 
-def open_explanations(folder: str | Path, grounding: Grounding) -> list[Explanation]:
-    """The explanations in `folder`, which were made from `grounding`.
+def open_explanations(folder: str | Path, grounding: Grounding, concepts: Concepts) -> list[Explanation]:
+    """The explanations in `folder`, which were made from `grounding`, of `concepts`.
 
     Raises:
         ArtifactError: missing, damaged, or made from another grounding.
     """
     folder = Path(folder)
     check_parent(folder, read_manifest(folder, KIND), grounding.folder, "grounding")
-    return read_json(folder / FILE, list[Explanation], "run the study")
+    return [_with_strengths(e, concepts) for e in read_json(folder / FILE, list[Explanation], "run the study")]
+
+
+def _with_strengths(explanation: Explanation, concepts: Concepts) -> Explanation:
+    """The explanation with the strengths that it lacks if an earlier version wrote it."""
+    typical = concepts.typical
+    active = (replace(c, strength=c.activation / float(typical[c.index])) for c in explanation.concepts)
+    return replace(explanation, concepts=tuple(active))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vitrail.comparison.recovery import Counts, ShiftTrial, Target, alpha_curve, controls, recover
+from vitrail.comparison.recovery import Counts, Moves, ShiftTrial, Target, alpha_curve, controls, recover
 
 
 @pytest.fixture
@@ -31,7 +31,8 @@ def world():
         return [np.argsort(-column, kind="stable")[:5].tolist() for column in activations_of(U).T]
 
     target = Target(np.arange(12), U + moves, words_of(U + moves), images_of(U + moves))
-    trial = ShiftTrial(U, B - A, np.eye(12)[owner], target, words_of, "mean")
+    V = np.eye(12)[owner]
+    trial = ShiftTrial(U, Moves(B - A, V, V, np.zeros(40)), target, words_of, "mean")
     return trial, activations_of, images_of(U)
 
 
@@ -83,14 +84,14 @@ def test_random_directions_are_as_long_as_the_shifts_that_they_control(world):
         moves.append(np.linalg.norm(U - trial.U, axis=1))
         return trial.words_of(U)
 
-    recorded = ShiftTrial(trial.U, trial.D, trial.V, trial.target, recording, "mean")
+    recorded = ShiftTrial(trial.U, trial.moves, trial.target, recording, "mean")
     controls(recorded, np.zeros(12), alpha=0.5, draws=3)
     own = 0.5 * np.linalg.norm(trial.shifts(), axis=1)
     *others, first, second, third, everyone = moves
     assert len(others) == 11
     for drawn in (first, second, third):
         assert drawn == pytest.approx(own)
-    assert everyone == pytest.approx(np.full(12, 0.5 * np.linalg.norm(trial.D.mean(0))))
+    assert everyone == pytest.approx(np.full(12, 0.5 * np.linalg.norm(trial.moves.D.mean(0))))
 
 
 def test_controls_of_equal_worth_are_not_called_worse(world):
@@ -110,7 +111,7 @@ def test_the_best_alpha_is_found_on_one_half_and_reported_on_the_other(world):
 def test_a_concept_without_match_counts_nowhere(world):
     trial, activations_of, before = world
     target = Target(np.array([-1, *range(1, 12)]), trial.target.U, trial.target.words, trial.target.images)
-    without = ShiftTrial(trial.U, trial.D, trial.V, target, trial.words_of, "mean")
+    without = ShiftTrial(trial.U, trial.moves, target, trial.words_of, "mean")
     found = recover(without, activations_of, before, resamples=0)
     assert np.isnan(found.words_after[0])
     assert np.isnan(found.cosine_gain[0])

@@ -86,7 +86,7 @@ def test_every_score_is_of_its_own_words_and_pictures(evaluation, concepts, grou
         return float(np.mean([clip(known[s.sample_id], grounded) for s in grounded.samples]))
 
     test = open_activations(home / "test")
-    V = concepts.learner.transform(test.states(concepts.layer))
+    V = concepts.learner.transform(test.states(concepts.layer)) / np.sqrt(np.square(concepts.V).mean(0))
     assert set(test.sample_ids()) <= set(tested)
     expected = [
         clip(tested[row.sample_id], grounding[int(v.argmax())]) if v.max() > 0 else np.nan

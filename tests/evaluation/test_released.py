@@ -82,7 +82,7 @@ def test_released_words_are_of_the_unembedding_alone(lmm, concepts, tmp_path):
 def test_released_activations_are_ours(activations):
     """Semi-NMF: scikit-learn's `lasso_cd` with alpha 1 is our exact code of penalty 2; k-means: 1/(1+distance)."""
     Z = activations.states(-1 + 9)
-    ours = learners.SemiNMF(5, penalty=2.0, random_state=0).fit(Z)
+    ours = learners.SemiNMF(5, form="paper", random_state=0).fit(Z)
     theirs = sparse_encode(
         Z.astype(float), ours.components_.astype(float), algorithm="lasso_cd", alpha=1.0, positive=True, max_iter=20000
     )

@@ -77,7 +77,7 @@ def test_captions_name_a_concept_before_decoded_words_and_a_disagreement_is_told
 def test_a_concept_that_is_the_mean_of_all_states_is_told_apart(concepts):
     rng = np.random.default_rng(0)
     Z = 50 + rng.standard_normal((40, concepts.U.shape[1]))
-    learner = make_learner("semi-nmf", 2)
+    learner = make_learner("semi-nmf", 2, form="paper")
     learner.components_ = np.array([Z.mean(0), rng.standard_normal(Z.shape[1])], np.float32)
     both = dataclasses.replace(concepts, learner=learner, V=np.ones((40, 2), np.float32))
     assert is_mean(both, Z).tolist() == [True, False]

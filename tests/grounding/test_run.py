@@ -49,7 +49,7 @@ def directions(lmm, allowed) -> np.ndarray:
 @pytest.fixture(scope="module")
 def planted(lmm, concepts, directions):
     """`concepts` of the last block with other directions: those that the final norm turns into `directions`."""
-    learner = make_learner("semi-nmf", len(PLANTED))
+    learner = make_learner("semi-nmf", len(PLANTED), form="paper")
     gain = lmm.parts.norm.weight.detach().numpy()
     learner.components_ = (directions / gain).astype(np.float32)
     return dataclasses.replace(concepts, learner=learner)

@@ -27,6 +27,7 @@ from vitrail.learners import (
     kkt_residual,
     load,
     make_learner,
+    nonnegative_lasso,
     objective,
     save,
 )
@@ -178,7 +179,7 @@ def test_torch_in_torch_out(name):
 
 def test_planted_concepts_are_recovered():
     Z, U, V = planted()
-    fitted = SemiNMF(8, penalty=0.1).fit(Z)
+    fitted = SemiNMF(8, penalty=0.1, form="paper").fit(Z)
     cosines = U @ fitted.components_.T
     mine, theirs = linear_sum_assignment(-cosines)
     assert cosines[mine, theirs].min() > 0.999
@@ -200,31 +201,38 @@ def test_objective_is_no_worse_than_scikit_learns(seed):
         random_state=0,
     ).fit(Z)
     V = theirs.transform(Z)
-    fitted = SemiNMF(8, penalty=2.0).fit(Z)
+    fitted = SemiNMF(8, form="paper").fit(Z)
     assert fitted.objective_ <= 1.0001 * objective(Z, theirs.components_, V, 2.0)
 
 
 @pytest.mark.filterwarnings("ignore:SemiNMF still improves")  # a fit that can become perfect does so slowly
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5, 5.0]), st.sampled_from([np.float32, np.float64]))
-def test_objective_never_increases(seed, penalty, dtype):
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([("paper", 0.0), ("paper", 0.5), ("paper", 5.0), ("centred", 0.0), ("centred", 0.2)]),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_objective_never_increases(seed, kind, dtype):
+    form, penalty = kind
     rng = np.random.default_rng(seed)
     n, d, K = rng.integers(6, 60), rng.choice([3, 20, 100]), rng.integers(1, 6)
     Z = rng.standard_normal((n, d)) + rng.standard_normal(d) * rng.integers(0, 4)
     Z[rng.random(n) < 0.1] = 0
     Z = (Z * rng.choice([0.01, 1, 100])).astype(dtype)
-    fitted = SemiNMF(int(K), penalty=penalty, n_init=1, random_state=int(seed)).fit(Z)
+    fitted = SemiNMF(int(K), penalty=penalty, form=form, n_init=1, random_state=int(seed)).fit(Z)
     V = fitted.transform(Z)
     slack = 20 * np.finfo(dtype).eps * np.square(Z, dtype=np.float64).sum()
     assert (np.diff(fitted.objectives_) <= slack).all()
     assert len(fitted.objectives_) == fitted.n_iter_ + 1
     assert fitted.objective_ == fitted.objectives_[-1]
-    assert fitted.objective_ == pytest.approx(objective(Z, fitted.components_, V, penalty))
+    weight, beside_mean = penalty * fitted.spread_, Z - fitted.mean_
+    assert fitted.objective_ == pytest.approx(objective(beside_mean, fitted.components_, V, weight))
     assert (V >= 0).all()
     assert np.linalg.norm(fitted.components_, axis=1).max() <= 1 + 1e-6
-    exact = fitted.transform(Z.astype(np.float64))  # float32 cannot hold codes to 1e-6 of a row where they cancel out
+    # float32 cannot hold codes to 1e-6 of a row where they cancel out
+    exact = nonnegative_lasso(beside_mean.astype(np.float64), fitted.components_, weight)
     np.testing.assert_allclose(V, exact, rtol=1e-6)
-    assert kkt_residual(Z, fitted.components_, exact, penalty).max() < 1e-6
+    assert kkt_residual(beside_mean, fitted.components_, exact, weight).max() < 1e-6
     assert fitted.n_dead_ == (V == 0).all(axis=0).sum()
 
 
@@ -232,6 +240,7 @@ def test_concepts_are_a_minimum_for_their_codes():
     Z = planted(d=300, noise=0.5)[0]  # wider than the subspace of the starts
     fitted = SemiNMF(8, tol=1e-9).fit(Z)
     U, V = fitted.components_, fitted.transform(Z)
+    Z = Z - fitted.mean_
     np.testing.assert_allclose(np.linalg.norm(U, axis=1), 1, rtol=1e-12)
     pull = V.T @ (Z - V @ U)  # minus half the gradient in U; on the unit sphere it may only point outwards
     along = (pull * U).sum(axis=1)
@@ -241,12 +250,12 @@ def test_concepts_are_a_minimum_for_their_codes():
 
 def test_a_random_start_replaces_the_first_one_only_if_it_ends_clearly_lower():
     Z = planted(noise=1.0)[0]
-    first = SemiNMF(12, n_init=1).fit(Z)
+    first = SemiNMF(12, form="paper", n_init=1).fit(Z)
     assert (
-        np.abs(SemiNMF(12, n_init=8).fit(Z).components_ - first.components_).max() < 1e-3
+        np.abs(SemiNMF(12, form="paper", n_init=8).fit(Z).components_ - first.components_).max() < 1e-3
     )  # others gain less than 1e-4
     Z = planted(noise=1.0, seed=1)[0]
-    few, many = SemiNMF(12, n_init=1).fit(Z), SemiNMF(12, n_init=8).fit(Z)
+    few, many = (SemiNMF(12, form="paper", n_init=n).fit(Z) for n in (1, 8))
     assert many.objective_ < 0.997 * few.objective_
 
 
@@ -257,7 +266,7 @@ RELEASED = 536376.47
 
 def test_ten_seeds_find_one_dictionary_of_real_states_as_good_as_the_published_solvers():
     Z = np.load(Path(__file__).parent / "dog_states.npy").astype(np.float32)
-    fits = [SemiNMF(20, random_state=seed).fit(Z) for seed in range(10)]
+    fits = [SemiNMF(20, form="paper", random_state=seed).fit(Z) for seed in range(10)]
     assert max(fit.objective_ for fit in fits) <= 1.0002 * RELEASED
     for fit in fits[1:]:
         cosines = fit.components_ @ fits[0].components_.T
@@ -269,7 +278,9 @@ def test_ten_seeds_find_one_dictionary_of_real_states_as_good_as_the_published_s
 def test_a_large_mean_does_not_end_learning_early_in_float32(penalty):
     Z = np.load(Path(__file__).parent / "dog_states.npy").astype(np.float32)
     Z[:, 0] += 600  # 99 % of the squares are those of the mean, as in states of large models
-    in_float32, in_float64 = (SemiNMF(20, penalty=penalty).fit(Z.astype(t)) for t in (np.float32, np.float64))
+    in_float32, in_float64 = (
+        SemiNMF(20, penalty=penalty, form="paper").fit(Z.astype(t)) for t in (np.float32, np.float64)
+    )
     assert in_float32.objective_ <= (1 + 2e-4) * in_float64.objective_
 
 
@@ -311,7 +322,7 @@ def test_a_dead_concept_is_revived(monkeypatch):
     Z = np.zeros((50, 3))
     Z[:, 0] = np.arange(1, 51) * 100  # all concepts start on this ray, and one of them can do it all
     Z[0], Z[1] = [0, 20, 0], [0, 0, 20]
-    fitted = SemiNMF(3, n_init=1).fit(Z)
+    fitted = SemiNMF(3, form="paper", n_init=1).fit(Z)
     assert fitted.n_revived_ == 2
     assert fitted.n_dead_ == 0
     np.testing.assert_allclose(fitted.inverse_transform(fitted.transform(Z)), np.maximum(Z - 1, 0), atol=1e-9)
@@ -319,7 +330,7 @@ def test_a_dead_concept_is_revived(monkeypatch):
 
 def test_a_penalty_above_all_projections_leaves_every_concept_dead():
     Z = planted()[0]
-    fitted = SemiNMF(4, penalty=3 * float(np.linalg.norm(Z, axis=1).max())).fit(Z)
+    fitted = SemiNMF(4, penalty=3 * float(np.linalg.norm(Z, axis=1).max()), form="paper").fit(Z)
     assert fitted.n_dead_ == 4
     assert fitted.objective_ == pytest.approx(np.square(Z).sum())
     assert not fitted.transform(Z).any()
@@ -335,7 +346,7 @@ def test_stopping_early_warns():
 def test_a_perfect_fit_is_recognised_in_float32(seed):
     rng = np.random.default_rng(seed)
     Z = np.outer(rng.random(200), rng.standard_normal(300)).astype(np.float32)
-    fitted = SemiNMF(1, penalty=0.0, tol=0.0).fit(Z)
+    fitted = SemiNMF(1, penalty=0.0, form="paper", tol=0.0).fit(Z)
     assert fitted.n_iter_ < 20
     assert fitted.objective_ < 1e-10 * np.square(Z).sum()
 
@@ -396,7 +407,10 @@ def test_learners_are_made_by_name_with_their_seed_and_penalty():
     made = make_learner("semi-nmf", 7, penalty=0.5, seed=3)
     assert isinstance(made, SemiNMF)
     assert (made.n_components, made.penalty, made.random_state) == (7, 0.5, 3)
-    assert make_learner("semi-nmf", 7).penalty == SemiNMF().penalty
+    assert make_learner("semi-nmf", 7).get_params() == SemiNMF(7).get_params()
+    assert make_learner("semi-nmf", 7, form="paper").form == "paper"
+    with pytest.raises(UsageError, match=r"unknown form 'raw': expected one of 'centred', 'paper'"):
+        make_learner("semi-nmf", 7, form="raw")
     assert make_learner("pca", 7, seed=3).random_state == 3
 
 

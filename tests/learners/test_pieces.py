@@ -83,18 +83,19 @@ def stays(request, monkeypatch) -> str:
     return request.param
 
 
+@pytest.mark.parametrize("form", ["centred", "paper"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_fit_on_the_device_is_that_of_numpy(stays, dtype):
+def test_a_fit_on_the_device_is_that_of_numpy(stays, dtype, form):
     Z = torch.tensor(representations()).to(dtype)
-    by_numpy = SemiNMF(6).fit(Z.numpy())
-    there = SemiNMF(6).fit(Z.to(stays))
+    by_numpy = SemiNMF(6, form=form).fit(Z.numpy())
+    there = SemiNMF(6, form=form).fit(Z.to(stays))
     assert isinstance(there.components_, np.ndarray)
     assert there.objective_ == pytest.approx(by_numpy.objective_, rel=1e-4)
     V = there.transform(Z.to(stays))
     assert isinstance(V, torch.Tensor)
     assert V.device.type == stays
     assert V.dtype == dtype
-    expected = nonnegative_lasso(Z.numpy(), there.components_, 2.0)
+    expected = nonnegative_lasso(Z.numpy() - there.mean_, there.components_, there.penalty_ * there.spread_)
     np.testing.assert_allclose(V.cpu().numpy(), expected, rtol=1e-4, atol=1e-4)
     half = there.transform(Z.half().to(stays))
     assert half.dtype == torch.float32

@@ -58,6 +58,7 @@ class Made:
                 float(percentiles[k]),
                 tuple(w.word for w in self.grounding[k].words),
                 tuple(s.sample_id for s in self.grounding[k].samples),
+                strength=float(V[k] / self.concepts.typical[k]),
             )
             for k in np.argsort(-np.abs(V), kind="stable")[:5]
             if V[k]
@@ -117,7 +118,7 @@ def write_study(folder, rows, U, V, *, method="semi-nmf", word="dog", words=ADJE
     Z = V @ U + np.float32(0.1)
     store.write(0, {8: torch.from_numpy(Z)}, rows, Counts(n + 9, n, 7, (("bad", f"no image: {word}"), ("worse", "x"))))
     activations = store.finish()
-    learner = make_learner(method, k)
+    learner = make_learner(method, k, form="paper")
     learner.components_ = U
     if method == "pca":
         learner.mean_ = Z.mean(0)
@@ -195,7 +196,8 @@ def test_every_concept_has_a_card_with_its_words_and_images(study, tmp_path):
     assert [a["id"] for a in cards] == [f"concept-{k}" for k in range(4)]
     for concept in study.grounding.concepts:
         assert all(word.word in page.text for word in concept.words)
-        assert f"{concept.samples[0].activation:.2f}" in page.text
+        column = study.concepts.V[:, concept.index]
+        assert f"{column.max() / np.sqrt(np.mean(column**2)):.1f} ×" in page.text
     assert page.strays == []
     assert page.open == []
 
@@ -299,7 +301,9 @@ def test_signed_activations_are_shown_and_matched_on_either_side(tmp_path):
     assert "white · AUROC 1.00" in page.text or "not colour black · AUROC 1.00" in page.text
     assert "the activations are signed" in page.text
     assert page.all("i", **{"class": "negative"})
-    assert float(page.all("article", id="concept-1")[0]["data-mean"]) == pytest.approx(np.abs(V[:, 1]).mean(), rel=1e-5)
+    assert float(page.all("article", id="concept-1")[0]["data-mean"]) == pytest.approx(
+        np.abs(V[:, 1]).mean() / np.sqrt(np.square(V[:, 1]).mean()), rel=1e-5
+    )
 
 
 def test_a_dead_concept_and_a_single_one_have_their_cards(tmp_path):
@@ -361,7 +365,7 @@ def test_an_explanation_is_drawn_by_suffix(study, tmp_path, suffix):
 def test_a_drawing_has_a_bar_for_every_concept(study):
     explanation = study.explanation(3)
     axes = explanation_figure(explanation).axes[1]
-    assert [bar.get_width() for bar in axes.patches] == pytest.approx([c.activation for c in explanation.concepts])
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([c.strength for c in explanation.concepts])
     assert not explanation_figure(study.explanation(concepts=())).axes[1].patches
 
 

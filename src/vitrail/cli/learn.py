@@ -48,7 +48,7 @@ def learn(
     ] = False,
     trying: Annotated[
         SweepOptions,
-        Without("layer", "method", "seed", "n_runs", "n_words"),
+        Without("layer", "method", "seed", "n_runs", "n_words", "form"),
         Named(n_concepts="--try-concepts", penalties="--try-penalties"),
     ],
     words: Annotated[
@@ -68,7 +68,7 @@ def learn(
 
     activations = open_activations(folder / "activations")
     if sweep:
-        options = replace(trying, layer=learning.layer, method=learning.method, seed=learning.seed)
+        options = replace(trying, layer=learning.layer, method=learning.method, seed=learning.seed, form=learning.form)
         lmm = model.load(activations) if words else None
         _sweep(activations, options, folder / "sweep", lmm, as_json)
     else:

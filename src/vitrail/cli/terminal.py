@@ -101,8 +101,9 @@ def show_explanation(found: Explanation) -> None:
     from vitrail.scores.verdicts import explained, percent
 
     typer.echo(f"The model says: {found.caption}")
-    rows = ((c.index, f"{c.activation:.2f}", f"{c.percentile:.0f}", ", ".join(c.words)) for c in found.concepts)
-    show_rows(("concept", "activation", "percentile", "words"), rows)
+    rows = ((c.index, f"{c.strength:.1f} ×", f"{c.percentile:.0f}", ", ".join(c.words)) for c in found.concepts)
+    show_rows(("concept", "strength", "percentile", "words"), rows)
+    typer.echo("A strength of 1 is typical: the root mean square over the samples that were learned from.")
     typer.echo(f"Like it: {', '.join(found.look_alikes)}.")
     share = found.explained_variance
     typer.echo(f"Explained: {percent(share)} {explained(share, 'what sets this image apart')}")

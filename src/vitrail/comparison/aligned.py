@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from vitrail.comparison.changes import activation_mass
 from vitrail.comparison.pairs import SamplePairs, pair_samples
+from vitrail.comparison.shift_vectors import move_of_mean
 from vitrail.concepts import Concepts
 from vitrail.errors import DataError
 from vitrail.grounding import WordReader, most_activating, word_reader
@@ -24,7 +25,8 @@ class AlignedStudy:
     Args:
         study: the study itself.
         Z: states of the samples.
-        U: concepts; `V` are their activations.
+        U: concepts; `V` are their activations, and `strength` those by which the concepts of a sample are compared
+            (`Concepts.comparable`).
         mass: of each concept; see `activation_mass`.
         words: of each concept.
         images: places of each concept's most activating samples, among the common ones.
@@ -35,6 +37,7 @@ class AlignedStudy:
     Z: Float[np.ndarray, "n d"]
     U: Float[np.ndarray, "k d"]
     V: Float[np.ndarray, "n k"]
+    strength: Float[np.ndarray, "n k"]
     mass: Float[np.ndarray, " k"]
     words: list[list[str]]
     images: list[list[int]]
@@ -56,13 +59,18 @@ class AlignedStudies:
         return self.b.Z - self.a.Z
 
     @property
+    def mean_move(self) -> Float[np.ndarray, " d"]:
+        """How the mean moved where it is a row of its own; else zeros."""
+        return move_of_mean(self.a.study.concepts.mean, self.b.study.concepts.mean, self.a.Z.shape[1])
+
+    @property
     def exclusive(self) -> bool:
         """Whether a sample counts for its strongest concept alone: it does for prototypes."""
         return self.a.study.concepts.learner.prototypes
 
     def activations_in_b(self, U: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "n k"]:
-        """What the samples' states in *b* would activate if `U` were the concepts of *a*'s learner."""
-        learner = copy.copy(self.a.study.concepts.learner)
+        """What the samples' states in *b* would activate if `U` were the concepts of *b*'s learner."""
+        learner = copy.copy(self.b.study.concepts.learner)
         learner.components_ = U.astype(learner.components_.dtype)
         return np.asarray(learner.transform(self.b.Z.astype(np.float32)))
 
@@ -101,6 +109,7 @@ def _aligned(study: Study, rows: np.ndarray, reader: WordReader, n_images: int) 
         Z=study.activations.states(concepts.layer)[rows].astype(np.float64),
         U=U,
         V=V,
+        strength=concepts.comparable(V),
         mass=activation_mass(V, exclusive=concepts.learner.prototypes),
         words=reader.words(U),
         images=[most_activating(column, n_images) for column in V.T],

@@ -27,7 +27,7 @@ class MoveMeasures:
 
 
 def move_measures(D: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n k"]) -> MoveMeasures:
-    """The measures of the moves `D` of samples with activations `V`."""
+    """The measures of the moves `D` of samples with activations `V`, comparable between concepts."""
     return MoveMeasures(consistency(D, V), pairwise_consistency(D, V), magnitude(D, V))
 
 
@@ -49,7 +49,7 @@ def concept_changes(
     overlaps = np.array([[t_overlap(x, y) for y in b.words] for x in a.words])
     became = changes.classify_changes(matched.links, a.mass, b.mass, overlaps, rules)
     partners = changes.counterparts(matched.links)
-    n = n_members(a.V)
+    n = n_members(a.strength)
 
     def concept(k: int, j: int, partner: int) -> ConceptChange:
         nearest = int(matched.C[k].argmax())

@@ -11,8 +11,8 @@ from vitrail import scores
 from vitrail.activations import Activations
 from vitrail.comparison.matching import match
 from vitrail.comparison.pairs import check_comparable, pair_samples
-from vitrail.comparison.recovery import ShiftTrial, Target
-from vitrail.comparison.shift_vectors import consistency, magnitude
+from vitrail.comparison.recovery import Moves, ShiftTrial, Target
+from vitrail.comparison.shift_vectors import ShiftEstimator, consistency, magnitude, move_of_mean
 from vitrail.concepts import LearningOptions, ordinary
 from vitrail.grounding import GroundingOptions, WordReader, word_reader
 from vitrail.lmm import LMM, Layer
@@ -123,12 +123,15 @@ def _compare_at(
     before, after = learning.learner().fit(Z_a[ordinary(Z_a)]), learning.learner().fit(B)
     U_a, U_b = before.components_.astype(np.float64), after.components_.astype(np.float64)
     D, V = B.astype(np.float64) - A, np.asarray(before.transform(A))
+    strength = V / scores.typical_size(V) if learning.standardised else V
+    mean = move_of_mean(before.intercept, after.intercept, D.shape[1])
     target = Target(match(scores.cosines(U_a, U_b), "one-to-one"), U_b, reader.words(U_b), [[] for _ in U_b])
-    trial = ShiftTrial(U_a, D, V, target, reader.words, "mean" if before.prototypes else "codes")
+    estimator: ShiftEstimator = "mean" if before.prototypes else "codes"
+    trial = ShiftTrial(U_a, Moves(D, V, strength, mean), target, reader.words, estimator)
     moves = trial.shifts()
     words_before, words_after = trial.t_overlaps(np.zeros_like(moves)), trial.t_overlaps(moves)
     gain = (target.cosine(U_a + moves) - target.cosine(U_a)) / target.cosine(U_a)
-    steady = consistency(D, V)
+    steady = consistency(D, strength)
     return LayerComparison(
         layer=layer,
         step=step,

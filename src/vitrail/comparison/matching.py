@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from vitrail.comparison.options import Matching
-from vitrail.comparison.shift_vectors import members
 from vitrail.errors import UsageError
+from vitrail.scores import members
 
 
 def match(C: Float[np.ndarray, "k_a k_b"], how: Matching = "argmax") -> Int[np.ndarray, " k_a"]:

@@ -57,31 +57,54 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Moves:
+    """How `n` samples moved from *a* to *b*.
+
+    Args:
+        D: their moves `B − A`.
+        V: their activations in *a*.
+        strength: the same, comparable between concepts: they decide which concept a sample belongs to.
+        mean: the move of the mean where it is a row of its own: no concept's part in a move; else zeros.
+    """
+
+    D: Float[np.ndarray, "n d"]
+    V: Float[np.ndarray, "n k"]
+    strength: Float[np.ndarray, "n k"]
+    mean: Float[np.ndarray, " d"]
+
+    def on(self, samples: Int[np.ndarray, " m"]) -> Moves:
+        """The moves of these samples alone; one may occur several times."""
+        return Moves(self.D[samples], self.V[samples], self.strength[samples], self.mean)
+
+
+@dataclass(frozen=True)
 class ShiftTrial:
     """Concepts of *a*, how their samples moved, and the concepts that they should become.
 
     Args:
         U: concepts of *a*.
-        D: moves `B − A` of the samples; `V` are their activations in *a*.
+        moves: of the samples.
         target: what the concepts should become.
         words_of: reads the words of directions, as model *b* does.
         estimator: makes shifts from the moves; see `shift_vectors.shifts`.
     """
 
     U: Float[np.ndarray, "k d"]
-    D: Float[np.ndarray, "n d"]
-    V: Float[np.ndarray, "n k"]
+    moves: Moves
     target: Target
     words_of: WordsOf
     estimator: ShiftEstimator
 
     def shifts(self) -> Float[np.ndarray, "k d"]:
         """The shift `Δ_k` of every concept."""
-        return shifts(self.D, self.V, self.estimator)
+        moves = self.moves
+        if self.estimator == "codes":
+            return shifts(moves.D - moves.mean, moves.V, "codes")
+        return shifts(moves.D, moves.strength, self.estimator)
 
     def on(self, samples: Int[np.ndarray, " m"]) -> ShiftTrial:
         """The same trial with these samples alone; one may occur several times."""
-        return replace(self, D=self.D[samples], V=self.V[samples])
+        return replace(self, moves=self.moves.on(samples))
 
     def t_overlaps(self, moves: Float[np.ndarray, "k d"]) -> Float[np.ndarray, " k"]:
         """T-Overlap of each concept with its match, in percent, after it was moved by `moves`."""
@@ -210,7 +233,7 @@ def _interval(trial: ShiftTrial, alpha: float, resamples: int, seed: int) -> np.
     """(K, 2): quantiles of the T-Overlap after the shift over resamples of the samples."""
     if not resamples:
         return np.full((len(trial.U), 2), np.nan)
-    rng, n = np.random.default_rng(seed), len(trial.D)
+    rng, n = np.random.default_rng(seed), len(trial.moves.D)
     drawn = [trial.t_overlaps(alpha * trial.on(rng.integers(n, size=n)).shifts()) for _ in range(resamples)]
     return np.quantile(np.array(drawn), [0.025, 0.975], axis=0).T
 
@@ -249,7 +272,7 @@ def controls(
     """
     own = alpha * trial.shifts()
     norms = np.linalg.norm(own, axis=1, keepdims=True)
-    everyone = np.tile(alpha * np.asarray(trial.D, np.float64).mean(0), (len(own), 1))
+    everyone = np.tile(alpha * np.asarray(trial.moves.D, np.float64).mean(0), (len(own), 1))
     if trial.estimator == "codes":
         everyone *= norms / np.maximum(np.linalg.norm(everyone, axis=1, keepdims=True), np.finfo(float).tiny)
     random = np.random.default_rng(seed).normal(size=(draws, *own.shape))
@@ -276,7 +299,7 @@ def controls(
 
 def _mean_of_others(trial: ShiftTrial, own: np.ndarray) -> np.ndarray:
     """(K,): the mean T-Overlap over the shifts of all other concepts that have samples."""
-    K, has_samples = len(own), n_members(trial.V) > 0
+    K, has_samples = len(own), n_members(trial.moves.strength) > 0
     total, n = np.zeros(K), np.zeros(K)
     for turn in range(1, K):
         order = np.roll(np.arange(K), -turn)
@@ -307,7 +330,7 @@ class AlphaCurve:
 
 def alpha_curve(trial: ShiftTrial, *, alphas: Sequence[float] = ALPHAS, seed: int = 0) -> AlphaCurve:
     """Chooses α on a random half of the samples and reports it on the other; of equal α the one nearest to 1."""
-    order = np.random.default_rng(seed).permutation(len(trial.D))
+    order = np.random.default_rng(seed).permutation(len(trial.moves.D))
     grid = sorted({*alphas, 0.0, 1.0})
     halves = []
     for samples in (order[: len(order) // 2], order[len(order) // 2 :]):

@@ -1,7 +1,8 @@
 """Shifts: how the samples of a concept moved from one model to another (Khayatan et al., ICCV 2025). Pure functions.
 
 States of the same `n` samples in model *a* and in model *b* are the rows of `A` and `B` (n, d); `V` (n, K) are the
-activations of *a*'s concepts `U` (K, d) in `A`. The paper's definitions:
+activations of *a*'s concepts `U` (K, d) in `A`, comparable between concepts (`Concepts.comparable`). The paper's
+definitions:
 
     A_k = { m : k = argmax_i |v_mi| }      δ_m = b_m − a_m      Δ_k = mean_{m ∈ A_k} δ_m      u_k^s = u_k + α Δ_k
 
@@ -22,19 +23,10 @@ from scipy.stats import trim_mean
 from vitrail import scores
 from vitrail.comparison.options import ShiftEstimator
 from vitrail.errors import UsageError
+from vitrail.scores import members
 
 #: "trimmed" leaves out this share of a concept's moves at either end, in every feature.
 TRIM = 0.1
-
-
-def members(V: Float[np.ndarray, "n k"]) -> Int[np.ndarray, " n"]:
-    """The concept *k* whose `A_k` each sample belongs to, `argmax_k |v_mk|`; −1 where all activations are zero.
-
-    >>> members(np.array([[0.1, -2.0], [3.0, 0.0], [0.0, 0.0]])).tolist()
-    [1, 0, -1]
-    """
-    size = np.abs(V)
-    return np.where(size.max(axis=1) > 0, size.argmax(axis=1), -1)
 
 
 def n_members(V: Float[np.ndarray, "n k"]) -> Int[np.ndarray, " k"]:
@@ -49,8 +41,8 @@ def shifts(
     """The shift `Δ_k` of every concept, float64; zero for a concept without samples.
 
     Args:
-        D: the moves `B − A` of the samples.
-        V: their activations in *a*.
+        D: the moves `B − A` of the samples; for "codes" without the move of the mean, where it is a row of its own.
+        V: their activations in *a*; for "codes" those of the model `A = 1 μᵀ + V U`, in its units.
         estimator: "mean" is the published one; "median" and "trimmed" average each feature over `A_k` and resist
             outliers; "codes" is for the atoms of a dictionary, see `least_squares_shifts`.
 
@@ -74,6 +66,13 @@ def shifts(
     for k in np.unique(owner[owner >= 0]):
         found[k] = average(D[owner == k])
     return found
+
+
+def move_of_mean(
+    a: Float[np.ndarray, " d"] | None, b: Float[np.ndarray, " d"] | None, d: int
+) -> Float[np.ndarray, " d"]:
+    """How the mean of `d` features moved from *a* to *b*, float64; zeros where it is no row of its own (None)."""
+    return np.zeros(d) if a is None or b is None else np.subtract(b, a, dtype=np.float64)
 
 
 def check_estimator(estimator: str) -> None:

@@ -31,7 +31,7 @@ from vitrail.comparison.matching import links, match
 from vitrail.comparison.models import ModelComparison, check_models
 from vitrail.comparison.options import ComparisonOptions
 from vitrail.comparison.pairs import check_comparable
-from vitrail.comparison.recovery import ShiftTrial, Target, alpha_curve, controls, recover
+from vitrail.comparison.recovery import Moves, ShiftTrial, Target, alpha_curve, controls, recover
 from vitrail.errors import UsageError
 from vitrail.grounding import check_model
 from vitrail.lmm import LMM
@@ -78,7 +78,7 @@ def compare_studies(
         views: kept in the comparison as they are.
 
     Raises:
-        UsageError: another word, layer, method, filter of words or tokenizer.
+        UsageError: another word, layer, method, form, filter of words or tokenizer.
         DataError: no common samples.
         ArtifactError: a model did not make its study, or `out` belongs to another run.
     """
@@ -100,7 +100,7 @@ def compare_studies(
     tensors = {
         "shifts": shifts,
         "concepts": trial.U,
-        "mean_move": trial.D.mean(0),
+        "mean_move": aligned.D.mean(0),
         "shifted": trial.U + options.alpha * shifts,
     }
     made = write_comparison(out, findings, tensors, parameters=parameters, parents=parents)
@@ -117,6 +117,7 @@ def check_studies(a: Study, b: Study, lmm_a: LMM, lmm_b: LMM) -> None:
     for name, here, there in (
         ("layer", a.concepts.layer, b.concepts.layer),
         ("method", a.concepts.options.method, b.concepts.options.method),
+        ("form", a.concepts.options.form, b.concepts.options.form),
     ):
         if here != there:
             raise UsageError(
@@ -136,8 +137,8 @@ def check_studies(a: Study, b: Study, lmm_a: LMM, lmm_b: LMM) -> None:
 def _matched(aligned: AlignedStudies, options: ComparisonOptions) -> Matched:
     rules = options.rules
     linked = links(
-        aligned.a.V,
-        aligned.b.V,
+        aligned.a.strength,
+        aligned.b.strength,
         exclusive=aligned.exclusive,
         strength=rules.strength,
         level=rules.level,
@@ -152,7 +153,8 @@ def _trial(aligned: AlignedStudies, matched: Matched, options: ComparisonOptions
     b = aligned.b
     target = Target(matched.match, b.U, b.words, b.images)
     assert options.estimator is not None
-    return ShiftTrial(aligned.a.U, aligned.D, aligned.a.V, target, b.reader.words, options.estimator)
+    moves = Moves(aligned.D, aligned.a.V, aligned.a.strength, aligned.mean_move)
+    return ShiftTrial(aligned.a.U, moves, target, b.reader.words, options.estimator)
 
 
 def _findings(
@@ -177,7 +179,7 @@ def _findings(
     others = controls(trial, recovery.words_after, alpha=alpha, draws=options.draws, seed=seed)
     curve = alpha_curve(trial, seed=seed)
     progress("compare", 3, 4)
-    measures = move_measures(trial.D, trial.V)
+    measures = move_measures(aligned.D, aligned.a.strength)
     a, b, pairs = aligned.a.study, aligned.b.study, aligned.pairs
     return Findings(
         word=a.activations.word,

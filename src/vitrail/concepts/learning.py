@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from operator import add
 from pathlib import Path
@@ -32,9 +32,10 @@ from vitrail.concepts.over_ray import over_ray
 from vitrail.concepts.stability import consensus as consensus_of
 from vitrail.concepts.stability import stability as stability_of
 from vitrail.errors import NumericsError, UsageError
+from vitrail.learners import Form
 from vitrail.lmm import Layer
 from vitrail.progress import Progress, shown, silent
-from vitrail.scores import matched_cosine
+from vitrail.scores import matched_cosine, typical_size
 
 logger = logging.getLogger(__name__)
 
@@ -69,11 +70,16 @@ class Concepts:
     @property
     def options(self) -> LearningOptions:
         """How the concepts were learned; passed to `learn_as`, it learns in the same way again."""
-        return LearningOptions(**self.parameters)
+        return LearningOptions.from_manifest(self.parameters)
 
     @property
     def layer(self) -> Layer:
         return self.parameters["layer"]
+
+    @property
+    def mean(self) -> np.ndarray | None:
+        """The mean of the states (n_features,) where it is a row of its own, beside the concepts; else None."""
+        return self.learner.intercept
 
     @property
     def scores(self) -> dict[str, float]:
@@ -99,6 +105,20 @@ class Concepts:
         below = [np.searchsorted(c, a, "left") + np.searchsorted(c, a, "right") for c, a in columns]
         return np.array(below) * (50.0 / len(self.V))
 
+    @cached_property
+    def typical(self) -> np.ndarray:
+        """(n_concepts,): the root mean square of each concept's activations over the samples learned from."""
+        return typical_size(self.V)
+
+    def strengths(self, V: np.ndarray) -> np.ndarray:
+        """Activations (n_samples, n_concepts) in multiples of the typical one of each concept: of no unit."""
+        return V / self.typical
+
+    def comparable(self, V: np.ndarray) -> np.ndarray:
+        """Activations (n_samples, n_concepts) by which the concepts of a sample are compared with each other: their
+        strengths, or in the paper's form the activations themselves."""
+        return self.strengths(V) if self.options.standardised else V
+
     def _repr_html_(self) -> str:
         p = self.parameters
         return f"<b>{len(self)} concepts</b> by {p['method']} at layer {p['layer']}: {self.scores}"
@@ -115,13 +135,14 @@ def learn(
     seed: int = 0,
     stability: int = 4,
     consensus: bool = False,
+    form: Form = "centred",
     engine: Engine = "local",
-    address: str | None = None,
     progress: Progress | bool = True,
 ) -> Concepts:
     """`n_concepts` concepts of the states of one layer, written to the folder `out`.
 
-    States are neither centred nor scaled, as in CoX-LMM's released code. States with more than `OUTLIER_NORM` times the
+    In the centred form the mean of the states is a row of its own; in the paper's, states are neither centred nor
+    scaled, as in CoX-LMM's released code. States with more than `OUTLIER_NORM` times the
     median norm are left out and named in the manifest. Semi-NMF learns straight from the folder where the states take
     more than `IN_MEMORY` bytes; the other methods load them all.
 
@@ -129,8 +150,8 @@ def learn(
         activations: the states, or their folder.
         out: the folder `concepts` beside that of the states for None.
         layer: this and the following as in `LearningOptions`.
-        engine: "ray" for many machines (Semi-NMF alone); the result is the same.
-        address: of a running Ray cluster; one is started on this machine for None.
+        engine: "ray" for many processes of this machine (Semi-NMF alone), `learn_as` knows a cluster as well; the
+            result is the same.
         progress: bars where someone watches; False for nothing, or a function. See `vitrail.progress`.
 
     Raises:
@@ -138,12 +159,10 @@ def learn(
         NumericsError: states that are not finite.
         ArtifactError: `out` holds something else.
     """
-    options = LearningOptions(layer, method, n_concepts, penalty, seed, stability, consensus)
+    options = LearningOptions(layer, method, n_concepts, penalty, seed, stability, consensus, form)
     states = activations if isinstance(activations, Activations) else open_activations(activations)
     with shown(progress) as tell:
-        return learn_as(
-            states, options, out=out or states.folder.parent / KIND, engine=engine, address=address, progress=tell
-        )
+        return learn_as(states, options, out=out or states.folder.parent / KIND, engine=engine, progress=tell)
 
 
 def learn_as(
@@ -155,16 +174,22 @@ def learn_as(
     address: str | None = None,
     progress: Progress = silent,
 ) -> Concepts:
-    """`learn` with its options as one value: those of other concepts learn in the same way again; see `learn`."""
+    """`learn` with its options as one value: those of other concepts learn in the same way again; see `learn`.
+
+    Args:
+        address: of a running Ray cluster; one is started on this machine for None.
+    """
     out = Path(out)
     layer = one_layer(activations, options.layer)
     options = replace(options, layer=layer)
     learner = options.learner()
+    if learner.prototypes:
+        options = replace(options, form="paper")
     if engine not in ("local", "ray"):
         raise UsageError(f"Unknown engine {engine!r}: expected 'local' or 'ray'.")
     if engine == "ray" and not learner.out_of_core:
         raise UsageError(f"{learner.title} cannot learn with the engine 'ray'; {with_pieces()} can.")
-    parameters = asdict(options)
+    parameters = options.parameters()
     parents = {"activations": parent(activations.folder)}
     if is_current(out, KIND, parameters, parents, FILE):
         return open_concepts(out, activations)
@@ -280,7 +305,8 @@ def _ordinary(norms: np.ndarray) -> np.ndarray:
 def describe_fit(Z: np.ndarray, V: np.ndarray, learner: learners.Learner) -> dict[str, float]:
     """How well and how sparsely `V` and the concepts stand for `Z`.
 
-    `explained_variance` = 1 − ‖Z − Ẑ‖² / ‖Z − mean Z‖²; `relative_error` = ‖Z − Ẑ‖ / ‖Z‖; `zeros` is the share of
+    `explained_variance` = 1 − ‖Z − Ẑ‖² / ‖Z − mean Z‖²; `relative_error` = ‖Z − Ẑ‖ / ‖Z‖; `mean_share` is the share of
+    ‖Z‖² that is the mean's, n ‖mean Z‖² / ‖Z‖²; `zeros` is the share of
     activations that are zero, `active` the mean number of concepts that are not, per sample; `dead` counts concepts
     that no sample activates.
     """
@@ -314,10 +340,12 @@ class _FitSums:
 
     def scores(self) -> dict[str, float]:
         rounding = 1e-12 * self.squares
-        variance = self.squares - float(np.sum(self.total**2)) / self.n
+        of_mean = float(np.sum(self.total**2)) / self.n
+        variance = self.squares - of_mean
         return {
             "explained_variance": 1 - self.residual / variance if variance > rounding else float(self.residual == 0),
             "relative_error": float(np.sqrt(self.residual / max(self.squares, np.finfo(float).tiny))),
+            "mean_share": of_mean / max(self.squares, np.finfo(float).tiny),
             "zeros": 1 - float(self.uses.sum()) / (self.n * len(self.uses)),
             "active": float(self.uses.sum()) / self.n,
             "dead": int(np.sum(self.uses == 0)),

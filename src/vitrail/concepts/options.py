@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
 
 from vitrail import learners
 from vitrail.errors import UsageError
+from vitrail.learners.form import Form
 from vitrail.lmm.options import Layer
 from vitrail.options import AtLeast, Count, CountOrNone, NameIn, Options
 
@@ -22,11 +24,15 @@ class LearningOptions(Options):
         layer: which of the extracted layers; may be None when there is one.
         method: how they are learned, by its name in `vitrail.learners.LEARNERS`.
         n_concepts: number of concepts, K.
-        penalty: λ of the Semi-NMF objective `‖Z − V U‖² + λ‖V‖₁`; the method's own by default.
+        penalty: λ of Semi-NMF's sparsity: a share of the states' spread, or in the paper's form in the units of the
+            states; the method's own by default.
         seed: of everything random.
         stability: number of runs with other seeds, and as many from resamples, that measure how well each concept
             comes back (see `concepts.stability`); from a sample of the states where they are many. 0 for none.
         consensus: whether the concepts are the mean over the run and those with other seeds.
+        form: `centred`: the mean of the states is a row of its own, λ is a share of their spread, and the strongest
+            concept of a sample is that of the largest activation relative to its root mean square; `paper`: as in
+            CoX-LMM, with the activations themselves. Methods whose concepts are states (k-means, simple) have no other.
     """
 
     layer: Layer | None = None
@@ -36,6 +42,24 @@ class LearningOptions(Options):
     seed: int = 0
     stability: CountOrNone = 4
     consensus: bool = False
+    form: Form = "centred"
+
+    @classmethod
+    def from_manifest(cls, parameters: Mapping[str, Any]) -> LearningOptions:
+        """The options in the parameters of a manifest; without a form it is of a version that had the paper's alone."""
+        return cls(**{"form": "paper", **parameters})
+
+    def parameters(self) -> dict[str, Any]:
+        """What a manifest keeps of them."""
+        values = asdict(self)
+        if self.form == "paper":  # as it was written when there was no other
+            del values["form"]
+        return values
+
+    @property
+    def standardised(self) -> bool:
+        """Whether activations are compared relative to their root mean square; see `form`."""
+        return self.form != "paper" and not learners.LEARNERS[self.method].prototypes
 
     def learner(self) -> learners.Learner:
         """An unfitted learner.
@@ -43,7 +67,7 @@ class LearningOptions(Options):
         Raises:
             UsageError: no such method, or options that do not go together.
         """
-        made = learners.make_learner(self.method, self.n_concepts, penalty=self.penalty, seed=self.seed)
+        made = learners.make_learner(self.method, self.n_concepts, penalty=self.penalty, seed=self.seed, form=self.form)
         if self.consensus and not made.out_of_core:
             raise UsageError(f"{made.title} has no consensus; {with_pieces()} has.")
         if self.consensus and self.stability == 0:

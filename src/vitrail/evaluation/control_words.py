@@ -25,7 +25,7 @@ class NoiseDictionary:
     Args:
         words: the words of each concept.
         own: for each concept the samples whose noise activates it most.
-        V: (n_test, n_concepts) activations of the held-out samples in this dictionary.
+        V: (n_test, n_concepts) activations of the held-out samples in this dictionary, comparable between concepts.
     """
 
     words: Sequence[WordList]

@@ -100,7 +100,7 @@ class _ByChance:
         subspace = np.linalg.qr(rng.standard_normal((d, min(k, d))))[0]
         lists = [[random[i] for i in rng.integers(0, len(random), k)] for _ in range(DRAWS)]
         cosines = [scores.pairwise_cosine(rng.standard_normal((k, d))).mean() for _ in range(DRAWS)]
-        stability = _chance_stability(Z, k, rng)
+        stability = _chance_stability(Z if concepts.mean is None else Z - concepts.mean, k, rng)
         hoyer = float(np.nanmean(scores.hoyer(rng.exponential(size=concepts.V.shape)))) if k > 1 else float("nan")
         return cls(
             subspace, float(np.mean([scores.overlap(p) for p in lists])), float(np.mean(cosines)), stability, hoyer

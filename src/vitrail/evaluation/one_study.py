@@ -169,7 +169,8 @@ class _Scoring:
         self.progress("score", 0, 4)
         by_concept = {m.name: score_concepts(m, lists, own, controls, seed) for m in measures}
         self.progress("score", 1, 4)
-        by_image = {m.name: score_images(m, lists, self.held_out, self.V_test, controls, seed) for m in measures}
+        V_test = concepts.comparable(self.V_test)
+        by_image = {m.name: score_images(m, lists, self.held_out, V_test, controls, seed) for m in measures}
         self.progress("score", 2, 4)
         Z, Z_test = study.activations.states(layer)[concepts.kept], self.test.states(layer)
         dictionary = score_dictionary(concepts, Z, Z_test, lists, controls.random, own, seed)
@@ -213,7 +214,8 @@ class _Scoring:
         pictures = samples_of_rows(states, samples)
         own = [[pictures[s.row] for s in c.samples] for c in made.grounding.concepts]
         Z_test = self.test.states(self.study.concepts.layer)
-        return NoiseDictionary(made.grounding.words, own, np.asarray(made.concepts.learner.transform(Z_test)))
+        V_test = made.concepts.comparable(np.asarray(made.concepts.learner.transform(Z_test)))
+        return NoiseDictionary(made.grounding.words, own, V_test)
 
     def _noise_progress(self, _stage: str, done: int, total: int) -> None:
         self.progress("noise", done, total)

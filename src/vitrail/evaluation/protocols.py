@@ -204,7 +204,7 @@ def score_images(
     Args:
         lists: the words of each concept.
         samples: held-out samples.
-        V: their activations.
+        V: their activations, comparable between concepts; see `Concepts.comparable`.
     """
     images = _ImageScores.of(measure, lists, samples, V, controls)
     return {m: images.scored(m, seed) for m in TOPS if m <= len(lists)}

@@ -4,6 +4,7 @@ from .artifact import (
     CaptionWord as CaptionWord,
     GroundedConcept as GroundedConcept,
     GroundedConcepts as GroundedConcepts,
+    GroundedMean as GroundedMean,
     GroundedSample as GroundedSample,
     GroundedWord as GroundedWord,
     Grounding as Grounding,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from vitrail.artifacts import check_parent, read_json, read_manifest
+from vitrail.artifacts import check_parent, read_json, read_manifest, typed
 from vitrail.concepts import Concepts
 from vitrail.grounding.options import GroundingOptions
 
@@ -60,10 +61,11 @@ class GroundedConcept:
         index: its row in `U`.
         words: decoded from its direction.
         samples: those that activate it most.
-        share: of samples whose strongest concept it is.
+        share: of samples whose strongest concept it is; see `Concepts.comparable`.
         captions: words that the captions of its samples have more often than the others'; empty where the samples have
             no captions, or where no word stands out.
-        mean: whether it is the mean of all states: its direction is theirs, and every sample has it.
+        mean: whether it is the mean of all states, as one concept may be in the paper's form: its direction is theirs,
+            and every sample has it.
     """
 
     index: int
@@ -89,6 +91,19 @@ class GroundedConcept:
 
 
 @dataclass(frozen=True)
+class GroundedMean:
+    """The mean of all states in words: what every sample has, whatever its concepts.
+
+    Args:
+        words: decoded from its direction, the strongest first.
+        share: of the states' squared norm that is the mean's, 0 to 1.
+    """
+
+    words: tuple[GroundedWord, ...]
+    share: float
+
+
+@dataclass(frozen=True)
 class Grounding:
     """The concepts of a word, grounded."""
 
@@ -106,6 +121,12 @@ class Grounding:
     def options(self) -> GroundingOptions:
         """How the concepts were grounded; passed to `ground_as`, it grounds in the same way again."""
         return GroundingOptions(**self.manifest["parameters"])
+
+    @cached_property
+    def mean(self) -> GroundedMean | None:
+        """The mean of the states in words, where it is a row of its own; else None."""
+        found = self.manifest.get("mean")
+        return None if found is None else typed(found, GroundedMean)
 
     @property
     def words(self) -> list[list[str]]:

@@ -12,13 +12,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from vitrail.activations import Activations
-from vitrail.artifacts import check_parent, is_current, parent, write_json, write_manifest
+from vitrail.artifacts import check_parent, is_current, parent, plain, write_json, write_manifest
 from vitrail.concepts import Concepts
 from vitrail.errors import ArtifactError
 from vitrail.grounding.artifact import (
     FILE,
     KIND,
     GroundedConcept,
+    GroundedMean,
     GroundedSample,
     Grounding,
     open_grounding,
@@ -27,7 +28,7 @@ from vitrail.grounding.captions import Captions
 from vitrail.grounding.options import GroundingOptions
 from vitrail.grounding.reader import WordReader
 from vitrail.lmm import LMM, as_lmm
-from vitrail.scores import cosines
+from vitrail.scores import cosines, members
 
 #: A concept is the mean of the states if its cosine with it is as large, and so large a share of the samples has it.
 MEAN_COSINE = 0.95
@@ -70,11 +71,13 @@ def ground_as(
     parents = {"concepts": parent(concepts.folder)}
     if is_current(out, KIND, options.parameters(), parents, FILE):
         return open_grounding(out, concepts)
-    by_words = word_reader(lmm, activations, concepts.layer, options).grounded(concepts.U)
+    reader = word_reader(lmm, activations, concepts.layer, options)
+    by_words, mean = reader.grounded(concepts.U), _mean_in_words(concepts, reader)
     numbers = np.flatnonzero(concepts.kept)
     rows = [activations.rows[i] for i in numbers]
     captions = Captions([row.references for row in rows], activations.word, options.language)
-    shares, means = share_of_samples(concepts.V), is_mean(concepts, activations.states(concepts.layer)[concepts.kept])
+    shares = share_of_samples(concepts.comparable(concepts.V))
+    means = is_mean(concepts, activations.states(concepts.layer)[concepts.kept])
     grounded = []
     for k in range(len(concepts)):
         column = concepts.V[:, k]
@@ -85,7 +88,7 @@ def ground_as(
         shared = captions.of(column)
         grounded.append(GroundedConcept(k, by_words[k], samples, float(shares[k]), shared, bool(means[k])))
     write_json(out / FILE, grounded)
-    content = {"parameters": options.parameters(), "parents": parents}
+    content = {"parameters": options.parameters(), "parents": parents, "mean": plain(mean)}
     return Grounding(out, write_manifest(out, KIND, content), tuple(grounded))
 
 
@@ -114,10 +117,17 @@ def check_model(lmm: LMM, activations: Activations) -> None:
         )
 
 
+def _mean_in_words(concepts: Concepts, reader: WordReader) -> GroundedMean | None:
+    if concepts.mean is None:
+        return None
+    return GroundedMean(reader.grounded(concepts.mean[None])[0], concepts.scores["mean_share"])
+
+
 def is_mean(concepts: Concepts, Z: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " k"]:
     """Which concepts are the mean of the states `Z` that they were learned from: |cosine| with it of `MEAN_COSINE` or
-    more, and active in nearly every sample. Prototypes are states themselves, and never their mean."""
-    if concepts.learner.prototypes:
+    more, and active in nearly every sample. Prototypes are states themselves, and never their mean; nor is a concept
+    where the mean is a row of its own."""
+    if concepts.learner.prototypes or concepts.mean is not None:
         return np.zeros(len(concepts), bool)
     likeness = np.abs(cosines(concepts.U, Z.mean(0, dtype=np.float64)[None]))[:, 0]
     return (likeness >= MEAN_COSINE) & (np.mean(concepts.V != 0, axis=0) >= MEAN_SHARE)
@@ -130,5 +140,6 @@ def most_activating(activations: np.ndarray, n: int) -> list[int]:
 
 
 def share_of_samples(V: np.ndarray) -> np.ndarray:
-    """(n_concepts,): the share of samples whose largest |activation| is this concept's."""
-    return np.bincount(np.abs(V).argmax(axis=1), minlength=V.shape[1]) / len(V)
+    """(n_concepts,): the share of samples whose largest |activation| is this concept's; see `scores.members`."""
+    owner = members(V)
+    return np.bincount(owner[owner >= 0], minlength=V.shape[1]) / len(V)

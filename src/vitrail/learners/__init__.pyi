@@ -11,6 +11,9 @@ from .codes import (
     nonnegative_lasso as nonnegative_lasso,
     objective as objective,
 )
+from .form import (
+    Form as Form,
+)
 from .kmeans import (
     KMeans as KMeans,
 )

@@ -89,6 +89,12 @@ def finite(array: Array) -> bool:
         return bool(xp.isfinite(xp.sum(array))) or bool(xp.all(xp.isfinite(array)))
 
 
+def squares_of(array: Array) -> float:
+    """`‖array‖²` of rows: each row in its own precision, their sum in float64."""
+    xp = namespace(array)
+    return float(xp.sum(xp.vecdot(array, array), dtype=xp.float64))
+
+
 def row_blocks(n_rows: int, numbers_per_row: int) -> Iterator[slice]:
     """Slices that cover `n_rows`, each so small that a float64 array of `numbers_per_row` for it needs about 32 MiB."""
     size = max(1, _BLOCK // max(1, numbers_per_row))

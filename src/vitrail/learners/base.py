@@ -6,7 +6,7 @@ The methods that users call take whatever numpy can read, as scikit-learn's esti
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
@@ -74,8 +74,18 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
     out_of_core: ClassVar[bool] = False
     """Whether the learner can fit states in pieces, from disk or on many machines: it then is a `PieceLearner`, too."""
 
+    @property
+    def intercept(self) -> Float[np.ndarray, " d"] | None:
+        """What every reconstruction begins with, the mean of the states; None where concepts stand alone."""
+        return None
+
     _on_device = False
     """Whether the learner computes on an accelerator if `Z` lies there; otherwise `Z` is copied to the host."""
+
+    @classmethod
+    def upgraded(cls, params: Mapping[str, Any], fitted: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What an earlier version saved, parameters and fitted values, in the terms of this one, with its meaning."""
+        return dict(params), dict(fitted)
 
     @abstractmethod
     def _fit(self, Z: Float[Array, "n d"], progress: Progress) -> Float[Array, "n k"] | None:

@@ -35,6 +35,10 @@ class PCA(Learner):
         self.n_components = n_components
         self.random_state = random_state
 
+    @property
+    def intercept(self) -> Float[np.ndarray, " d"]:
+        return self.mean_
+
     def _fit(self, Z: Float[np.ndarray, "n d"], progress: Progress) -> None:
         with np.errstate(invalid="ignore"):  # for constant data it computes a ratio 0 / 0, which we do not keep
             pca = decomposition.PCA(self.n_components, random_state=self.random_state).fit(Z)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.learners.base import Learner
+from vitrail.learners.form import Form
 from vitrail.learners.kmeans import KMeans
 from vitrail.learners.pca import PCA
 from vitrail.learners.semi_nmf import SemiNMF
@@ -27,7 +28,9 @@ def title_of(name: str) -> str:
     return LEARNERS[name].title if name in LEARNERS else name
 
 
-def make_learner(name: str, n_concepts: int, *, penalty: float | None = None, seed: int = 0) -> Learner:
+def make_learner(
+    name: str, n_concepts: int, *, penalty: float | None = None, seed: int = 0, form: Form = "centred"
+) -> Learner:
     """An unfitted learner of `n_concepts` concepts.
 
     Args:
@@ -35,14 +38,19 @@ def make_learner(name: str, n_concepts: int, *, penalty: float | None = None, se
         n_concepts: the number of concepts, K.
         penalty: λ, for a learner that has a penalty; None for the learner's default.
         seed: for a learner that has random choices.
+        form: for a learner that knows both forms.
 
     Raises:
-        UsageError: there is no learner of this name, or it has no penalty and one is given.
+        UsageError: there is no learner of this name or no such form, or the learner has no penalty and one is given.
     """
     if name not in LEARNERS:
         raise UsageError(f"unknown learner {name!r}: expected one of {', '.join(map(repr, LEARNERS))}")
+    if form not in get_args(Form):
+        raise UsageError(f"unknown form {form!r}: expected one of {', '.join(map(repr, get_args(Form)))}")
     learner = LEARNERS[name](n_components=n_concepts)
     known = learner.get_params()
+    if "form" in known:
+        learner.set_params(form=form)
     if penalty is not None:
         if "penalty" not in known:
             raise UsageError(f"the learner {name!r} has no penalty, got penalty={penalty!r}: leave it out")
@@ -82,8 +90,8 @@ def load(tensors: Mapping[str, np.ndarray], params: Mapping[str, Any]) -> Learne
     """
     try:
         cls = LEARNERS[params["method"]]
-        learner = cls(**params["params"])
-        fitted = {**params["fitted"], **tensors}
+        settings, fitted = cls.upgraded(params["params"], {**params["fitted"], **tensors})
+        learner = cls(**settings)
     except (KeyError, TypeError) as error:
         raise ArtifactError(f"expected a learner as written by save, got {dict(params)!r} ({error!r})") from error
     expected = _fitted_names(cls)

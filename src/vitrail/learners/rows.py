@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
-from vitrail.learners.arrays import Array, dtype_of
+from vitrail.learners.arrays import Array, beside, dtype_of, namespace, squares_of, to_host
 
 T = TypeVar("T")
 
@@ -59,6 +60,51 @@ class ArrayRows:
         return self.Z[index * self.size : (index + 1) * self.size]
 
 
+@dataclass(frozen=True)
+class CentredRows:
+    """`rows` without `mean` (n_features,), which is taken from each piece when it is read."""
+
+    rows: Rows
+    mean: Float[np.ndarray, " d"]
+
+    @property
+    def n_features(self) -> int:
+        return self.rows.n_features
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.rows.dtype
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        return self.rows.lengths
+
+    def __getitem__(self, index: int) -> Float[Array, "n d"]:
+        return minus(self.rows[index], self.mean)
+
+
+def minus(Z: Float[Array, "n d"], mean: Float[np.ndarray, " d"]) -> Float[Array, "n d"]:
+    """`Z − 1 meanᵀ`, in the precision of `Z` and where `Z` is."""
+    return Z - beside(mean, Z, Z.dtype)
+
+
+def mean_and_spread(rows: Rows, over: Map) -> tuple[Float[np.ndarray, " d"], float]:
+    """The mean `μ` of all rows in float64, and their spread `σ = √(1/n Σ ‖z − μ‖²)`; one pass.
+
+    Sums are of differences from the first row, so that little is lost where rows are mostly their mean.
+    """
+    first = to_host(rows[0][0])[0]
+
+    def piece(_: int, Z: Array) -> tuple[np.ndarray, float]:
+        D, xp = minus(Z, first), namespace(Z)
+        return to_host(xp.sum(D, axis=0, dtype=xp.float64))[0], squares_of(D)
+
+    sums, squares = zip(*over(piece, rows), strict=True)
+    n = sum(rows.lengths)
+    shift = np.sum(sums, axis=0) / n
+    return first + shift, float(np.sqrt(max(0.0, sum(squares) / n - float(shift @ shift))))
+
+
 def here(function: Callable[[int, Array], T], rows: Rows) -> Iterator[T]:
     """The `Map` of this process: one piece after another, while the next one is being fetched."""
     n = len(rows.lengths)
@@ -73,6 +119,8 @@ def here(function: Callable[[int, Array], T], rows: Rows) -> Iterator[T]:
 
 def sample(rows: Rows, rng: np.random.RandomState, over: Map) -> Float[Array, "n d"]:
     """All rows if they hold at most 2²⁵ numbers; otherwise a random sample of that size, in the order of the rows."""
+    if isinstance(rows, CentredRows):
+        return minus(sample(rows.rows, rng, over), rows.mean)
     n, most = sum(rows.lengths), max(1, _SAMPLE // rows.n_features)
     if n <= most and isinstance(rows, ArrayRows):
         return rows.Z

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import reduce
 from operator import add
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float, Num
@@ -15,35 +15,46 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from vitrail.learners.arrays import Array, Floats, namespace, to_host
+from vitrail.learners.arrays import Array, Floats, namespace, squares_of, to_host
 from vitrail.learners.base import Learner, check_count
 from vitrail.learners.codes import nonnegative_lasso, objective, settled_codes
 from vitrail.learners.descent import Problem, Run, State, Stopping, Sums, descend
-from vitrail.learners.rows import ArrayRows, Map, Rows, here, sample
-from vitrail.learners.starts import best_of_starts, squares_of, sums_with_codes
+from vitrail.learners.form import Form
+from vitrail.learners.rows import ArrayRows, CentredRows, Map, Rows, here, mean_and_spread, minus, sample
+from vitrail.learners.starts import best_of_starts, sums_with_codes
 from vitrail.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
 
 _SWEEPS = 3  # over the codes, in a pass that keeps them
 _WINDOW = 3  # passes over which the decrease is averaged to decide whether learning has converged
+#: λ by default. That of the paper is the one of its authors' code.
+PENALTIES: dict[Form, float] = {"centred": 0.1, "paper": 2.0}
 
 
 class SemiNMF(Learner):
-    """Semi-NMF: `min_{U,V} ‖Z − V U‖²_F + λ‖V‖₁` with `V ≥ 0`, `‖u_k‖₂ ≤ 1`; sparse weights ≥ 0 add up directions.
+    """Semi-NMF: sparse weights ≥ 0 add up directions, `V ≥ 0`, `‖u_k‖₂ ≤ 1`, in one of two forms:
 
-    `Z` is neither centred nor scaled. Learning is an extrapolated descent on codes and atoms (see `descent`); it keeps
-    no step that raises the objective. Seeded starts run in a subspace (see `starts`), and the best one continues in the
-    full space, by passes over all samples. If `Z` has more than 2²⁵ numbers, the starts see a random sample of its
-    rows. An atom that no sample uses is revived as the direction of the worst residual, if that lowers the objective.
+        centred   min_{U,V} ‖Z − 1 μᵀ − V U‖²_F + λ σ ‖V‖₁,   μ = 1/n Σ z,   σ = √(1/n Σ ‖z − μ‖²)
+        paper     min_{U,V} ‖Z − V U‖²_F + λ‖V‖₁                             (CoX-LMM, section 3.3)
+
+    In the centred form the mean `μ` is a row of its own, and λ a share of the spread `σ`: a code is zero unless the
+    sample reaches further than `λ σ / 2` along the concept, beside the other concepts. So λ means the same on every
+    model, and `c Z` has the concepts of `Z` and `c` times its activations.
+
+    Learning is an extrapolated descent on codes and atoms (see `descent`); it keeps no step that raises the objective.
+    Seeded starts run in a subspace (see `starts`), and the best one continues in the full space, by passes over all
+    samples. If `Z` has more than 2²⁵ numbers, the starts see a random sample of its rows. An atom that no sample uses
+    is revived as the direction of the worst residual, if that lowers the objective.
 
     The problem is not convex: another seed may find another optimum. `transform`, for fixed concepts, solves a convex
     problem exactly (see `codes`).
 
     Args:
         n_components: the number of concepts, K.
-        penalty: λ, in the units of `Z`. scikit-learn's `DictionaryLearning` halves the first term: its `alpha` is λ/2.
-            The default is that of the authors of CoX-LMM.
+        penalty: λ; None for the default of the form. In the paper's it is in the units of `Z`: scikit-learn's
+            `DictionaryLearning` halves the first term, so its `alpha` is λ/2.
+        form: "centred" or "paper".
         n_init: how many starts there are.
         max_iter: iterations of a start, at most, and passes in the full space, at most. If the passes reach it, there
             is a `ConvergenceWarning`.
@@ -52,6 +63,9 @@ class SemiNMF(Learner):
 
     Attributes:
         components_: the concepts `U` (K, d), of norm 1, or 0 where nothing was left to explain.
+        penalty_: λ.
+        mean_: the mean `μ` (d,); zeros in the paper's form.
+        spread_: what λ is multiplied by: the spread `σ`; 1 in the paper's form.
         objective_: the objective on `Z`.
         objectives_: the objective after each kept iteration of the winning start and of the passes (after those of the
             passes alone, if the start ran on a sample of rows), and `objective_` last; (n_iter_ + 1,).
@@ -63,6 +77,9 @@ class SemiNMF(Learner):
     title = "Semi-NMF"
     out_of_core = True
 
+    penalty_: float
+    mean_: Float[np.ndarray, " d"]
+    spread_: float
     objective_: float
     objectives_: NDArray[np.float64]
     n_iter_: int
@@ -75,7 +92,8 @@ class SemiNMF(Learner):
         self,
         n_components: int = 20,
         *,
-        penalty: float = 2.0,
+        penalty: float | None = None,
+        form: Form = "centred",
         n_init: int = 5,
         max_iter: int = 1000,
         tol: float = 1e-6,
@@ -83,10 +101,23 @@ class SemiNMF(Learner):
     ) -> None:
         self.n_components = n_components
         self.penalty = penalty
+        self.form = form
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
         self.random_state = random_state
+
+    @classmethod
+    def upgraded(cls, params: Mapping[str, Any], fitted: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        if "form" in params:
+            return dict(params), dict(fitted)
+        U = np.asarray(fitted["components_"])
+        since = {"penalty_": params["penalty"], "mean_": np.zeros(U.shape[1:], U.dtype), "spread_": 1.0}
+        return {**params, "form": "paper"}, {**fitted, **since}
+
+    @property
+    def intercept(self) -> Float[np.ndarray, " d"] | None:
+        return self.mean_ if self.form == "centred" else None
 
     def fit_rows(self, rows: Rows, over: Map = here, *, progress: Progress = silent) -> SemiNMF:
         """Learns from representations in pieces, which need not fit in memory together, and returns the learner itself.
@@ -108,14 +139,16 @@ class SemiNMF(Learner):
         """Sets the concepts to `U`, and the other attributes to those of `U` on `rows`; returns the learner itself."""
         self.n_features_in_ = rows.n_features
         self.components_ = np.ascontiguousarray(U, dtype=rows.dtype)
-        self._finish(Run(), rows, over, keep_codes=False)
+        self._finish(Run(), self._centred(rows, over), over, keep_codes=False)
         return self
 
     def _check(self, n_samples: int) -> None:
         super()._check(n_samples)
         check_count("n_init", self.n_init)
         check_count("max_iter", self.max_iter)
-        for name, value in (("penalty", self.penalty), ("tol", self.tol)):
+        if self.form not in get_args(Form):
+            raise ValueError(f"form must be one of {', '.join(map(repr, get_args(Form)))}, got {self.form!r}")
+        for name, value in (("penalty", self.penalty or 0.0), ("tol", self.tol)):
             if not 0 <= value < np.inf:
                 raise ValueError(f"{name} must be a finite number ≥ 0, got {value!r}")
 
@@ -124,6 +157,7 @@ class SemiNMF(Learner):
 
     def _learn(self, rows: Rows, over: Map, progress: Progress, keep_codes: bool) -> Array | None:
         """Sets the fitted attributes; returns the codes of all rows (n, K) if they are kept."""
+        rows = self._centred(rows, over)
         run, U = self._search(rows, over, progress)
         if not run.converged:
             warnings.warn(
@@ -135,9 +169,25 @@ class SemiNMF(Learner):
         self.components_ = np.ascontiguousarray(to_host(U)[0], dtype=rows.dtype)
         return self._finish(run, rows, over, keep_codes)
 
+    def _centred(self, rows: Rows, over: Map) -> Rows:
+        """Sets `penalty_`, `mean_` and `spread_`; returns the rows without their mean, or as they are in the paper's
+        form."""
+        self.penalty_ = PENALTIES[self.form] if self.penalty is None else self.penalty
+        if self.form == "paper":
+            self.mean_, self.spread_ = np.zeros(rows.n_features, rows.dtype), 1.0
+            return rows
+        mean, self.spread_ = mean_and_spread(rows, over)
+        self.mean_ = mean.astype(rows.dtype)
+        return CentredRows(rows, self.mean_)
+
+    @property
+    def _weight(self) -> float:
+        """What the sum of the activations is multiplied by in the objective: `λ σ`, or `λ` in the paper's form."""
+        return self.penalty_ * self.spread_
+
     def _finish(self, run: Run, rows: Rows, over: Map, keep_codes: bool) -> Array | None:
         """Sets all attributes but `components_`, from exact codes and the run; returns the codes if they are kept."""
-        U, penalty = self.components_, self.penalty
+        U, penalty = self.components_, self._weight
         ends = list(over(lambda _, Z: _end(Z, U, penalty, keep_codes), rows))
         self.objective_ = float(sum(end.objective for end in ends))
         self.objectives_ = np.array([*run.objectives, self.objective_])
@@ -153,7 +203,7 @@ class SemiNMF(Learner):
         Rows that fit in a sample keep their codes from step to step. With more rows the descent in the full space
         begins again, and every pass computes the codes of every piece again.
         """
-        penalty = self.penalty
+        penalty = self._weight
         rng = check_random_state(self.random_state)
         part = sample(rows, rng, over)
         run, state = best_of_starts(
@@ -198,10 +248,12 @@ class SemiNMF(Learner):
         return run, state.U[0]
 
     def _activate(self, Z: Float[Array, "n d"]) -> Float[Array, "n k"]:
-        return nonnegative_lasso(Z, self.components_, self.penalty)
+        Z = Z if self.form == "paper" else minus(Z, self.mean_)
+        return nonnegative_lasso(Z, self.components_, self._weight)
 
     def _reconstruct(self, V: Num[np.ndarray, "n k"]) -> Float[np.ndarray, "n d"]:
-        return V @ self.components_
+        rebuilt = V @ self.components_
+        return rebuilt if self.form == "paper" else rebuilt + self.mean_
 
 
 class _End(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from vitrail.learners.arrays import Array, device, dtype_of, namespace, to_host
+from vitrail.learners.arrays import Array, device, dtype_of, namespace, squares_of, to_host
 from vitrail.learners.codes import sweep
 from vitrail.learners.descent import Problem, Run, State, Stopping, Sums, descend, times, unit
 
@@ -127,12 +127,6 @@ def revive(Z: Float[Array, "n d"], lengths: Float[Array, " n"], state: State, pe
         residuals = xp.astype(Z[worst], xp.float64) - xp.astype(V[:, worst], xp.float64).T @ U
         U[unused] = unit(residuals, None).U
     return len(unused)
-
-
-def squares_of(Z: Float[Array, "n d"]) -> float:
-    """`‖Z‖²`: each row in its own precision, their sum in float64."""
-    xp = namespace(Z)
-    return float(xp.sum(xp.vecdot(Z, Z), dtype=xp.float64))
 
 
 def _first_atoms(

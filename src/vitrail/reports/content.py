@@ -54,7 +54,8 @@ class Card:
     """What the page shows of one concept.
 
     Args:
-        activations: (n_samples,) of all samples; `active` is the share that is not zero, `mean` the mean of the sizes.
+        strengths: (n_samples,) of all samples, see `Concepts.strengths`; `active` is the share that is not zero, `mean`
+            the mean of the sizes. Beside each photo stands its strength.
         title: up to three words that name it, the same on every page.
         captions: words that its samples' captions have more often than the others'.
         note: what a reader must know of its words; empty if nothing.
@@ -68,7 +69,7 @@ class Card:
     captions: tuple[CaptionWord, ...]
     note: str
     photos: list[tuple[Photo, float]]
-    activations: Float[np.ndarray, " n"]
+    strengths: Float[np.ndarray, " n"]
     active: float
     mean: float
     share: float
@@ -172,7 +173,7 @@ def cards(activations: Activations, concepts: Concepts, grounding: Grounding, tr
 
 
 def _card(activations: Activations, concepts: Concepts, grounded: GroundedConcept, match: Match | None) -> Card:
-    column = concepts.V[:, grounded.index]
+    column, typical = concepts.strengths(concepts.V)[:, grounded.index], concepts.typical[grounded.index]
     logits = [w.logit for w in grounded.words]
     return Card(
         index=grounded.index,
@@ -180,8 +181,8 @@ def _card(activations: Activations, concepts: Concepts, grounded: GroundedConcep
         captions=grounded.captions,
         note=note_of(grounded),
         words=[Bar(w.word, w.logit, length) for w, length in zip(grounded.words, relative(logits), strict=True)],
-        photos=[(photo_of(activations.rows[s.row]), s.activation) for s in grounded.samples],
-        activations=column,
+        photos=[(photo_of(activations.rows[s.row]), s.activation / float(typical)) for s in grounded.samples],
+        strengths=column,
         active=float(np.mean(column != 0)),
         mean=float(np.abs(column).mean()),
         share=grounded.share,
@@ -261,14 +262,14 @@ def _local(explanation: Explanation, titles: Sequence[str], by_id: Mapping[str, 
     caption = explanation.caption
     match = Word(explanation.word.strip(), match_case=True).find(caption) if explanation.word.strip() else None
     start, end = (match.start, match.end) if match else (len(caption), len(caption))
-    largest = max((abs(c.activation) for c in explanation.concepts), default=0.0) or 1.0
+    largest = max((abs(c.strength) for c in explanation.concepts), default=0.0) or 1.0
     return Local(
         photo=Photo(
             data_uri(explanation.thumbnail), caption[:start], caption[start:end], caption[end:], (), explanation.image
         ),
         bars=[
             (
-                Bar(titles[c.index], c.activation, abs(c.activation) / largest),
+                Bar(titles[c.index], c.strength, abs(c.strength) / largest),
                 c.index,
                 c.percentile,
                 c.words,

@@ -27,7 +27,7 @@ _INK, _SOFT = "#1d1b22", "#615d69"
 
 def explanation_figure(explanation: Explanation, n_words: int = 4) -> Figure:
     """The explanation as a figure: on the left the image and its caption, on the right a bar for each concept, with its
-    first `n_words` words, its activation and its percentile among the training samples."""
+    first `n_words` words, its strength and its percentile among the training samples."""
     rows = max(len(explanation.concepts), 3)
     figure = Figure(figsize=(9, 1.5 + 0.62 * rows), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.9))
@@ -75,7 +75,7 @@ def _show_bars(axes: Axes, explanation: Explanation, n_words: int) -> None:
         f"explained {percent(explanation.explained_variance)}: {said[2:]}", fontsize=9.5, loc="right", color=_SOFT
     )
     axes.set_axis_off()
-    values = [c.activation for c in concepts]
+    values = [c.strength for c in concepts]
     axes.barh(range(len(concepts)), values, height=0.4, color=[GLASS[c.index % len(GLASS)] for c in concepts])
     low, high = min([0.0, *values]), max([0.0, *values])
     span = (high - low) or 1.0
@@ -85,7 +85,7 @@ def _show_bars(axes: Axes, explanation: Explanation, n_words: int) -> None:
         words = " · ".join(concept.title) or ", ".join(concept.words[:n_words])
         label = f"{concept.index}  {textwrap.shorten(words, 48, placeholder=' …')}"
         _text(axes.text(0.008, row - 0.3, label, transform=axes.get_yaxis_transform(), fontsize=10.5, color=_INK))
-        numbers = f"{concept.activation:.2f}   {_ordinal(round(concept.percentile))} percentile"
+        numbers = f"{concept.strength:.1f} ×   {_ordinal(round(concept.percentile))} percentile"
         axes.text(1, row - 0.3, numbers, transform=axes.get_yaxis_transform(), ha="right", fontsize=9, color=_SOFT)
     if not concepts:
         axes.text(0.5, 0.5, "no concept is active", transform=axes.transAxes, ha="center", color=_SOFT)

@@ -48,6 +48,7 @@ def study_page(study: Study, *, out: str | Path, evaluation: EvaluationScores | 
         named=content.MAX_NAMED,
         overlap=overlap,
         matrix=matrix,
+        mean=grounding.mean,
         cards=content.cards(activations, concepts, grounding, truth),
         largest_share=max((c.share for c in grounding.concepts), default=0.0) or 1.0,
         truth=truth,

@@ -189,6 +189,6 @@ def _checkpoints(
 
 
 def _as_learned(a: Study, options: ComparisonOptions) -> tuple[LearningOptions, GroundingOptions]:
-    """How concepts are learned and read at other layers and checkpoints: method, number and words as in `a`."""
-    learning = LearningOptions(method=a.concepts.options.method, n_concepts=len(a.concepts), seed=options.seed)
+    """How concepts are learned and read at other layers and checkpoints: as in `a`, with the seed of `options`."""
+    learning = replace(a.concepts.options, layer=None, seed=options.seed, stability=0, consensus=False)
     return learning, replace(a.grounding.options, n_words=options.n_words)

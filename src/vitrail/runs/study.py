@@ -171,7 +171,8 @@ class SampleCounts:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a study found: the content of `summary.json`. `scores` are those of `concepts.describe_fit`."""
+    """What a study found: the content of `summary.json`. `scores` are those of `concepts.describe_fit`, `mean` are the
+    words of the mean where that is a row of its own."""
 
     word: str
     model: str
@@ -184,11 +185,12 @@ class Summary:
     scores: dict[str, float]
     concepts: list[ConceptSummary]
     seconds: dict[str, float]
+    mean: list[str] | None = None
 
 
 def summary(made: Study, seconds: dict[str, float] | None = None) -> Summary:
     """What a study found; `seconds` are those of its stages."""
-    counts, stability = made.activations.counts, made.concepts.stability
+    counts, stability, mean = made.activations.counts, made.concepts.stability, made.grounding.mean
     return Summary(
         word=made.activations.word.text,
         model=made.activations.model.name,
@@ -210,6 +212,7 @@ def summary(made: Study, seconds: dict[str, float] | None = None) -> Summary:
             for c in made.grounding.concepts
         ],
         seconds={stage: round(s, 3) for stage, s in (seconds or {}).items()},
+        mean=None if mean is None else [w.word for w in mean.words],
     )
 
 

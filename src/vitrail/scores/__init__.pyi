@@ -8,7 +8,9 @@ from .dictionary import (
     hoyer as hoyer,
     l0 as l0,
     matched_cosine as matched_cosine,
+    members as members,
     pairwise_cosine as pairwise_cosine,
+    typical_size as typical_size,
     unit as unit,
 )
 from .factors import (

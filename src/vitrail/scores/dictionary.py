@@ -97,6 +97,26 @@ def dead(V: Real[np.ndarray, "n k"]) -> Bool[np.ndarray, " k"]:
     return ~np.any(V != 0, axis=0)
 
 
+def members(V: Real[np.ndarray, "n k"]) -> Int[np.ndarray, " n"]:
+    """The concept *k* whose `A_k` each sample belongs to, `argmax_k |v_mk|`; −1 where all activations are zero.
+
+    >>> members(np.array([[0.1, -2.0], [3.0, 0.0], [0.0, 0.0]])).tolist()
+    [1, 0, -1]
+    """
+    size = np.abs(V)
+    return np.where(size.max(axis=1) > 0, size.argmax(axis=1), -1)
+
+
+def typical_size(V: Real[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
+    """The root mean square of each concept's activations, `√(1/n Σ_m v_mk²)`; 1 for a dead concept.
+
+    >>> typical_size(np.array([[3.0, 0.0], [4.0, 0.0]])).round(2).tolist()
+    [3.54, 1.0]
+    """
+    size = np.sqrt(np.mean(np.square(V, dtype=np.float64), axis=0))
+    return np.where(size > 0, size, 1.0)
+
+
 def matched_cosine(
     first: Real[np.ndarray, "k d"], second: Real[np.ndarray, "j e"], signed: bool = False
 ) -> Float[np.ndarray, " k"]:

@@ -173,7 +173,7 @@ class Study:
         concepts = open_concepts(folder / "concepts", activations)
         grounding = open_grounding(folder / "grounding", concepts)
         made = (folder / EXPLANATIONS).exists()
-        explanations = tuple(open_explanations(folder / EXPLANATIONS, grounding)) if made else ()
+        explanations = tuple(open_explanations(folder / EXPLANATIONS, grounding, concepts)) if made else ()
         return cls(folder, activations, concepts, grounding, explanations, known_factors(folder))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from vitrail.errors import UsageError
+from vitrail.learners.form import Form
 from vitrail.lmm.options import Layer
 from vitrail.options import AtLeast, Count, CountOrNone, NameIn, Options
 
@@ -18,12 +19,13 @@ class SweepOptions(Options):
         layer: which of the extracted layers; may be None when there is one.
         method: how they are learned, by its name in `vitrail.learners.LEARNERS`.
         n_concepts: numbers of concepts K.
-        penalties: values of λ, for a method that has one; by default 0, and 0.02, 0.1 and 0.5 of the states' median
-            norm.
+        penalties: values of λ, for a method that has one; by default 0, 0.02, 0.05, 0.1 and 0.2, or in the paper's form
+            0, and 0.02, 0.1 and 0.5 of the states' median norm.
         seed: of everything random.
         n_runs: number of runs with other seeds, and as many from resamples, that measure the stability.
         n_words: words per concept, to measure how concepts share words.
         language: of the words, as in `GroundingOptions`.
+        form: `centred` or `paper`, as in `LearningOptions`.
     """
 
     layer: Layer | None = None
@@ -34,6 +36,7 @@ class SweepOptions(Options):
     n_runs: CountOrNone = 3
     n_words: Count = 10
     language: str = "en"
+    form: Form = "centred"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n_concepts", tuple(self.n_concepts))

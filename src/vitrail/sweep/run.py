@@ -51,16 +51,17 @@ def sweep(
     if max(options.n_concepts) > len(Z):
         raise UsageError(f"Cannot learn {max(options.n_concepts)} concepts from {len(Z)} samples. Ask for fewer.")
     overlap_of = None if lmm is None else _word_overlap(lmm, activations, layer, options)
-    choices = list(itertools.product(options.n_concepts, options.penalties or _penalties(Z, options.method)))
+    choices = list(itertools.product(options.n_concepts, options.penalties or _penalties(Z, options)))
     points = []
     for done, (k, penalty) in enumerate(choices):
         progress("sweep", done, len(choices))
-        learner = learners.make_learner(options.method, k, penalty=penalty, seed=options.seed)
+        learner = learners.make_learner(options.method, k, penalty=penalty, seed=options.seed, form=options.form)
         points.append(_measure(learner, Z, penalty, options.n_runs, overlap_of))
     progress("sweep", len(choices), len(choices))
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     tried = {"layer": layer, "method": options.method, "seed": options.seed, "n_runs": options.n_runs}
+    tried["form"] = options.form
     write_json(out / "sweep.json", {**tried, "samples": len(Z), "points": [asdict(point) for point in points]})
     write_whole(out / "sweep.svg", lambda path: draw_sweep(points, path))
     return points
@@ -109,9 +110,12 @@ def _word_overlap(
     return lambda U: overlap(reader.words(U))
 
 
-def _penalties(Z: np.ndarray, method: str) -> tuple[float | None, ...]:
+def _penalties(Z: np.ndarray, options: SweepOptions) -> tuple[float | None, ...]:
     """The values of λ to try by default: none for a method without λ."""
-    if method not in learners.LEARNERS or "penalty" not in learners.LEARNERS[method]().get_params():
+    known = learners.make_learner(options.method, 1, form=options.form).get_params()
+    if "penalty" not in known:
         return (None,)
+    if known.get("form") == "centred":
+        return (0.0, 0.02, 0.05, 0.1, 0.2)
     norm = float(np.median(np.linalg.norm(Z, axis=1)))
     return tuple(float(f"{share * norm:.2g}") for share in (0.0, 0.02, 0.1, 0.5))
