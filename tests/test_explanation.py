@@ -55,8 +55,8 @@ def test_a_training_image_is_explained_by_its_own_activations(explained, study, 
     for c in found.concepts:
         assert c.words == tuple(w.word for w in grounding[c.index].words)
         assert c.samples == tuple(s.sample_id for s in grounding[c.index].samples)
-    rebuilt = v @ concepts.U
     mean = activations.states(concepts.layer)[concepts.kept].mean(axis=0)
+    rebuilt = mean + v @ concepts.U
     unexplained = np.sum((state - rebuilt) ** 2) / np.sum((state - mean) ** 2)
     assert found.explained_variance == pytest.approx(1 - unexplained, abs=1e-2)
     assert found.caption == activations.rows[i].text.strip()

@@ -35,8 +35,8 @@ TERMS: dict[str, str] = {
     "ρ": "Spearman's correlation, of the ranks",
     "repeat a phrase": "share of the texts that say a phrase of one to four words twice in a row",
     "stability": "cosine with the concept that is found again when it is learned anew: 1 is the same",
-    "strength": "how strongly the concept is present in the state, in multiples of what is typical: its activation over "
-    "the root mean square of its activations in the samples learned from",
+    "strength": "how strongly the concept is present in the state, as a multiple of what is typical: its activation "
+    "over the root mean square of its activations in the samples learned from",
     "T-Overlap": "share of the concept's words that are words of its match, too, in %",
     "texts changed": "share of the texts that are not those of the unsteered model",
     "the rest lost": "cost: of captions, CIDEr-D without the topic, relative to no steering; of answers, the most "
