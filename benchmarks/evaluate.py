@@ -36,13 +36,13 @@ from vitrail.evaluation import (
     score_study,
 )
 from vitrail.evaluation.ablation import Captioned, ablate, targets_of
-from vitrail.evaluation.results import Ablation, FactorScores, Scored
+from vitrail.evaluation.results import Ablation, PropertyScores, Scored
 from vitrail.grounding import open_grounding
 from vitrail.lmm import LMM, load, quieten
 from vitrail.lmm.scorers import load_image_scorer, load_text_scorer
 from vitrail.runs.compare_methods import compare_methods
 from vitrail.samples import Sample, load_samples
-from vitrail.scores import factor_matrix
+from vitrail.scores import COMMON, factor_properties, matches, separation
 from vitrail.studies import Study, samples_of_rows
 from vitrail.toyland.ground_truth import load_factors
 from vitrail.toyland.language import LEXICON
@@ -72,29 +72,27 @@ def summary(scores: EvaluationScores) -> dict[str, Any]:
     }
 
 
-def truth_of(scores: EvaluationScores) -> FactorScores:
+def truth_of(scores: EvaluationScores) -> PropertyScores:
     """The scores against known factors: the factors of Toyland are known."""
     assert scores.truth is not None
     return scores.truth
 
 
-def factors_in_short(truth: FactorScores) -> dict[str, Any]:
-    """The scores against known factors, and their means over the factors that captions name."""
-    held_out = [v.held_out for v in truth.values if v.factor in CAPTIONED and not np.isnan(v.held_out)]
-    chance = [truth.by_chance[f].mean for f in CAPTIONED if f in truth.by_chance]
+def factors_in_short(truth: PropertyScores) -> dict[str, Any]:
+    """What states, dictionary and best concepts hold of the factors, and of those that captions name."""
     return {
-        "mean best AUROC of colour, action, place": mean_auroc(truth),
-        "held out": float(np.mean(held_out)) if held_out else None,
-        "labels permuted, mean of the factors": float(np.mean(chance)),
-        "best": truth.best,
-        "by_factor held out": truth.held_out,
+        "all": truth.mean,
+        "colour, action, place: best concepts": mean_auroc(truth),
+        "by_factor": truth.by_factor,
+        "by chance": truth.by_chance,
+        "lost": truth.lost,
         "recovery": truth.recovery,
     }
 
 
-def mean_auroc(truth: FactorScores) -> float:
-    """The mean over the values of the factors that captions name of the best AUROC among the concepts."""
-    return float(np.mean([v.auroc for v in truth.values if v.factor in CAPTIONED]))
+def mean_auroc(truth: PropertyScores) -> float:
+    """The mean over the values of the factors that captions name of the AUROC of the best concept, on new samples."""
+    return float(np.mean([v.told.concept.mean for v in truth.values if v.factor in CAPTIONED]))
 
 
 def in_short(comparison: MethodComparison) -> dict[str, Any]:
@@ -118,22 +116,29 @@ def in_short(comparison: MethodComparison) -> dict[str, Any]:
             recovered.setdefault(method, {})[word] = mean_auroc(truth_of(scores))
     return {
         f"p of {main} against random words": chance,
-        "mean best AUROC of colour, action, place": {
+        "mean AUROC of colour, action, place on new samples, best concepts": {
             method: {**by_word, "mean": float(np.mean(list(by_word.values())))} for method, by_word in recovered.items()
         },
     }
 
 
 def truth_by_dictionary(home: Path, factors: dict[str, Any]) -> dict[str, float]:
-    """Dictionary of another layer or size → mean over the values of colour, action and place of the best AUROC."""
-    activations = open_activations(home / "activations")
+    """Dictionary of another layer or size → mean over the values of colour, action and place of the AUROC of the best
+    concept, chosen on the samples learned from, on new samples."""
+    activations, test = open_activations(home / "activations"), open_activations(home / "test")
+    ids = np.array(activations.sample_ids())
     found = {}
     for folder in sorted((home / "curves").glob("*")):
         concepts = open_concepts(folder / "concepts", activations)
-        ids = np.array(activations.sample_ids())[concepts.kept]
-        matrix = factor_matrix(concepts.V, [factors[i] for i in ids])
-        chosen = [f in CAPTIONED for f in matrix.factors]
-        found[folder.name] = float(matrix.match.max(axis=0)[chosen].mean())
+        learned = factor_properties([factors[i] for i in ids[concepts.kept]])
+        new = factor_properties([factors[i] for i in test.sample_ids()], learned.names)
+        captioned = np.array([factor in CAPTIONED for factor in learned.groups])
+        chosen = np.flatnonzero(learned.enough(COMMON) & new.enough() & captioned)
+        match, sign = matches(concepts.V, learned.of(chosen), concepts.learner.signed)
+        best = match.argmax(axis=0)
+        V = np.asarray(concepts.learner.transform(test.states(concepts.layer)))
+        told = V[:, best] * sign[best, np.arange(len(best))]
+        found[folder.name] = float(separation(told, new.of(chosen)).auroc.mean())
     return found
 
 
@@ -241,7 +246,7 @@ def main() -> None:
         "evaluations": {w: {m: summary(e) for m, e in by_method.items()} for w, by_method in made.evaluations.items()},
         "tests": made.tests,
         "curves": made.to_json()["curves"],
-        "mean best AUROC of colour, action, place, by layer and by K": {
+        "mean AUROC of colour, action, place on new samples, best concepts, by layer and by K": {
             w: truth_by_dictionary(homes[w], factors) for w in made.evaluations
         },
         "ablation of semi-nmf": ablations,

@@ -8,6 +8,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,12 @@ import torch
 
 from vitrail import cli
 from vitrail.cli.choices import ModelChoice, StudyModel
+from vitrail.cli.evaluate import EvaluatedData
+from vitrail.errors import UsageError
 from vitrail.explanation import save_explanations
 from vitrail.lmm.scorers import ImageTextScorer, TextScorer
+from vitrail.progress import silent
+from vitrail.samples import load_samples
 
 
 def direction(text: str) -> np.ndarray:
@@ -53,13 +58,24 @@ def study(activations, concepts, grounding, tmp_path) -> Path:
     return home
 
 
+def without_verdicts(value):
+    """JSON without what follows from its numbers, in words."""
+    if isinstance(value, list):
+        return [without_verdicts(v) for v in value]
+    if isinstance(value, dict):
+        return {k: without_verdicts(v) for k, v in value.items() if k not in ("verdict", "unit_verdict")}
+    return value
+
+
 def test_a_study_is_evaluated_into_its_folder_and_its_report(run, study, world, monkeypatch):
     code, out, err = run(study, "--data", world, "--random", 20, "--json")
     assert code == 0, err
     found = json.loads(out)
-    assert found == json.loads((study / "evaluation" / "evaluation.json").read_text())
+    assert without_verdicts(found) == json.loads((study / "evaluation" / "evaluation.json").read_text())
+    assert found["truth"]["lost"]["verdict"]["concept"]["text"] == "not measured"  # four samples are too few
     assert (found["word"], found["n_concepts"]) == ("dog", 6)
-    assert found["truth"]["best"]["colour"] > 0.5
+    assert found["truth"]["n_new"] == found["n_test"] == 4
+    assert found["test_from"] == f"the split test of {world}"
     assert "random words" in (study / "evaluation" / "evaluation.md").read_text()
     assert 'id="evaluation"' in (study / "report.html").read_text()
     assert {"test", "noise", "embeddings"} <= {p.name for p in study.iterdir()}
@@ -124,3 +140,18 @@ def test_a_scorer_that_is_none_is_named(monkeypatch, capsys):
         cli.main()
     assert stop.value.code == 1
     assert "could not be loaded as a scorer" in " ".join(capsys.readouterr().err.split())
+
+
+def test_without_a_split_the_samples_that_the_study_did_not_learn_from_are_held_out(activations, world, tmp_path):
+    folder = tmp_path / "pictures"
+    shutil.copytree(world / "train2014", folder)
+    for path in folder.glob("*.jpg"):
+        path.with_suffix(".txt").write_text("a dog\n")
+    learned = {load_samples(folder)[0].id, load_samples(folder)[3].id}
+    seen = SimpleNamespace(sample_ids=lambda: sorted(learned))
+    choice = EvaluatedData(data=str(folder))
+    found = choice.of_study(seen, silent)
+    assert {s.id for s in found.samples} - {s.id for s in found.test_samples} == learned
+    assert found.test_from == f"the samples of {folder} that the study did not learn from"
+    with pytest.raises(UsageError, match="no samples in split 'test'"):
+        EvaluatedData(data=str(folder), split="test").of_study(seen, silent)

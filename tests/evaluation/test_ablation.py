@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from vitrail.evaluation.ablation import Captioned, Target, _captions, _without, ablate, targets_of
-from vitrail.evaluation.results import AblationCounts, BestValue, FactorScores
+from vitrail.evaluation.results import AblationCounts, BestValue, Lost, PropertyScores, Told
+from vitrail.scores import Estimate
 
 
 def test_what_is_removed_is_the_concepts_share_and_the_control_has_its_norm(concepts, activations):
@@ -77,7 +78,9 @@ def test_a_value_is_looked_for_where_the_lexicon_names_it():
     best = [
         BestValue(k, f, v, 1.0, 1.0, 0.5) for k, (f, v) in enumerate((("colour", "black"), ("count", 2), ("x", "y")))
     ]
-    truth = FactorScores({}, {}, {}, (), tuple(best), None)
+    none = Estimate(0.5, 0.0, 0.5, 0.5, 1)
+    told, lost = Told(none, none, none), Lost(none, none)
+    truth = PropertyScores(True, 1, 1, told, {}, told, lost, (), tuple(best), None)
     lexicon = {"colour": {"black": ("black", "dark")}, "count": {"2": ("two",)}}
     lists = [["a"], ["b"], ["c"], ["d"]]
     expected = [Target(["a"], "colour", "black", ("black", "dark")), Target(["b"], "count", 2, ("two",))]

@@ -44,7 +44,7 @@ def test_an_evaluation_is_whole_and_opens_again(evaluation, grounding):
         for scored in scores.images[measure].values():
             assert set(scored.against) == CONTROLS
             assert all(0 < contrast.p <= 1 for contrast in scored.against.values())
-    assert set(scores.truth.best) == set(scores.truth.by_chance)
+    assert scores.truth.n_new == scores.n_test
     expected = ["embeddings", "evaluation", "noise", "noise-concepts", "noise-grounding", "test"]
     assert sorted(p.name for p in evaluation.folder.parent.iterdir()) == expected
 
@@ -52,12 +52,32 @@ def test_an_evaluation_is_whole_and_opens_again(evaluation, grounding):
 def test_the_names_in_the_file_are_those_of_version_0_1_0(evaluation):
     written = json.loads((evaluation.folder / "evaluation.json").read_text())
     head = {"word", "model", "layer", "method", "n_concepts", "n_samples", "n_test", "words"}
-    assert set(written) == head | {"concepts", "images", "dictionary", "released", "truth", "ablation"}
+    since = {"test_from"}
+    assert set(written) == head | since | {"concepts", "images", "dictionary", "released", "truth", "ablation"}
     assert set(written["images"]["clip"]) == {"1", "3", "5"}
     assert set(written["images"]["clip"]["1"]["against"]["noise"]["gain"]) == {"mean", "std", "low", "high", "n"}
     assert "explained variance, held out" in written["dictionary"]
     assert set(written["released"]) == {"words", "overlap", "top_1_mean", "top_1_std", "top_3_mean", "top_3_std"}
-    assert set(written["truth"]) == {"best", "by_chance", "held_out", "values", "concepts", "recovery"}
+
+
+def test_an_evaluation_of_an_earlier_version_opens_without_its_truth_and_is_not_continued(
+    evaluation, dog_study, lmm, data, tmp_path
+):
+    """It counted the truth on the samples learned from."""
+    folder = tmp_path / "evaluation"
+    shutil.copytree(evaluation.folder, folder)
+    written = json.loads((folder / "evaluation.json").read_text())
+    written["truth"] = {"best": {"colour": 0.9}, "by_chance": {}, "held_out": {}, "values": [], "concepts": []}
+    del written["test_from"]
+    (folder / "evaluation.json").write_text(json.dumps(written))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["parameters"]["truth"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    opened = open_evaluation(folder).scores
+    assert opened.truth is None
+    assert opened.n_test == evaluation.scores.n_test
+    with pytest.raises(ArtifactError, match="truth is null there"):
+        again(dog_study, lmm, data, folder)
 
 
 def test_a_file_without_an_ablation_and_with_nulls_opens(evaluation, tmp_path):
@@ -132,3 +152,11 @@ def test_an_evaluation_that_is_damaged_or_missing_is_named(evaluation, tmp_path)
     (tmp_path / "manifest.json").write_text((evaluation.folder / "manifest.json").read_text())
     with pytest.raises(ArtifactError, match="damaged or missing"):
         open_evaluation(tmp_path)
+
+
+def test_a_picture_that_was_learned_from_is_not_new_under_another_id(dog_study, lmm, data, dogs, held_out, tmp_path):
+    again_seen = [dataclasses.replace(s, id=f"copy-{s.id}") for s in dogs[:5]]
+    factors = data.factors | {s.id: data.factors[s.id.removeprefix("copy-")] for s in again_seen}
+    mixed = EvaluationData(dogs, [*held_out, *again_seen], factors)
+    found = again(dog_study, lmm, mixed, tmp_path / "evaluation", noise=False).scores
+    assert found.truth.n_new == found.n_test - 5

@@ -15,7 +15,11 @@ def test_tables_of_a_comparison_have_the_papers_columns(side_by_side):
     assert list(made) == ["images1", "images3", "concepts", "dictionary", "truth", "recovery"]
     assert made["images1"].heads == ("word", "measure", "random words", "k-means", "Semi-NMF", "human captions")
     assert [labels for labels, _ in made["images1"].rows] == [("dog", "CLIPScore"), ("dog", "BERTScore")]
-    assert "held out" in made["truth"].heads
+    assert made["truth"].heads[2:] == (
+        "the states",
+        *("k-means: dictionary", "best concept"),
+        *("Semi-NMF: dictionary", "best concept"),
+    )
     best = [c for c in made["images1"].rows[0][1] if c.best]
     assert len(best) == 1
 
@@ -48,7 +52,12 @@ def test_tables_of_a_study_show_every_control(evaluation):
     scores = evaluation.scores
     table, dictionary, truth, recovery = study_tables(scores)
     assert [labels[0] for labels, _ in dictionary.rows] == list(scores.dictionary)
-    assert {labels[1]: cells[0].mean for labels, cells in truth.rows} == scores.truth.best
+    assert [cells[2].mean for labels, cells in truth.rows if labels[0] in scores.truth.by_factor] == [
+        told.concept.mean
+        for factor, of_all in scores.truth.by_factor.items()
+        for told in (of_all, *(v.told for v in scores.truth.values if v.factor == factor))
+    ]
+    assert f"{scores.truth.n_new} samples (held-out samples)" in truth.explains
     informativeness = scores.truth.recovery.informativeness
     assert [cells[0].mean for _, cells in recovery.rows[2:]] == list(informativeness.values())
     assert len(table.rows) == 2 * (1 + 3)

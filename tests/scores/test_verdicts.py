@@ -79,12 +79,20 @@ CASES = [
     (verdicts.dead(0), "✓ every concept is used"),
     (verdicts.dead(3), "! 3 are never active: ask for fewer"),
     # known factors
-    (verdicts.told(0.95, 0.6, interval(0.93, 0.85, 0.98)), "✓ told well"),
-    (verdicts.told(0.95, 0.6, interval(0.8, 0.6, 0.9)), "✓ told in part"),
-    (verdicts.told(0.65, 0.6), "! hardly told"),
-    (verdicts.told(0.65, 0.66), "? not told apart from permuted labels"),
-    (verdicts.told(0.9, 0.6, interval(0.58, 0.47, 0.7)), "? not confirmed on held-out images"),
-    (verdicts.told(NAN, NAN), "? not measured"),
+    (verdicts.told(interval(0.93, 0.85, 0.98)), "✓ told well"),
+    (verdicts.told(interval(0.8, 0.6, 0.9)), "✓ told in part"),
+    (verdicts.told(interval(0.65, 0.6, 0.7)), "! hardly told"),
+    (verdicts.told(interval(0.65, 0.47, 0.7)), "? not told apart from chance"),
+    (verdicts.told(NOTHING), "? not measured"),
+    (
+        verdicts.lost(interval(0.1, 0.08, 0.12), "the dictionary", "the states hold"),
+        "! the dictionary loses .100 of what the states hold",
+    ),
+    (
+        verdicts.lost(interval(0.01, -0.01, 0.03), "the dictionary", "the states hold"),
+        "✓ the dictionary is not told apart from what the states hold",
+    ),
+    (verdicts.lost(NOTHING, "the dictionary", "the states hold"), "? not measured"),
     # the rest
     (verdicts.correlated(0.4, 0.0016), "· they rise together"),
     (verdicts.correlated(-0.4, 0.0016), "· one falls where the other rises"),

@@ -19,6 +19,7 @@ from vitrail.errors import UsageError
 from vitrail.evaluation.options import EvaluationOptions, MethodOptions
 
 if TYPE_CHECKING:
+    from vitrail.activations import Activations
     from vitrail.evaluation import EvaluationData, Scorers
     from vitrail.progress import Progress
     from vitrail.samples import Sample
@@ -29,7 +30,8 @@ class EvaluatedData(DataSource):
     """The samples that concepts were, or will be, learned from, and those that they are measured on.
 
     Args:
-        split: split of the held-out samples: `test`, or with --held-out all.
+        split: split of the held-out samples: `test`, or what the study did not learn from where there is none; with
+            --held-out all.
         held_out: data of the held-out samples, if they are not in --data.
         learn_split: split that a comparison learns from: `train`, or with --held-out all.
     """
@@ -37,26 +39,34 @@ class EvaluatedData(DataSource):
     held_out: str | None = None
     learn_split: str | None = None
 
-    def of_study(self, progress: Progress) -> EvaluationData:
+    def of_study(self, activations: Activations, progress: Progress) -> EvaluationData:
         """For a study, whose samples are looked up among all splits."""
-        return self._with(self._samples(self.data, None, progress), progress)
+        return self._with(self._samples(self.data, None, progress), set(activations.sample_ids()), progress)
 
     def to_learn_from(self, progress: Progress) -> EvaluationData:
         """For a comparison of methods, which learn from one split."""
         split = self.learn_split or (None if self.held_out else "train")
-        return self._with(self._samples(self.data, split, progress), progress)
+        return self._with(self._samples(self.data, split, progress), set(), progress)
 
-    def _with(self, samples: list[Sample], progress: Progress) -> EvaluationData:
+    def _with(self, samples: list[Sample], learned_from: set[str], progress: Progress) -> EvaluationData:
         from vitrail.evaluation import EvaluationData
         from vitrail.samples.facts import known_facts
 
         split = self.split or (None if self.held_out else "test")
-        aside = self._samples(self.held_out or self.data, split, progress)
+        source = self.held_out or self.data
+        where = source if split is None else f"the split {split} of {source}"
+        try:
+            aside = self._samples(source, split, progress)
+        except UsageError:
+            aside = [s for s in samples if s.id not in learned_from]
+            if self.split or not learned_from or not aside:
+                raise
+            where = f"the samples of {source} that the study did not learn from"
         facts = known_facts(self.data)
         factors = {**(facts.factors or {})}
         if self.held_out is not None:
             factors.update(known_facts(self.held_out).factors or {})
-        return EvaluationData(samples, aside, factors or None, facts.lexicon)
+        return EvaluationData(samples, aside, factors or None, facts.lexicon, where)
 
     def _samples(self, data: str, split: str | None, progress: Progress) -> list[Sample]:
         """Samples of one split, or of all splits for None; of Toyland, too."""
@@ -144,7 +154,7 @@ def evaluate(
             made = evaluate_study(
                 study,
                 lmm,
-                data.of_study(progress),
+                data.of_study(study.activations, progress),
                 scorers=scored_by,
                 options=evaluation,
                 progress=progress,

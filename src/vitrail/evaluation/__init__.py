@@ -7,7 +7,7 @@ one_study.py            the scores of one study
 methods.py, curves.py   several methods side by side; curves by layer and by number of concepts
 protocols.py            words on the images of concepts, and on held-out images
 measures.py, embeddings.py, control_words.py                 CLIPScore and BERTScore; their inputs; control words
-dictionary_scores.py, factor_scores.py, ablation.py          the dictionary; known factors; captions without a concept
+dictionary_scores.py, property_scores.py, ablation.py          the dictionary; what it holds; captions without a concept
 released.py             the procedure of CoX-LMM's released code
 """
 

@@ -20,8 +20,8 @@ from vitrail.evaluation.results import (
     Ablation,
     AblationCounts,
     AblationEffect,
-    FactorScores,
     FactorValue,
+    PropertyScores,
 )
 from vitrail.lmm import LMM, Layer
 from vitrail.progress import Progress, silent
@@ -53,7 +53,7 @@ class Captioned:
         return [int(i) for i in np.argsort(-self.V[:, k], kind="stable")[:n] if self.V[i, k] > 0]
 
 
-def targets_of(lists: Sequence[WordList], truth: FactorScores | None, lexicon: Lexicon | None) -> list[Target]:
+def targets_of(lists: Sequence[WordList], truth: PropertyScores | None, lexicon: Lexicon | None) -> list[Target]:
     """A target for each concept: its words, and the value that it matches best where `lexicon` has names for it."""
     best = {b.concept: b for b in truth.concepts} if truth else {}
     targets = []

@@ -26,12 +26,14 @@ class EvaluationData:
         test_samples: held-out samples; those that have the word are scored.
         factors: sample id → factor → value, where factors are known.
         lexicon: factor → value → the words that name it, for the ablation.
+        test_from: where the held-out samples come from, in words, for tables and pages.
     """
 
     samples: Sequence[Sample]
     test_samples: Sequence[Sample]
     factors: KnownFactors | None = None
     lexicon: Lexicon | None = None
+    test_from: str = "held-out samples"
 
     @classmethod
     def load(
@@ -58,7 +60,7 @@ class EvaluationData:
         whole = data_folder(source, progress) if str(source) == "toyland" else source
         facts = known_facts(source, progress)
         samples, aside = (load_samples(whole, split=s, images=images) for s in (learned_from, split))
-        return cls(samples, aside, facts.factors, facts.lexicon)
+        return cls(samples, aside, facts.factors, facts.lexicon, f"the split {split} of {source}")
 
     def known(self, sample_ids: Sequence[str]) -> list[dict[str, Any]]:
         """The known factors of each sample; empty where none is known."""

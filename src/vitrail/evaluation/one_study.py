@@ -10,26 +10,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from vitrail.activations import Activations
-from vitrail.artifacts import check_parent, is_current, parent, read_json, read_manifest, write_json, write_manifest
+from vitrail.artifacts import (
+    check_parent,
+    is_current,
+    parent,
+    read_json,
+    read_manifest,
+    typed,
+    write_json,
+    write_manifest,
+)
+from vitrail.errors import ArtifactError
 from vitrail.evaluation.ablation import Captioned, ablate, targets_of
 from vitrail.evaluation.control_words import Controls, NoiseDictionary, matched_words, random_words
 from vitrail.evaluation.dictionary_scores import score_dictionary
 from vitrail.evaluation.embeddings import Embeddings
-from vitrail.evaluation.factor_scores import score_factors
 from vitrail.evaluation.inputs import EvaluationData, Scorers
 from vitrail.evaluation.measures import BertMeasure, ClipMeasure, Measure
 from vitrail.evaluation.options import EvaluationOptions
+from vitrail.evaluation.property_scores import Described, score_properties
 from vitrail.evaluation.protocols import score_concepts, score_images
 from vitrail.evaluation.released import released_scores
-from vitrail.evaluation.results import Ablation, EvaluationScores, FactorScores
+from vitrail.evaluation.results import Ablation, EvaluationScores, PropertyScores
 from vitrail.grounding import Grounding, check_model, word_reader
 from vitrail.lmm import LMM
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
 from vitrail.studies import Study, noise_activations, noise_study, samples_of_rows, unseen_activations
+from vitrail.words import words_said
 
 KIND = "evaluation"
 FILE = "evaluation.json"
@@ -76,7 +87,8 @@ def score_study(
     options: EvaluationOptions | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
-    """The scores of a study: both protocols of CoX-LMM with controls, scores of the dictionary, and of known factors.
+    """The scores of a study: both protocols of CoX-LMM with controls, scores of the dictionary, and of the
+    properties of samples.
 
     What is finished in `folders` is kept.
 
@@ -94,6 +106,7 @@ def score_study(
         "scorers": scorers.described(),
         **options.parameters(),
         "factors": _factors_hash(data, study.activations, test),
+        "truth": "on new samples",
     }
     parents = {"grounding": parent(study.grounding.folder), "test": parent(test.folder)}
     if not is_current(out, KIND, parameters, parents, FILE):
@@ -117,7 +130,13 @@ def open_evaluation(folder: str | Path, grounding: Grounding | None = None) -> E
     manifest = read_manifest(folder, KIND)
     if grounding is not None:
         check_parent(folder, manifest, grounding.folder, "grounding")
-    return Evaluation(folder, manifest, read_json(folder / FILE, EvaluationScores, "evaluate"))
+    values = read_json(folder / FILE, dict[str, Any], "evaluate")
+    if "truth" not in manifest["parameters"]:  # an earlier version counted it on the samples learned from
+        values["truth"] = None
+    try:
+        return Evaluation(folder, manifest, typed(values, EvaluationScores))
+    except ValueError as error:
+        raise ArtifactError(f"{folder / FILE} is damaged ({error}). Remove {folder} and evaluate again.") from error
 
 
 def _factors_hash(data: EvaluationData, *activations: Activations) -> str | None:
@@ -187,6 +206,7 @@ class _Scoring:
             n_concepts=len(concepts),
             n_samples=int(concepts.kept.sum()),
             n_test=len(self.test),
+            test_from=self.data.test_from,
             words=lists,
             concepts=by_concept,
             images=by_image,
@@ -220,13 +240,35 @@ class _Scoring:
     def _noise_progress(self, _stage: str, done: int, total: int) -> None:
         self.progress("noise", done, total)
 
-    def truth(self) -> FactorScores | None:
-        concepts, all_ids = self.study.concepts, self.study.activations.sample_ids()
-        ids = [all_ids[i] for i in np.flatnonzero(concepts.kept)]
-        own = [[s.id for s in mine] for mine in self.own]
-        return score_factors(concepts.V, ids, self.V_test, self.test.sample_ids(), own, self.data, self.options.seed)
+    def truth(self) -> PropertyScores | None:
+        """What states, dictionary and concepts hold of the samples, judged on pictures that were not learned from."""
+        study, concepts = self.study, self.study.concepts
+        kept, seen = np.flatnonzero(concepts.kept), {row.thumbnail for row in study.activations.rows}
+        new = np.array([i for i, row in enumerate(self.test.rows) if row.thumbnail not in seen], int)
+        return score_properties(
+            self.described(study.activations, kept, concepts.V),
+            self.described(self.test, new, self.V_test[new]),
+            [[s.id for s in mine] for mine in self.own],
+            self.data,
+            signed=concepts.learner.signed,
+            seed=self.options.seed,
+        )
 
-    def ablation(self, truth: FactorScores | None) -> Ablation:
+    def described(
+        self, activations: Activations, rows: Int[np.ndarray, " n"], V: Float[np.ndarray, "n k"]
+    ) -> Described:
+        """The chosen rows of activations, whose activations of the concepts are `V`."""
+        chosen = [activations.rows[i] for i in rows]
+        return Described(
+            [row.sample_id for row in chosen],
+            words_said(row.references for row in chosen),
+            activations.states(self.study.concepts.layer)[rows],
+            V,
+            activations.word,
+            self.study.grounding.options.language,
+        )
+
+    def ablation(self, truth: PropertyScores | None) -> Ablation:
         study = self.study
         return ablate(
             self.lmm,

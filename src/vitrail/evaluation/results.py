@@ -89,27 +89,48 @@ class ReleasedScores:
     top_3_std: float
 
 
-# ---- known factors ---------------------------------------------------------------------------------------------------
+# ---- properties of samples -------------------------------------------------------------------------------------------
 
 #: The value of a factor, as JSON has it.
 FactorValue = str | int | float | bool
 
 
 @dataclass(frozen=True)
-class BestConcept:
-    """The concept that matches a factor value best, with its AUROC on the samples learned from and on held-out ones."""
+class Told:
+    """How well properties are told on new samples, as AUROC: by a linear probe on the states (what the states hold), by
+    one on all activations (what the dictionary holds), and by the best single concept. .5 is chance.
+
+    Of an AUROC `std` is the standard error over samples, and `n` the number of samples.
+    """
+
+    state: Estimate
+    dictionary: Estimate
+    concept: Estimate
+
+
+@dataclass(frozen=True)
+class PropertyScore:
+    """How well one property is told: the value of a factor, or a word of captions.
+
+    `concept` is the one whose activations tell it best on the samples learned from; it is judged on new ones. `learned`
+    and `new` are how many samples have the property among those learned from, and among the new ones.
+    """
 
     factor: str
     value: FactorValue
     concept: int
-    auroc: float
-    held_out: float
+    learned: int
+    new: int
+    told: Told
 
 
 @dataclass(frozen=True)
 class BestValue:
-    """The factor value that a concept matches best. `purity` is the share of the concept's most activating samples
-    that have it, `purity_by_chance` the share of all samples; NaN for a concept that matches the value's absence."""
+    """The property that a concept matches best, chosen on the samples learned from; `auroc` is of new samples.
+
+    `purity` is the share of the concept's most activating samples that have it, `purity_by_chance` the share of all
+    samples; NaN for a concept that matches the property's absence.
+    """
 
     concept: int
     factor: str
@@ -120,24 +141,42 @@ class BestValue:
 
 
 @dataclass(frozen=True)
-class FactorScores:
-    """Concepts against the known factors of their samples.
+class PropertyScores:
+    """What states, dictionary and single concepts hold of the properties of samples, judged on new samples: probes are
+    fitted, and concepts are chosen, on the `n_learned` samples learned from, and judged on `n_new` others.
 
     Args:
-        best: factor → the mean over its values of the best AUROC among all concepts, on the samples learned from.
-        by_chance: the same with the factors of the samples permuted; `low` and `high` are the smallest and largest.
-        held_out: factor → the AUROC of the same concepts on held-out samples.
-        values: every factor value with its best concept.
-        concepts: every concept with its best factor value.
-        recovery: how well the activations predict the factors; None without held-out samples.
+        known: whether the properties are known factors; otherwise they are frequent words of the captions.
+        mean: over all properties.
+        by_factor: over the properties of each factor.
+        by_chance: over all properties, with the samples learned from dealt other properties than their own; `low` and
+            `high` are the smallest and the largest of several such deals.
+        lost: what the dictionary loses of the states (`state` − `dictionary`), and what a single concept loses of the
+            dictionary (`dictionary` − `concept`), over all properties.
+        values: every property.
+        concepts: every concept with its best property.
+        recovery: how well the activations predict known factors; None where the properties are words.
     """
 
-    best: dict[str, float]
-    by_chance: dict[str, Estimate]
-    held_out: dict[str, Estimate]
-    values: tuple[BestConcept, ...]
+    known: bool
+    n_learned: int
+    n_new: int
+    mean: Told
+    by_factor: dict[str, Told]
+    by_chance: Told
+    lost: Lost
+    values: tuple[PropertyScore, ...]
     concepts: tuple[BestValue, ...]
     recovery: Disentanglement | None
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Differences of mean AUROCs on the same new samples: from the states to the dictionary, and from the dictionary to
+    the best single concepts."""
+
+    dictionary: Estimate
+    concept: Estimate
 
 
 # ---- ablation --------------------------------------------------------------------------------------------------------
@@ -195,13 +234,14 @@ class EvaluationScores:
 
     Args:
         word: the word of interest; with `model`, `layer`, `method` and `n_concepts` it says what was evaluated.
-        n_samples: samples learned from; `n_test` are held-out ones.
+        n_samples: samples learned from; `n_test` are held-out ones, which come from `test_from`.
         words: the words of each concept.
         concepts: for each measure protocol (a).
         images: for each measure and number of most active concepts protocol (b).
         dictionary: name → score; see `dictionary_scores.py`.
         released: the scores of CoX-LMM's released code.
-        truth: concepts against known factors; None where no factor is known.
+        truth: what states, dictionary and concepts hold of known factors, or of caption words; None where there are
+            neither.
         ablation: None where it was not asked for.
     """
 
@@ -217,8 +257,9 @@ class EvaluationScores:
     images: dict[MeasureName, dict[int, Scored]]
     dictionary: dict[str, DictionaryScore]
     released: ReleasedScores
-    truth: FactorScores | None = None
+    truth: PropertyScores | None = None
     ablation: Ablation | None = None
+    test_from: str = "held-out samples"
 
     def scored(self, protocol: ProtocolName, measure: MeasureName, top: int = 1) -> Scored | None:
         """The score of a protocol; in (b) with the `top` most active concepts, None where there are fewer."""

@@ -16,12 +16,12 @@ from vitrail.evaluation.results import (
     DictionaryScore,
     Difference,
     EvaluationScores,
-    FactorScores,
     LayerContrast,
+    PropertyScores,
     Scored,
 )
 from vitrail.learners import title_of
-from vitrail.scores import Alternative, verdicts
+from vitrail.scores import Alternative, Estimate, verdicts
 from vitrail.scores.verdicts import Verdict
 
 #: Controls that are drawn at random: their tests look for an increase only. The others are two-sided.
@@ -61,11 +61,17 @@ def of_dictionary(name: str, score: DictionaryScore) -> Verdict:
     return verdicts.beside_level(value, score.control, score.what, lower_is_better=name in _LOWER_IS_BETTER)
 
 
-def of_factor(truth: FactorScores, factor: str) -> Verdict:
-    """Whether a factor stands in the activations, on held-out samples, too."""
-    chance = truth.by_chance.get(factor)
-    largest = float("nan") if chance is None else chance.high
-    return verdicts.told(truth.best[factor], largest, truth.held_out.get(factor))
+def of_told(auroc: Estimate) -> Verdict:
+    """Whether properties of new samples are told: by a probe on the states or on all activations, or by one concept."""
+    return verdicts.told(auroc)
+
+
+def of_truth(truth: PropertyScores) -> dict[str, Verdict]:
+    """What the dictionary loses of the states, and the best concepts of the dictionary, over all properties."""
+    return {
+        "dictionary": verdicts.lost(truth.lost.dictionary, "the dictionary", "the states hold"),
+        "concept": verdicts.lost(truth.lost.concept, "a single concept", "the dictionary holds"),
+    }
 
 
 def of_accuracy(accuracy: float, majority: float) -> Verdict:
@@ -109,7 +115,9 @@ def scores_to_json(scores: EvaluationScores) -> dict[str, Any]:
     for name, score in scores.dictionary.items():
         values["dictionary"][name]["verdict"] = plain(of_dictionary(name, score))
     if scores.truth is not None:
-        values["truth"]["verdict"] = {name: plain(of_factor(scores.truth, name)) for name in scores.truth.best}
+        values["truth"]["lost"]["verdict"] = plain(of_truth(scores.truth))
+        for value, held in zip(values["truth"]["values"], scores.truth.values, strict=True):
+            value["told"]["verdict"] = {name: plain(of_told(auroc)) for name, auroc in vars(held.told).items()}
     for what in ("words", "values"):
         effect = getattr(scores.ablation, what, None)
         if effect is not None:

@@ -7,7 +7,6 @@ a direction may disagree with the images of the concept; these words come from t
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +15,7 @@ from scipy import special, stats
 
 from vitrail.grounding.artifact import CaptionWord
 from vitrail.scores import corrected
-from vitrail.words import Word, is_word, spoken
+from vitrail.words import Word, frequent_among, words_said
 
 #: The share of the samples that count as those which activate a concept most; at least `FEWEST` of them.
 SHARE = 0.1
@@ -37,11 +36,8 @@ class Captions:
     """
 
     def __init__(self, references: Sequence[Sequence[str]], word: Word, language: str = "en") -> None:
-        said = [{w for text in texts for w in spoken(text)} for texts in references]
-        counts = Counter(w for words in said for w in words)
-        own = {form.lower() for form in (word.text, *word.forms)}
-        known = [w for w, n in counts.items() if n >= RAREST and is_word(w, language) and w not in own]
-        self.words = sorted(known)
+        said = words_said(references)
+        self.words = sorted(frequent_among(said, word, language, RAREST))
         self.has: Bool[np.ndarray, "n w"] = np.array([[w in words for w in self.words] for words in said], bool)
         self.has = self.has.reshape(len(said), len(self.words))
         self._texts = "\n".join(text.lower() for texts in references for text in texts)

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 from markupsafe import Markup
 
 from vitrail.evaluation import EvaluationScores
 from vitrail.evaluation import verdicts as follows
-from vitrail.evaluation.results import CONTROLS, MEASURES, Ablation, MeasureName, Scored
+from vitrail.evaluation.results import CONTROLS, MEASURES, Ablation, MeasureName, PropertyScores, Scored
 from vitrail.reports.charts import INK, STYLE, TONE, figure_of, svg_of
 from vitrail.reports.layout import Table
-from vitrail.reports.tables import study_tables
+from vitrail.reports.tables import TOLD, study_tables
 from vitrail.scores import Estimate, Verdict
 from vitrail.scores.verdicts import missing, number
 
+#: How marks of states, dictionary and best concept are drawn: told apart by shape as well as by colour.
+HELD_STYLE: dict[str, dict[str, Any]] = {
+    "state": {"marker": "|", "markersize": 11, "color": INK, "markeredgewidth": 1.6},
+    "dictionary": {"marker": "o", "markersize": 5, "color": INK, "markerfacecolor": "none"},
+    "concept": {"marker": "o", "markersize": 5.5, "color": TONE},
+}
 #: Width of a chart in pixels: three fit beside each other, and one on a telephone.
 WIDTH = 328
 
@@ -48,6 +55,7 @@ class View:
     tables: list[Table]
     charts: list[tuple[str, Markup]]
     measures: tuple[str, ...]
+    held: Markup
     units: list[Unit]
     ablation: Ablation | None
 
@@ -64,11 +72,12 @@ class Mark:
 def view_of(scores: EvaluationScores, titles: Sequence[str]) -> View:
     """The scores of a study, ready for the template; `titles` are those of its concepts."""
     return View(
-        f"{scores.n_test} held-out images and {scores.n_concepts} concepts",
+        f"{scores.n_test} held-out images ({scores.test_from}) and {scores.n_concepts} concepts",
         _sentences(scores),
         study_tables(scores),
         [(name, controls_chart(scores, measure)) for measure, name in MEASURES.items()],
         tuple(MEASURES.values()),
+        Markup("") if scores.truth is None or not scores.truth.values else held_chart(scores.truth),
         [_unit(scores, k, title) for k, title in enumerate(titles)],
         scores.ablation,
     )
@@ -81,6 +90,9 @@ def _sentences(scores: EvaluationScores) -> list[tuple[str, list[Verdict]]]:
         for what, scored in (("concepts", scores.concepts[measure]), ("test images", scores.scored("images", measure))):
             if scored is not None:
                 found.append((f"{name}, {what}", list(follows.of_controls(scored).values())))
+    if scores.truth is not None and scores.truth.values:
+        what = "known factors" if scores.truth.known else "words of captions"
+        found.append((f"AUROC of {what}, new images", list(follows.of_truth(scores.truth).values())))
     return found
 
 
@@ -109,6 +121,29 @@ def controls_chart(scores: EvaluationScores, measure: MeasureName) -> Markup:
         axes.set_xlabel(f"{MEASURES[measure]}, 95 % interval")
         label = "; ".join(f"{mark.label} {number(mark.level.mean)}" for mark in marks[::-1])
         return svg_of(figure, f"against-{measure}", f"{MEASURES[measure]} and its controls: {label}")
+
+
+def held_chart(truth: PropertyScores) -> Markup:
+    """What states, dictionary and best concept hold of every property, the worst held by a concept last."""
+    values = sorted(truth.values, key=lambda value: value.told.concept.mean)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = figure_of(2 * WIDTH, 70 + 15 * len(values))
+        for y, value in enumerate(values):
+            low, high = value.told.concept.mean, value.told.state.mean
+            axes.plot([low, high], [y, y], color=INK, alpha=0.25, linewidth=1)
+        for name, style in HELD_STYLE.items():
+            x = [getattr(value.told, name).mean for value in values]
+            axes.plot(x, range(len(values)), linestyle="none", label=TOLD[name], **style)
+        axes.set_yticks(range(len(values)), [f"{value.factor}: {value.value}" for value in values])
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x", color=INK, alpha=0.14, linewidth=0.6)
+        axes.spines["left"].set_visible(False)
+        axes.axvline(0.5, color=INK, linewidth=0.8, linestyle=":")
+        axes.set_ylim(-0.7, len(values) - 0.3)
+        axes.set_xlabel(f"AUROC on {truth.n_new} new samples (dotted: chance)")
+        figure.legend(loc="outside upper center", ncols=3, frameon=False)
+        means = ", ".join(f"{TOLD[name]} {number(getattr(truth.mean, name).mean)}" for name in TOLD)
+        return svg_of(figure, "held", f"How well {len(values)} properties of new samples are told; means: {means}")
 
 
 def _marks(label: str, scored: Scored | None) -> list[Mark]:

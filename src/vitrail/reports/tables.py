@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from vitrail.evaluation import EvaluationScores, MethodComparison
 from vitrail.evaluation import verdicts as follows
@@ -13,14 +14,15 @@ from vitrail.evaluation.results import (
     ControlName,
     DictionaryScore,
     Difference,
-    FactorScores,
+    PropertyScores,
     ProtocolName,
     Scored,
+    Told,
 )
 from vitrail.learners import title_of
 from vitrail.reports.layout import Cell, Table, TableRow, latex, markdown
-from vitrail.scores import Disentanglement, Estimate
-from vitrail.scores.verdicts import Verdict, between, missing
+from vitrail.scores import Disentanglement
+from vitrail.scores.verdicts import Verdict, between, missing, number
 
 #: On what words are scored, as tables name it.
 SCORED_ON: dict[ProtocolName, str] = {"concepts": "concepts", "images": "test images"}
@@ -29,9 +31,12 @@ MEASURED = (
     "CLIPScore: how well words fit images, 2.5 times the cosine of their embeddings; BERTScore: how well they fit what "
     "people wrote of the images."
 )
+#: What holds a property, as it is named in tables and charts.
+TOLD = {"state": "the states", "dictionary": "the dictionary", "concept": "the best concept"}
 TRUTH = (
-    "For each value of a factor the concept that tells it best; the number is the mean over the values of the AUROC: "
-    "the chance that an image with the value activates the concept more than one without it (.50 is chance)."
+    "AUROC [95 % interval] on new samples: the chance that a sample that has the property scores higher than one that "
+    "lacks it (.50 is chance). What the states hold: a linear probe on them; what the dictionary holds: a linear probe "
+    "on all activations; the best concept: chosen on the samples learned from."
 )
 RECOVERY = (
     "Disentanglement: 1 if each concept stands for one factor. Completeness: 1 if each factor stands in one concept. "
@@ -49,7 +54,7 @@ def study_tables(scores: EvaluationScores) -> list[Table]:
     """The tables of one evaluation: every score beside its controls, the dictionary, and known factors."""
     made = [_controls_table(scores), _own_dictionary_table(scores)]
     if scores.truth:
-        made += [_factor_table({scores.word: {scores.method: scores}}), _own_recovery_table(scores.truth.recovery)]
+        made += [_truth_table(scores, scores.truth), _own_recovery_table(scores.truth.recovery)]
     return [table for table in made if table.rows]
 
 
@@ -85,6 +90,37 @@ def _own_dictionary_table(scores: EvaluationScores) -> Table:
 
 def _dictionary_cell(name: str, score: DictionaryScore) -> Cell:
     return Cell.interval(score.value, follows.of_dictionary(name, score))
+
+
+def _truth_table(scores: EvaluationScores, truth: PropertyScores) -> Table:
+    """What states, dictionary and single concepts hold, of each factor and each of its values."""
+    rows: list[TableRow] = []
+    if truth.values:
+        rows.append((("all", f"all {len(truth.values)}"), _told_cells(truth.mean)))
+    for factor, told in truth.by_factor.items():
+        mine = [value for value in truth.values if value.factor == factor]
+        rows.append(((factor, f"all {len(mine)}"), _told_cells(told)))
+        rows += [((factor, str(value.value)), _told_cells(value.told, value.concept)) for value in mine]
+    if truth.values:
+        chance = tuple(Cell.interval(getattr(truth.by_chance, name)) for name in TOLD)
+        rows.append((("by chance", "dealt other values"), chance))
+    else:
+        rows.append((("none", "too few samples have any"), (Cell(None),) * len(TOLD)))
+    lost = [f"{number(e.mean)} [{number(e.low)}, {number(e.high)}]" for e in vars(truth.lost).values()]
+    explains = (
+        f"{TRUTH} New: {truth.n_new} samples ({scores.test_from}), none of the {truth.n_learned} learned from. "
+        f"The dictionary loses {lost[0]} of the states, the best concept {lost[1]} of the dictionary. By chance: where "
+        "the samples learned from are dealt the values of others, with the smallest and the largest of several deals."
+    )
+    title = "Against the truth" if truth.known else "Words of captions"
+    return Table("truth", title, explains, ("factor", "value", *TOLD.values()), tuple(rows))
+
+
+def _told_cells(told: Told, concept: int | None = None) -> tuple[Cell, ...]:
+    cells = {name: Cell.interval(getattr(told, name), follows.of_told(getattr(told, name))) for name in TOLD}
+    if concept is not None:
+        cells["concept"] = replace(cells["concept"], note=f"concept {concept}")
+    return tuple(cells.values())
 
 
 def _own_recovery_table(recovery: Disentanglement | None) -> Table:
@@ -193,33 +229,26 @@ def _dictionary_table(evaluations: Evaluations) -> Table:
 
 
 def _factor_table(evaluations: Evaluations) -> Table:
-    """How well the concepts of each method match each factor, on the samples learned from and on held-out ones."""
+    """What the states hold of each factor, and what the dictionary and the best concepts of each method hold of it."""
     methods = _methods(evaluations)
     rows: list[TableRow] = []
     for word, by_method in evaluations.items():
-        truths = {m: by_method[m].truth for m in methods}
-        known = next((t for t in truths.values() if t), None)
-        for factor in known.best if known else ():
-            best = _best({m: t.best.get(factor) if t else None for m, t in truths.items()})
-            cells: list[Cell] = []
-            for method, truth in truths.items():
-                if truth is None or factor not in truth.best:
-                    cells += [Cell(None), Cell(None)]
-                    continue
-                said = (follows.of_factor(truth, factor),)
-                cells.append(Cell(truth.best[factor], best=method == best and len(methods) > 1))
-                cells.append(_level(truth.held_out, factor, said))
-            last = truths[methods[-1]]
-            rows.append(((word, factor), (*cells, _level(last.by_chance if last else {}, factor))))
-    heads = [head for m in methods for head in (title_of(m), "held out")]
-    explains = f"{TRUTH} Held out: the same concepts on images that nothing was learned from [95 % interval]."
-    return Table("truth", "Against the truth", explains, ("word", "factor", *heads, "labels permuted"), tuple(rows))
-
-
-def _level(levels: Mapping[str, Estimate], factor: str, said: tuple[Verdict, ...] = ()) -> Cell:
-    """One of the levels of a factor; no number where it is not known."""
-    level = levels.get(factor)
-    return Cell(None, verdicts=said) if level is None else Cell.interval(level, *said)
+        truths = [truth for m in methods if (truth := by_method[m].truth)]
+        if len(truths) < len(methods):
+            continue
+        named = {"all": [t.mean for t in truths]} | {f: [t.by_factor[f] for t in truths] for f in truths[0].by_factor}
+        for name, levels in named.items():
+            best = max(range(len(levels)), key=lambda i: levels[i].concept.mean)
+            cells = [Cell.interval(levels[0].state, follows.of_told(levels[0].state))]
+            for i, told in enumerate(levels):
+                concept = Cell.interval(told.concept, follows.of_told(told.concept))
+                cells += [
+                    Cell.interval(told.dictionary, follows.of_told(told.dictionary)),
+                    replace(concept, best=i == best and len(levels) > 1),
+                ]
+            rows.append(((word, name), tuple(cells)))
+    heads = [head for m in methods for head in (f"{title_of(m)}: dictionary", "best concept")]
+    return Table("truth", "Against the truth", TRUTH, ("word", "factor", TOLD["state"], *heads), tuple(rows))
 
 
 def _recovery_table(evaluations: Evaluations) -> Table:
@@ -237,7 +266,7 @@ def _recovery_table(evaluations: Evaluations) -> Table:
     return Table("recovery", "Recovery of the factors", explains, ("word", "score", *heads), tuple(rows))
 
 
-def _recovery_cells(truth: FactorScores | None) -> dict[str, tuple[Cell, Cell]]:
+def _recovery_cells(truth: PropertyScores | None) -> dict[str, tuple[Cell, Cell]]:
     """For each score of the recovery a cell, and a cell of its level by chance."""
     recovery = truth.recovery if truth else None
     concepts = truth.concepts if truth else ()

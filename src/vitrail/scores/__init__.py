@@ -4,7 +4,8 @@
 |---|---|
 | `grounding.py` | of words: overlap, CLIPScore, BERTScore |
 | `dictionary.py` | cosines, reconstruction, sparsity, stability |
-| `factors.py` | concepts against known factors: AUROC, purity, disentanglement |
+| `factors.py` | concepts against known factors: AUROC, disentanglement |
+| `properties.py` | how well states and activations tell properties of new samples |
 | `texts.py` | generated texts: CIDEr-D, BLEU, VQA accuracy, diversity, repetition |
 | `intervals.py` | bootstrap intervals, permutation tests, correction for many tests |
 | `verdicts.py` | what follows from a number, in words |

@@ -16,15 +16,11 @@ from .dictionary import (
 from .factors import (
     Disentanglement as Disentanglement,
     FactorMatrix as FactorMatrix,
-    HeldOut as HeldOut,
     KnownFactors as KnownFactors,
     Value as Value,
     auroc as auroc,
     disentanglement as disentanglement,
     factor_matrix as factor_matrix,
-    held_out as held_out,
-    permuted_level as permuted_level,
-    purity as purity,
 )
 from .grounding import (
     BertScore as BertScore,
@@ -48,6 +44,18 @@ from .intervals import (
     paired_p as paired_p,
     unpaired_gain as unpaired_gain,
     unpaired_p as unpaired_p,
+)
+from .properties import (
+    COMMON as COMMON,
+    FEWEST as FEWEST,
+    Properties as Properties,
+    Separation as Separation,
+    dealt as dealt,
+    factor_properties as factor_properties,
+    matches as matches,
+    probe as probe,
+    separation as separation,
+    word_properties as word_properties,
 )
 from .texts import (
     bleu as bleu,

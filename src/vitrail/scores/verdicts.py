@@ -204,24 +204,30 @@ def dead(n: int) -> Verdict:
     return Verdict("warning", f"{n} are never active: ask for fewer") if n else Verdict("good", "every concept is used")
 
 
-def told(auroc: float, by_chance: float, held_out: Estimate | None = None) -> Verdict:
-    """Whether a factor stands in the activations.
+def told(auroc: Estimate) -> Verdict:
+    """Whether a property of new samples is told; the interval of the AUROC must exclude .50."""
+    if missing(auroc.mean):
+        return Verdict("unclear", "not measured")
+    if not missing(auroc.low) and auroc.low <= 0.5:
+        return Verdict("unclear", "not told apart from chance")
+    if auroc.mean >= TOLD_WELL:
+        return Verdict("good", "told well")
+    return Verdict("good", "told in part") if auroc.mean >= TOLD_IN_PART else Verdict("warning", "hardly told")
+
+
+def lost(difference: Estimate, by: str, of: str) -> Verdict:
+    """How much of an AUROC is lost from one reading of the states to another.
 
     Args:
-        auroc: of the best concept.
-        by_chance: the largest that permuted labels gave.
-        held_out: the same concept on samples that nothing was learned from; its interval must exclude .50.
+        difference: of the two AUROCs on the same samples.
+        by: what loses, in words: "the dictionary".
+        of: of what: "the states hold".
     """
-    if missing(auroc):
+    if missing(difference.mean):
         return Verdict("unclear", "not measured")
-    if not missing(by_chance) and auroc <= by_chance:
-        return Verdict("unclear", "not told apart from permuted labels")
-    if held_out is not None and not missing(held_out.low) and held_out.low <= 0.5:
-        return Verdict("unclear", "not confirmed on held-out images")
-    level = auroc if held_out is None or missing(held_out.mean) else held_out.mean
-    if level >= TOLD_WELL:
-        return Verdict("good", "told well")
-    return Verdict("good", "told in part") if level >= TOLD_IN_PART else Verdict("warning", "hardly told")
+    if difference.low <= 0:
+        return Verdict("good", f"{by} is not told apart from what {of}")
+    return Verdict("warning", f"{by} loses {number(difference.mean)} of what {of}")
 
 
 # ---- correlations, budgets, losses -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ A word is searched for in *decoded text*, by character offsets and word boundari
 |---|---|
 | `matching.py` | a word of interest, and where it stands in a text |
 | `tokens.py` | which tokens hold a word, and which tokens are words |
+| `captions.py` | the words of captions, and which are frequent |
 | `dictionary.py` | what is a word in a language, and which words to suggest |
 | `scripts.py` | scripts without spaces between words, and combining marks |
 """

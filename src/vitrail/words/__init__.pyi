@@ -1,5 +1,9 @@
 # The names of the package; each is imported when it is first used.
 
+from .captions import (
+    frequent_among as frequent_among,
+    words_said as words_said,
+)
 from .dictionary import (
     absent as absent,
     common_words as common_words,
