@@ -360,7 +360,7 @@ def test_bad_input_is_named(world, arguments, what, tmp_path, monkeypatch):
     [
         (["rank", "STUDY", "--to", "9"], "concepts 0 to 5"),
         (["make", "--study", "STUDY", "--to", "9", "--out", "x"], "concepts 0 to 5"),
-        (["make", "--study", "STUDY", "--to", "1", "--from", "0", "--shift", "s", "--out", "x"], "no meaning"),
+        (["make", "--study", "STUDY", "--to", "1", "--from", "0", "--shift", "s", "--out", "x"], "leave out --from"),
     ],
 )
 def test_concepts_that_do_not_exist_are_named(concepts, world, arguments, what, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from vitrail.errors import ArtifactError, UsageError
 from vitrail.samples.examples import Example
 from vitrail.steering import (
     TASKS,
+    example_states,
     tensor_vector,
 )
 from vitrail.steering.interchange import export_vectors, import_vectors
@@ -20,29 +21,31 @@ from vitrail.steering.interchange import export_vectors, import_vectors
 YES_NO = TASKS["yes-no"]
 
 
-def test_an_impossible_strength_is_refused_and_a_zero_vector_is_not_taken_in(lmm, vector, tmp_path):
+def test_an_impossible_strength_is_refused_and_a_zero_vector_is_not_taken_in(lmm, asked, vector, tmp_path):
     with pytest.raises(UsageError, match="got nan"):
         export_vectors(vector, tmp_path / "v.pt", alpha=float("nan"))
     zero = {6: torch.zeros(lmm.n_features)}
     with pytest.raises(UsageError, match="vector of layer 6 is zero"):
-        tensor_vector(lmm, zero, {6: 1.0}, out=tmp_path / "zero")
+        tensor_vector(lmm, zero, asked, out=tmp_path / "zero")
     twice = {8: torch.ones(lmm.n_features), -1: torch.ones(lmm.n_features)}
     with pytest.raises(UsageError, match="named twice, as 8 and as -1"):
-        tensor_vector(lmm, twice, {8: 1.0}, out=tmp_path / "twice")
+        tensor_vector(lmm, twice, asked, out=tmp_path / "twice")
 
 
 @pytest.mark.parametrize("suffix", [".gguf", ".pt", ".safetensors"])
-def test_vectors_go_out_and_come_back(lmm, vector, tmp_path, suffix):
+def test_vectors_go_out_and_come_back(lmm, asked, vector, tmp_path, suffix):
     path = export_vectors(vector, tmp_path / f"v{suffix}", alpha=2.0, model="llama")
     back = import_vectors(path)
     assert set(back) == set(vector.layers)
     for layer, v in back.items():
         torch.testing.assert_close(v, 2 * vector.directions[layer])
-    made = tensor_vector(lmm, back, vector.medians, out=tmp_path / "made", source=path.name)
-    assert made.norms[6] == pytest.approx(2 * vector.norms[6])
-    assert tensor_vector(lmm, back, vector.medians, out=tmp_path / "made", source=path.name).manifest == made.manifest
+    made = tensor_vector(lmm, back, asked, out=tmp_path / "made", source=path.name)
+    shown = [Example(s, s.answers[0]) for s in asked[:64]]
+    unit = example_states(lmm, shown, [6], positions="generated").medians[6]
+    assert made.norms[6] == pytest.approx(2 * float(vector.directions[6].norm()) / unit)
+    assert tensor_vector(lmm, back, asked, out=tmp_path / "made", source=path.name).manifest == made.manifest
     with pytest.raises(ArtifactError, match="sha256"):
-        tensor_vector(lmm, {6: back[6], 8: -back[8]}, vector.medians, out=tmp_path / "made", source=path.name)
+        tensor_vector(lmm, {6: back[6], 8: -back[8]}, asked, out=tmp_path / "made", source=path.name)
 
 
 def test_a_control_vector_is_what_llama_cpp_reads(vector, tmp_path):
@@ -74,7 +77,7 @@ def test_a_pt_file_is_what_steering_vectors_reads(vector, tmp_path):
     torch.testing.assert_close(import_vectors(tmp_path / "bare.pt", layer=6)[6], vector.directions[6])
 
 
-def test_what_cannot_be_exchanged_is_refused(lmm, vector, tmp_path):
+def test_what_cannot_be_exchanged_is_refused(lmm, asked, vector, tmp_path):
     with pytest.raises(UsageError, match="no place for layer 1"):
         export_vectors({1: torch.ones(3)}, tmp_path / "v.gguf")
     with pytest.raises(UsageError, match=r"no place for layer 0: its layers are 1 to N"):
@@ -98,4 +101,4 @@ def test_what_cannot_be_exchanged_is_refused(lmm, vector, tmp_path):
         import_vectors(tmp_path / "v.npy")
     assert import_vectors(tmp_path / "v.npy", layer=4)[4].shape == (lmm.n_features,)
     with pytest.raises(UsageError, match="finite numbers"):
-        tensor_vector(lmm, {4: torch.ones(3)}, {4: 1.0}, out=tmp_path / "wrong")
+        tensor_vector(lmm, {4: torch.ones(3)}, asked, out=tmp_path / "wrong")

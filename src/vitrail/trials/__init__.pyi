@@ -29,10 +29,14 @@ from .losses import (
     TextLoss as TextLoss,
 )
 from .narrowness import (
+    FineVector as FineVector,
     rank_by_narrowness as rank_by_narrowness,
+    rank_fine_vectors as rank_fine_vectors,
 )
 from .options import (
     ContestOptions as ContestOptions,
+    GalleryOptions as GalleryOptions,
+    RankOptions as RankOptions,
     SearchOptions as SearchOptions,
 )
 from .outcome import (

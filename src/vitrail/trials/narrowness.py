@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
+from pathlib import Path
 
 from scipy.stats import binomtest
 
-from vitrail.lmm import LMM
-from vitrail.progress import Progress, silent
-from vitrail.samples import Sample
+from vitrail.concepts import Concepts
+from vitrail.errors import UsageError
+from vitrail.lmm import LMM, as_lmm
+from vitrail.progress import Progress, shown, silent
+from vitrail.samples import Sample, as_samples
 from vitrail.steering.apply import steer
-from vitrail.steering.interventions import Intervention
+from vitrail.steering.interventions import Add, Intervention
+from vitrail.steering.methods.from_concepts import concept_direction
+from vitrail.trials.options import RankOptions
 from vitrail.trials.texts import say
 
 
@@ -87,3 +93,53 @@ def rank_by_narrowness(
         found.append(Ranked(place, narrowness_of(said, before)))
         progress("rank", len(found), len(interventions))
     return sorted(found, key=lambda f: -f.narrowness.low)
+
+
+@dataclass(frozen=True)
+class FineVector:
+    """The vector from the concept `away` to the concept `toward`, and how narrow its effect is."""
+
+    away: int
+    toward: int
+    narrowness: Narrowness
+
+
+def rank_fine_vectors(
+    lmm: LMM | str | Path,
+    concepts: Concepts,
+    samples: Sequence[Sample] | str | Path,
+    options: RankOptions | None = None,
+    *,
+    progress: Progress | bool = True,
+) -> list[FineVector]:
+    """The vectors `u_toward − u_away` between concepts, from the narrowest effect to the widest.
+
+    Each is added while the model speaks of the same samples. A narrow one makes one change and no other.
+
+    Raises:
+        UsageError: there is no such vector.
+    """
+    options = options or RankOptions()
+    pairs = [
+        (away, toward)
+        for away, toward in permutations(range(len(concepts)), 2)
+        if options.away in (None, away) and options.toward in (None, toward)
+    ]
+    if not pairs:
+        raise UsageError(
+            f"There are concepts 0 to {len(concepts) - 1}, and no vector from {options.away} to {options.toward}."
+        )
+    tried = [
+        Add({concepts.layer: concept_direction(concepts, toward, away)}, options.alpha, positions=options.positions)
+        for away, toward in pairs
+    ]
+    with shown(progress) as tell:
+        found = rank_by_narrowness(
+            as_lmm(lmm),
+            as_samples(samples, tell),
+            tried,
+            max_new_tokens=options.max_new_tokens,
+            batch_size=options.batch_size,
+            progress=tell,
+        )
+    return [FineVector(*pairs[r.place], r.narrowness) for r in found]

@@ -1,11 +1,12 @@
-"""How a search over layers and strengths goes, and how steerings are compared with baselines."""
+"""Options of trials: of a search, of a contest with baselines, of a ranking of fine vectors, of a gallery."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
-from vitrail.lmm.options import Positions
+from vitrail.lmm.options import PositionName, Positions
 from vitrail.options import AtLeast, Count, CountOrNone, Options
 from vitrail.steering.options import Strength
 
@@ -48,3 +49,37 @@ class ContestOptions(Options):
     repeats: CountOrNone = 0
     batch_size: Count = 32
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class RankOptions(Options):
+    """Which fine vectors are tried, and how.
+
+    Args:
+        toward: only vectors towards this concept; all for None.
+        away: only vectors away from this concept; all for None.
+        alpha: the strength.
+        positions: where they are added.
+        max_new_tokens: the longest text.
+        batch_size: samples in a batch.
+    """
+
+    toward: CountOrNone | None = None
+    away: CountOrNone | None = None
+    alpha: Strength = 1.0
+    positions: PositionName = "generated"
+    max_new_tokens: Count = 16
+    batch_size: Count = 32
+
+
+@dataclass(frozen=True)
+class GalleryOptions(Options):
+    """The page of texts before and after.
+
+    Args:
+        gallery: also write a page of before and after to this file.
+        gallery_strengths: strengths of the gallery, beside the one that is applied.
+    """
+
+    gallery: Path | None = None
+    gallery_strengths: tuple[Strength, ...] = (0.5, 1.0, 1.5, 2.0)

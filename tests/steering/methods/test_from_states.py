@@ -82,7 +82,7 @@ def test_several_layers_share_the_strength_of_one(lmm, asked, vector, tmp_path):
         torch.testing.assert_close(alone.directions[layer], whole, rtol=1e-3, atol=1e-3)
     assert torch.equal(vector.only(-1).directions[8], vector.only(8).directions[8])
     export_vectors(vector, tmp_path / "v.safetensors")
-    again = tensor_vector(lmm, import_vectors(tmp_path / "v.safetensors"), vector.medians, out=tmp_path / "again")
+    again = tensor_vector(lmm, import_vectors(tmp_path / "v.safetensors"), asked, out=tmp_path / "again")
     assert again.share == 1  # what a file holds is added as it is
     for layer in (6, 8):
         torch.testing.assert_close(again.directions[layer], vector.directions[layer])

@@ -14,8 +14,8 @@ from vitrail.cli.options import Json
 from vitrail.cli.steer.common import Alone, Folder, PlaceChoice, SteeredModel, TaskData, alone, steering, warn_of_broken
 from vitrail.cli.terminal import print_json, progress_bars
 from vitrail.options import Count
-from vitrail.runs.steer.options import GalleryOptions
 from vitrail.steering.options import Application
+from vitrail.trials.options import GalleryOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,6 @@ from vitrail.options import Count, CountOrNone, NameIn
 from vitrail.steering.options import SteeringOptions
 
 if TYPE_CHECKING:
-    from vitrail.runs.steer import ConceptChoice
     from vitrail.steering import Steering
 
 METHODS = NameParser(NameIn("vitrail.steering:task_methods"), "mean")
@@ -61,12 +60,8 @@ class SourceChoice:
             raise UsageError(f"{' and '.join(extra)} need --study.")
         if self.study is not None and self.toward is None:
             raise UsageError("--study needs --to, the number of a concept.")
-
-    def concepts(self) -> ConceptChoice | None:
-        """The concepts of a study that it is made from; None where it is made from something else."""
-        from vitrail.runs.steer import ConceptChoice
-
-        return None if self.toward is None else ConceptChoice(self.toward, self.away, self.shift)
+        if self.shift is not None and self.away is not None:
+            raise UsageError("The shift of a concept goes from the model before to the one after: leave out --from.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,23 +91,28 @@ def make(
         vitrail steer make --study studies/dog --to 3 --from 5 --out steerings/dog
         vitrail steer make --tensor vectors.gguf --out steerings/imported
     """
-    from vitrail.runs.steer import steering_from_concepts, steering_from_vectors
-    from vitrail.steering import TASKS, make_steering, task_named
+    from vitrail.comparison import open_comparison
+    from vitrail.steering import TASKS, concept_vector, make_steering, shift_vector, task_named, tensor_vector
     from vitrail.steering.interchange import import_vectors
 
     source.check()
-    at, tensor, concepts = making.applied_at, source.tensor, source.concepts()
+    at, tensor = making.applied_at, source.tensor
     vectors = None if tensor is None else import_vectors(tensor, making.layers[0])
     with progress_bars() as progress:
-        if source.study is not None and concepts is not None:
-            activations, learned, lmm = open_study(source.study, model)
-            made = steering_from_concepts(lmm, activations, learned, concepts, out=out, applied_at=at)
+        if source.study is not None and source.toward is not None:
+            activations, concepts, lmm = open_study(source.study, model)
+            if source.shift is None:
+                ends = source.toward, source.away
+                made = concept_vector(lmm, activations, concepts, *ends, out=out, applied_at=at)
+            else:
+                shift = open_comparison(source.shift)
+                made = shift_vector(lmm, activations, concepts, shift, source.toward, out=out, applied_at=at)
         else:
             task = TASKS["colour"] if source.task is None else task_named(source.task)
             samples = data.of_task(task, progress, "train")
             lmm = model.load(progress)
             if tensor is not None and vectors is not None:
-                made = steering_from_vectors(lmm, vectors, samples, out=out, source=tensor.name, applied_at=at)
+                made = tensor_vector(lmm, vectors, samples, out=out, source=tensor.name, applied_at=at)
             else:
                 made = make_steering(lmm, task, samples, making, method=method, out=out, progress=progress)
     if as_json:

@@ -28,8 +28,7 @@ from vitrail.cli.steer.common import (
 )
 from vitrail.cli.terminal import print_json, progress_bars, show_rows
 from vitrail.options import Count
-from vitrail.runs.steer.options import RankOptions
-from vitrail.trials.options import ContestOptions, SearchOptions
+from vitrail.trials.options import ContestOptions, RankOptions, SearchOptions
 
 if TYPE_CHECKING:
     from vitrail.progress import Progress
@@ -91,8 +90,8 @@ def rank(
     Example:
         vitrail steer rank studies/dog --to 3 --best 10
     """
-    from vitrail.runs.steer import rank_fine_vectors
     from vitrail.steering import task_named
+    from vitrail.trials import rank_fine_vectors
 
     with progress_bars() as progress:
         samples = data.of_task(task_named(task), progress, "val")

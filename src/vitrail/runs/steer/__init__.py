@@ -1,10 +1,10 @@
 """What the commands of `vitrail steer` do, one call each.
 
-make.py      a steering from a task (`vitrail.make_steering`), from a study, or from a file of vectors
-apply.py     what a model says before and after, and a gallery
+apply.py     what a model says before and after, what that cost, and a gallery
 search.py    where and how strongly, with its page
 evaluate.py  steerings and baselines side by side, with their page
-rank.py      fine vectors between the concepts of a study
+
+`make` calls `vitrail.steering`, `rank` calls `vitrail.trials`: they write no page.
 """
 
 import lazy_loader as _lazy

@@ -8,10 +8,9 @@ from pathlib import Path
 from vitrail.lmm import LMM, as_lmm
 from vitrail.progress import Progress, shown
 from vitrail.reports.steering import steering_page
-from vitrail.runs.steer.options import GalleryOptions
 from vitrail.samples import Sample, as_samples
 from vitrail.steering import Application, Steering, Task, as_steering
-from vitrail.trials import Level, gallery_of, say_at_strengths
+from vitrail.trials import GalleryOptions, Level, gallery_of, say_at_strengths
 
 
 def apply_steering(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor
 from vitrail.errors import UsageError
 from vitrail.lmm import LMM, Layer
 from vitrail.lmm.positions import Name
+from vitrail.samples import Sample
+from vitrail.samples.examples import Example
 from vitrail.steering.artifact import (
     Content,
     Steering,
@@ -23,6 +25,10 @@ from vitrail.steering.artifact import (
     write_steering,
 )
 from vitrail.steering.methods.from_states import add_vectors
+from vitrail.steering.states import example_states
+
+#: The unit of the norms comes from the states of so many samples.
+MAX_SAMPLES = 64
 
 TENSOR = SteeringMethod("tensor", "vectors from a file", add_vectors)
 
@@ -30,7 +36,7 @@ TENSOR = SteeringMethod("tensor", "vectors from a file", add_vectors)
 def tensor_vector(
     lmm: LMM,
     directions: Mapping[Layer, Float[Tensor, " d"]],
-    medians: Mapping[Layer, float],
+    samples: Sequence[Sample],
     *,
     out: str | Path,
     applied_at: Name = "generated",
@@ -40,11 +46,13 @@ def tensor_vector(
 
     Args:
         directions: layer → vector (d,).
-        medians: layer → the median norm of its states, the unit of `Steering.norms`; see `States.medians`.
+        samples: with captions or answers. The median norm of their states is the unit of `Steering.norms`; the first
+            `MAX_SAMPLES` are read.
         source: where they come from, for the manifest.
 
     Raises:
         UsageError: a layer is named twice, or a vector is of another width, zero, or not finite.
+        DataError: no sample has a caption or an answer.
         ArtifactError: `out` holds another steering.
     """
     own = {layer: torch.as_tensor(directions[name]) for layer, name in lmm.own_names(directions).items()}
@@ -55,6 +63,7 @@ def tensor_vector(
     parameters = parameters_of(TENSOR, lmm, tuple(own), applied_at, {"source": source, "sha256": content})
     if there := finished(Path(out), TENSOR, parameters):
         return there
-    units = {lmm.layer(layer): value for layer, value in medians.items()}
-    refuse_zero(own, units, "nothing would be steered. Give another one.")
-    return write_steering(Path(out), TENSOR, parameters, Content({f"layer.{k}": v for k, v in own.items()}, units))
+    examples = [Example(s, text) for s in samples[:MAX_SAMPLES] for text in (*s.references, *s.answers)[:1]]
+    medians = example_states(lmm, examples, list(own), positions=applied_at).medians
+    refuse_zero(own, medians, "nothing would be steered. Give another one.")
+    return write_steering(Path(out), TENSOR, parameters, Content({f"layer.{k}": v for k, v in own.items()}, medians))
