@@ -42,7 +42,7 @@ bench-learn: $(READY)
 
 ## bench-steer: steering: tasks, methods side by side → benchmarks/results/steer.json
 bench-steer: $(READY)
-	$(BIN)/python benchmarks/steer.py
+	$(BIN)/python -m benchmarks.steer
 
 ## bench-real: a small real model, trained on Flickr8k in the folder DATA → benchmarks/results/real.json: hours
 bench-real: $(READY)
