@@ -3,7 +3,7 @@
     python -m benchmarks.steer [--train 150 --search 120 --eval 120 --steps 60 --only yes-no,colour --repeats 15]
 
 Writes benchmarks/results/steer.json (or --out) after every part, and a page of the same name, a gallery of the colour
-task. What methods do does not depend on what else the machine does. Times are taken in turns, but best on an idle machine.
+task. The times are taken in turns, and best on an idle machine; all else does not depend on it.
 """
 
 from __future__ import annotations

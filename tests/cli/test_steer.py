@@ -17,7 +17,7 @@ from vitrail.comparison import compare_studies
 from vitrail.errors import UsageError
 from vitrail.reports.steering import steering_page
 from vitrail.samples import load_samples
-from vitrail.scores import estimate
+from vitrail.scores import Verdict, estimate
 from vitrail.steering import open_steering
 from vitrail.studies import Study
 from vitrail.trials import Gallery, Level, TextFigures, TextLoss
@@ -325,7 +325,7 @@ def test_broken_captions_are_said_on_stderr_and_on_the_page_and_nothing_fails(wo
     mild = CliRunner().invoke(app, ["steer", "apply", str(tmp_path / "m"), *data, "--strength", "0.5"])
     assert "Warning" not in mild.stderr
     assert "; the captions are not broken: " in mild.stdout
-    assert re.search(r"\d+% \(\d+ of 12\) as wanted; the captions", mild.stdout)
+    assert re.search(r"\d+% \(\d+ of 12\) as wanted, .* no steering .*; the captions", mild.stdout)
 
 
 @pytest.mark.parametrize(
@@ -380,7 +380,7 @@ def test_the_page_is_whole_offline_and_believes_nothing(tmp_path):
     loss = TextLoss(figures, figures, 1.0, (hostile,))
     levels = (
         Level(0.0, ("a dog",), TextLoss(figures, figures, 0.0, ())),
-        Level(1.0, (f"a red {hostile}",), loss, estimate(np.ones(1))),
+        Level(1.0, (f"a red {hostile}",), loss, estimate(np.ones(1)), Verdict("good", hostile)),
     )
     shown = (Shown(hostile, b"", hostile),)
     gallery = Gallery(hostile, "toyland", {"by": hostile}, levels, shown, success=hostile, marked=("red",))

@@ -36,6 +36,7 @@ def test_broken_captions_are_told_from_those_that_are_not(lmm, samples, colour):
         where = Application(positions=positions)
         plain, *steered = say_at_strengths(lmm, steering, shown, strengths, where, task=task)
         assert not plain.loss.broken
+        assert str(plain.effect).startswith("? not told apart")
         assert all(map(is_sentence, plain.texts))
         for level in steered:
             found[level.alpha == 4.0].append(level)
@@ -45,6 +46,7 @@ def test_broken_captions_are_told_from_those_that_are_not(lmm, samples, colour):
             assert bool(level.loss.broken) is strong, (level.alpha, level.loss)
             assert wrong > 0.5 if strong else wrong < 0.1, (level.alpha, wrong)
             assert str(level).startswith(f"{level.wanted.mean:.0%}")
+            assert "no steering (p" in level.effect.text
             assert ("are broken" in str(level)) is strong
     assert found[True][0].wanted.mean > 0.9  # "as wanted" alone calls this a success
 

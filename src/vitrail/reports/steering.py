@@ -46,7 +46,6 @@ def steering_page(
             (s, data_uri(s.thumbnail), [pieces(level.texts[i], words) for level in gallery.levels])
             for i, s in enumerate(gallery.shown)
         ],
-        verdicts=[level.loss.verdict for level in gallery.levels],
         broken=[(level.loss.verdict.kind, str(level.loss.verdict)) for level in gallery.levels],
         worked=[level.counted for level in gallery.levels],
         start=alphas.index(start) if start in alphas else len(alphas) - 1,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from vitrail.lmm import LMM
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
-from vitrail.scores import Estimate, estimate
+from vitrail.scores import Estimate, Verdict, estimate, paired_p, verdicts
 from vitrail.steering.apply import steer
 from vitrail.steering.artifact import Steering
 from vitrail.steering.options import Application
@@ -27,6 +29,8 @@ class Level:
         texts: one for each sample.
         loss: what the texts lost.
         wanted: share of the texts that are as the task wants, of those that count (`Task.counts`); None without a task.
+        effect: whether more of them are as wanted than without steering, by random changes of sign; None without a
+            task.
         changed: how many positions were changed.
         passes: in how many forward passes.
     """
@@ -35,6 +39,7 @@ class Level:
     texts: tuple[str, ...]
     loss: TextLoss
     wanted: Estimate | None = None
+    effect: Verdict | None = None
     changed: int = 0
     passes: int = 0
 
@@ -47,7 +52,9 @@ class Level:
 
     def __str__(self) -> str:
         """The texts as wanted, where a task says which, and never without what the texts lost."""
-        return f"{self.counted} as wanted; {self.loss}" if self.counted else str(self.loss)
+        if not self.counted or self.effect is None:
+            return str(self.loss)
+        return f"{self.counted} as wanted, {self.effect.text}; {self.loss}"
 
 
 def say_at_strengths(
@@ -77,13 +84,17 @@ def say_at_strengths(
     before = say(lmm, samples, max_new_tokens=limit, batch_size=batch_size, progress=progress)
     meter = LossMeter(samples, before, lmm, batch_size)
 
-    def wanted(said: Sequence[str]) -> Estimate | None:
-        return None if task is None else estimate(worked(task, said, before))
+    def wanted(said: Sequence[str]) -> tuple[Estimate | None, Verdict | None]:
+        if task is None:
+            return None, None
+        now, was = worked(task, said, before), worked(task, before, before)
+        gain = float(np.nanmean(now - was)) if np.isfinite(was).any() else float("nan")
+        return estimate(now), verdicts.against(gain, paired_p(now, was), "no steering")
 
-    found = [Level(0.0, tuple(before), meter.loss(before), wanted(before))]
+    found = [Level(0.0, tuple(before), meter.loss(before), *wanted(before))]
     for alpha, edit in edits.items():
         with steer(lmm, edit) as done:
             said = say(lmm, samples, max_new_tokens=limit, batch_size=batch_size)
-        found.append(Level(alpha, tuple(said), meter.loss(said), wanted(said), done.changed, done.passes))
+        found.append(Level(alpha, tuple(said), meter.loss(said), *wanted(said), done.changed, done.passes))
         progress("steer", len(found) - 1, len(edits))
     return found

@@ -72,6 +72,7 @@ def apply_(
                 "task": None if wanted is None else {"name": wanted.name, "wanted": wanted.success},
                 "as_wanted": plain(after.wanted),
                 "as_wanted_without": plain(before.wanted),
+                "effect": plain(after.effect),
                 "loss": plain(after.loss),
                 "gallery": None if page.gallery is None else str(page.gallery),
                 "texts": pairs,
