@@ -30,16 +30,26 @@ def test_the_python_of_a_page_runs_as_it_stands(page: str, tmp_path: Path) -> No
     assert done.stdout.strip()
 
 
+def commands() -> list[str]:
+    """The commands of the page on steering, from the first to the one that exports."""
+    text = (ROOT / "docs" / "steering.md").read_text(encoding="utf-8")
+    return re.findall(r"^    vitrail (steer .*)$", text.split("\n`search`", 1)[0], re.MULTILINE)
+
+
+def test_the_help_shows_the_commands_of_the_page() -> None:
+    """The page adds only how many images are looked at."""
+    files = (ROOT / "src" / "vitrail" / "cli" / "steer").glob("*.py")
+    shown = re.findall(r"^        vitrail (steer .*)$", "\n".join(map(Path.read_text, files)), re.MULTILINE)
+    assert {re.sub(r" --limit \d+", "", line) for line in commands()} <= {*shown}
+
+
 @pytest.fixture(scope="module")
 def steered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the commands of the page on steering give: the name of the command → its JSON. They run as they stand."""
-    text = (ROOT / "docs" / "steering.md").read_text(encoding="utf-8")
-    block = text.split("```python", 2)[1].split("```", 1)[1].split("\n`search`", 1)[0]
-    lines = re.findall(r"^    vitrail (steer .*)$", block, re.MULTILINE)
     found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("steering"))
-        for line in lines:
+        for line in commands():
             done = CliRunner().invoke(app, [*shlex.split(line), "--json"], catch_exceptions=False)
             assert done.exit_code == 0, done.output
             assert "broken" not in done.stderr

@@ -45,7 +45,7 @@ def apply_(
     CIDEr-D where there are references.
 
     Example:
-        vitrail steer apply steerings/colour --layer 6 --strength 0.5 --task colour --until-said --gallery colour.html
+        vitrail steer apply steerings/colour --task colour --layer 6 --strength 0.5 --until-said --gallery colour.html
     """
     from vitrail.artifacts import plain
     from vitrail.runs.steer import apply_steering
@@ -98,7 +98,7 @@ def export(
     """Vectors in a format that other tools read: llama.cpp and repeng take .gguf, steering-vectors .pt.
 
     Example:
-        vitrail steer export steerings/colour colour.gguf --hint llama
+        vitrail steer export steerings/colour colour.gguf
     """
     from vitrail.steering import open_steering
     from vitrail.steering.interchange import export_vectors

@@ -129,7 +129,7 @@ def search(
     OUT/search.html.
 
     Example:
-        vitrail steer search steerings/colour --task colour --until-said --out steerings/colour-search
+        vitrail steer search steerings/colour --task colour --until-said --out colour-search
     """
     from vitrail.runs.steer import search_steering
     from vitrail.steering import open_steering, task_named
@@ -180,7 +180,7 @@ def evaluate(
     --strength, --positions and --until-said are for vectors and L2S; LoReFT and DiReFT are applied as they were taught.
 
     Example:
-        vitrail steer evaluate steerings/colour --layer 6 --strength 0.5 --task colour --until-said --out table
+        vitrail steer evaluate steerings/colour --task colour --layer 6 --strength 0.5 --until-said --out colour-table
     """
     from vitrail.runs.steer import evaluate_steerings
     from vitrail.steering import open_steering, task_named
