@@ -22,6 +22,7 @@ from vitrail.explanation import save_explanations
 from vitrail.lmm.scorers import ImageTextScorer, TextScorer
 from vitrail.progress import silent
 from vitrail.samples import load_samples
+from vitrail.scores.verdicts import MARKS
 
 
 def direction(text: str) -> np.ndarray:
@@ -73,6 +74,10 @@ def test_a_study_is_evaluated_into_its_folder_and_its_report(run, study, world, 
     found = json.loads(out)
     assert without_verdicts(found) == json.loads((study / "evaluation" / "evaluation.json").read_text())
     assert found["truth"]["lost"]["verdict"]["concept"]["text"] == "not measured"  # four samples are too few
+    against = found["concepts"]["clip"]["against"]
+    assert {c["verdict"]["kind"] for c in against.values()} <= set(MARKS)
+    assert "random words" in against["random"]["verdict"]["text"]
+    assert found["dictionary"]["dead concepts"]["verdict"]["text"] == "every concept is used"
     assert (found["word"], found["n_concepts"]) == ("dog", 6)
     assert found["truth"]["n_new"] == found["n_test"] == 4
     assert found["test_from"] == f"the split test of {world}"

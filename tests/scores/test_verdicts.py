@@ -78,6 +78,9 @@ CASES = [
     (verdicts.explained(NAN), "? unknown: there is nothing in how the states differ to explain"),
     (verdicts.dead(0), "✓ every concept is used"),
     (verdicts.dead(3), "! 3 are never active: ask for fewer"),
+    (verdicts.sparse(10.0, 20), "✓ sparse: at most half of the concepts are active in a sample"),
+    (verdicts.sparse(10.98, 20), "! not sparse: more than half of the concepts are active in a sample"),
+    (verdicts.sparse(NAN, 20), "? not measured"),
     # known factors
     (verdicts.told(interval(0.93, 0.85, 0.98)), "✓ told well"),
     (verdicts.told(interval(0.8, 0.6, 0.9)), "✓ told in part"),

@@ -27,7 +27,7 @@ from vitrail.scores.verdicts import Verdict
 #: Controls that are drawn at random: their tests look for an increase only. The others are two-sided.
 _DRAWN: frozenset[ControlName] = frozenset({"random", "frequency", "shuffled"})
 #: Scores of a dictionary of which less is better.
-_LOWER_IS_BETTER = frozenset({names.OVERLAP, names.PAIRWISE_COSINE, names.ACTIVE})
+_LOWER_IS_BETTER = frozenset({names.OVERLAP, names.PAIRWISE_COSINE})
 
 
 def of_controls(scored: Scored) -> dict[ControlName, Verdict]:
@@ -54,6 +54,8 @@ def of_dictionary(name: str, score: DictionaryScore) -> Verdict:
     value = score.value
     if name == names.DEAD:
         return verdicts.dead(round(value.mean * value.n) if value.n else 0)
+    if name == names.ACTIVE:
+        return verdicts.sparse(value.mean, score.control)
     if name == names.STABILITY_OVER_SEEDS:
         return verdicts.stability(value.mean, "seeds", score.control)
     if name == names.STABILITY_OVER_RESAMPLES:

@@ -230,6 +230,15 @@ def lost(difference: Estimate, by: str, of: str) -> Verdict:
     return Verdict("warning", f"{by} loses {number(difference.mean)} of what {of}")
 
 
+def sparse(active: float, n: float) -> Verdict:
+    """How many of `n` concepts are active in a sample, on average."""
+    if missing(active):
+        return Verdict("unclear", "not measured")
+    if active <= n / 2:
+        return Verdict("good", "sparse: at most half of the concepts are active in a sample")
+    return Verdict("warning", "not sparse: more than half of the concepts are active in a sample")
+
+
 # ---- correlations, budgets, losses -----------------------------------------------------------------------------------
 
 

@@ -1,0 +1,76 @@
+"""Every page that the package writes, made from Toyland; a new page is a line in `pages`. Read only."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def steered_pages(lmm, samples, tmp_path_factory) -> dict[str, Path]:
+    """The pages of a steering towards colours: its gallery alone, with a search, and with methods side by side."""
+    from vitrail.reports.steering import steering_page
+    from vitrail.steering import TASKS, Application, SteeringOptions, make_steering
+    from vitrail.trials import SearchOptions, gallery_of, say_at_strengths, search
+    from vitrail.trials.contenders import steering_contender
+    from vitrail.trials.contest import compare_contenders
+    from vitrail.trials.grid_search import candidates
+
+    folder, task = tmp_path_factory.mktemp("steered"), TASKS["colour"]
+    made = make_steering(lmm, task, samples[:60], SteeringOptions(layers=(6,)), out=folder / "made")
+    levels = say_at_strengths(lmm, made, samples[60:64], (1.0,), Application(), task=task)
+    gallery = gallery_of(lmm, made, samples[60:64], levels, task=task)
+    found = search(lmm, task, samples[60:76], candidates(made), SearchOptions((0.5, 1.0), 0.5))
+    nothing = search(lmm, task, samples[60:76], candidates(made), SearchOptions((1.0,), -1.0))
+    results = compare_contenders(lmm, task, samples[60:72], [steering_contender(made)])
+    return {
+        "gallery": steering_page(gallery, out=folder / "gallery.html"),
+        "search": steering_page(gallery, out=folder / "search.html", search=found),
+        "search in vain": steering_page(gallery, out=folder / "vain.html", search=nothing),
+        "contest": steering_page(gallery, out=folder / "contest.html", results=results),
+    }
+
+
+@pytest.fixture(scope="session")
+def pages(
+    lmm,
+    dog_study,
+    evaluation,
+    factors,
+    held_out,
+    side_by_side,
+    comparison,
+    before_and_after,
+    steered_pages,
+    tmp_path_factory,
+) -> dict[str, Path]:
+    """Name → file of every page."""
+    import dataclasses
+
+    from vitrail.explanation import explain_samples
+    from vitrail.reports import methods_page, study_page
+    from vitrail.reports.comparison import comparison_page
+
+    folder = tmp_path_factory.mktemp("pages")
+    parts = (dog_study.activations, dog_study.concepts, dog_study.grounding)
+    shown = tuple(explain_samples(lmm, *parts, [s for s in held_out if "dog" in " ".join(s.references)][:3]))
+    study = dataclasses.replace(dog_study, explanations=shown, factors=factors)
+    return {
+        "study": study_page(study, out=folder / "study.html", evaluation=evaluation.scores),
+        "plain study": study_page(dog_study, out=folder / "plain.html"),
+        "methods": methods_page(side_by_side, out=folder / "methods.html"),
+        "comparison": comparison_page(comparison, *before_and_after, out=folder / "comparison.html"),
+        **steered_pages,
+    }
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """The command of a Chromium; tests that need one are skipped, and say so, where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip(f"no browser: how pages fit on screens is not checked without one of {', '.join(names)}")
+    return found
