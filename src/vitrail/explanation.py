@@ -22,6 +22,7 @@ from vitrail.grounding import Grounding, check_model
 from vitrail.lmm import LMM, as_lmm
 from vitrail.samples import Sample
 from vitrail.scores import cosines
+from vitrail.scores.verdicts import Verdict, explained
 
 KIND = "explanations"
 FILE = "explanations.json"
@@ -73,7 +74,13 @@ class Explanation:
         del values["thumbnail"]
         for concept in values["concepts"]:
             del concept["activation"]
+        values["verdict"] = asdict(self.verdict)
         return values
+
+    @property
+    def verdict(self) -> Verdict:
+        """What follows from the explained variance."""
+        return explained(self.explained_variance, "what sets this image apart")
 
 
 def explain(
@@ -139,7 +146,7 @@ def _explained(
         return []
     Z = read.states[concepts.layer].float().numpy()
     V = np.asarray(concepts.learner.transform(Z))
-    explained = _explained_variance(Z, np.asarray(concepts.learner.inverse_transform(V)), _mean(activations, concepts))
+    shares = _explained_variance(Z, np.asarray(concepts.learner.inverse_transform(V)), _mean(activations, concepts))
     ids = [activations.rows[i].sample_id for i in np.flatnonzero(concepts.kept)]
     alike = cosines(concepts.comparable(V), concepts.comparable(concepts.V))
     return [
@@ -152,7 +159,7 @@ def _explained(
             explained_variance=float(share),
             thumbnail=row.thumbnail,
         )
-        for row, v, similar, share in zip(read.rows, V, alike, explained, strict=True)
+        for row, v, similar, share in zip(read.rows, V, alike, shares, strict=True)
     ]
 
 

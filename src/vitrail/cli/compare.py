@@ -56,6 +56,7 @@ def compare(
         vitrail compare --a studies/dog --b studies/dog-tuned --out shift/dog
         vitrail compare --a studies/dog --adapter tuned/place --data toyland --out shift/dog
     """
+    from vitrail.comparison.verdicts import findings_to_json
     from vitrail.runs.compare import compare as run
     from vitrail.runs.compare import load_tuned
     from vitrail.studies import open_study
@@ -85,13 +86,15 @@ def compare(
         progress("load", 2, 2)
         found = run(before, after, lmm_a, lmm_b, out=out, samples=samples, options=options, progress=progress)
     if as_json:
-        print_json(found.as_dict())
+        print_json(findings_to_json(found))
     else:
         _show(found)
         typer.echo(f"The report is {out / 'report.html'}")
 
 
 def _show(found: Comparison) -> None:
+    from vitrail.comparison.verdicts import of_recovery
+
     samples, recovery = found.samples, found.recovery
     typer.echo(
         f"“{found.word.text}”: {samples.common} common samples "
@@ -106,7 +109,7 @@ def _show(found: Comparison) -> None:
     counts = recovery.counts
     typer.echo(
         f"T-Overlap with the match {_percent(recovery.words_before)} → {_percent(recovery.words_after)} "
-        f"after the shift ({counts.better} better, {counts.equal} equal, {counts.worse} worse)."
+        f"after the shift ({counts.better} better, {counts.equal} equal, {counts.worse} worse): {of_recovery(found)}."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -56,13 +57,14 @@ def finetune(
                 "steps": len(loss.training),
                 "best_step": loss.best,
                 "held_out_loss": {"before": loss.first, "after": loss.lowest},
+                "verdict": asdict(loss.verdict),
                 "checkpoints": {str(step): str(path) for step, path in made.checkpoints.items()},
             }
         )
         return
     typer.echo(
         f"Held-out loss {loss.first:.3f} → {loss.lowest:.3f} at step {loss.best} of {len(loss.training)}, "
-        f"learned from {made.n_examples} captions."
+        f"learned from {made.n_examples} captions: {loss.verdict}."
     )
     use = f"--adapter {out}" if training.method == "lora" else f"--model {out}"
     typer.echo(f"Use it with {use}. Its loss is drawn in {out / 'loss.svg'}")

@@ -76,7 +76,9 @@ def learn(
 
 
 def _learn(activations: Activations, options: LearningOptions, out: Path, at: EngineChoice, as_json: bool) -> None:
+    from vitrail.artifacts import plain
     from vitrail.concepts import learn_as
+    from vitrail.concepts.verdicts import of_concepts
 
     with progress_bars() as progress:
         progress("learn", 0, 1)
@@ -88,6 +90,7 @@ def _learn(activations: Activations, options: LearningOptions, out: Path, at: En
                 "folder": str(made.folder),
                 "parameters": made.parameters,
                 "scores": made.scores,
+                "verdict": plain(of_concepts(made)),
                 "stability": made.stability,
                 "dropped": made.manifest["dropped"],
             }
@@ -97,15 +100,18 @@ def _learn(activations: Activations, options: LearningOptions, out: Path, at: En
             f"{len(made)} concepts explain {made.scores['explained_variance']:.1%} of the variance "
             f"with {made.scores['active']:.1f} active per sample; they are in {made.folder}"
         )
+        for verdict in of_concepts(made).values():
+            typer.echo(f"  {verdict}")
 
 
 def _sweep(activations: Activations, options: SweepOptions, out: Path, lmm: LMM | None, as_json: bool) -> None:
+    from vitrail.artifacts import plain
     from vitrail.sweep import sweep
 
     with progress_bars() as progress:
         points = sweep(activations, options, out=out, lmm=lmm, progress=progress)
     if as_json:
-        print_json([asdict(point) for point in points])
+        print_json([{**asdict(point), "verdict": plain(point.verdict)} for point in points])
     else:
         _show(points)
         typer.echo(f"The plot is {out / 'sweep.svg'}")
@@ -117,5 +123,7 @@ def _show(points: list[SweepPoint]) -> None:
         penalty = "–" if p.penalty is None else f"{p.penalty:g}"
         overlap = "–" if p.word_overlap is None else f"{p.word_overlap:.2f}"
         measured = (p.explained_variance, p.zeros, p.stability_seeds, p.stability_resamples)
-        rows.append((p.n_concepts, penalty, *(f"{value:.2f}" for value in measured), overlap))
-    show_rows(("concepts", "λ", "explained", "zeros", "stability: seeds", "resamples", "word overlap"), rows)
+        follows = "; ".join(map(str, p.verdict.values()))
+        rows.append((p.n_concepts, penalty, *(f"{value:.2f}" for value in measured), overlap, follows))
+    heads = ("concepts", "λ", "explained", "zeros", "stability: seeds", "resamples", "word overlap", "what follows")
+    show_rows(heads, rows)

@@ -92,21 +92,22 @@ def show_summary(found: Summary, out: Path) -> None:
         f"“{found.word}” in {found.model}: {found.samples.kept} of {found.samples.scanned} samples, "
         f"{found.n_concepts} concepts, {found.explained_variance:.1%} of the variance explained."
     )
+    for verdict in found.verdict.values():
+        typer.echo(f"  {verdict}")
     concepts = sorted(found.concepts, key=lambda c: -c.share)
     show_concepts((c.index, c.share, c.words) for c in concepts)
     typer.echo(f"The report is {out / 'report.html'}")
 
 
 def show_explanation(found: Explanation) -> None:
-    from vitrail.scores.verdicts import explained, percent
+    from vitrail.scores.verdicts import percent
 
     typer.echo(f"The model says: {found.caption}")
     rows = ((c.index, f"{c.strength:.1f} ×", f"{c.percentile:.0f}", ", ".join(c.words)) for c in found.concepts)
     show_rows(("concept", "strength", "percentile", "words"), rows)
     typer.echo("A strength of 1 is typical: the root mean square over the samples that were learned from.")
     typer.echo(f"Like it: {', '.join(found.look_alikes)}.")
-    share = found.explained_variance
-    typer.echo(f"Explained: {percent(share)} {explained(share, 'what sets this image apart')}")
+    typer.echo(f"Explained: {percent(found.explained_variance)} {found.verdict}.")
 
 
 def warn(message: str) -> None:

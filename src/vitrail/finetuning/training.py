@@ -24,6 +24,7 @@ from vitrail.finetuning.options import TrainingOptions
 from vitrail.lmm import LMM
 from vitrail.progress import Progress
 from vitrail.samples.examples import Example
+from vitrail.scores.verdicts import Verdict, loss_fell
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,11 @@ class LossCurve:
     def lowest(self) -> float:
         """The smallest held-out loss."""
         return min(loss for _, loss in self.held_out)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the held-out loss fell."""
+        return loss_fell(self.first, self.lowest)
 
 
 def split_examples(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:

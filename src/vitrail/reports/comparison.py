@@ -13,14 +13,13 @@ from markupsafe import Markup
 from vitrail.activations import Row
 from vitrail.artifacts import MANIFEST, file_hash
 from vitrail.comparison import Comparison, ConceptChange
+from vitrail.comparison import verdicts as follows
 from vitrail.comparison.changes import Change
-from vitrail.comparison.recovery import Control
 from vitrail.lmm import ModelDescription
 from vitrail.reports import comparison_charts as charts
 from vitrail.reports.content import Photo, photo_of, place
 from vitrail.reports.flow import flow_picture
 from vitrail.reports.page import template, write_page
-from vitrail.scores import Verdict, verdicts
 from vitrail.studies import Study
 
 #: Images of a concept, before and after.
@@ -44,14 +43,6 @@ class Word:
 
     text: str
     fate: str
-
-
-@dataclass(frozen=True)
-class Said:
-    """What follows from the recovery, and from the own shifts beside each control."""
-
-    recovery: Verdict
-    controls: list[tuple[Control, Verdict]]
 
 
 @dataclass(frozen=True)
@@ -90,7 +81,8 @@ def comparison_page(found: Comparison, a: Study, b: Study, *, out: str | Path) -
         picture=flow_picture(np.array(found.flow), np.array(found.linked), before, after, emerged=emerged),
         cards=[_card(c, (before, after), (rows_a, rows_b)) for c in found.concepts],
         emerged=[(e, after[e.index], _photos(e.samples, rows_b)) for e in found.emerged],
-        said=_said(found),
+        recovery=follows.of_recovery(found),
+        controls=[(control, follows.of_control(found, control)) for control in found.controls],
         charts=_charts(found),
         sha256=file_hash(found.folder / MANIFEST),
         call=_call(found),
@@ -130,14 +122,6 @@ def _call(found: Comparison) -> str:
         "vitrail.compare(a, b, lmm_a, lmm_b, samples=samples, out=out, "
         f"options=vitrail.ComparisonOptions({options}, rules=vitrail.{found.options.rules!r}))"
     )
-
-
-def _said(found: Comparison) -> Said:
-    gain, after = found.recovery.words_gain.mean, found.recovery.words_after.mean
-    controls = [
-        (c, verdicts.against(after - c.words_after.mean, c.p, c.name, alternative="greater")) for c in found.controls
-    ]
-    return Said(verdicts.against(gain, found.recovery.p, "before the shift", alternative="greater"), controls)
 
 
 def _name(model: ModelDescription) -> str:

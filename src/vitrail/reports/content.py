@@ -14,10 +14,11 @@ from jaxtyping import Float
 from vitrail.activations import Activations, Row
 from vitrail.artifacts import MANIFEST, file_hash
 from vitrail.concepts import Concepts
+from vitrail.concepts.verdicts import of_concept
 from vitrail.explanation import Explanation
 from vitrail.grounding import CaptionWord, GroundedConcept, Grounding
 from vitrail.lmm import Layer
-from vitrail.scores import FactorMatrix, KnownFactors, Value, Verdict, factor_matrix, overlap, overlap_matrix, verdicts
+from vitrail.scores import FactorMatrix, KnownFactors, Value, Verdict, factor_matrix, overlap, overlap_matrix
 from vitrail.words import Word
 
 #: At most this many of the images that could not be read are named.
@@ -60,7 +61,7 @@ class Card:
         captions: words that its samples' captions have more often than the others'.
         note: what a reader must know of its words; empty if nothing.
         share: of samples whose strongest concept this is.
-        stability: over seeds and over resamples; None where it was not measured.
+        stability: over seeds and over resamples; None where it was not measured. `said` is what follows from it.
     """
 
     index: int
@@ -75,14 +76,7 @@ class Card:
     share: float
     match: Match | None
     stability: tuple[float, float] | None = None
-
-    @property
-    def said(self) -> tuple[Verdict, ...]:
-        """What follows from its stability."""
-        if self.stability is None:
-            return ()
-        seeds, resamples = self.stability
-        return verdicts.stability(seeds, "seeds"), verdicts.stability(resamples, "resamples")
+    said: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,6 +117,7 @@ class Local:
     bars: list[tuple[Bar, int, float, tuple[str, ...]]]
     look_alikes: list[Photo]
     explained: float
+    said: Verdict
 
 
 @dataclass(frozen=True)
@@ -188,6 +183,7 @@ def _card(activations: Activations, concepts: Concepts, grounded: GroundedConcep
         share=grounded.share,
         match=match,
         stability=stability_of(concepts, grounded.index),
+        said=tuple(of_concept(concepts, grounded.index).values()),
     )
 
 
@@ -278,6 +274,7 @@ def _local(explanation: Explanation, titles: Sequence[str], by_id: Mapping[str, 
         ],
         look_alikes=[photo_of(by_id[i]) for i in explanation.look_alikes if i in by_id],
         explained=explanation.explained_variance,
+        said=explanation.verdict,
     )
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from vitrail.artifacts import write_whole
 from vitrail.errors import UsageError
 from vitrail.explanation import Explanation
-from vitrail.scores.verdicts import explained, percent
+from vitrail.scores.verdicts import percent
 
 #: The colours of the page, for a white background.
 GLASS = ("#b3202f", "#1f4fb0", "#9a5d00", "#12784f", "#6b3fa0", "#0c6f7d", "#b02a6b")
@@ -70,10 +70,8 @@ def _show_image(axes: Axes, explanation: Explanation) -> None:
 
 def _show_bars(axes: Axes, explanation: Explanation, n_words: int) -> None:
     concepts = explanation.concepts
-    said = str(explained(explanation.explained_variance, "what sets it apart"))
-    axes.set_title(
-        f"explained {percent(explanation.explained_variance)}: {said[2:]}", fontsize=9.5, loc="right", color=_SOFT
-    )
+    said = f"explained: {percent(explanation.explained_variance)} ({explanation.verdict.text})"
+    axes.set_title(said, fontsize=9.5, loc="right", color=_SOFT)
     axes.set_axis_off()
     values = [c.strength for c in concepts]
     axes.barh(range(len(concepts)), values, height=0.4, color=[GLASS[c.index % len(GLASS)] for c in concepts])

@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from vitrail.artifacts import check_parent, write_whole
+from vitrail.concepts.verdicts import of_concepts
 from vitrail.evaluation import EvaluationScores
 from vitrail.evaluation import verdicts as follows
 from vitrail.reports import charts, content
@@ -44,6 +45,7 @@ def study_page(study: Study, *, out: str | Path, evaluation: EvaluationScores | 
         counts=activations.counts,
         scores=concepts.scores,
         stability=content.mean_stability(concepts),
+        said=of_concepts(concepts),
         dropped=concepts.manifest.get("dropped", []),
         named=content.MAX_NAMED,
         overlap=overlap,

@@ -14,6 +14,7 @@ from pathlib import Path
 from vitrail.activations import ExtractionOptions, Require
 from vitrail.artifacts import folder_for, write_json
 from vitrail.concepts import LearningOptions, learn_as
+from vitrail.concepts.verdicts import of_concept, of_concepts
 from vitrail.errors import ArtifactError
 from vitrail.explanation import KIND as EXPLANATIONS
 from vitrail.explanation import explain_samples, save_explanations
@@ -25,7 +26,7 @@ from vitrail.runs.opened import Study
 from vitrail.runs.report import report
 from vitrail.samples import Sample, as_samples
 from vitrail.samples.facts import known_facts
-from vitrail.scores import KnownFactors
+from vitrail.scores import KnownFactors, Verdict
 from vitrail.studies import FACTORS, known_factors
 from vitrail.words import Word
 
@@ -151,13 +152,16 @@ def hold_out(
 
 @dataclass(frozen=True)
 class ConceptSummary:
-    """One concept of a `Summary`; `stability` is over "seeds" and over "resamples", None where it was not measured."""
+    """One concept of a `Summary`; `stability` is over "seeds" and over "resamples", None where it was not measured, and
+    `verdict` what follows from each."""
 
     index: int
+    title: str
     words: list[str]
     samples: list[str]
     share: float
     stability: dict[str, float] | None
+    verdict: dict[str, Verdict]
 
 
 @dataclass(frozen=True)
@@ -171,8 +175,8 @@ class SampleCounts:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a study found: the content of `summary.json`. `scores` are those of `concepts.describe_fit`, `mean` are the
-    words of the mean where that is a row of its own."""
+    """What a study found: the content of `summary.json`. `scores` are those of `concepts.describe_fit`, with what
+    follows from them in `verdict`; `mean` are the words of the mean where that is a row of its own."""
 
     word: str
     model: str
@@ -183,6 +187,7 @@ class Summary:
     samples: SampleCounts
     explained_variance: float
     scores: dict[str, float]
+    verdict: dict[str, Verdict]
     concepts: list[ConceptSummary]
     seconds: dict[str, float]
     mean: list[str] | None = None
@@ -201,13 +206,16 @@ def summary(made: Study, seconds: dict[str, float] | None = None) -> Summary:
         samples=SampleCounts(counts.scanned, counts.kept, [i for i, _ in counts.unreadable]),
         explained_variance=made.concepts.scores["explained_variance"],
         scores=made.concepts.scores,
+        verdict=of_concepts(made.concepts),
         concepts=[
             ConceptSummary(
                 index=c.index,
+                title=made.titles[c.index],
                 words=[w.word for w in c.words],
                 samples=[s.sample_id for s in c.samples],
                 share=c.share,
                 stability=None if stability is None else {k: values[c.index] for k, values in stability.items()},
+                verdict=of_concept(made.concepts, c.index),
             )
             for c in made.grounding.concepts
         ],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vitrail.scores import Verdict, verdicts
+
 #: What a sweep measures → the title of its panel in the plot.
 MEASURES = {
     "explained_variance": "explained variance",
@@ -34,3 +36,14 @@ class SweepPoint:
     stability_resamples: float
     similarity: float
     word_overlap: float | None
+
+    @property
+    def verdict(self) -> dict[str, Verdict]:
+        """What follows from its measures, by their names."""
+        return {
+            "explained_variance": verdicts.explained(self.explained_variance),
+            "active": verdicts.sparse(self.active, self.n_concepts),
+            "dead": verdicts.dead(self.dead),
+            "stability_seeds": verdicts.stability(self.stability_seeds, "seeds"),
+            "stability_resamples": verdicts.stability(self.stability_resamples, "resamples"),
+        }
