@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import re
 
 import numpy as np
@@ -27,6 +28,15 @@ def test_the_page_shows_every_concept_before_shifted_and_after(page, comparison)
         assert all(f">{w}</li>" in page for w in {*c.words, *c.words_shifted, *c.words_match})
     assert page.count("data:image/jpeg;base64,") >= 6
     assert 'aria-label="how the samples of 6 concepts before go to 6 concepts after"' in page
+
+
+def test_concepts_have_the_titles_of_their_studies(page, comparison, before_and_after):
+    a, b = ([html.escape(title) for title in study.titles] for study in before_and_after)
+    for c in comparison.concepts:
+        assert re.search(rf'id="name-{c.index}">.*?<span dir="auto">{re.escape(a[c.index])}</span></h3>', page)
+        assert f'concept {c.match}, <span dir="auto">{b[c.match]}</span></h4>' in page
+    for k, title in enumerate(a):
+        assert f">{k}  {title}</text>" in page  # in the picture of the flow
 
 
 def test_the_page_asks_nothing_of_any_other(page):

@@ -23,6 +23,7 @@ def draw_loss(loss: LossCurve, path: Path) -> None:
         steps, values = zip(*loss.held_out, strict=True)
         axes.plot(steps, values, marker="o", markersize=4, label="held out")
         axes.axvline(loss.best, linestyle=":", color="grey", label=f"kept: step {loss.best}")
+        axes.set_title(loss.verdict.text, fontsize=10, loc="left")
         axes.set(xlabel="step", ylabel="loss per token (nats)", ylim=(0, None))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)

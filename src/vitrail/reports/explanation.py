@@ -25,18 +25,18 @@ SUFFIXES = (".png", ".svg", ".pdf")
 _INK, _SOFT = "#1d1b22", "#615d69"
 
 
-def explanation_figure(explanation: Explanation, n_words: int = 4) -> Figure:
+def explanation_figure(explanation: Explanation) -> Figure:
     """The explanation as a figure: on the left the image and its caption, on the right a bar for each concept, with its
-    first `n_words` words, its strength and its percentile among the training samples."""
+    title, its strength and its percentile among the training samples."""
     rows = max(len(explanation.concepts), 3)
     figure = Figure(figsize=(9, 1.5 + 0.62 * rows), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.9))
     _show_image(left, explanation)
-    _show_bars(right, explanation, n_words)
+    _show_bars(right, explanation)
     return figure
 
 
-def draw_explanation(explanation: Explanation, out: str | Path, n_words: int = 4) -> Path:
+def draw_explanation(explanation: Explanation, out: str | Path) -> Path:
     """Draws the explanation to the file `out`, in the format of its suffix: .png, .svg or .pdf.
 
     Raises:
@@ -47,7 +47,7 @@ def draw_explanation(explanation: Explanation, out: str | Path, n_words: int = 4
     kind = out.suffix.lower()
     if kind not in SUFFIXES:
         raise UsageError(f"Cannot draw to {out.name!r}: the suffix must be one of {', '.join(SUFFIXES)}.")
-    figure = explanation_figure(explanation, n_words)
+    figure = explanation_figure(explanation)
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(kind)
 
     def write(path: Path) -> None:
@@ -68,7 +68,7 @@ def _show_image(axes: Axes, explanation: Explanation) -> None:
     _text(axes.text(0, -0.04, caption, transform=axes.transAxes, va="top", fontsize=9.5, color=_SOFT))
 
 
-def _show_bars(axes: Axes, explanation: Explanation, n_words: int) -> None:
+def _show_bars(axes: Axes, explanation: Explanation) -> None:
     concepts = explanation.concepts
     said = f"explained: {percent(explanation.explained_variance)} ({explanation.verdict.text})"
     axes.set_title(said, fontsize=9.5, loc="right", color=_SOFT)
@@ -80,7 +80,7 @@ def _show_bars(axes: Axes, explanation: Explanation, n_words: int) -> None:
     axes.vlines(np.zeros(len(concepts)), np.arange(len(concepts)) - 0.24, np.arange(len(concepts)) + 0.24, color=_SOFT)
     axes.set(xlim=(low - 0.01 * span, low + 1.01 * span), ylim=(max(len(concepts), 3) - 0.3, -0.75))
     for row, concept in enumerate(concepts):
-        words = " · ".join(concept.title) or ", ".join(concept.words[:n_words])
+        words = " · ".join(concept.title or concept.words[:3])
         label = f"{concept.index}  {textwrap.shorten(words, 48, placeholder=' …')}"
         _text(axes.text(0.008, row - 0.3, label, transform=axes.get_yaxis_transform(), fontsize=10.5, color=_INK))
         numbers = f"{concept.strength:.1f} ×   {_ordinal(round(concept.percentile))} percentile"

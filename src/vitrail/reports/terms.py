@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 #: Term → what it means, as a sentence without a full stop. A page shows it at each term that `term` is given.
 TERMS: dict[str, str] = {
+    "95 % of resamples": "between these lies T-Overlap after the shift in 95 % of bootstrap resamples of the samples",
     "activation": "how strongly the concept is present in the state: its coefficient in Z ≈ V U",
     "activations that are zero": "share of all activations, over samples and concepts",
     "active per sample": "mean number of concepts whose activation is not zero",
