@@ -36,4 +36,6 @@ def ground(
     if as_json:
         print_json(read_json(made.folder / "grounding.json"))
     else:
-        show_concepts([(c.index, c.share, [w.word for w in c.words]) for c in made.concepts])
+        show_concepts(
+            (c.index, c.share, c.name(activations.word.text), [w.word for w in c.words]) for c in made.concepts
+        )

@@ -81,9 +81,10 @@ def show_score_tables(tables: Iterable[ScoreTable], written: Path) -> None:
         stdout.print(Text("\n".join([f"{table.explains} {table.legend}", *said])))
 
 
-def show_concepts(concepts: Iterable[tuple[int, float, Sequence[str]]]) -> None:
-    """A table of concepts: the number of each, its share of the activation, its words."""
-    show_rows(("concept", "share", "words"), ((i, f"{share:.0%}", ", ".join(words)) for i, share, words in concepts))
+def show_concepts(concepts: Iterable[tuple[int, float, str, Sequence[str]]]) -> None:
+    """A table of concepts: the number of each, its share of samples, its title, the words decoded from it."""
+    rows = ((i, f"{share:.0%}", title, ", ".join(words)) for i, share, title, words in concepts)
+    show_rows(("concept", "share", "title", "decoded words"), rows)
 
 
 def show_summary(found: Summary, out: Path) -> None:
@@ -95,7 +96,7 @@ def show_summary(found: Summary, out: Path) -> None:
     for verdict in found.verdict.values():
         typer.echo(f"  {verdict}")
     concepts = sorted(found.concepts, key=lambda c: -c.share)
-    show_concepts((c.index, c.share, c.words) for c in concepts)
+    show_concepts((c.index, c.share, c.title, c.words) for c in concepts)
     typer.echo(f"The report is {out / 'report.html'}")
 
 
@@ -103,8 +104,11 @@ def show_explanation(found: Explanation) -> None:
     from vitrail.scores.verdicts import percent
 
     typer.echo(f"The model says: {found.caption}")
-    rows = ((c.index, f"{c.strength:.1f} ×", f"{c.percentile:.0f}", ", ".join(c.words)) for c in found.concepts)
-    show_rows(("concept", "strength", "percentile", "words"), rows)
+    rows = (
+        (c.index, f"{c.strength:.1f} ×", f"{c.percentile:.0f}", " · ".join(c.title), ", ".join(c.words))
+        for c in found.concepts
+    )
+    show_rows(("concept", "strength", "percentile", "title", "decoded words"), rows)
     typer.echo("A strength of 1 is typical: the root mean square over the samples that were learned from.")
     typer.echo(f"Like it: {', '.join(found.look_alikes)}.")
     typer.echo(f"Explained: {percent(found.explained_variance)} {found.verdict}.")
