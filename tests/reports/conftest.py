@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def steered_pages(lmm, samples, tmp_path_factory) -> dict[str, Path]:
     levels = say_at_strengths(lmm, made, samples[60:64], (1.0,), Application(), task=task)
     gallery = gallery_of(lmm, made, samples[60:64], levels, task=task)
     found = search(lmm, task, samples[60:76], candidates(made), SearchOptions((0.5, 1.0), 0.5))
-    nothing = search(lmm, task, samples[60:76], candidates(made), SearchOptions((1.0,), -1.0))
+    nothing = dataclasses.replace(found, picked=None, held_out=None)
     results = compare_contenders(lmm, task, samples[60:72], [steering_contender(made)])
     return {
         "gallery": steering_page(gallery, out=folder / "gallery.html"),
@@ -47,8 +48,6 @@ def pages(
     tmp_path_factory,
 ) -> dict[str, Path]:
     """Name → file of every page."""
-    import dataclasses
-
     from vitrail.explanation import explain_samples
     from vitrail.reports import methods_page, study_page
     from vitrail.reports.comparison import comparison_page

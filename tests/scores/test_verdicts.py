@@ -97,9 +97,9 @@ CASES = [
     ),
     (verdicts.lost(NOTHING, "the dictionary", "the states hold"), "? not measured"),
     # the rest
-    (verdicts.correlated(0.4, 0.0016), "· they rise together"),
-    (verdicts.correlated(-0.4, 0.0016), "· one falls where the other rises"),
-    (verdicts.correlated(0.4, 0.2), "? no correlation found"),
+    (verdicts.correlated(0.4, 0.0016), "· they rise together (p = .002)"),
+    (verdicts.correlated(-0.4, 0.0016), "· one falls where the other rises (p = .002)"),
+    (verdicts.correlated(0.4, 0.2), "? no correlation found (p = .200)"),
     (verdicts.correlated(NAN, NAN), "? too few values, or all are equal"),
     (verdicts.within_budget(0.04, 0.1), "✓ within the budget of 10 %"),
     (verdicts.within_budget(0.23, 0.1), "✗ budget exceeded: 23 % lost, at most 10 % allowed"),

@@ -81,6 +81,7 @@ def comparison_page(found: Comparison, a: Study, b: Study, *, out: str | Path) -
         picture=flow_picture(np.array(found.flow), np.array(found.linked), before, after, emerged=emerged),
         cards=[_card(c, (before, after), (rows_a, rows_b)) for c in found.concepts],
         emerged=[(e, after[e.index], _photos(e.samples, rows_b)) for e in found.emerged],
+        titles_after=after,
         recovery=follows.of_recovery(found),
         controls=[(control, follows.of_control(found, control)) for control in found.controls],
         charts=_charts(found),

@@ -247,8 +247,8 @@ def correlated(r: float, p: float) -> Verdict:
     if missing(p):
         return Verdict("unclear", "too few values, or all are equal")
     if p >= SIGNIFICANT:
-        return Verdict("unclear", "no correlation found")
-    return Verdict("note", "they rise together" if r > 0 else "one falls where the other rises")
+        return Verdict("unclear", f"no correlation found (p {p_value(p)})")
+    return Verdict("note", f"{'they rise together' if r > 0 else 'one falls where the other rises'} (p {p_value(p)})")
 
 
 def within_budget(cost: float, budget: float) -> Verdict:
