@@ -14,9 +14,9 @@ from PIL import Image
 
 from vitrail.activations import Activations
 from vitrail.activations.rows import ShardRows
-from vitrail.artifacts import check_parent, parent, read_json, read_manifest, write_json, write_manifest
+from vitrail.artifacts import SCHEMA, check_parent, parent, read_finished, read_json, typed, write_json, write_manifest
 from vitrail.concepts import Concepts
-from vitrail.errors import UsageError, WordError
+from vitrail.errors import ArtifactError, UsageError, WordError
 from vitrail.extraction import Reader, Reading
 from vitrail.grounding import Grounding, check_model
 from vitrail.lmm import LMM, as_lmm
@@ -199,7 +199,7 @@ def save_explanations(explanations: Sequence[Explanation], grounding: Grounding,
     """Writes `explanations` to the folder `out`."""
     out = Path(out)
     write_json(out / FILE, list(explanations))
-    write_manifest(out, KIND, {"parameters": {}, "parents": {"grounding": parent(grounding.folder)}})
+    write_manifest(out, KIND, {"parameters": {}, "parents": {"grounding": parent(grounding.folder)}}, [FILE])
 
 
 def open_explanations(folder: str | Path, grounding: Grounding, concepts: Concepts) -> list[Explanation]:
@@ -209,8 +209,18 @@ def open_explanations(folder: str | Path, grounding: Grounding, concepts: Concep
         ArtifactError: missing, damaged, or made from another grounding.
     """
     folder = Path(folder)
-    check_parent(folder, read_manifest(folder, KIND), grounding.folder, "grounding")
-    return [_with_strengths(e, concepts) for e in read_json(folder / FILE, list[Explanation], "run the study")]
+    manifest = read_finished(folder, KIND, "run the study")
+    check_parent(folder, manifest, grounding.folder, "grounding")
+    found = read_json(folder / FILE, list[dict[str, Any]], "run the study")
+    if manifest["schema"] < SCHEMA:  # version 0.1.0 did not measure it
+        found = [{"explained_variance": None, **one} for one in found]
+    try:
+        return [_with_strengths(e, concepts) for e in typed(found, list[Explanation])]
+    except ValueError as error:
+        raise ArtifactError(
+            f"{folder / FILE} is damaged, or of another version of Vitrail ({error}). "
+            f"Remove {folder} and run the study again."
+        ) from error
 
 
 def _with_strengths(explanation: Explanation, concepts: Concepts) -> Explanation:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.resealing import reseal
 
 from vitrail.activations import Activations, Counts, Row, Store, open_activations
 from vitrail.activations import store as module
@@ -147,6 +148,107 @@ def test_a_store_goes_on_at_the_shards_missing_and_gives_the_same_bytes(tmp_path
     assert contents(made(tmp_path / "b").folder) == contents(folder)
 
 
+# what befalls shard 1 of 3, between two runs
+DAMAGE = {
+    "a flipped byte of its states": lambda f: flip(f / "part-00001.safetensors"),
+    "a flipped byte of its table": lambda f: flip(f / "part-00001.parquet"),
+    "a flipped byte of its record": lambda f: flip(f / "part-00001.json"),
+    "states cut short": lambda f: cut(f / "part-00001.safetensors"),
+    "a table cut short": lambda f: cut(f / "part-00001.parquet"),
+    "a record cut short": lambda f: cut(f / "part-00001.json"),
+    "no states": lambda f: (f / "part-00001.safetensors").unlink(),
+    "no table": lambda f: (f / "part-00001.parquet").unlink(),
+    "no record": lambda f: (f / "part-00001.json").unlink(),
+    "the files of another shard": lambda f: [
+        shutil.copy(f / f"part-00002.{end}", f / f"part-00001.{end}") for end in ("safetensors", "parquet", "json")
+    ],
+    "the states of another shard": lambda f: shutil.copy(f / "part-00002.safetensors", f / "part-00001.safetensors"),
+    "the table of another shard": lambda f: shutil.copy(f / "part-00002.parquet", f / "part-00001.parquet"),
+}
+
+
+def flip(path: Path) -> None:
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize("finished", [False, True])
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_shard_is_made_again_and_no_other(tmp_path, folder, damage, finished):
+    whole = contents(folder)
+    if not finished:
+        store = Store(tmp_path / "b", PARAMETERS, 3)
+        for number in range(3):
+            write(store, number)
+        folder = store.folder
+    damage(folder)
+    assert Store(folder, PARAMETERS, 3).missing() == [1]
+    with pytest.raises(ArtifactError):
+        open_activations(folder)
+    assert contents(made(folder).folder) == whole
+
+
+def test_a_file_that_is_damaged_before_the_run_finishes_is_not_given_a_new_hash(tmp_path):
+    store = Store(tmp_path / "b", PARAMETERS, 3)
+    for number in range(3):
+        write(store, number)
+    flip(store.folder / "part-00000.safetensors")
+    store.finish()
+    with pytest.raises(ArtifactError, match=r"part-00000\.safetensors is damaged"):
+        open_activations(store.folder)
+
+
+OTHERS = {
+    "other images": (("0-0", "image X", "text"), "the image of 1, '0-0' among them"),
+    "other texts": (("0-0", "image 0", "other text"), "the text of 1, '0-0' among them"),
+    "other samples": (("0-9", "image 0", "text"), "they are not the same ones, or in another order"),
+}
+
+
+def sources(number: int) -> list[tuple[str, str, str]]:
+    return [(f"{number}-{i}", f"image {i}", "text") for i in range(2)]
+
+
+@pytest.mark.parametrize(("other", "says"), OTHERS.values(), ids=OTHERS)
+def test_a_shard_made_from_other_samples_is_made_again_until_the_run_has_finished(tmp_path, caplog, other, says):
+    def now(number: int) -> list[tuple[str, str, str]]:
+        return [other, *sources(0)[1:]] if number == 0 else sources(number)
+
+    store = Store(tmp_path, PARAMETERS, 3, sources)
+    write(store, 0)
+    write(store, 1)
+    assert Store(tmp_path, PARAMETERS, 3, sources).missing() == [2]
+    assert Store(tmp_path, PARAMETERS, 3, now).missing() == [0, 2]
+    assert says in caplog.text
+    write(store, 2)
+    store.finish()
+    with pytest.raises(ArtifactError, match=f"was made from other samples: {says}"):
+        Store(tmp_path, PARAMETERS, 3, now).missing()
+
+
+def test_a_run_of_other_versions_does_not_go_on(tmp_path):
+    write(Store(tmp_path, PARAMETERS, 3), 0)
+    versions = json.loads((tmp_path / "manifest.json").read_text())["versions"]
+    edited(tmp_path, versions=versions | {"transformers": "4.0"})
+    with pytest.raises(ArtifactError, match=r"begun with other versions: transformers 4\.0 there, .* here"):
+        Store(tmp_path, PARAMETERS, 3)
+
+
+def test_shards_of_a_longer_run_that_was_stopped_are_taken_away(tmp_path, folder):
+    store = Store(tmp_path / "b", PARAMETERS, 3)
+    for number in range(3):
+        write(store, number)
+    shorter = Store(tmp_path / "b", PARAMETERS, 2)
+    assert shorter.missing() == []
+    shorter.finish()
+    assert not list((tmp_path / "b").glob("part-00002.*"))
+
+
 def test_a_shard_whose_table_is_missing_is_made_again(tmp_path, folder):
     store = Store(tmp_path / "b", PARAMETERS, 3)
     write(store, 0)
@@ -196,7 +298,7 @@ def test_the_folder_of_another_run_is_refused_and_what_differs_named(folder):
         Store(folder, other, 3)
     assert str(caught.value) == (
         f'{folder} belongs to another run: layers is [2, "final"] there and [3] here; '
-        'word is {"text": "dog", "forms": []} there and {"text": "cat", "forms": []} here. '
+        'word.text is "dog" there and "cat" here. '
         "Name another folder, or remove this one."
     )
     assert contents(folder) == before
@@ -218,13 +320,12 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
 
 
 def edited(folder: Path, **changes: object) -> Path:
-    path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    reseal(folder, **changes)
     return folder
 
 
 def test_a_newer_schema_is_refused_and_both_numbers_named(folder):
-    with pytest.raises(ArtifactError, match=r"has schema 99; this version of Vitrail reads up to 1\."):
+    with pytest.raises(ArtifactError, match=r"has schema 99; this version of Vitrail reads up to 2\."):
         open_activations(edited(folder, schema=99))
 
 

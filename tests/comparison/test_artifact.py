@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+from tests.resealing import reseal
 
 from vitrail.artifacts import file_hash
 from vitrail.comparison import open_comparison
@@ -25,9 +26,8 @@ def rewritten(comparison, folder, content: dict):
     """A copy of the comparison with other findings, and a manifest that agrees with them."""
     copy = shutil.copytree(comparison.folder, folder)
     (copy / "shift.json").write_text(json.dumps(content))
-    manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["files"]["shift.json"] = file_hash(copy / "shift.json")
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+    hashes = {name: file_hash(copy / name) for name in ("shift.json", "shift.safetensors")}
+    reseal(copy, files=hashes)
     return copy
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.evaluation.fakes import Counting, photo
 
 from vitrail.errors import ArtifactError, DataError
-from vitrail.evaluation.embeddings import Embeddings, image_key
+from vitrail.evaluation.embeddings import Embeddings
 from vitrail.samples import EncodedImage, Sample
 
 
@@ -66,10 +66,10 @@ def test_a_picture_is_known_by_its_contents(tmp_path):
     red.save(tmp_path / "a.png")
     same.save(tmp_path / "b.png")
     blue.save(tmp_path / "c.png")
-    a, b, c = (image_key(Sample("x", tmp_path / f"{n}.png")) for n in "abc")
+    a, b, c = (Sample("x", tmp_path / f"{n}.png").image_digest() for n in "abc")
     assert a == b != c
-    assert image_key(Sample("x", red)) == image_key(Sample("y", same)) != image_key(Sample("x", blue))
+    assert Sample("x", red).image_digest() == Sample("y", same).image_digest() != Sample("x", blue).image_digest()
     cell = EncodedImage("x", lambda: {"bytes": (tmp_path / "a.png").read_bytes()}, tmp_path)
-    assert image_key(Sample("x", cell)) == a
-    with pytest.raises(DataError, match="does not exist"):
-        image_key(Sample("x", tmp_path / "none.png"))
+    assert Sample("x", cell).image_digest() == a
+    with pytest.raises(DataError, match="cannot be read"):
+        Sample("x", tmp_path / "none.png").image_digest()

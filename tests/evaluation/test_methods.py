@@ -25,6 +25,7 @@ def test_methods_stand_side_by_side_on_the_same_states(side_by_side):
     files = {p.name for p in side_by_side.folder.iterdir()}
     assert {"comparison.json", "dog", "embeddings"} <= files
     values = json.loads((side_by_side.folder / "comparison.json").read_text())
+    values.pop("digest")
     assert values == plain(side_by_side.to_json())
     assert values["main"] == "semi-nmf"
     assert set(values["evaluations"]["dog"]) == {"kmeans", "semi-nmf"}
@@ -44,6 +45,7 @@ def test_a_comparison_opens_again_under_the_names_of_version_0_1_0(side_by_side,
     assert {"explained variance, held out", "overlap, random"} <= set(curves["n_concepts"][0])
     assert set(curves["layers"][0]) == {"layer", "explained variance", "clip", "bert"}
     del curves["layers"]  # as where no layers were asked for
+    del values["digest"]  # which version 0.1.0 did not write
     (tmp_path / "comparison.json").write_text(json.dumps(values))
     assert open_method_comparison(tmp_path).curves["dog"].layers == ()
 

@@ -9,9 +9,10 @@ import shutil
 import numpy as np
 import pytest
 from tests.evaluation.fakes import Counting
+from tests.resealing import reseal
 
 from vitrail.activations import open_activations
-from vitrail.artifacts import plain
+from vitrail.artifacts import file_hash, plain
 from vitrail.concepts import open_concepts
 from vitrail.errors import ArtifactError, DataError
 from vitrail.evaluation import (
@@ -87,6 +88,7 @@ def test_a_file_without_an_ablation_and_with_nulls_opens(evaluation, tmp_path):
     written["concepts"]["clip"]["score"]["low"] = None
     (tmp_path / "evaluation.json").write_text(json.dumps(written))
     shutil.copy(evaluation.folder / "manifest.json", tmp_path)
+    reseal(tmp_path, files={"evaluation.json": file_hash(tmp_path / "evaluation.json")})
     opened = open_evaluation(tmp_path).scores
     assert opened.ablation is None
     assert np.isnan(opened.concepts["clip"].score.low)
@@ -150,7 +152,7 @@ def test_an_evaluation_that_is_damaged_or_missing_is_named(evaluation, tmp_path)
         open_evaluation(tmp_path)
     (tmp_path / "evaluation.json").write_text("{")
     (tmp_path / "manifest.json").write_text((evaluation.folder / "manifest.json").read_text())
-    with pytest.raises(ArtifactError, match="damaged or missing"):
+    with pytest.raises(ArtifactError, match=r"evaluation\.json is damaged"):
         open_evaluation(tmp_path)
 
 

@@ -409,7 +409,7 @@ def test_a_finished_extraction_is_opened_and_the_model_is_left_alone(lmm, few, m
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"word": "cat"}, "word is "),
+        ({"word": "cat"}, "word.text is "),
         ({"layers": [2]}, r"layers is \[1\] there and \[2\] here"),
         ({"alignment": "reads"}, 'alignment is "predicts" there and "reads" here'),
         ({"require": "predicted"}, 'require is "truth" there and "predicted" here'),
@@ -422,9 +422,53 @@ def test_the_folder_of_another_run_is_refused(lmm, samples, few, saying, tmp_pat
         quick(lmm, cats if "word" in change else few[:3], tmp_path / "a", **change)
 
 
+@pytest.mark.parametrize("finished", [False, True])
+def test_images_that_were_exchanged_are_noticed(lmm, few, tmp_path, finished):
+    """The ids are the same, the pictures are not: nothing of the one set may pass for the other."""
+
+    def stop(what, done, total):
+        if done > 3:
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "images"
+    folder.mkdir()
+    mine = [dataclasses.replace(s, image=folder / f"{i}.jpg") for i, s in enumerate(few)]
+    for sample, source in zip(mine, few, strict=True):
+        sample.image.write_bytes(source.image.read_bytes())
+    if finished:
+        quick(lmm, mine, tmp_path / "a")
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            quick(lmm, mine, tmp_path / "a", progress=stop)
+    mine[1].image.write_bytes(few[2].image.read_bytes())
+    if finished:
+        with pytest.raises(ArtifactError, match=f"was made from other samples: the image of 1, '{mine[1].id}' among"):
+            quick(lmm, mine, tmp_path / "a")
+    else:
+        again, fresh = (contents(quick(lmm, mine, tmp_path / name).folder) for name in "ab")
+        del again["manifest.json"], fresh["manifest.json"]  # the doctor saw the first picture
+        assert again == fresh
+
+
+def test_a_second_process_that_writes_to_the_same_folder_is_refused(lmm, few, tmp_path):
+    """The second run starts while the first is at work."""
+    code = "import sys; from vitrail.artifacts import writing\nwith writing(sys.argv[1]): ..."
+    said = []
+
+    def meanwhile(what, done, total):
+        said.append(subprocess.run([sys.executable, "-c", code, tmp_path / "a"], capture_output=True, text=True))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quick(lmm, few, tmp_path / "a", progress=meanwhile)
+    assert said[0].returncode == 1
+    assert "is being written by another process (process " in said[0].stderr
+    assert len(quick(lmm, few, tmp_path / "a")) == 8
+
+
 def test_other_samples_and_another_prompt_are_another_run(lmm, few, tmp_path):
     quick(lmm, few[:3], tmp_path / "a")
-    with pytest.raises(ArtifactError, match=r'samples is \{"n": 3, .*there and \{"n": 3, '):
+    with pytest.raises(ArtifactError, match=r'samples\.ids_sha256 is "\w+" there and "\w+" here'):
         quick(lmm, few[3:6], tmp_path / "a")
     with pytest.raises(ArtifactError, match="prompt is"):
         quick(dataclasses.replace(lmm, prompt="say it ."), few[:3], tmp_path / "a")

@@ -36,7 +36,7 @@ def test_parts_are_found_under_an_adapter_and_read_as_the_library_does(other, ot
     adapted = load(other_model, adapter=adapter, device="cpu")
     assert adapted.parts.names == other.parts.names
     differing = {k for k, v in vars(adapted.describe()).items() if v != getattr(other.describe(), k)}
-    assert differing == {"adapter", "fingerprint"}
+    assert differing == {"active", "adapter", "fingerprint"}
     inputs = adapted.prepare(images[:1], REQUEST)
     position = inputs["input_ids"].shape[1] - 1
     found = adapted.states(inputs, [()], [position], [1, "final"])

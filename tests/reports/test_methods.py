@@ -6,6 +6,7 @@ import dataclasses
 import re
 
 import numpy as np
+from tests.resealing import reseal
 
 from vitrail import scores
 from vitrail.evaluation import (
@@ -26,6 +27,7 @@ def test_the_page_of_a_comparison_is_one_file(side_by_side, tmp_path):
 def test_hostile_words_stay_text(side_by_side, tmp_path):
     text = (side_by_side.folder / "comparison.json").read_text()
     (tmp_path / "comparison.json").write_text(text.replace('"dog"', '"<script>alert(1)</script>"'))
+    reseal(tmp_path / "comparison.json")
     page = methods_page(open_method_comparison(tmp_path), out=tmp_path / "page.html").read_text()
     assert "<script>alert" not in page
 

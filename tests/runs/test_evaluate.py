@@ -64,5 +64,5 @@ def test_factors_that_are_damaged_are_named(tmp_path, activations, concepts, gro
         shutil.copytree(artifact.folder, tmp_path / artifact.folder.name)
     assert open_study(tmp_path).factors is None
     (tmp_path / "factors.json").write_text("{")
-    with pytest.raises(ArtifactError, match=r"factors.json is damaged"):
+    with pytest.raises(ArtifactError, match=r"factors.json was not written by Vitrail"):
         open_study(tmp_path)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
+from tests.resealing import reseal
 
 from vitrail.errors import ArtifactError
 from vitrail.steering import (
@@ -50,9 +49,7 @@ def test_a_steering_that_is_damaged_or_of_another_model_is_refused(lmm, vector, 
     for name in (FILE, "manifest.json"):
         (tmp_path / name).write_bytes((vector.folder / name).read_bytes())
     open_steering(tmp_path).check(lmm)
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    manifest["parameters"]["n_features"] = 3
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    reseal(tmp_path, parameters=vector.parameters | {"n_features": 3})
     with pytest.raises(ArtifactError, match="3 features"):
         open_steering(tmp_path).check(lmm)
     (tmp_path / FILE).write_bytes(b"x" + (tmp_path / FILE).read_bytes()[1:])

@@ -1,14 +1,16 @@
 """The store of states: safetensors shards, Parquet rows, a manifest.
 
-A folder holds `part-00000.safetensors` and `part-00000.parquet` and so on. Row *i* of a shard's tensors ("layer.8", …)
-belongs to row *i* of its table. A shard is written whole and renamed, the table last: a shard whose table is there is
-complete, so a run that was killed goes on at the first one missing.
+A folder holds `part-00000.safetensors`, `part-00000.parquet` and `part-00000.json`, and so on. Row *i* of a shard's
+tensors ("layer.8", …) belongs to row *i* of its table. The JSON is the shard's record: the hashes of the other two, and
+the samples that it was made from, by content. It is written last. A run that was stopped goes on at the first shard
+without a record, or whose files or samples are not those of its record.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,10 +28,15 @@ from vitrail.artifacts import (
     MANIFEST,
     check_free,
     file_hash,
+    plain,
     read_finished,
     read_manifest,
+    read_sealed,
     same_run,
+    typed,
+    versions,
     write_manifest,
+    write_sealed,
     write_whole,
 )
 from vitrail.errors import ArtifactError, UsageError
@@ -39,8 +46,13 @@ from vitrail.words import Word
 if TYPE_CHECKING:
     import torch
 
+log = logging.getLogger(__name__)
+
 KIND = "activations"
-COUNTS = "vitrail.counts"
+#: What must be the same in all shards of a folder, beside the parameters: other versions may give other states.
+SAME_VERSIONS = ("torch", "transformers")
+#: The endings of a shard's files, beside its record.
+SUFFIXES = (".safetensors", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -74,20 +86,51 @@ class Counts:
         return cls(values["scanned"], values["kept"], values["without_word"], unreadable)
 
 
+@dataclass(frozen=True)
+class Record:
+    """What a shard is made of.
+
+    Args:
+        files: name → sha256 of its tensors and of its table.
+        samples: of every sample its id, and the digests of its image and of its texts (`Sample.digests`).
+        counts: what became of the samples.
+    """
+
+    files: dict[str, str]
+    samples: tuple[tuple[str, str, str], ...]
+    counts: Counts
+
+
+#: The number of a shard → the samples that it is made from, as its record names them.
+Sources = Callable[[int], Sequence[tuple[str, str, str]]]
+
+
 class Store:
     """An activations folder being written: `write` one shard after the other, then `finish`.
+
+    Args:
+        folder: made where it is missing.
+        parameters: of the run.
+        n_shards: how many there will be.
+        sources: the samples of each shard; those of a shard that is there must be the same. None compares no samples.
 
     Raises:
         ArtifactError: the folder holds the activations of another run; what differs is named.
     """
 
-    def __init__(self, folder: Path, parameters: Mapping[str, Any], n_shards: int) -> None:
-        self.folder, self.parameters, self.n_shards = folder, dict(parameters), n_shards
-        if (folder / MANIFEST).exists():
-            same_run(folder, read_manifest(folder, KIND), self.parameters)
-        else:
+    def __init__(
+        self, folder: Path, parameters: Mapping[str, Any], n_shards: int, sources: Sources | None = None
+    ) -> None:
+        self.folder, self.parameters, self.n_shards, self.sources = folder, dict(parameters), n_shards, sources
+        self._records: dict[int, Record] = {}  # of the shards that are known to be whole
+        if not (folder / MANIFEST).exists():
             check_free(folder, KIND)
-            write_manifest(folder, KIND, {"parameters": self.parameters, "complete": False})
+            self.certify(None)
+            return
+        manifest = read_manifest(folder, KIND)
+        same_run(folder, manifest, self.parameters)
+        if not manifest["complete"]:
+            _check_versions(folder, manifest["versions"])
 
     @property
     def complete(self) -> bool:
@@ -95,60 +138,134 @@ class Store:
 
     @property
     def certified(self) -> bool:
-        return "doctor" in read_manifest(self.folder, KIND)
+        return read_manifest(self.folder, KIND).get("doctor") is not None
 
-    def certify(self, certificate: Mapping[str, Any]) -> None:
-        """Keeps what the doctor found of the model that fills this folder."""
-        content = {"parameters": self.parameters, "complete": False, "doctor": dict(certificate)}
-        write_manifest(self.folder, KIND, content)
+    def certify(self, certificate: Mapping[str, Any] | None) -> None:
+        """Writes the manifest of a run that goes on, with what the doctor found of the model that fills the folder."""
+        write_manifest(
+            self.folder, KIND, {"parameters": self.parameters, "doctor": plain(certificate), "complete": False}
+        )
 
     def missing(self) -> list[int]:
-        """Numbers of the shards that are still to be written."""
-        return [i for i in range(self.n_shards) if not _table(self.folder, i).exists()]
+        """Numbers of the shards that are still to be written, or to be written again: each file of the others is as it
+        was written, and made from the very same samples.
+
+        Raises:
+            ArtifactError: the run has finished, and the samples are others now.
+        """
+        manifest = read_manifest(self.folder, KIND)
+        found = [i for i in range(self.n_shards) if not self._is_whole(i, manifest["complete"])]
+        if found and manifest["complete"]:  # a shard was damaged since
+            self.certify(manifest.get("doctor"))
+        return found
+
+    def _is_whole(self, number: int, complete: bool) -> bool:
+        if number in self._records:
+            return True
+        path = _record(self.folder, number)
+        if not path.exists() and not complete:
+            return False
+        try:
+            record = typed(read_sealed(path), Record)
+            names = {_tensors(self.folder, number).name, _table(self.folder, number).name}
+            if record.files.keys() != names:
+                raise ValueError("it is the record of another shard")
+            for name, expected in record.files.items():
+                if file_hash(self.folder / name) != expected:
+                    raise ValueError(f"{name} is not as it was written")
+        except (OSError, ValueError) as error:
+            log.warning("%s is made again: %s", path.with_suffix(""), error)
+            return False
+        changed = None if self.sources is None else _changed(record.samples, self.sources(number))
+        if changed and complete:
+            raise ArtifactError(
+                f"{self.folder} was made from other samples: {changed}. Name another folder, or remove this one."
+            )
+        if changed:
+            log.warning("%s is made again, from the samples as they are now: %s", path.with_suffix(""), changed)
+            return False
+        self._records[number] = record
+        return True
 
     def write(self, number: int, states: Mapping[int | str, torch.Tensor], rows: Sequence[Row], counts: Counts) -> None:
         """Writes shard `number`: `states` maps a layer to (n_rows, n_features)."""
         lengths = {layer: len(tensor) for layer, tensor in states.items()}
         if any(n != len(rows) for n in lengths.values()):
             raise AssertionError(f"{len(rows)} rows, but states of {lengths}")
+        samples = () if self.sources is None else tuple(self.sources(number))
         tensors = {f"layer.{layer}": tensor.contiguous() for layer, tensor in states.items()}
-        metadata = {COUNTS: json.dumps(counts.as_dict())}
-        table = pa.Table.from_pylist([vars(row) for row in rows], schema=SCHEMA).replace_schema_metadata(metadata)
-        write_whole(_tensors(self.folder, number), lambda path: save_file(tensors, path))
-        write_whole(_table(self.folder, number), lambda path: pq.write_table(table, path))
+        table = pa.Table.from_pylist([vars(row) for row in rows], schema=SCHEMA)
+        paths = _tensors(self.folder, number), _table(self.folder, number)
+        with suppress(FileNotFoundError):
+            _record(self.folder, number).unlink()
+        write_whole(paths[0], lambda path: save_file(tensors, path))
+        write_whole(paths[1], lambda path: pq.write_table(table, path))
+        record = Record({path.name: file_hash(path) for path in paths}, samples, counts)
+        write_sealed(_record(self.folder, number), vars(record))
+        self._records[number] = record
 
     def counts(self) -> Counts:
         """The sum over the shards that are there."""
-        total = Counts()
-        for number in range(self.n_shards):
-            path = _table(self.folder, number)
-            if path.exists():
-                metadata = _read(path, pq.read_schema).metadata or {}
-                total += Counts.from_dict(json.loads(metadata[COUNTS.encode()]))
-        return total
+        return sum((record.counts for _, record in sorted(self._records.items())), Counts())
 
     def discard(self) -> None:
         """Removes what was written, so that nothing of a run that found nothing stands in the way of the next."""
-        for number in range(self.n_shards):
-            _table(self.folder, number).unlink(missing_ok=True)
-            _tensors(self.folder, number).unlink(missing_ok=True)
+        self._remove(0)
         (self.folder / MANIFEST).unlink(missing_ok=True)
 
+    def _remove(self, first: int) -> None:
+        """Removes the shards from number `first` on."""
+        for path in self.folder.glob("part-*.*"):
+            if path.stem[5:].isdigit() and int(path.stem[5:]) >= first and path.suffix in (".json", *SUFFIXES):
+                path.unlink()
+
     def finish(self) -> Activations:
-        """Writes the final manifest, with the hash of every file, and opens the folder."""
-        if self.complete:
-            return open_activations(self.folder)
-        files = [f(self.folder, i) for i in range(self.n_shards) for f in (_tensors, _table)]
-        content = {
-            "parameters": self.parameters,
-            "doctor": read_manifest(self.folder, KIND).get("doctor"),
-            "complete": True,
-            "counts": self.counts().as_dict(),
-            "n_shards": self.n_shards,
-            "files": {path.name: file_hash(path) for path in files},
-        }
-        write_manifest(self.folder, KIND, content)
-        return Activations(self.folder, read_manifest(self.folder, KIND))
+        """Writes the final manifest, with the hash of every file as it was written, and opens the folder.
+
+        Raises:
+            ArtifactError: a shard is missing.
+        """
+        if absent := [i for i in range(self.n_shards) if not self._is_whole(i, complete=False)]:
+            raise ArtifactError(f"{self.folder} lacks {len(absent)} of {self.n_shards} shards, the first {absent[0]}.")
+        manifest = read_manifest(self.folder, KIND)
+        if not manifest["complete"]:
+            self._remove(self.n_shards)  # those of a run on more samples, which was stopped
+            content = {
+                "parameters": self.parameters,
+                "doctor": manifest.get("doctor"),
+                "complete": True,
+                "counts": self.counts().as_dict(),
+                "n_shards": self.n_shards,
+                "files": {
+                    name: digest for i in range(self.n_shards) for name, digest in self._records[i].files.items()
+                },
+            }
+            records = [_record(self.folder, i).name for i in range(self.n_shards)]
+            manifest = write_manifest(self.folder, KIND, content, records)
+        return Activations(self.folder, manifest)
+
+
+def _check_versions(folder: Path, there: Mapping[str, str]) -> None:
+    """Refuses to go on with a run of other versions: half of its states would be theirs."""
+    here = versions()
+    differing = [f"{n} {there.get(n)} there, {here.get(n)} here" for n in SAME_VERSIONS if there.get(n) != here.get(n)]
+    if differing:
+        raise ArtifactError(
+            f"The run that writes {folder} was begun with other versions: {'; '.join(differing)}. Install those to go "
+            "on, or remove the folder and extract again."
+        )
+
+
+def _changed(there: Sequence[tuple[str, str, str]], here: Sequence[tuple[str, str, str]]) -> str | None:
+    """How the samples of a shard differ from those that it was made from; None if they do not."""
+    if [s[0] for s in there] != [s[0] for s in here]:
+        return "they are not the same ones, or in another order"
+    images = [a[0] for a, b in zip(there, here, strict=True) if a[1] != b[1]]
+    texts = [a[0] for a, b in zip(there, here, strict=True) if a[2] != b[2]]
+    found = [
+        f"the {what} of {len(ids)}, {ids[0]!r} among them" for what, ids in (("image", images), ("text", texts)) if ids
+    ]
+    return " and ".join(found) or None
 
 
 @dataclass(frozen=True)
@@ -255,6 +372,10 @@ def _tensors(folder: Path, number: int) -> Path:
 
 def _table(folder: Path, number: int) -> Path:
     return folder / f"part-{number:05d}.parquet"
+
+
+def _record(folder: Path, number: int) -> Path:
+    return folder / f"part-{number:05d}.json"
 
 
 def read_states(path: Path, layer: int | str, start: int, stop: int) -> np.ndarray:

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
-# Each adds its commands to `app`, in the order of `--help`.
-# isort: off
-import vitrail.cli.study
-import vitrail.cli.words
-import vitrail.cli.doctor
-import vitrail.cli.toyland
-import vitrail.cli.extract
-import vitrail.cli.learn
-import vitrail.cli.ground
-import vitrail.cli.explain
-import vitrail.cli.report
-import vitrail.cli.evaluate
-import vitrail.cli.compare
-import vitrail.cli.finetune
-import vitrail.cli.steer  # noqa: F401
+from vitrail.cli.stopping import message, watch
 
-# isort: on
-from vitrail.cli.application import app
-from vitrail.cli.terminal import fail
-from vitrail.errors import VitrailError
-
-__all__ = ["app", "main"]
+__all__ = ["app", "main"]  # `app` is imported when it is first used
 
 
 def main() -> None:
     """Runs the command line: errors as one line and an exit code, a traceback only with `--debug`."""
+    watch()
+    from vitrail.cli.commands import app
+    from vitrail.cli.terminal import fail
+    from vitrail.errors import VitrailError
+
     debug = "--debug" in sys.argv
     try:
         app()
@@ -37,7 +24,17 @@ def main() -> None:
         if debug:
             raise
         fail(str(error), error.exit_code)
+    except KeyboardInterrupt:  # where SIGINT has another handler
+        fail(message(sys.argv[1:]), 130)
     except Exception as error:
         if debug:
             raise
         fail(f"{type(error).__name__}: {error}\nThis is a fault of ours. `vitrail --debug …` shows where.", 1)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        from vitrail.cli.commands import app
+
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

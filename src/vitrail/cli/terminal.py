@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
+from vitrail.cli.stopping import message
 from vitrail.errors import VitrailError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def progress_bars() -> Iterator[Progress]:
         with shown(True) as progress:
             yield progress
     except KeyboardInterrupt:
-        raise Stopped("Stopped. Run the same command again: it goes on where it stopped.") from None
+        raise Stopped(message(sys.argv[1:])) from None
 
 
 def print_json(value: Any) -> None:

@@ -15,13 +15,11 @@ from safetensors.numpy import load_file, save_file
 
 from vitrail.artifacts import (
     MANIFEST,
-    check_files,
     check_free,
-    file_hash,
     is_current,
     plain,
+    read_finished,
     read_json,
-    read_manifest,
     typed,
     write_json,
     write_manifest,
@@ -236,8 +234,7 @@ def open_comparison(folder: str | Path) -> Comparison:
         ArtifactError: missing, damaged or newer.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder, KIND)
-    check_files(folder, manifest, "compare")
+    manifest = read_finished(folder, KIND, "compare")
     try:
         findings = _findings(read_json(folder / FILE, dict, "compare"))
         tensors = load_file(folder / TENSORS)
@@ -297,6 +294,5 @@ def write_comparison(
     """Writes a comparison to the folder `out`, and opens it."""
     write_whole(out / TENSORS, lambda path: save_file({k: v.astype(np.float32) for k, v in tensors.items()}, path))
     write_json(out / FILE, findings.as_dict())
-    files = {name: file_hash(out / name) for name in (FILE, TENSORS)}
-    write_manifest(out, KIND, {"parameters": parameters, "parents": parents, "files": files})
+    write_manifest(out, KIND, {"parameters": parameters, "parents": parents}, [FILE, TENSORS])
     return open_comparison(out)

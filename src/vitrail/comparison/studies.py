@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vitrail import scores
-from vitrail.artifacts import parent
+from vitrail.artifacts import one_writer, parent
 from vitrail.comparison.aligned import AlignedStudies, align_studies
 from vitrail.comparison.artifact import (
     ComparedStudy,
@@ -56,6 +56,7 @@ class WiderViews:
         }
 
 
+@one_writer
 def compare_studies(
     a: Study,
     b: Study,

@@ -18,12 +18,11 @@ from vitrail import learners
 from vitrail.activations import Activations, open_activations
 from vitrail.activations.rows import ShardRows
 from vitrail.artifacts import (
-    check_files,
     check_parent,
-    file_hash,
     is_current,
+    one_writer,
     parent,
-    read_manifest,
+    read_finished,
     write_manifest,
     write_whole,
 )
@@ -165,6 +164,7 @@ def learn(
         return learn_as(states, options, out=out or states.folder.parent / KIND, engine=engine, progress=tell)
 
 
+@one_writer
 def learn_as(
     activations: Activations,
     options: LearningOptions,
@@ -219,8 +219,8 @@ def learn_as(
             "stability": found,
             "dropped": [ids[i] for i in np.flatnonzero(~kept)],
             "parents": parents,
-            "files": {FILE: file_hash(out / FILE)},
         },
+        [FILE],
     )
     return Concepts(out, manifest, learner, V, kept)
 
@@ -377,8 +377,7 @@ def open_concepts(folder: str | Path, activations: Activations | None = None) ->
         ArtifactError: missing, damaged, newer, or made from other activations.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder, KIND)
-    check_files(folder, manifest, "learn")
+    manifest = read_finished(folder, KIND, "learn")
     tensors = load_file(folder / FILE)
     if activations is not None:
         check_parent(folder, manifest, activations.folder, "activations")

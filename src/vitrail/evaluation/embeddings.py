@@ -2,14 +2,13 @@
 
     FOLDER/<scorer>-<what>/part-00000.safetensors, part-00000.json, …
 
-A part holds vectors (sum of `lengths`, d) and, in the same order, the key and the length of every item. The name of
+A part holds vectors (sum of `lengths`, d) and, in the same order, the key and the length of every item, and the hash
+of the vectors. The name of
 the folder has the fingerprint of the scorer, so that another scorer, or the same with other weights, never reads them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,11 @@ from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from vitrail.artifacts import write_json, write_whole
+from vitrail.artifacts import file_hash, read_sealed, write_sealed, write_whole
 from vitrail.errors import ArtifactError
 from vitrail.evaluation.inputs import Scorers
 from vitrail.progress import Progress, silent
-from vitrail.samples import EncodedImage, Sample
+from vitrail.samples import Sample
 
 #: Items per part. A run that is killed loses at most one part.
 BLOCK = 512
@@ -48,7 +47,9 @@ class Cache:
 
     def _read(self, path: Path) -> None:
         try:
-            index = json.loads(path.read_text(encoding="utf-8"))
+            index = read_sealed(path)
+            if file_hash(path.with_suffix(".safetensors")) != index["sha256"]:
+                raise ValueError("its vectors are not as they were written")
             vectors = load_file(path.with_suffix(".safetensors"))["vectors"]
             if len(index["keys"]) != len(index["lengths"]) or sum(index["lengths"]) != len(vectors):
                 raise ValueError("its index and its vectors disagree")
@@ -85,7 +86,8 @@ class Cache:
         path = self.folder / f"part-{len(self.parts):05d}.json"
         vectors = np.ascontiguousarray(np.concatenate(made), dtype=np.float32)
         write_whole(path.with_suffix(".safetensors"), lambda partial: save_file({"vectors": vectors}, partial))
-        write_json(path, {"keys": keys, "lengths": [len(m) for m in made]})
+        sha256 = file_hash(path.with_suffix(".safetensors"))
+        write_sealed(path, {"keys": keys, "lengths": [len(m) for m in made], "sha256": sha256})
         self.parts.append(path)
 
 
@@ -105,7 +107,7 @@ class Embeddings:
 
     def images(self, samples: Sequence[Sample]) -> Float[np.ndarray, "n d"]:
         """The images of `samples` in the space of the image scorer, float32 of unit length."""
-        keys = [image_key(sample) for sample in samples]
+        keys = [sample.image_digest() for sample in samples]
 
         def encode(some: Sequence[Sample]) -> list[np.ndarray]:
             return self.image.images([sample.open() for sample in some])
@@ -124,24 +126,3 @@ class Embeddings:
 
 def _stacked(rows: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(rows) if rows else np.zeros((0, 1), np.float32)
-
-
-def image_key(sample: Sample) -> str:
-    """The key of a sample's image: the sha256 of its file, or of its pixels where it is in memory. It does not depend
-    on the sample's id or on the file's name, so that an image is encoded once wherever it lies.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    image = sample.image
-    if isinstance(image, EncodedImage):
-        data = image.read()
-    elif isinstance(image, Path):
-        try:
-            data = image.read_bytes()
-        except OSError:
-            sample.open()  # says what is wrong, and with which sample
-            raise
-    else:
-        data = f"{image.mode}{image.size}".encode() + image.tobytes()
-    return hashlib.sha256(data).hexdigest()

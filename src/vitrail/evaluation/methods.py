@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vitrail.activations import Activations
-from vitrail.artifacts import read_json, typed, write_json
+from vitrail.artifacts import read_json, typed, write_sealed
 from vitrail.concepts import learn_as
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.evaluation.curves import DictionarySeries
@@ -82,7 +82,9 @@ def open_method_comparison(folder: str | Path) -> MethodComparison:
         content = typed({**values, "curves": curves}, _Content)
         return MethodComparison(folder, content.main, content.evaluations, content.tests, content.curves)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{folder / FILE} is damaged ({error}). Compare the methods again.") from error
+        raise ArtifactError(
+            f"{folder / FILE} is damaged, or of another version of Vitrail ({error}). Compare the methods again."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def score_methods(
     curves = {word: run.curves(word, found) for word, found in states.items()} if curved else {}
     tests = differences(evaluations, options.evaluation.seed)
     made = MethodComparison(Path(out), options.main, evaluations, tuple(tests), curves)
-    write_json(made.folder / FILE, made.to_json())
+    write_sealed(made.folder / FILE, made.to_json())
     return made
 
 

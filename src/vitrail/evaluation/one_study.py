@@ -17,8 +17,8 @@ from vitrail.artifacts import (
     check_parent,
     is_current,
     parent,
+    read_finished,
     read_json,
-    read_manifest,
     typed,
     write_json,
     write_manifest,
@@ -113,7 +113,7 @@ def score_study(
         embeddings = Embeddings(folders.embeddings, scorers, progress)
         found = _Scoring.of(study, lmm, data, options, test, embeddings, progress).scores(folders)
         write_json(out / FILE, found)
-        write_manifest(out, KIND, {"parameters": parameters, "parents": parents})
+        write_manifest(out, KIND, {"parameters": parameters, "parents": parents}, [FILE])
     return open_evaluation(out, study.grounding)
 
 
@@ -127,7 +127,7 @@ def open_evaluation(folder: str | Path, grounding: Grounding | None = None) -> E
         ArtifactError: missing, damaged, newer, or made from another grounding.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder, KIND)
+    manifest = read_finished(folder, KIND, "evaluate")
     if grounding is not None:
         check_parent(folder, manifest, grounding.folder, "grounding")
     values = read_json(folder / FILE, dict[str, Any], "evaluate")
@@ -136,7 +136,10 @@ def open_evaluation(folder: str | Path, grounding: Grounding | None = None) -> E
     try:
         return Evaluation(folder, manifest, typed(values, EvaluationScores))
     except ValueError as error:
-        raise ArtifactError(f"{folder / FILE} is damaged ({error}). Remove {folder} and evaluate again.") from error
+        raise ArtifactError(
+            f"{folder / FILE} is damaged, or of another version of Vitrail ({error}). "
+            f"Remove {folder} and evaluate again."
+        ) from error
 
 
 def _factors_hash(data: EvaluationData, *activations: Activations) -> str | None:

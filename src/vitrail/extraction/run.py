@@ -11,13 +11,14 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 
 import torch
 
 from vitrail import words
 from vitrail.activations import Activations, Counts, ExtractionOptions, Require, Store
-from vitrail.artifacts import folder_for, same_volume_free
+from vitrail.artifacts import folder_for, one_writer, same_volume_free
 from vitrail.errors import ArtifactError, DataError, WordError
 from vitrail.extraction.reader import Reader
 from vitrail.lmm import LMM, Layer, as_lmm
@@ -44,7 +45,8 @@ def extract(
 ) -> Activations:
     """States of `word`, one row per sample that has it, written to the folder `out`.
 
-    A run that was stopped goes on at the first shard missing, and gives the same bytes.
+    A run that was stopped goes on, and gives the same bytes: what is there is checked, each file against its hash and
+    each sample by its content, and shards that are missing, damaged, or made from other samples are made again.
 
     Args:
         lmm: the model, or its name or folder, as `load` takes it.
@@ -74,6 +76,7 @@ def extract(
         return extract_as(as_lmm(lmm), as_samples(samples, tell), word, options, out=out, progress=tell)
 
 
+@one_writer
 def extract_as(
     lmm: LMM,
     samples: Sequence[Sample],
@@ -104,7 +107,7 @@ def extract_as(
     _check_room(out, lmm, len(candidates), len(layers))
     size = options.shard_size
     shards = [candidates[i : i + size] for i in range(0, len(candidates), size)]
-    store = Store(out, parameters, len(shards))
+    store = Store(out, parameters, len(shards), cache(lambda number: [s.digests() for s in shards[number]]))
     reader = Reader(lmm, word, options)
     missing = store.missing()
     if missing and not store.certified and (certificate := reader.certificate(shards[missing[0]])):

@@ -12,6 +12,8 @@ from vitrail.finetuning.training import CURVE, LossCurve
 
 KIND = "finetune"
 CHECKPOINTS = "checkpoints"
+#: The kind of a folder in there, which loads like the whole.
+CHECKPOINT = "checkpoint"
 
 
 @dataclass(frozen=True)

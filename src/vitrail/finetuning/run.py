@@ -13,9 +13,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from vitrail.artifacts import MANIFEST, check_free, file_hash, read_manifest, same_run, write_json, write_manifest
+from vitrail.artifacts import (
+    MANIFEST,
+    check_free,
+    is_current,
+    is_trace,
+    one_writer,
+    read_finished,
+    read_manifest,
+    same_run,
+    write_json,
+    write_manifest,
+)
 from vitrail.errors import ModelError, UsageError
-from vitrail.finetuning.artifact import CHECKPOINTS, KIND, FineTune, open_finetune
+from vitrail.finetuning.artifact import CHECKPOINT, CHECKPOINTS, KIND, FineTune, open_finetune
 from vitrail.finetuning.loss_plot import PICTURE, draw_loss
 from vitrail.finetuning.options import RATES, FineTuneOptions
 from vitrail.finetuning.training import STATE, Training, split_examples
@@ -26,6 +37,7 @@ from vitrail.progress import Progress, shown
 from vitrail.samples.examples import Example, examples_hash
 
 
+@one_writer
 def finetune(
     lmm: LMM | str | Path,
     examples: Sequence[Example],
@@ -61,23 +73,23 @@ def finetune(
     if (out / MANIFEST).exists():
         manifest = read_manifest(out, KIND)
         same_run(out, manifest, parameters)
-        if manifest.get("complete"):
+        if manifest["complete"] and is_current(out, KIND, parameters, {}, STATE):
             return open_finetune(out)
     else:
         check_free(out, KIND)
     doctor = certificate(lmm, [e.sample for e in split_examples(examples, options.seed)[0][:2]])
-    if not (out / MANIFEST).exists():
-        write_manifest(out, KIND, {"parameters": parameters, "complete": False})
+    write_manifest(out, KIND, {"parameters": parameters, "complete": False})
     with _trainable(lmm, options) as (pupil, trained):
-        writer = _Writer(pupil, lmm.name, options)
+        writer = _Writer(pupil, parameters, options)
         training = Training(pupil, trained, examples, options, out, writer.write_checkpoint(out / CHECKPOINTS))
         with shown(progress) as tell:
             training.run(tell)
         writer.write(out)
         draw_loss(training.finish(), out / PICTURE)
-    files = {p.name: file_hash(p) for p in sorted(out.iterdir()) if p.is_file() and p.name not in (STATE, MANIFEST)}
-    content = {"parameters": parameters, "complete": True, "doctor": doctor, "parents": {}, "files": files}
-    write_manifest(out, KIND, content)
+    for checkpoint in sorted((out / CHECKPOINTS).glob("step-*")):
+        read_finished(checkpoint, CHECKPOINT, "fine-tune")
+    content = {"parameters": parameters, "complete": True, "doctor": doctor, "parents": {}}
+    write_manifest(out, KIND, content, written_files(out))
     return open_finetune(out)
 
 
@@ -126,15 +138,28 @@ def _trainable(lmm: LMM, options: FineTuneOptions) -> Iterator[tuple[LMM, dict[s
         yield found
 
 
+def written_files(folder: Path) -> list[str]:
+    """The files of a fine-tune, checkpoints included, by their paths in its folder; no traces of writing."""
+    own = {STATE, MANIFEST}
+    files = (p for p in sorted(folder.rglob("*")) if p.is_file() and not is_trace(p.name))
+    return [p.relative_to(folder).as_posix() for p in files if str(p.relative_to(folder)) not in own]
+
+
 class _Writer:
     """Writes the trained model as it is now; nothing in the files says where its base was on this machine."""
 
-    def __init__(self, pupil: LMM, base: str, options: FineTuneOptions) -> None:
-        self.pupil, self.base, self.options = pupil, base, options
+    def __init__(self, pupil: LMM, parameters: dict[str, Any], options: FineTuneOptions) -> None:
+        self.pupil, self.parameters, self.options = pupil, parameters, options
 
     def write_checkpoint(self, folder: Path) -> Callable[[int], None]:
-        """What writes the checkpoint after a step, to a folder of its own in `folder`."""
-        return lambda step: self.write(folder / f"step-{step:05d}")
+        """What writes the checkpoint after a step, to a folder of its own in `folder`, with a manifest."""
+
+        def write(step: int) -> None:
+            own = folder / f"step-{step:05d}"
+            self.write(own)
+            write_manifest(own, CHECKPOINT, {"parameters": {**self.parameters, "step": step}}, written_files(own))
+
+        return write
 
     def write(self, folder: Path) -> None:
         model: Any = self.pupil.model
@@ -150,4 +175,4 @@ class _Writer:
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
         path = folder / "adapter_config.json"
         config = json.loads(path.read_text(encoding="utf-8"))
-        write_json(path, config | {"base_model_name_or_path": self.base})
+        write_json(path, config | {"base_model_name_or_path": self.parameters["model"]["name"]})

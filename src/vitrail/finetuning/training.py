@@ -6,9 +6,10 @@ Vitrail has its own loop, because transformers' `Trainer` pickles its arguments 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -84,6 +85,15 @@ def split_examples(examples: Sequence[Example], seed: int) -> tuple[list[Example
     learned_from = [e for e in examples if e.sample.id not in aside]
     rest = [e for e in examples if e.sample.id in aside]
     return learned_from, [rest[i] for i in np.random.default_rng([seed, 3]).permutation(len(rest))]
+
+
+def _digest(tensors: Mapping[str, Tensor], curve: str) -> str:
+    """sha256 of a state that training goes on from."""
+    found = hashlib.sha256(curve.encode())
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def no_checkpoint(step: int) -> None:
@@ -206,7 +216,8 @@ class Training:
         tensors = {f"now.{k}": v for k, v in self._copy().items()} | {f"best.{k}": v for k, v in self.best.items()}
         for i, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"moments.{i}.{k}": v.clone() for k, v in moments.items()}
-        metadata = {"curve": json.dumps(asdict(self.curve))}
+        curve = json.dumps(asdict(self.curve))
+        metadata = {"curve": curve, "sha256": _digest(tensors, curve)}
         write_whole(self.folder / STATE, lambda path: save_file(tensors, path, metadata))
 
     def _resume(self) -> None:
@@ -218,7 +229,10 @@ class Training:
         try:
             tensors = load_file(path, device=str(self.lmm.device))
             with safe_open(path, framework="pt") as file:
-                curve = json.loads(file.metadata()["curve"])
+                metadata = file.metadata()
+            if metadata["sha256"] != _digest(tensors, metadata["curve"]):
+                raise ValueError("its contents are not what was written")
+            curve = json.loads(metadata["curve"])
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{path} is damaged ({error}). Remove {self.folder} and fine-tune again.") from error
         self._restore({k: tensors[f"now.{k}"] for k in self.parameters})

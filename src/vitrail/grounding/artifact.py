@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from vitrail.artifacts import check_parent, read_json, read_manifest, typed
+from vitrail.artifacts import check_parent, read_finished, read_json, typed
 from vitrail.concepts import Concepts
 from vitrail.grounding.options import GroundingOptions
 
@@ -170,7 +170,7 @@ def open_grounding(folder: str | Path, concepts: Concepts | None = None) -> Grou
         ArtifactError: missing, damaged, newer, or made from other concepts.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder, KIND)
+    manifest = read_finished(folder, KIND, "ground")
     if concepts is not None:
         check_parent(folder, manifest, concepts.folder, "concepts")
     return Grounding(folder, manifest, read_json(folder / FILE, tuple[GroundedConcept, ...], "ground"))

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from vitrail.activations import Activations
-from vitrail.artifacts import check_parent, is_current, parent, plain, write_json, write_manifest
+from vitrail.artifacts import check_parent, is_current, one_writer, parent, plain, write_json, write_manifest
 from vitrail.concepts import Concepts
 from vitrail.errors import ArtifactError
 from vitrail.grounding.artifact import (
@@ -61,6 +61,7 @@ def ground(
     return ground_as(as_lmm(lmm), activations, concepts, options, out=out or concepts.folder.parent / KIND)
 
 
+@one_writer
 def ground_as(
     lmm: LMM, activations: Activations, concepts: Concepts, options: GroundingOptions, *, out: str | Path
 ) -> Grounding:
@@ -89,7 +90,7 @@ def ground_as(
         grounded.append(GroundedConcept(k, by_words[k], samples, float(shares[k]), shared, bool(means[k])))
     write_json(out / FILE, grounded)
     content = {"parameters": options.parameters(), "parents": parents, "mean": plain(mean)}
-    return Grounding(out, write_manifest(out, KIND, content), tuple(grounded))
+    return Grounding(out, write_manifest(out, KIND, content, [FILE]), tuple(grounded))
 
 
 def word_reader(
@@ -109,7 +110,7 @@ def word_reader(
 
 def check_model(lmm: LMM, activations: Activations) -> None:
     """Raises `ArtifactError` unless `activations` were made by `lmm`; names both."""
-    differing = activations.model.differences(lmm.describe())
+    differing = lmm.differences(activations.model)
     if differing:
         raise ArtifactError(
             f"{activations.folder} was made by the model {activations.model.name!r}, not by {lmm.name!r} as loaded "

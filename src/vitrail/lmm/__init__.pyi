@@ -20,6 +20,9 @@ from .description import (
 from .families import (
     DEFAULT_PROMPT as DEFAULT_PROMPT,
 )
+from .identity import (
+    fingerprint as fingerprint,
+)
 from .loading import (
     as_lmm as as_lmm,
     from_transformers as from_transformers,
@@ -33,7 +36,6 @@ from .model import (
 from .parts import (
     Parts as Parts,
     find_parts as find_parts,
-    fingerprint as fingerprint,
 )
 from .placement import (
     Placement as Placement,

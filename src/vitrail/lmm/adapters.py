@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from vitrail.errors import ModelError
+from vitrail.artifacts import MANIFEST, read_finished
+from vitrail.errors import ArtifactError, ModelError
 from vitrail.lmm.description import ModelDescription
+from vitrail.lmm.identity import fingerprint, fingerprint_of_ends
 from vitrail.lmm.messages import first_line
 from vitrail.lmm.model import LMM
-from vitrail.lmm.parts import fingerprint
 
 #: A warning of transformers about a name that PEFT still uses.
 OLD_NAME = ".is_gradient_checkpointing. is deprecated"
@@ -66,6 +67,7 @@ def put_on(network: Any, adapter: str | Path) -> Any:
     except ImportError as error:
         raise ModelError("An adapter needs PEFT: pip install 'vitrail[peft]'.") from error
     path = _adapter_location(adapter)
+    check_trained(Path(path))
     _check_base(network, path, adapter)
     try:
         with warnings.catch_warnings():
@@ -97,6 +99,31 @@ def _check_weights(wrapped: Any, path: str, adapter: str | Path) -> None:
         )
 
 
+def check_trained(folder: Path) -> None:
+    """Refuses a folder by `vitrail.finetune`, or one of its checkpoints, whose files are not as they were written.
+
+    Raises:
+        ModelError: a file is damaged or missing, or the run did not finish.
+    """
+    if not (folder / MANIFEST).is_file():
+        return
+    try:
+        kind = any_kind(folder)
+        if kind in ("finetune", "checkpoint"):
+            read_finished(folder, kind, "fine-tune")
+    except ArtifactError as error:
+        raise ModelError(str(error)) from error
+
+
+def any_kind(folder: Path) -> str | None:
+    """What the manifest in a folder says that it holds; None for the manifest of something else."""
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found.get("kind") if isinstance(found, dict) and "schema" in found else None
+
+
 def _adapter_location(adapter: str | Path) -> str:
     """The folder of an adapter that comes with Toyland ("toyland:place"), or `adapter` as it is."""
     world, colon, name = str(adapter).partition(":")
@@ -116,7 +143,7 @@ def _check_base(network: Any, path: str, adapter: str | Path) -> None:
         base = ModelDescription.from_dict(json.loads(manifest.read_text(encoding="utf-8"))["parameters"]["model"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return  # the manifest of something else
-    found = fingerprint(network)
+    found = fingerprint_of_ends(network) if base.is_older else fingerprint(network)
     if found != base.fingerprint and str(network.dtype) == f"torch.{base.dtype}":  # rounding changes a fingerprint
         raise ModelError(
             f"{adapter} was made on {base.name} (fingerprint {base.fingerprint}), not on the model it is put on "

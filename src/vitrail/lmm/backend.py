@@ -57,9 +57,9 @@ class Backend(ABC):
 
     @property
     def ends(self) -> frozenset[int]:
-        """The ids of the tokens that end an answer."""
-        found = (self.tokenizer.eos_token_id, self.tokenizer.pad_token_id)
-        return frozenset(token for token in found if token is not None)
+        """The ids of the tokens that end an answer. Padding is no end: it may be a word, too."""
+        end = self.tokenizer.eos_token_id
+        return frozenset() if end is None else frozenset({end})
 
     def answer_ids(self, request: str, answer: str) -> list[int]:
         """The token ids of `answer` after `request`, with the end token."""

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vitrail.errors import ModelError
+from vitrail.lmm.backend import Generation
 from vitrail.lmm.batches import Batch
 from vitrail.lmm.families import DEFAULT_PROMPT
 from vitrail.lmm.model import LMM
@@ -100,6 +101,13 @@ class CaptionerBackend(TorchBackend):
     def run(self, batch: Batch, output_hidden_states: bool = False) -> Any:
         out = self.model(**batch)
         return SimpleNamespace(logits=out) if isinstance(out, Tensor) else out
+
+    def generation(self, ids: Sequence[int]) -> Generation:
+        """As for any backend; padding after an answer without an end token is left out, too."""
+        found, pad = list(ids), self.tokenizer.pad_token_id
+        while found and found[-1] == pad and not self.ends & set(found):
+            found.pop()
+        return super().generation(found)
 
     def _greedy(self, inputs: Batch, max_new_tokens: int) -> Tensor:
         return self._captioner.generate(inputs, max_new_tokens)

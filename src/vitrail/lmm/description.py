@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from vitrail.artifacts import differences, plain
+
+#: What version 0.1.0 did not write.
+NEWER = ("active", "template", "tokenizer", "images", "generation", "config")
+#: What is left out of a manifest where it is None.
+OPTIONAL = frozenset({"quantization", *NEWER})
 
 
 @dataclass(frozen=True)
@@ -20,8 +27,15 @@ class ModelDescription:
         n_blocks: number of the decoder's blocks.
         n_features: width of its states.
         parts: which modules were taken for blocks, final norm and unembedding.
-        fingerprint: a hash of the weights.
+        fingerprint: a hash of all the weights.
         quantization: how the weights are quantised; None if they are not.
+        active: the adapters that act, with their strengths; None without any. This and the following are None in what
+            version 0.1.0 wrote.
+        template: how a request and its answer become text.
+        tokenizer: a hash of how text becomes tokens.
+        images: the settings of what prepares images.
+        generation: the settings of generation; those of Vitrail's own are greedy.
+        config: a hash of the model's configuration.
     """
 
     name: str
@@ -34,14 +48,28 @@ class ModelDescription:
     parts: Mapping[str, str]
     fingerprint: str
     quantization: str | None = None
+    active: Mapping[str, Any] | None = None
+    template: str | None = None
+    tokenizer: str | None = None
+    images: Mapping[str, Any] | None = None
+    generation: Mapping[str, Any] | None = None
+    config: str | None = None
+
+    @property
+    def is_older(self) -> bool:
+        """Whether version 0.1.0 wrote it, which knew a model by the ends of its weights alone."""
+        return len(self.fingerprint) == 16
+
+    def as_older(self, fingerprint: str) -> ModelDescription:
+        """What version 0.1.0 would have written, with its own hash of the weights."""
+        unknown: dict[str, Any] = dict.fromkeys(NEWER)
+        return replace(self, fingerprint=fingerprint, **unknown)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a manifest, where `kind` is called "class"."""
         values = {("class" if name == "kind" else name): value for name, value in vars(self).items()}
         values["parts"] = dict(self.parts)
-        if self.quantization is None:
-            del values["quantization"]
-        return values
+        return {name: value for name, value in values.items() if value is not None or name not in OPTIONAL}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelDescription:
@@ -55,10 +83,5 @@ class ModelDescription:
         return self.quantization or self.dtype
 
     def differences(self, other: ModelDescription) -> list[str]:
-        """How `other` differs, one phrase per field."""
-        here, there = self.as_dict(), other.as_dict()
-        return [
-            f"{name}: {here.get(name)!r} there, {there.get(name)!r} here"
-            for name in sorted({*here, *there})
-            if here.get(name) != there.get(name)
-        ]
+        """How `other` differs, one phrase for each place: "dtype is … there and … here"."""
+        return differences(plain(self.as_dict()), plain(other.as_dict()))

@@ -149,6 +149,7 @@ class Examiner:
         yield self._tried("states are the library's", self.states)
         yield self._tried("logits are the model's", self.logits)
         yield self._tried("left padding changes nothing", self.padding)
+        yield self._tried("what is said is the most likely", self.said)
 
     def _tried(self, name: str, check: Callable[[], Finding]) -> Check:
         try:
@@ -241,6 +242,29 @@ class Examiner:
         if not most:
             return Finding(None, None, "no row of the batch needed padding")
         return self._within(error, f"rows with up to {most} padded positions against the same rows alone")
+
+    def said(self) -> Finding:
+        """Each token that is said is the most likely at the state that predicts it, and so is the end of an answer.
+
+        Tokens that the model never says do not count, nor does a first token that it is made to say.
+        """
+        backend, inputs = self.lmm.backend, self._prepare(range(len(self.images)))
+        if not getattr(backend, "greedy", True):
+            return Finding(None, None, "it generates as its own generation configuration says")
+        answers = backend.generate(inputs, SPOKEN)  # of the backend: nobody speaks in its place
+        logits = self.lmm.run(self.lmm.extended(inputs, [g.ids for g in answers])).logits
+        longest, forced = max(len(g.ids) for g in answers), self.lmm.forced_first
+        likely = logits[:, logits.shape[1] - longest - 1 :].float().cpu()
+        likely[..., [t for t in self.lmm.never_said if t < likely.shape[-1]]] = -torch.inf
+        error, n = 0.0, 0
+        for row, answer in zip(likely, answers, strict=True):
+            ended = sorted(self.lmm.ends) if len(answer.ids) < SPOKEN else []
+            said = [[token] for token in answer.ids] + ([ended] if ended else [])
+            for place, tokens in list(enumerate(said))[int(forced) :]:
+                scores = row[place]
+                short = (scores.max() - scores[tokens].max()) / scores[scores > -torch.inf].abs().max().clamp_min(1e-9)
+                error, n = max(error, short.item()), n + 1
+        return self._within(error, f"{n} tokens, by how much another one is more likely, of the largest logit")
 
     def batch(self) -> Finding:
         """A batch has the states of its rows alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,9 +12,10 @@ from typing import Any, cast
 import torch
 
 from vitrail.errors import ModelError
-from vitrail.lmm.adapters import put_on
+from vitrail.lmm.adapters import check_trained, put_on
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT, family_of
+from vitrail.lmm.generating import greedy_configuration
 from vitrail.lmm.messages import first_line
 from vitrail.lmm.model import LMM
 from vitrail.lmm.options import DType
@@ -21,17 +23,6 @@ from vitrail.lmm.parts import find_parts, speaker, translates, unwrapped
 from vitrail.lmm.placement import Placement, device_of
 from vitrail.lmm.transformers_backend import TransformersBackend
 from vitrail.progress import someone_watches
-
-#: Defaults of a generation configuration that would make generation anything else than the most likely token.
-NOT_GREEDY = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "repetition_penalty",
-    "no_repeat_ngram_size",
-    "length_penalty",
-    "early_stopping",
-)
 
 
 def load(
@@ -69,6 +60,7 @@ def load(
         UsageError: there is no such device.
     """
     path = _location(model)
+    check_trained(Path(path))
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     _check_kind(path, model, options)
     place = Placement() if device == "auto" else device if isinstance(device, Placement) else device_of(device)
@@ -131,8 +123,9 @@ def as_lmm(model: LMM | str | Path) -> LMM:
 def from_transformers(network: Any, processor: Any, name: str, prompt: str | None = None) -> LMM:
     """An LMM around a model of transformers that is in memory.
 
-    The model is put in evaluation mode, asks for no gradient, and forgets the sampling defaults of its generation
-    configuration. Its tokenizer pads where generation needs it: on the left, or on the right for an encoder's prompt.
+    The model is put in evaluation mode, asks for no gradient, and gets a fresh generation configuration, for greedy
+    generation (`LMM.with_own_generation` goes back to its own). Its tokenizer pads where generation needs it: on the
+    left, or on the right for an encoder's prompt.
 
     Args:
         network: the image-text-to-text model.
@@ -144,12 +137,12 @@ def from_transformers(network: Any, processor: Any, name: str, prompt: str | Non
         ModelError: a part was not found.
     """
     network.eval().requires_grad_(False)
-    _forget_sampling(network)
     tokenizer = processor.tokenizer
+    own = _set_greedy(network, tokenizer)
     tokenizer.padding_side = "right" if translates(network) else "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    backend = TransformersBackend(network, processor, find_parts(network))
+    backend = TransformersBackend(network, processor, find_parts(network), own)
     return LMM(backend, name, prompt=_own_prompt(unwrapped(network).config) if prompt is None else prompt)
 
 
@@ -297,12 +290,13 @@ def _processor(path: str, model: str | Path, options: Mapping[str, Any]) -> Any:
     return processor
 
 
-def _forget_sampling(network: Any) -> None:
-    """Clears the sampling defaults of the model's generation configuration: Vitrail generates greedily."""
+def _set_greedy(network: Any, tokenizer: Any) -> Any:
+    """Gives the model, and what inside it generates, a configuration for greedy generation; gives back its own one."""
+    own = copy.deepcopy(getattr(speaker(network), "generation_config", None))
     for model in (unwrapped(network), speaker(network)):
-        config = getattr(model, "generation_config", None)
-        for name in NOT_GREEDY if config is not None else ():
-            setattr(config, name, None)
+        if getattr(model, "generation_config", None) is not None:
+            model.generation_config = greedy_configuration(model.generation_config, tokenizer)
+    return own
 
 
 def _location(model: str | Path) -> str:

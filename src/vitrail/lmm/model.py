@@ -18,8 +18,9 @@ from vitrail.lmm.batches import Batch
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT
 from vitrail.lmm.hooks import Edits
+from vitrail.lmm.identity import fingerprint, fingerprint_of_ends
 from vitrail.lmm.options import Layer
-from vitrail.lmm.parts import Parts, fingerprint
+from vitrail.lmm.parts import Parts
 from vitrail.lmm.torch_backend import LayerChange, TorchBackend
 from vitrail.samples import Sample
 
@@ -120,6 +121,16 @@ class LMM:
         return self._torch.image_token
 
     @property
+    def never_said(self) -> frozenset[int]:
+        """The ids of the tokens that generation leaves out, however likely they are."""
+        return self._torch.never_said
+
+    @property
+    def forced_first(self) -> bool:
+        """Whether the first token of an answer is always the same one, which the model is made to say."""
+        return self._torch.forced_first
+
+    @property
     def modules(self) -> dict[str, str]:
         """Which modules were taken for what: vision, connector, blocks, norm, unembedding."""
         return self._torch.modules
@@ -138,7 +149,23 @@ class LMM:
             parts=backend.parts.names,
             fingerprint=fingerprint(backend.model),
             quantization=backend.quantization,
+            **backend.identity(),
         )
+
+    def differences(self, description: ModelDescription) -> list[str]:
+        """How this model differs from the one that `description` describes, one phrase for each place."""
+        here = self.describe()
+        if description.is_older:
+            here = here.as_older(fingerprint_of_ends(self.model))
+        return description.differences(here)
+
+    def with_own_generation(self) -> LMM:
+        """The same model, which generates as its own generation configuration says, be that greedy or not.
+
+        Raises:
+            ModelError: it is no model of transformers.
+        """
+        return replace(self, backend=self._torch.with_own_generation())
 
     def with_model(self, model: Any) -> LMM:
         """The same LMM around `model`: a copy of its torch module, or that module under a PEFT adapter."""

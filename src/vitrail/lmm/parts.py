@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -225,16 +224,6 @@ def _only(what: str, found: list[tuple[str, Any]], model: str) -> tuple[str, Any
 
 
 # ---- weights ---------------------------------------------------------------------------------------------------------
-
-
-def fingerprint(model: nn.Module) -> str:
-    """A hash of the weights, from both ends of every parameter in float32: the same name may have other weights."""
-    digest = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        flat = stored(model, name, parameter).detach().flatten()
-        ends = torch.cat([flat[:64], flat[-64:]]).float().cpu().numpy()
-        digest.update(name.encode() + ends.tobytes())
-    return digest.hexdigest()[:16]
 
 
 def stored(model: nn.Module, name: str, parameter: Tensor) -> Tensor:

@@ -12,9 +12,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vitrail.errors import ModelError
 from vitrail.lmm import batches, hooks
 from vitrail.lmm.backend import Backend, Generation
 from vitrail.lmm.batches import Batch
+from vitrail.lmm.identity import active_adapters, tokenizer_digest
 from vitrail.lmm.options import Layer
 from vitrail.lmm.parts import Parts, place, quantisation, unwrapped
 from vitrail.lmm.positions import Follower, Pass, forced
@@ -66,6 +68,10 @@ class TorchBackend(Backend):
         config = getattr(getattr(unwrapped(self.model), "config", None), "quantization_config", None)
         return None if config is None else quantisation(config)
 
+    def identity(self) -> dict[str, Any]:
+        """What decides its states beside its weights, by the names of `ModelDescription`."""
+        return {"active": active_adapters(self.model), "tokenizer": tokenizer_digest(self.tokenizer)}
+
     @property
     def modules(self) -> dict[str, str]:
         """Which modules were taken for what, by name."""
@@ -79,6 +85,24 @@ class TorchBackend(Backend):
     def with_model(self: B, model: Any) -> B:
         """The same backend around `model`: a copy of its model, or its model under an adapter."""
         return replace(self, model=model, parts=self.parts.within(unwrapped(model)))
+
+    def with_own_generation(self: B) -> B:
+        """The same backend, which generates as the model's own generation configuration says.
+
+        Raises:
+            ModelError: it has none.
+        """
+        raise ModelError(f"{type(self).__name__} has no generation configuration of its own.")
+
+    @property
+    def never_said(self) -> frozenset[int]:
+        """The tokens that generation leaves out, however likely they are."""
+        return frozenset()
+
+    @property
+    def forced_first(self) -> bool:
+        """Whether the first token of an answer is always the same one, which the model is made to say."""
+        return False
 
     # ---- what the model itself does ----------------------------------------------------------------------------------
 

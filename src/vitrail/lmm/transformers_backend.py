@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
@@ -15,6 +16,8 @@ from vitrail.errors import ModelError
 from vitrail.lmm import batches
 from vitrail.lmm.batches import Batch
 from vitrail.lmm.families import Plain, asked_plainly, family_of
+from vitrail.lmm.generating import FiniteLogits, end_tokens, settings
+from vitrail.lmm.identity import digest_of, settings_of
 from vitrail.lmm.parts import find_sight, place, speaker, text_config, translates, unwrapped
 from vitrail.lmm.prompts import chat, plain, tail
 from vitrail.lmm.torch_backend import TorchBackend
@@ -23,7 +26,15 @@ from vitrail.lmm.torch_backend import TorchBackend
 @final
 @dataclass(frozen=True, eq=False)
 class TransformersBackend(TorchBackend):
-    """An image-text-to-text model of transformers. Made by `from_transformers`."""
+    """An image-text-to-text model of transformers. Made by `from_transformers`.
+
+    Args:
+        own: the model's own generation configuration.
+        greedy: whether the most likely tokens are generated, instead of what `own` says.
+    """
+
+    own: Any = None
+    greedy: bool = True
 
     @property
     def tokenizer(self) -> Any:
@@ -67,11 +78,51 @@ class TransformersBackend(TorchBackend):
 
     @property
     def ends(self) -> frozenset[int]:
-        found = [self.tokenizer.eos_token_id, self.tokenizer.pad_token_id]
-        for model in (self._base, speaker(self.model)):
-            own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-            found += own if isinstance(own, list) else [own]
-        return frozenset(token for token in found if token is not None)
+        configurations = (getattr(m, "generation_config", None) for m in (self._base, speaker(self.model)))
+        return frozenset(token for one in configurations for token in end_tokens(one))
+
+    @property
+    def never_said(self) -> frozenset[int]:
+        suppressed = getattr(self._settings, "suppress_tokens", None) or ()
+        image = () if self.image_token is None else (self.image_token,)  # no word; its text could not be read again
+        return frozenset([*suppressed, *image])
+
+    @property
+    def _settings(self) -> Any:
+        """The generation configuration that holds now."""
+        return getattr(speaker(self.model), "generation_config", None) if self.greedy else self.own
+
+    @property
+    def forced_first(self) -> bool:
+        return getattr(self._settings, "forced_bos_token_id", None) is not None
+
+    def identity(self) -> dict[str, Any]:
+        base = self._base
+        return super().identity() | {
+            "template": self._template(),
+            "images": {
+                "image_processor": settings_of(getattr(self.processor, "image_processor", None)),
+                **(settings_of(self.processor) or {}),
+            },
+            "generation": {
+                "greedy": self.greedy,
+                **settings(speaker(self.model).generation_config if self.greedy else self.own),
+            },
+            "config": digest_of(base.config.to_dict()),
+        }
+
+    def _template(self) -> str | None:
+        """A request and its answer as text; None where the model cannot be asked."""
+        try:
+            style = self._style
+            if style is None:
+                return chat(self.processor, "{request}", "{answer}")
+            return plain(style, self.processor, "{request}") + style.join + "{answer}"
+        except Exception:  # a template may raise whatever its author wrote; a request raises it again
+            return None
+
+    def with_own_generation(self) -> TransformersBackend:
+        return replace(self, greedy=False)
 
     # ---- inputs ------------------------------------------------------------------------------------------------------
 
@@ -165,16 +216,21 @@ class TransformersBackend(TorchBackend):
         pad = self.tokenizer.pad_token_id
         arguments = self._arguments(inputs)
         arguments.pop("decoder_attention_mask", None)
-        if self.image_token is not None:  # no word; a text that has it could not be read again
-            already = speaker(self.model).generation_config.suppress_tokens or []
-            arguments["suppress_tokens"] = [*already, self.image_token]
-        return self.model.generate(
+        finite = FiniteLogits()
+        if self.greedy:
+            arguments |= {"do_sample": False, "num_beams": 1}
+            if never := sorted(self.never_said):
+                arguments["suppress_tokens"] = never
+        elif self.own is not None:
+            arguments["generation_config"] = copy.deepcopy(self.own)
+        out = self.model.generate(
             **arguments,
             max_new_tokens=max_new_tokens,
-            do_sample=False,
-            num_beams=1,
             pad_token_id=self.tokenizer.eos_token_id if pad is None else pad,
+            logits_processor=[finite],
         )
+        finite.check(f"this {self.kind}")
+        return getattr(out, "sequences", out)
 
     def run(self, batch: Batch, output_hidden_states: bool = False) -> Any:
         more = {"output_hidden_states": True} if output_hidden_states else {}

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from vitrail.artifacts import check_parent, write_whole
+from vitrail.artifacts import check_parent, sealed_page, write_whole
 from vitrail.concepts.verdicts import of_concepts
 from vitrail.evaluation import EvaluationScores
 from vitrail.evaluation import verdicts as follows
@@ -70,7 +70,7 @@ def write_page(out: Path, page: str) -> None:
         ArtifactError: `out` cannot be written.
     """
     data = page.encode("utf-8", "replace")  # a file name on the page may hold bytes that are no text
-    write_whole(out, lambda partial: _write(partial, data))
+    write_whole(out, lambda partial: _write(partial, sealed_page(data)))
 
 
 def _write(path: Path, data: bytes) -> None:

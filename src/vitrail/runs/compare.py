@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from vitrail.activations import Activations
-from vitrail.artifacts import folder_for
+from vitrail.artifacts import check_ours, folder_for, one_writer
 from vitrail.comparison import (
     Comparison,
     ComparisonOptions,
@@ -76,11 +76,12 @@ def compare(
     if samples is None and (b is None or options.checkpoints is not None):
         raise UsageError("Samples are needed to extract states of another model: give the data that `a` was made of.")
     out = folder_for(out, "comparisons", a.activations.word.text, progress)
+    check_ours([out / "report.html"])
     with shown(progress) as tell:
         before = a.lmm if lmm_a is None else as_lmm(lmm_a)
         after = _after(a, b, lmm_b)
         given = None if samples is None else as_samples(samples, tell)
-        return _compare(a, b, before, after, out, given, options, tell)
+        return _compare(a, b, before, after, given, options, out=out, progress=tell)
 
 
 def _after(a: Study, b: Study | None, lmm_b: LMM | str | Path | None) -> LMM:
@@ -94,14 +95,16 @@ def _after(a: Study, b: Study | None, lmm_b: LMM | str | Path | None) -> LMM:
     return load_tuned(a.activations, model=str(lmm_b))
 
 
+@one_writer
 def _compare(
     a: Study,
     b: Study | None,
     lmm_a: LMM,
     lmm_b: LMM,
-    out: Path,
     samples: Sequence[Sample] | None,
     options: ComparisonOptions,
+    *,
+    out: Path,
     progress: Progress,
 ) -> Comparison:
     """The comparison with its wider views, and its page."""

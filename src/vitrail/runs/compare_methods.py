@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from vitrail.artifacts import check_ours, one_writer, write_text
 from vitrail.evaluation import EvaluationData, MethodComparison, MethodOptions, Scorers, score_methods
+from vitrail.evaluation.methods import FILE
 from vitrail.lmm import LMM, as_lmm
 from vitrail.progress import Progress, shown
 from vitrail.reports.methods import methods_page
 from vitrail.reports.tables import tables
-from vitrail.runs.evaluate import scorers_for, write_text
+from vitrail.runs.evaluate import scorers_for
 
 
+@one_writer
 def compare_methods(
     lmm: LMM | str | Path,
     data: EvaluationData | str | Path,
@@ -42,6 +45,7 @@ def compare_methods(
         DataError: a test sample was learned from.
         ArtifactError: `out` belongs to another run, or cannot be written.
     """
+    check_ours([Path(out) / name for name in (FILE, "report.html")])
     with shown(progress) as tell:
         if not isinstance(data, EvaluationData):
             data = EvaluationData.load(data, learned_from="train", progress=tell)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vitrail.artifacts import write_whole
+from vitrail.artifacts import check_ours, write_text, writing
 from vitrail.errors import UsageError
 from vitrail.evaluation import (
     Evaluation,
@@ -19,7 +19,7 @@ from vitrail.lmm import LMM, as_lmm
 from vitrail.progress import Progress, shown
 from vitrail.reports.layout import markdown
 from vitrail.reports.tables import study_tables
-from vitrail.runs.report import report
+from vitrail.runs.report import REPORT, report
 from vitrail.studies import Study, as_study
 
 #: The tables of an evaluation, beside its scores.
@@ -64,13 +64,13 @@ def evaluate(
             "An evaluation needs the data that the study was made of: give their name, file or folder (data)."
         )
     folders = EvaluationFolders.beside(study.folder / KIND if out is None else out)
-    with shown(progress) as tell:
+    check_ours([study.folder / REPORT])
+    with shown(progress) as tell, writing(folders.shared):
         data = data if isinstance(data, EvaluationData) else EvaluationData.load(data, progress=tell)
         scorers = scorers or scorers_for(data)
         made = score_study(study, study.lmm if lmm is None else as_lmm(lmm), data, scorers, folders, options, tell)
-    text = "\n".join(markdown(table) for table in study_tables(made.scores))
-    write_text(made.folder / TABLES, text)
-    report(study, factors=data.factors)
+        write_text(made.folder / TABLES, "\n".join(markdown(table) for table in study_tables(made.scores)))
+        report(study, factors=data.factors)
     return made
 
 
@@ -86,12 +86,3 @@ def scorers_for(data: EvaluationData) -> Scorers:
             "scorers=vitrail.Scorers.load('openai/clip-vit-base-patch32', 'roberta-large')."
         )
     return Scorers.load()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file, whole or not at all."""
-    write_whole(path, lambda partial: _write(partial, text))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from vitrail.artifacts import check_ours
 from vitrail.errors import ArtifactError
 from vitrail.evaluation import EvaluationScores, open_evaluation
 from vitrail.evaluation.one_study import KIND as EVALUATION
@@ -14,6 +15,8 @@ from vitrail.scores import KnownFactors
 from vitrail.studies import Study, as_study
 
 log = logging.getLogger(__name__)
+
+REPORT = "report.html"
 
 
 def report(study: Study | str | Path, *, out: str | Path | None = None, factors: KnownFactors | None = None) -> Path:
@@ -27,11 +30,14 @@ def report(study: Study | str | Path, *, out: str | Path | None = None, factors:
         factors: sample id → factor → value; those that the study keeps for None.
 
     Raises:
-        ArtifactError: the study's artifacts do not belong together, or the page cannot be written.
+        ArtifactError: the study's artifacts do not belong together, or the page cannot be written, or somebody else's
+            is there.
     """
     study = as_study(study)
     shown = study if factors is None else replace(study, factors=factors)
-    return study_page(shown, out=study.folder / "report.html" if out is None else out, evaluation=_evaluated(study))
+    page = study.folder / REPORT if out is None else Path(out)
+    check_ours([page], offer=True)
+    return study_page(shown, out=page, evaluation=_evaluated(study))
 
 
 def _evaluated(study: Study) -> EvaluationScores | None:

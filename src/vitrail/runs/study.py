@@ -12,18 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vitrail.activations import ExtractionOptions, Require
-from vitrail.artifacts import folder_for, write_json
+from vitrail.artifacts import MANIFEST, check_free, check_ours, folder_for, one_writer, plain, write_sealed
 from vitrail.concepts import LearningOptions, learn_as
 from vitrail.concepts.verdicts import of_concept, of_concepts
 from vitrail.errors import ArtifactError
+from vitrail.explanation import FILE, explain_samples, save_explanations
 from vitrail.explanation import KIND as EXPLANATIONS
-from vitrail.explanation import explain_samples, save_explanations
 from vitrail.extraction import extract_as
 from vitrail.grounding import GroundingOptions, ground_as
 from vitrail.lmm import LMM, Layer, as_lmm
 from vitrail.progress import Progress, shown, silent
 from vitrail.runs.opened import Study
-from vitrail.runs.report import report
+from vitrail.runs.report import REPORT, report
 from vitrail.samples import Sample, as_samples
 from vitrail.samples.facts import known_facts
 from vitrail.scores import KnownFactors, Verdict
@@ -87,11 +87,14 @@ def study(
     out = folder_for(out, "studies", word.text, progress)
     if out.exists() and not out.is_dir():
         raise ArtifactError(f"{out} is a file; a study needs a folder.")
+    check_ours(loose_files(out), offer=True)
+    if not (out / EXPLANATIONS / MANIFEST).exists():
+        check_free(out / EXPLANATIONS, EXPLANATIONS, own={FILE})
     options = StudyOptions(extraction, learning, grounding or GroundingOptions())
     with shown(progress) as tell:
         if factors is None and isinstance(samples, str | Path):
             factors = known_facts(samples, tell).factors
-        return _study(as_lmm(lmm), as_samples(samples, tell), word, options, out, factors or {}, tell)
+        return _study(as_lmm(lmm), as_samples(samples, tell), word, options, factors or {}, out=out, progress=tell)
 
 
 @dataclass(frozen=True)
@@ -103,13 +106,15 @@ class StudyOptions:
     grounding: GroundingOptions
 
 
+@one_writer
 def _study(
     lmm: LMM,
     samples: Sequence[Sample],
     word: Word,
     options: StudyOptions,
-    out: Path,
     factors: KnownFactors,
+    *,
+    out: Path,
     progress: Progress,
 ) -> Study:
     """All stages of a study, one after the other."""
@@ -126,12 +131,17 @@ def _study(
         explanations = explain_samples(lmm, activations, concepts, grounded, held_out)
         save_explanations(explanations, grounded, out / EXPLANATIONS)
     if known := {i: dict(factors[i]) for i in activations.sample_ids() if i in factors}:
-        write_json(out / FACTORS, known)
+        write_sealed(out / FACTORS, {"factors": known})
     made = Study(out, activations, concepts, grounded, tuple(explanations), known_factors(out))
     with _timed(seconds, "report", progress):
         report(made)
-    write_json(out / SUMMARY, summary(made, seconds))
+    write_sealed(out / SUMMARY, plain(summary(made, seconds)))
     return made
+
+
+def loose_files(out: Path) -> list[Path]:
+    """What a study writes beside its artifacts."""
+    return [out / name for name in (REPORT, SUMMARY, FACTORS)]
 
 
 def hold_out(

@@ -49,6 +49,14 @@ class EncodedImage:
         return content
 
 
+def content(image: Path | EncodedImage | Image.Image) -> bytes:
+    """The bytes that decide what an image shows: those of its file, or its size and pixels where it is decoded."""
+    if isinstance(image, Image.Image):
+        pixels = decode(image)
+        return str(pixels.size).encode() + pixels.tobytes()
+    return image.read() if isinstance(image, EncodedImage) else image.read_bytes()
+
+
 def decode(image: Path | EncodedImage | Image.Image) -> Image.Image:
     """The image as a new one: RGB, upright (EXIF), fully decoded. Errors of the decoder pass unchanged."""
     if isinstance(image, Image.Image):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from vitrail.errors import DataError
-from vitrail.samples.images import EncodedImage, decode
+from vitrail.samples.images import EncodedImage, content, decode
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,29 @@ class Sample:
     def said(self) -> tuple[str, ...]:
         """What people said of the image: its captions, or the answers to its question."""
         return self.references if self.question is None else self.answers
+
+    def image_digest(self) -> str:
+        """sha256 of the image's file, or of the pixels of one that is decoded; not of its name or its sample's id.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        try:
+            return hashlib.sha256(content(self.image)).hexdigest()
+        except DataError:
+            raise
+        except Exception as error:
+            raise DataError(f"sample {self.id!r}: image {self.name} cannot be read ({error})") from error
+
+    def digests(self) -> tuple[str, str, str]:
+        """The id, and the digests of the image ("unreadable" where it cannot be read) and of the texts: the sample by
+        its content."""
+        try:
+            image = self.image_digest()
+        except DataError:
+            image = "unreadable"
+        texts = json.dumps([self.references, self.question, self.answers])
+        return self.id, image, hashlib.sha256(texts.encode()).hexdigest()
 
     def open(self) -> Image.Image:
         """The image: RGB, upright (EXIF), fully decoded, transparency over white.

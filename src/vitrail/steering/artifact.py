@@ -17,7 +17,7 @@ from vitrail.artifacts import (
     check_files,
     check_free,
     check_parent,
-    file_hash,
+    damaged,
     parent,
     read_manifest,
     same_run,
@@ -25,7 +25,7 @@ from vitrail.artifacts import (
     write_whole,
 )
 from vitrail.errors import ArtifactError, UsageError
-from vitrail.lmm import LMM, Layer
+from vitrail.lmm import LMM, Layer, ModelDescription
 from vitrail.lmm.positions import Name, Positions
 from vitrail.progress import Progress
 from vitrail.samples import Sample
@@ -219,7 +219,7 @@ class Steering:
                 f"{list(self.layers)}; {lmm.name} has {lmm.n_features} features and {lmm.n_blocks} blocks."
             )
         made_on = self.parameters["model"]
-        if made_on and made_on["fingerprint"] != lmm.describe().fingerprint:
+        if made_on and any("fingerprint" in d for d in lmm.differences(ModelDescription.from_dict(made_on))):
             log.warning("%s was made on other weights than those of %s", self.folder, lmm.name)
 
     def _repr_html_(self) -> str:
@@ -255,6 +255,9 @@ def finished(
         return None
     manifest = read_manifest(out, KIND)
     same_run(out, manifest, parameters)
+    for name, state in damaged(out, manifest):
+        log.warning("%s is %s; it is made again", out / name, state)
+        return None
     for kind, folder in (parents or {}).items():
         check_parent(out, manifest, folder, kind)
     return load_steering(out, method, manifest)
@@ -288,11 +291,10 @@ def write_steering(out: Path, method: SteeringMethod, parameters: Mapping[str, A
         "medians": {str(layer): float(value) for layer, value in made.medians.items()},
         "seconds": made.seconds,
         "parents": {kind: parent(folder) for kind, folder in (made.parents or {}).items()},
-        "files": {FILE: file_hash(out / FILE)},
     }
     if made.doctor is not None:
         content["doctor"] = dict(made.doctor)
-    return load_steering(out, method, write_manifest(out, KIND, content))
+    return load_steering(out, method, write_manifest(out, KIND, content, [FILE]))
 
 
 def load_steering(folder: Path, method: SteeringMethod, manifest: dict[str, Any]) -> Steering:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vitrail.artifacts import folder_for
+from vitrail.artifacts import folder_for, writing
 from vitrail.errors import UsageError
 from vitrail.lmm import LMM, as_lmm
 from vitrail.progress import Progress, shown
@@ -52,6 +52,6 @@ def make_steering(
         raise UsageError(f"A steering is made from a task by {names}; got {method!r}.")
     wanted = as_task(task)
     out = folder_for(out, "steerings", f"{wanted.name}-{method}", progress)
-    with shown(progress) as tell:
+    with shown(progress) as tell, writing(out):
         shows, model = as_samples(samples, tell), as_lmm(lmm)
         return chosen.make(chosen, Assignment(model, wanted, shows, options or SteeringOptions(), out, tell))

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from vitrail.activations import Activations, open_activations
+from vitrail.artifacts import read_json, state_of
 from vitrail.concepts import Concepts, open_concepts
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.explanation import KIND as EXPLANATIONS
@@ -196,8 +196,7 @@ def known_factors(folder: Path) -> KnownFactors | None:
     path = folder / FACTORS
     if not path.is_file():
         return None
-    try:
-        found: KnownFactors = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}). Remove it, or run the study again.") from error
-    return found
+    if (state := state_of(path)) == "foreign":
+        raise ArtifactError(f"{path} was not written by Vitrail. Move it away.")
+    found = read_json(path, dict[str, Any], "run the study")
+    return found if state == "older" else found["factors"]

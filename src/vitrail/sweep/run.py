@@ -14,7 +14,7 @@ import numpy as np
 
 from vitrail import learners
 from vitrail.activations import Activations
-from vitrail.artifacts import write_json, write_whole
+from vitrail.artifacts import check_ours, one_writer, write_sealed, write_whole
 from vitrail.concepts import describe_fit, one_layer, ordinary
 from vitrail.concepts.stability import stability
 from vitrail.errors import NumericsError, UsageError
@@ -27,6 +27,7 @@ from vitrail.sweep.plot import draw_sweep
 from vitrail.sweep.point import SweepPoint
 
 
+@one_writer
 def sweep(
     activations: Activations,
     options: SweepOptions | None = None,
@@ -45,7 +46,8 @@ def sweep(
         NumericsError: a state is not finite.
         ArtifactError: the activations were made by another model.
     """
-    options = options or SweepOptions()
+    out, options = Path(out), options or SweepOptions()
+    check_ours([out / "sweep.json"])
     layer = one_layer(activations, options.layer)
     Z = _states(activations, layer)
     if max(options.n_concepts) > len(Z):
@@ -58,11 +60,10 @@ def sweep(
         learner = learners.make_learner(options.method, k, penalty=penalty, seed=options.seed, form=options.form)
         points.append(_measure(learner, Z, penalty, options.n_runs, overlap_of))
     progress("sweep", len(choices), len(choices))
-    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     tried = {"layer": layer, "method": options.method, "seed": options.seed, "n_runs": options.n_runs}
     tried["form"] = options.form
-    write_json(out / "sweep.json", {**tried, "samples": len(Z), "points": [asdict(point) for point in points]})
+    write_sealed(out / "sweep.json", {**tried, "samples": len(Z), "points": [asdict(point) for point in points]})
     write_whole(out / "sweep.svg", lambda path: draw_sweep(points, path))
     return points
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitrail.artifacts import read_json, write_json
+from vitrail.artifacts import read_json, write_sealed
 from vitrail.errors import ArtifactError
 from vitrail.lmm import LMM
 from vitrail.lmm.scorers import ImageTextScorer
@@ -98,7 +98,7 @@ def compare_contenders(
 
 def write_contest(results: Sequence[ContenderResult], folder: Path) -> Path:
     """Writes `evaluate.json` to `folder`."""
-    write_json(folder / FILE, [r.as_dict() for r in results])
+    write_sealed(folder / FILE, {"contenders": [r.as_dict() for r in results]})
     return folder / FILE
 
 
@@ -109,8 +109,11 @@ def open_contest(folder: str | Path) -> list[ContenderResult]:
         ArtifactError: missing or damaged.
     """
     path = Path(folder) / FILE
-    rows = read_json(path, list[dict[str, Any]], "evaluate")
+    found = read_json(path, dict[str, Any] | list[Any], "evaluate")  # type: ignore[arg-type]
     try:
+        rows = found["contenders"] if isinstance(found, dict) else found  # a list in version 0.1.0
         return [ContenderResult.from_dict(row) for row in rows]
     except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}). Remove {folder} and evaluate again.") from error
+        raise ArtifactError(
+            f"{path} is damaged, or of another version of Vitrail ({error}). Remove {folder} and evaluate again."
+        ) from error

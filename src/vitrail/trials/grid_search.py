@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vitrail.artifacts import read_json, read_manifest, write_json, write_manifest
+from vitrail.artifacts import one_writer, read_finished, read_json, write_manifest, write_sealed
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.lmm import LMM, Layer
 from vitrail.lmm.positions import Positions
@@ -109,12 +109,14 @@ def open_search(folder: str | Path) -> SearchResult:
         ArtifactError: missing, damaged or newer.
     """
     folder = Path(folder)
-    read_manifest(folder, KIND)
+    read_finished(folder, KIND, "search")
     values = read_json(folder / FILE, dict[str, Any], "search")
     try:
         return SearchResult.from_dict(values)
     except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{folder / FILE} is damaged ({error}). Remove {folder} and search again.") from error
+        raise ArtifactError(
+            f"{folder / FILE} is damaged, or of another version of Vitrail ({error}). Remove {folder} and search again."
+        ) from error
 
 
 def halves(samples: Sequence[Sample], seed: int = 0) -> tuple[list[Sample], list[Sample]]:
@@ -168,6 +170,7 @@ def _half(lmm: LMM, task: Task, samples: Sequence[Sample], scorer: ImageTextScor
     return _Half(lmm, samples, before, Judge(task, samples, before, lmm, scorer, batch_size), batch_size)
 
 
+@one_writer
 def search(
     lmm: LMM,
     task: Task,
@@ -216,9 +219,9 @@ def search(
 
 
 def _write(out: Path, found: SearchResult, lmm: LMM) -> None:
-    write_json(out / FILE, found.as_dict())
+    write_sealed(out / FILE, found.as_dict())
     parameters = {"task": found.task, "budget": found.budget, "model": lmm.describe().as_dict()}
-    write_manifest(out, KIND, {"parameters": parameters})
+    write_manifest(out, KIND, {"parameters": parameters}, [FILE])
 
 
 def pick(trials: Sequence[Trial], budget: float) -> Trial | None:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from vitrail.artifacts import write_manifest
 from vitrail.cli import app
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.steering import METHODS, TASKS, Steering, SteeringMethod, make_steering, open_steering
-from vitrail.steering.artifact import FILE
 from vitrail.steering.methods.from_states import add_vectors, make_from_task
 
 
@@ -61,8 +61,7 @@ def test_a_method_that_is_not_there_is_named(lmm, samples, tmp_path):
 
 
 def test_a_steering_of_a_method_that_is_not_there_is_refused(tmp_path):
-    manifest = {"schema": 1, "kind": "steering", "parameters": {"method": "magic"}, "files": {FILE: ""}}
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(tmp_path, "steering", {"parameters": {"method": "magic"}})
     with pytest.raises(ArtifactError, match="by the method 'magic', which this version"):
         open_steering(tmp_path)
 

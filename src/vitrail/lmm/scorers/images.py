@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from vitrail.errors import ModelError, UsageError
-from vitrail.lmm.parts import fingerprint
+from vitrail.lmm.identity import fingerprint
 from vitrail.lmm.placement import device_of
 from vitrail.lmm.scorers import reading
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vitrail.errors import UsageError
-from vitrail.lmm.parts import fingerprint
+from vitrail.lmm.identity import fingerprint
 from vitrail.lmm.placement import device_of
 from vitrail.lmm.scorers import reading
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from vitrail.artifacts import check_ours, one_writer
 from vitrail.lmm import LMM, as_lmm
 from vitrail.lmm.scorers import ImageTextScorer
 from vitrail.progress import Progress, shown
@@ -30,6 +31,7 @@ class EvaluationSamples:
     test: Sequence[Sample]
 
 
+@one_writer
 def evaluate_steerings(
     lmm: LMM | str | Path,
     task: Task | str,
@@ -51,6 +53,7 @@ def evaluate_steerings(
         DataError: the samples do not show the task.
     """
     options, task, opened = options or ContestOptions(), as_task(task), [as_steering(s) for s in steerings]
+    check_ours([] if out is None else [Path(out) / "evaluate.json", Path(out) / "evaluate.html"])
     lmm = as_lmm(lmm)
     for one in opened:
         one.check(lmm)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from vitrail.artifacts import check_ours, one_writer
 from vitrail.lmm import LMM, as_lmm
 from vitrail.lmm.scorers import ImageTextScorer
 from vitrail.progress import Progress, shown
@@ -18,6 +19,7 @@ from vitrail.trials.grid_search import candidates
 N_SHOWN = 12
 
 
+@one_writer
 def search_steering(
     lmm: LMM | str | Path,
     task: Task | str,
@@ -39,6 +41,7 @@ def search_steering(
         DataError: no sample of a half counts for the task.
     """
     options, out, steering, task = options or SearchOptions(), Path(out), as_steering(steering), as_task(task)
+    check_ours([out / "search.json", out / "search.html"])
     with shown(progress) as tell:
         lmm, samples = as_lmm(lmm), as_samples(samples, tell)
         steering.check(lmm)

@@ -1,0 +1,71 @@
+"""Artifacts: folders that a stage writes and the next one reads.
+
+files.py     whole files under their final name, and their hashes
+values.py    dataclasses as JSON and back; JSON that carries a digest of itself
+manifest.py  what made a folder: its options, its parents, and the hash of every file
+ours.py      files beside artifacts that say by themselves that they are ours
+lock.py      one writer at a time
+
+What lies on disk is right, or it is refused. Never pickle.
+"""
+
+from vitrail.artifacts.files import discard_partial_files, file_hash, same_volume_free, write_text, write_whole
+from vitrail.artifacts.lock import one_writer, writing
+from vitrail.artifacts.manifest import (
+    AGAIN,
+    MANIFEST,
+    SCHEMA,
+    check_files,
+    check_free,
+    check_parent,
+    damaged,
+    differences,
+    folder_for,
+    is_current,
+    is_trace,
+    parent,
+    read_finished,
+    read_manifest,
+    same_run,
+    versions,
+    write_manifest,
+)
+from vitrail.artifacts.ours import check_ours, make_way, sealed_page, state_of
+from vitrail.artifacts.values import plain, read_json, read_sealed, typed, write_json, write_sealed
+
+__all__ = [
+    "AGAIN",
+    "MANIFEST",
+    "SCHEMA",
+    "check_files",
+    "check_free",
+    "check_ours",
+    "check_parent",
+    "damaged",
+    "differences",
+    "discard_partial_files",
+    "file_hash",
+    "folder_for",
+    "is_current",
+    "is_trace",
+    "make_way",
+    "one_writer",
+    "parent",
+    "plain",
+    "read_finished",
+    "read_json",
+    "read_manifest",
+    "read_sealed",
+    "same_run",
+    "same_volume_free",
+    "sealed_page",
+    "state_of",
+    "typed",
+    "versions",
+    "write_json",
+    "write_manifest",
+    "write_sealed",
+    "write_text",
+    "write_whole",
+    "writing",
+]

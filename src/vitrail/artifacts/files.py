@@ -1,0 +1,86 @@
+"""Files that are whole or absent, and their hashes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from vitrail.errors import ArtifactError
+
+#: The ending of a file that is being written.
+PARTIAL = ".partial"
+_being_written: set[Path] = set()
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Lets `write` make the file under another name and renames it, so that `path` is whole or absent.
+
+    Raises:
+        ArtifactError: the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    partial = path.with_name(f".{path.name}{PARTIAL}")
+    _being_written.add(partial)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(partial)
+        partial.replace(path)
+    except Exception as error:
+        with suppress(OSError):  # what stands in the way of the file stands in the way of removing it
+            partial.unlink(missing_ok=True)
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__cause__ or cause.__context__
+        # safetensors reports a full disk as an error of its own, with the system's words in it
+        full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or "No space left" in str(error):
+            raise ArtifactError(
+                f"The disk is full: could not write {path}. Free some space and run the same command again; "
+                "what was finished is kept."
+            ) from error
+        if isinstance(error, OSError):
+            raise ArtifactError(f"Could not write {path}: {error.strerror or error}.") from error
+        raise
+    finally:
+        _being_written.discard(partial)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file in UTF-8, whole or not at all."""
+    write_whole(path, lambda partial: _write_text(partial, text))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def discard_partial_files() -> None:
+    """Removes the files that this process has begun and not finished: for a process that is about to end."""
+    for partial in list(_being_written):
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
+
+
+def _digest(stream: Any) -> str:  # Python 3.10 has no file_digest
+    digest = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def same_volume_free(folder: Path) -> int:
+    """Free bytes where `folder` is or will be."""
+    while not folder.exists():
+        folder = folder.parent
+    stats = os.statvfs(folder)
+    return stats.f_bavail * stats.f_frsize

@@ -1,0 +1,24 @@
+"""All commands of `vitrail`, in one application."""
+
+from __future__ import annotations
+
+# Each adds its commands to `app`, in the order of `--help`.
+# isort: off
+import vitrail.cli.study
+import vitrail.cli.words
+import vitrail.cli.doctor
+import vitrail.cli.toyland
+import vitrail.cli.extract
+import vitrail.cli.learn
+import vitrail.cli.ground
+import vitrail.cli.explain
+import vitrail.cli.report
+import vitrail.cli.evaluate
+import vitrail.cli.compare
+import vitrail.cli.finetune
+import vitrail.cli.steer  # noqa: F401
+
+# isort: on
+from vitrail.cli.application import app
+
+__all__ = ["app"]

@@ -1,0 +1,118 @@
+"""A manifest that was edited, and a file that is not as it was written, are refused by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.resealing import reseal
+
+from vitrail.artifacts import (
+    MANIFEST,
+    check_ours,
+    is_current,
+    make_way,
+    read_finished,
+    read_manifest,
+    sealed_page,
+    write_manifest,
+    write_sealed,
+    write_text,
+)
+from vitrail.errors import ArtifactError
+
+PARAMETERS = {"k": 2, "word": {"text": "dog"}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A finished artifact of two files, one in a folder of its own."""
+    out = tmp_path / "c"
+    write_text(out / "a.json", "[1, 2]")
+    write_text(out / "deep" / "b.txt", "b")
+    write_manifest(out, "concepts", {"parameters": PARAMETERS, "scores": {"ev": 0.5}}, ["a.json", "deep/b.txt"])
+    return out
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+FAULTS = {
+    "a letter of a file": (lambda f: edit(f / "a.json", "2", "3"), r"a\.json is damaged"),
+    "a file cut short": (lambda f: (f / "deep" / "b.txt").write_text(""), r"b\.txt is damaged"),
+    "no file": (lambda f: (f / "a.json").unlink(), r"a\.json is missing"),
+    "a folder in place of a file": (lambda f: [(f / "a.json").unlink(), (f / "a.json").mkdir()], r"a\.json is damaged"),
+    "an edited score": (lambda f: edit(f / MANIFEST, "0.5", "0.99"), "not what was written"),
+    "a score that is NaN": (lambda f: edit(f / MANIFEST, "0.5", "NaN"), "NaN is no number"),
+    "an edited parameter": (lambda f: edit(f / MANIFEST, '"k": 2', '"k": 3'), "not what was written"),
+    "another kind": (lambda f: edit(f / MANIFEST, "concepts", "concept_"), "not what was written"),
+    "no digest": (lambda f: edit(f / MANIFEST, '"digest"', '"digits"'), "it has no digest"),
+    "an older schema": (lambda f: edit(f / MANIFEST, '"schema": 2', '"schema": 1'), "not what was written"),
+    "half a manifest": (lambda f: (f / MANIFEST).write_text((f / MANIFEST).read_text()[:90]), "is damaged"),
+    "a list": (lambda f: (f / MANIFEST).write_text("[]"), "an object was expected"),
+    "no text": (lambda f: (f / MANIFEST).write_bytes(b"\xff\xfe"), "is damaged"),
+    "nested too deeply": (lambda f: (f / MANIFEST).write_text("[" * 100_000), "is damaged"),
+    "sealed, of a wrong type": (lambda f: reseal(f, files=["a.json"]), "is damaged"),
+    "sealed, without a schema": (lambda f: write_sealed(f / MANIFEST, {"kind": "concepts"}), "is damaged"),
+    "sealed, files outside": (lambda f: reseal(f, files={"../../x": "0"}), "no path inside the folder"),
+    "sealed, a newer schema": (lambda f: reseal(f, schema=3), "schema 3; this version of Vitrail reads up to 2"),
+}
+
+
+@pytest.mark.parametrize(("fault", "says"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_is_refused_by_name(folder, fault, says):
+    assert read_finished(folder, "concepts", "learn")["parameters"] == PARAMETERS
+    fault(folder)
+    with pytest.raises(ArtifactError, match=says):
+        read_finished(folder, "concepts", "learn")
+
+
+def test_a_damaged_file_makes_an_artifact_be_made_again(folder, caplog):
+    assert is_current(folder, "concepts", PARAMETERS, {}, "a.json")
+    edit(folder / "a.json", "2", "3")
+    assert not is_current(folder, "concepts", PARAMETERS, {}, "a.json")
+    assert "a.json is damaged; it is made again" in caplog.text
+
+
+def test_what_version_0_1_0_wrote_is_read_but_nothing_goes_on_with_it(folder):
+    values = json.loads((folder / MANIFEST).read_text())
+    old = {"schema": 1, "kind": "concepts", "versions": {"vitrail": "0.1.0"}, "parameters": {}, "files": {}}
+    (folder / MANIFEST).write_text(json.dumps(old))
+    assert read_manifest(folder, "concepts")["schema"] == 1
+    with pytest.raises(ArtifactError, match=r"made by an earlier Vitrail.*schema 1.* `vitrail learn` again"):
+        is_current(folder, "concepts", values["parameters"], {}, "a.json")
+
+
+PAGE = b"<!DOCTYPE html><title>mine</title>\n"
+WRITTEN = {
+    "our page": ("r.html", sealed_page(PAGE), None),
+    "a page of someone": ("r.html", PAGE, "was not written by Vitrail"),
+    "our page, edited": ("r.html", sealed_page(PAGE).replace(b"mine", b"thine"), "was changed since"),
+    "a page of version 0.1.0": ("r.html", "<title>“dog” in toyland · Vitrail</title>".encode(), None),
+    "JSON of someone": ("s.json", b'{"word": "dog"}', "was not written by Vitrail"),
+    "no JSON": ("s.json", b"notes", "was not written by Vitrail"),
+    "our JSON, edited": ("s.json", b'{"word": "dog", "digest": "00"}', "was changed since"),
+}
+
+
+@pytest.mark.parametrize(("name", "data", "says"), WRITTEN.values(), ids=WRITTEN)
+def test_only_our_own_is_overwritten(tmp_path, name, data, says):
+    path = tmp_path / name
+    check_ours([path])  # nothing is there
+    path.write_bytes(data)
+    if says is None:
+        check_ours([path])
+    else:
+        with pytest.raises(ArtifactError, match=f"{name} {says}.*--overwrite"):
+            check_ours([path], offer=True)
+    make_way([path])
+    assert path.exists() == (says is None)
+
+
+def test_our_json_may_be_overwritten(tmp_path):
+    write_sealed(tmp_path / "s.json", {"word": "dog"})
+    check_ours([tmp_path / "s.json"])
