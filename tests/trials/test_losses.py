@@ -12,7 +12,7 @@ from tools.toyland.grammar import is_sentence
 
 from vitrail.scores import Estimate
 from vitrail.steering import TASKS, Application, SteeringOptions, make_steering, until_said
-from vitrail.trials import TextFigures, say_at_strengths
+from vitrail.trials import Judge, TextFigures, say_at_strengths
 from vitrail.trials.losses import LossMeter, reasons
 from vitrail.trials.texts import surprise
 
@@ -82,6 +82,21 @@ def test_an_answer_that_becomes_another_is_not_broken_however_improbable():
     answers = replace(FIGURES, words=1.0, cider=None)
     assert not reasons(answers, replace(answers, perplexity=2000.0))
     assert reasons(answers, replace(answers, words=8.0))
+
+
+def test_answers_that_were_to_stay_and_are_lost_are_broken(asked):
+    task, some = TASKS["yes-no"], [s for s in asked if s.question_type in ("yes/no", "colour")]
+    before = [max(s.answers, key=s.answers.count) for s in some]
+    judge = Judge(task, some, before)
+    narrow = judge.judge(["no" if b == "yes" else b for b in before])
+    wide = judge.judge(["no"] * len(some))
+    assert (narrow.effect.mean, wide.effect.mean) == (1.0, 1.0)
+    assert narrow.loss.steered.accuracy == narrow.loss.plain.accuracy
+    assert narrow.loss.broken == ()
+    stay = [i for i, b in enumerate(before) if b != "yes"]
+    assert wide.loss.steered.accuracy.mean == pytest.approx(sum(before[i] == "no" for i in stay) / len(stay), abs=0.05)
+    assert wide.loss.broken[0].startswith("accuracy of the other answers")
+    assert "the answers are broken" in wide.loss.verdict.text
 
 
 def test_the_figures_are_those_of_the_texts(lmm, samples):

@@ -10,7 +10,7 @@ from vitrail.errors import ArtifactError
 from vitrail.trials import AnswerSideEffects, CaptionSideEffects, Outcome, open_contest, open_search
 
 INTERVAL = {"mean": 0.5, "std": 0.3, "low": 0.25, "high": 0.75, "n": 20}
-FIGURES = {"perplexity": 3.5, "words": 6.1, "repeats": 0.0, "distinct": 0.78, "cider": INTERVAL}
+FIGURES = {"perplexity": 3.5, "words": 6.1, "repeats": 0.0, "distinct": 0.78, "cider": INTERVAL, "accuracy": None}
 LOSS = {"plain": FIGURES, "steered": FIGURES, "changed": 0.6, "broken": ["6.1 words"], "what": "captions"}
 CAPTIONS = {
     "effect": INTERVAL,

@@ -24,7 +24,7 @@ from vitrail.scores import (
     paired_p,
     vqa_accuracy,
 )
-from vitrail.steering.tasks import CaptionTask, Task
+from vitrail.steering.tasks import AnswerTask, CaptionTask, Task
 from vitrail.trials.losses import LossMeter
 from vitrail.trials.outcome import AnswerSideEffects, CaptionSideEffects, Outcome
 
@@ -73,7 +73,7 @@ class Judge:
     @cached_property
     def meter(self) -> LossMeter:
         """Measures what the texts lost, whatever the task."""
-        return LossMeter(self.samples, self.before, self.lmm, self.batch_size)
+        return LossMeter(self.samples, self.before, self.lmm, self.batch_size, staying(self.task, self.before))
 
     def worked(self, said: Sequence[str]) -> Float[np.ndarray, " n"]:
         """1 where the text is as wanted, 0 where not, NaN where the sample does not count."""
@@ -141,6 +141,11 @@ def worked(task: Task, said: Sequence[str], before: Sequence[str]) -> Float[np.n
     """
     pairs = zip(said, before, strict=True)
     return np.array([float(task.worked(t, b)) if task.counts(b) else np.nan for t, b in pairs])
+
+
+def staying(task: Task | None, before: Sequence[str]) -> Bool[np.ndarray, " n"] | None:
+    """Which answers `task` leaves alone, given what the unsteered model says; None for captions."""
+    return None if not isinstance(task, AnswerTask) else np.array([not task.counts(b) for b in before])
 
 
 def _groups(kinds: np.ndarray, chosen: Bool[np.ndarray, " n"]) -> dict[str, Bool[np.ndarray, " n"]]:

@@ -15,7 +15,7 @@ from vitrail.steering.apply import steer
 from vitrail.steering.artifact import Steering
 from vitrail.steering.options import Application
 from vitrail.steering.tasks import Task
-from vitrail.trials.judge import worked
+from vitrail.trials.judge import staying, worked
 from vitrail.trials.losses import LossMeter, TextLoss
 from vitrail.trials.texts import say
 
@@ -82,7 +82,7 @@ def say_at_strengths(
     edits = {a: steering.applied(replace(application, alpha=a)) for a in sorted({*strengths} - {0.0})}
     limit = 40 if task is None else task.max_new_tokens
     before = say(lmm, samples, max_new_tokens=limit, batch_size=batch_size, progress=progress)
-    meter = LossMeter(samples, before, lmm, batch_size)
+    meter = LossMeter(samples, before, lmm, batch_size, staying(task, before))
 
     def wanted(said: Sequence[str]) -> tuple[Estimate | None, Verdict | None]:
         if task is None:

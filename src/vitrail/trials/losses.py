@@ -12,11 +12,11 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from vitrail.lmm import LMM
 from vitrail.samples import Sample
-from vitrail.scores import Estimate, Verdict, cider_d, distinct, estimate, repeats, tokens, verdicts
+from vitrail.scores import Estimate, Verdict, cider_d, distinct, estimate, repeats, tokens, verdicts, vqa_accuracy
 from vitrail.trials.texts import surprise
 
 #: Texts are broken if their perplexity is more than so many times that of the unsteered ones,
@@ -25,8 +25,8 @@ PERPLEXITY = 2.0
 REPEATS = 0.1
 #: if they are more than so many times as long, or the unsteered ones more than so many times as long as they,
 LENGTH = 2.0
-#: or if they lose more than this share of CIDEr-D.
-CIDER = 0.5
+#: or if they lose more than this share of CIDEr-D, or of the accuracy of the answers that were to stay.
+FIT = 0.5
 #: The perplexity of texts that have at most so many words, unsteered, does not count: an answer that is to become
 #: another one becomes one that the unsteered model finds improbable.
 SHORT = 3.0
@@ -42,6 +42,7 @@ class TextFigures:
         repeats: share of the texts that say a phrase twice in a row, 0 to 1; see `scores.repeats`.
         distinct: distinct-2 of the texts, 0 to 1; see `scores.distinct`.
         cider: CIDEr-D, 0 to 10; None without references.
+        accuracy: VQAv2's accuracy of the answers that the task leaves alone, 0 to 1; None where there are none.
     """
 
     perplexity: float | None
@@ -49,6 +50,13 @@ class TextFigures:
     repeats: float
     distinct: float
     cider: Estimate | None
+    accuracy: Estimate | None = None
+
+    @property
+    def fit(self) -> dict[str, float]:
+        """What was measured of how the texts fit what people said, by name: the larger the better."""
+        found = {"CIDEr-D": self.cider, "accuracy of the other answers": self.accuracy}
+        return {name: value.mean for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -82,8 +90,7 @@ class TextLoss:
         figures = [f"{self.changed:.0%} of the {self.what} changed", f"{now.words:.1f} words ({was.words:.1f})"]
         if now.perplexity is not None and was.perplexity is not None:
             figures.append(f"perplexity {now.perplexity:.1f} ({was.perplexity:.1f})")
-        if now.cider is not None and was.cider is not None:
-            figures.append(f"CIDEr-D {now.cider.mean:.2f} ({was.cider.mean:.2f})")
+        figures += [f"{name} {now.fit[name]:.2f} ({before:.2f})" for name, before in was.fit.items()]
         return f"{self.verdict.text}: {', '.join(figures)}; in brackets without steering"
 
 
@@ -96,8 +103,9 @@ def reasons(was: TextFigures, now: TextFigures) -> tuple[str, ...]:
         found.append(f"{now.repeats:.0%} say a phrase twice in a row (unsteered {was.repeats:.0%})")
     if _over(now.words, was.words, LENGTH) or _over(was.words, now.words, LENGTH):
         found.append(f"{now.words:.1f} words a text (unsteered {was.words:.1f})")
-    if was.cider is not None and now.cider is not None and now.cider.mean < (1 - CIDER) * was.cider.mean:
-        found.append(f"CIDEr-D {now.cider.mean:.2f} (unsteered {was.cider.mean:.2f})")
+    for name, before in was.fit.items():
+        if now.fit.get(name, before) < (1 - FIT) * before:
+            found.append(f"{name} {now.fit[name]:.2f} (unsteered {before:.2f})")
     return tuple(found)
 
 
@@ -113,12 +121,14 @@ class LossMeter:
     Args:
         lmm: the unsteered model, for the perplexity; None leaves it out.
         batch_size: samples in a batch.
+        staying: of questions, which answers a task leaves alone; their accuracy is left out for None.
     """
 
     samples: Sequence[Sample]
     before: Sequence[str]
     lmm: LMM | None = None
     batch_size: int = 32
+    staying: Bool[np.ndarray, " n"] | None = None
     _surprise_of: dict[tuple[int, str | None, str], float] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -153,7 +163,14 @@ class LossMeter:
             float(np.mean([repeats(t) for t in said])),
             distinct(said),
             estimate(cider_d(said, references)) if scored else None,
+            self._accuracy(said),
         )
+
+    def _accuracy(self, said: Sequence[str]) -> Estimate | None:
+        if self.staying is None or not self.staying.any():
+            return None
+        kept = [(t, s.answers) for t, s, stays in zip(said, self.samples, self.staying, strict=True) if stays]
+        return estimate(np.array([vqa_accuracy(t, answers) for t, answers in kept]))
 
     def _surprise(self, said: Sequence[str], asked: Sequence[Sample], lmm: LMM) -> Float[np.ndarray, " n"]:
         """The surprise of each text; it is computed once where several steerings say the same of a sample."""
