@@ -64,7 +64,8 @@ def test_a_search_chooses_on_one_half_and_reports_on_the_other(lmm, asked, vecto
         assert found.held_out is not None
     assert json.loads((tmp_path / "s" / "search.json").read_text())["task"] == "yes-no"
     assert open_search(tmp_path / "s").as_dict() == found.as_dict()
-    none = search(lmm, YES_NO, some, made, SearchOptions((0.0,), -1.0))
+    none = search(lmm, YES_NO, some, made, SearchOptions((50.0,), 1.0))  # every answer becomes "no"
+    assert none.trials[0].outcome.loss.broken
     assert none.picked is None
     assert none.held_out is None
 
