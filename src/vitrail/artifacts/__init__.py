@@ -5,10 +5,12 @@ values.py    dataclasses as JSON and back; JSON that carries a digest of itself
 manifest.py  what made a folder: its options, its parents, and the hash of every file
 ours.py      files beside artifacts that say by themselves that they are ours
 lock.py      one writer at a time
+checking.py  the condition of any folder of ours
 
 What lies on disk is right, or it is refused. Never pickle.
 """
 
+from vitrail.artifacts.checking import Checked, verify
 from vitrail.artifacts.files import discard_partial_files, file_hash, same_volume_free, write_text, write_whole
 from vitrail.artifacts.lock import one_writer, writing
 from vitrail.artifacts.manifest import (
@@ -37,6 +39,7 @@ __all__ = [
     "AGAIN",
     "MANIFEST",
     "SCHEMA",
+    "Checked",
     "check_files",
     "check_free",
     "check_ours",
@@ -61,6 +64,7 @@ __all__ = [
     "sealed_page",
     "state_of",
     "typed",
+    "verify",
     "versions",
     "write_json",
     "write_manifest",

@@ -256,7 +256,7 @@ def check_free(folder: Path, kind: str, own: Collection[str] = ()) -> None:
 
 def is_trace(name: str) -> bool:
     """Whether a file of that name is a trace of our writing: a file that was not finished, or a lock."""
-    return name.endswith(PARTIAL) or name == LOCK
+    return name.endswith(PARTIAL) or name in (LOCK, ".damaged")
 
 
 def is_current(folder: Path, kind: str, parameters: Mapping[str, Any], parents: Mapping[str, Any], file: str) -> bool:

@@ -56,7 +56,7 @@ def _state_of_json(path: Path) -> State:
 
 def _is_older(folder: Path) -> bool:
     """Whether version 0.1.0 wrote the folder, or the activations in it."""
-    for path in (folder / MANIFEST, folder / "activations" / MANIFEST):
+    for path in (folder / MANIFEST, folder / "activations" / MANIFEST, folder.parent / "activations" / MANIFEST):
         try:
             return json.loads(path.read_text(encoding="utf-8"))["schema"] == 1
         except (OSError, ValueError, KeyError, TypeError):

@@ -64,6 +64,7 @@ class ModelChoice:
         device: `cpu`, `cuda`, …; the accelerator if there is one. `auto` spreads over all, and off-loads.
         prompt: the request for a caption; the model's own by default.
         trust_remote_code: run code that comes with the model. It may do anything on this machine.
+        own_generation: generate as the model's own generation configuration says, instead of greedily.
     """
 
     model: str = "toyland"
@@ -73,6 +74,7 @@ class ModelChoice:
     device: str | None = None
     prompt: str | None = None
     trust_remote_code: bool = False
+    own_generation: bool = False
 
     def load(self, progress: Progress) -> LMM:
         """The model, with its adapter and its request for a caption."""
@@ -80,9 +82,9 @@ class ModelChoice:
         from vitrail.lmm import load, quieten
 
         quieten()
-        lmm = load(**vars(self))
+        lmm = load(**{name: value for name, value in vars(self).items() if name != "own_generation"})
         progress("load", 1, 1)
-        return lmm
+        return lmm.with_own_generation() if self.own_generation else lmm
 
     def of_study(self) -> StudyModel:
         """The model of a study, where `--model` says that it is, or else where the study found it."""

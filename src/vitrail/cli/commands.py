@@ -8,6 +8,7 @@ import vitrail.cli.study
 import vitrail.cli.words
 import vitrail.cli.doctor
 import vitrail.cli.toyland
+import vitrail.cli.verify
 import vitrail.cli.extract
 import vitrail.cli.learn
 import vitrail.cli.ground

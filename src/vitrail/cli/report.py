@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vitrail.cli.application import command
-from vitrail.cli.options import Json, StudyFolder
+from vitrail.cli.options import Json, Overwrite, StudyFolder
 from vitrail.cli.terminal import print_json
 
 
@@ -20,6 +20,7 @@ def report(
         str | None,
         typer.Option("--data", help="Data with known factors (`factors.parquet`); by default what the study knows."),
     ] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """One self-contained HTML page of the study in STUDY, with its evaluation where there is one.
@@ -27,10 +28,14 @@ def report(
     Example:
         vitrail report studies/dog --out dog.html
     """
+    from vitrail.artifacts import make_way
+    from vitrail.runs.report import REPORT
     from vitrail.runs.report import report as run
     from vitrail.samples.facts import known_facts
     from vitrail.studies import open_study
 
+    if overwrite:
+        make_way([folder / REPORT if out is None else out])
     path = run(open_study(folder), out=out, factors=None if data is None else known_facts(data).factors)
     if as_json:
         print_json({"report": str(path)})

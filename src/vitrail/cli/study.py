@@ -11,7 +11,7 @@ from vitrail.activations.options import ExtractionOptions
 from vitrail.cli.application import command
 from vitrail.cli.choices import DataChoice, Extraction, ModelChoice, WordChoice
 from vitrail.cli.derived import Named, Parser, Without
-from vitrail.cli.options import Json, Out
+from vitrail.cli.options import Json, Out, Overwrite
 from vitrail.cli.parsing import to_layer
 from vitrail.cli.terminal import print_json, progress_bars, read_json, show_summary
 from vitrail.concepts.options import LearningOptions
@@ -32,6 +32,7 @@ def study(
     extraction: Extraction,
     learning: Annotated[LearningOptions, Without("layer", "stability", "consensus")],
     grounding: Annotated[GroundingOptions, Without("own_word"), Named(n_samples="--images-per-concept")],
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """From images and a word to grounded concepts and a report, in one go.
@@ -43,9 +44,12 @@ def study(
         vitrail study --model llava-hf/llava-1.5-7b-hf --data coco/dataset_coco.json --images coco \\
             --split train --word dog --forms dogs,puppy --layer -1 --concepts 20 --out studies/dog
     """
+    from vitrail.artifacts import make_way
+    from vitrail.runs.study import loose_files, summary
     from vitrail.runs.study import study as run
-    from vitrail.runs.study import summary
 
+    if overwrite:
+        make_way(loose_files(out))
     with progress_bars() as progress:
         samples = data.load(progress)
         lmm = model.load(progress)

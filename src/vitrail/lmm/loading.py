@@ -108,6 +108,8 @@ def load_as(
         prompt=prompt,
         trust_remote_code=trust_remote_code,
     )
+    if description.generation is not None and not description.generation.get("greedy", True):
+        lmm = lmm.with_own_generation()
     return lmm if model is None else replace(lmm, name=description.name)
 
 
