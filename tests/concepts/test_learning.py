@@ -140,6 +140,42 @@ def test_where_several_layers_were_extracted_one_must_be_named(tmp_path):
     assert learn(activations, out=tmp_path / "c", layer="final", n_concepts=4).layer == "final"
 
 
+def test_the_form_is_kept_and_folders_without_one_are_of_the_papers(activations, tmp_path):
+    ours = learn(activations, out=tmp_path / "ours", n_concepts=4)
+    papers = learn(activations, out=tmp_path / "papers", n_concepts=4, form="paper")
+    assert ours.manifest["parameters"]["form"] == "centred"
+    assert "form" not in papers.manifest["parameters"]  # as it was written before there were two
+    for made in (ours, papers):
+        assert open_concepts(made.folder).options == made.options
+    assert papers.options.form == "paper"
+    again = learn(activations, out=tmp_path / "papers", n_concepts=4, form="paper")
+    assert again.manifest == papers.manifest
+    with pytest.raises(ArtifactError, match='form is null there and "centred" here'):
+        learn(activations, out=tmp_path / "papers", n_concepts=4)
+    np.testing.assert_allclose(ours.mean, representations().mean(0), rtol=1e-6)
+    assert papers.mean is None
+
+
+def test_concepts_are_compared_by_strength_and_in_the_papers_form_as_they_are(activations, tmp_path):
+    for method, form, standardised in (
+        ("semi-nmf", "centred", True),
+        ("pca", "centred", True),
+        ("semi-nmf", "paper", False),
+        ("pca", "paper", False),
+        ("kmeans", "centred", False),  # the nearest centroid, in either form
+    ):
+        found = learn(activations, out=tmp_path / method / form, method=method, n_concepts=4, form=form)
+        strengths = found.V / np.sqrt(np.mean(found.V.astype(float) ** 2, axis=0))
+        np.testing.assert_allclose(found.strengths(found.V), strengths, rtol=1e-5)
+        np.testing.assert_allclose(found.comparable(found.V), strengths if standardised else found.V, rtol=1e-5)
+
+
+def test_the_share_of_the_mean_is_that_of_the_squared_norm(activations, tmp_path):
+    Z = representations().astype(float)
+    found = learn(activations, out=tmp_path / "c", n_concepts=4)
+    assert found.scores["mean_share"] == pytest.approx(40 * np.sum(Z.mean(0) ** 2) / np.sum(Z**2), rel=1e-6)
+
+
 # ---- scores ----------------------------------------------------------------------------------------------------------
 
 

@@ -74,6 +74,16 @@ def test_captions_name_a_concept_before_decoded_words_and_a_disagreement_is_told
     assert not same.disagrees
 
 
+def test_inflections_are_one_word_in_titles_and_where_words_are_compared():
+    decoded = tuple(GroundedWord(w, i, 1.0) for i, w in enumerate(("jump", "jumping", "horses", "snow")))
+    bare = GroundedConcept(0, decoded, (), 0.5)
+    assert bare.title == ("jump", "horses", "snow")
+    caption = dataclasses.replace(bare, captions=(CaptionWord("jumps", 1.0, 0.1, 0.0),))
+    assert (caption.title, caption.disagrees) == (("jumps",), False)
+    assert dataclasses.replace(bare, captions=(CaptionWord("black dog", 1.0, 0.1, 0.0),)).disagrees
+    assert not dataclasses.replace(bare, captions=(CaptionWord("snow dog", 1.0, 0.1, 0.0),)).disagrees
+
+
 def test_a_concept_that_is_the_mean_of_all_states_is_told_apart(concepts):
     rng = np.random.default_rng(0)
     Z = 50 + rng.standard_normal((40, concepts.U.shape[1]))

@@ -66,6 +66,34 @@ def contents(folder: Path) -> dict[str, bytes]:
 # ---- words -----------------------------------------------------------------------------------------------------------
 
 
+def test_the_mean_has_words_of_its_own_and_competes_for_no_sample(lmm, activations, concepts, grounding):
+    mean = activations.states(concepts.layer).mean(0)
+    by_hand = WordReader.of(lmm, concepts.layer, activations.word).words(mean[None])[0]
+    assert [w.word for w in grounding.mean.words] == by_hand
+    assert grounding.mean.share == concepts.scores["mean_share"]
+    assert open_grounding(grounding.folder, concepts).mean == grounding.mean
+    assert not any(c.mean for c in grounding)
+    active = np.mean(np.any(concepts.V > 0, axis=1))
+    assert sum(c.share for c in grounding) == pytest.approx(active)
+    assert all(c.share > 0 for c in grounding)
+
+
+def test_samples_are_shown_with_strengths_and_without_units(grounding, concepts):
+    for shown, concept in zip(grounding.as_list(), grounding, strict=True):
+        rms = np.sqrt(np.mean(np.square(concepts.V[:, concept.index])))
+        assert [s["strength"] for s in shown["samples"]] == pytest.approx([s.activation / rms for s in concept.samples])
+        assert not any("activation" in s for s in shown["samples"])
+
+
+def test_in_the_papers_form_there_is_no_mean_beside_the_concepts(lmm, activations, tmp_path):
+    concepts = learn(activations, out=tmp_path / "c", layer=-1, n_concepts=3, form="paper", stability=0)
+    grounding = ground(lmm, activations, concepts, out=tmp_path / "g")
+    assert grounding.mean is None
+    assert [c.share for c in grounding] == pytest.approx(
+        np.bincount(concepts.V.argmax(1), minlength=3) / len(activations)
+    )
+
+
 def test_a_planted_concept_has_its_words_in_their_order(lmm, activations, planted, tmp_path):
     grounding = ground(lmm, activations, planted, out=tmp_path / "g", n_words=3, own_word=True)
     assert [said(c) for c in grounding.concepts] == PLANTED

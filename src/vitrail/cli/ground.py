@@ -8,7 +8,7 @@ from vitrail.cli.application import command
 from vitrail.cli.choices import StudyModel
 from vitrail.cli.derived import Named
 from vitrail.cli.options import Json, StudyFolder
-from vitrail.cli.terminal import print_json, read_json, show_concepts
+from vitrail.cli.terminal import print_json, show_concepts
 from vitrail.grounding.options import GroundingOptions
 
 
@@ -28,14 +28,16 @@ def ground(
     from vitrail.activations import open_activations
     from vitrail.concepts import open_concepts
     from vitrail.grounding import ground_as
+    from vitrail.runs.study import concept_summaries
 
     activations = open_activations(folder / "activations")
     concepts = open_concepts(folder / "concepts", activations)
     lmm = model.load(activations)
     made = ground_as(lmm, activations, concepts, grounding, out=folder / "grounding")
     if as_json:
-        print_json(read_json(made.folder / "grounding.json"))
+        print_json(made.as_list())
     else:
         show_concepts(
-            (c.index, c.share, c.name(activations.word.text), [w.word for w in c.words]) for c in made.concepts
+            concept_summaries(activations.word.text, concepts, made),
+            None if made.mean is None else [w.word for w in made.mean.words],
         )

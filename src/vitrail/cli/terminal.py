@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vitrail.explanation import Explanation
     from vitrail.progress import Progress
     from vitrail.reports.layout import Table as ScoreTable
-    from vitrail.runs.study import Summary
+    from vitrail.runs.study import ConceptSummary, Summary
 
 stdout, stderr = Console(), Console(stderr=True)
 
@@ -82,10 +82,18 @@ def show_score_tables(tables: Iterable[ScoreTable], written: Path) -> None:
         stdout.print(Text("\n".join([f"{table.explains} {table.legend}", *said])))
 
 
-def show_concepts(concepts: Iterable[tuple[int, float, str, Sequence[str]]]) -> None:
-    """A table of concepts: the number of each, its share of samples, its title, the words decoded from it."""
-    rows = ((i, f"{share:.0%}", title, ", ".join(words)) for i, share, title, words in concepts)
+def show_concepts(concepts: Sequence[ConceptSummary], mean: Sequence[str] | None) -> None:
+    """A table of concepts, the largest share first: the number of each, its share of the samples, its title, and the
+    words decoded from its direction; and the words of the `mean`, where that is a row of its own."""
+    rows = [
+        (c.index, f"{c.share:.0%}", c.title, ("≠ " if c.disagrees else "") + ", ".join(c.words))
+        for c in sorted(concepts, key=lambda c: -c.share)
+    ]
     show_rows(("concept", "share", "title", "decoded words"), rows)
+    if any(c.disagrees for c in concepts):
+        typer.echo("≠: none of the decoded words is one that the captions of its images share; the title has those.")
+    if mean is not None:
+        typer.echo(f"What all samples have, their mean, decoded: {', '.join(mean)}")
 
 
 def show_summary(found: Summary, out: Path) -> None:
@@ -96,8 +104,7 @@ def show_summary(found: Summary, out: Path) -> None:
     )
     for verdict in found.verdict.values():
         typer.echo(f"  {verdict}")
-    concepts = sorted(found.concepts, key=lambda c: -c.share)
-    show_concepts((c.index, c.share, c.title, c.words) for c in concepts)
+    show_concepts(found.concepts, found.mean)
     typer.echo(f"The report is {out / 'report.html'}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -9,9 +10,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from vitrail.artifacts import check_parent, read_finished, read_json, typed
+from vitrail.artifacts import check_parent, plain, read_finished, read_json, typed
 from vitrail.concepts import Concepts
 from vitrail.grounding.options import GroundingOptions
+from vitrail.words import stem
 
 KIND = "grounding"
 FILE = "grounding.json"
@@ -28,11 +30,19 @@ class GroundedWord:
 
 @dataclass(frozen=True)
 class GroundedSample:
-    """A most activating sample of a concept; `row` is its row among the activations."""
+    """A most activating sample of a concept.
+
+    Args:
+        sample_id: its id.
+        row: its row among the activations.
+        activation: in the units of the method.
+        strength: the activation in multiples of its root mean square over all samples; see `Concepts.strengths`.
+    """
 
     sample_id: str
     row: int
     activation: float
+    strength: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -77,8 +87,11 @@ class GroundedConcept:
 
     @property
     def title(self) -> tuple[str, ...]:
-        """Up to three words that name it, the same on every page: those of its captions, else those decoded from it."""
-        return tuple(w.word for w in (self.captions or self.words)[:3])
+        """Up to three words that name it, the same on every page: those of its captions, else those decoded from it;
+        of words with one stem the first."""
+        words = [w.word for w in self.captions] or [w.word for w in self.words]
+        first_of = {_stem(word): word for word in reversed(words)}
+        return tuple(dict.fromkeys(first_of[_stem(word)] for word in words))[:3]
 
     def name(self, word: str) -> str:
         """Its title as one text, the same everywhere; `word` is the word of interest."""
@@ -86,8 +99,14 @@ class GroundedConcept:
 
     @property
     def disagrees(self) -> bool:
-        """Whether captions stand out, and none of their words is among the words decoded from its direction."""
-        return bool(self.captions) and not {w.word for w in self.captions} & {w.word for w in self.words}
+        """Whether captions stand out, and none of their words is among those decoded from its direction, in whatever
+        inflection."""
+        return bool(self.captions) and not {_stem(w.word) for w in self.captions} & {_stem(w.word) for w in self.words}
+
+
+def _stem(text: str) -> str:
+    """The stem of a word; of a phrase, whose second word is the word of interest, that of the first."""
+    return stem(text.split()[0])
 
 
 @dataclass(frozen=True)
@@ -121,6 +140,14 @@ class Grounding:
     def options(self) -> GroundingOptions:
         """How the concepts were grounded; passed to `ground_as`, it grounds in the same way again."""
         return GroundingOptions(**self.manifest["parameters"])
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """The concepts as plain values for JSON, without activations in the units of the method."""
+        values: list[dict[str, Any]] = plain(self.concepts)
+        for concept in values:
+            for sample in concept["samples"]:
+                del sample["activation"]
+        return values
 
     @cached_property
     def mean(self) -> GroundedMean | None:

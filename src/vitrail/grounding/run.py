@@ -81,9 +81,9 @@ def ground_as(
     means = is_mean(concepts, activations.states(concepts.layer)[concepts.kept])
     grounded = []
     for k in range(len(concepts)):
-        column = concepts.V[:, k]
+        column, strengths = concepts.V[:, k], concepts.strengths(concepts.V)[:, k]
         samples = tuple(
-            GroundedSample(rows[i].sample_id, int(numbers[i]), float(column[i]))
+            GroundedSample(rows[i].sample_id, int(numbers[i]), float(column[i]), float(strengths[i]))
             for i in most_activating(column, options.n_samples)
         )
         shared = captions.of(column)

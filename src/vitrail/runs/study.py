@@ -13,13 +13,13 @@ from pathlib import Path
 
 from vitrail.activations import ExtractionOptions, Require
 from vitrail.artifacts import MANIFEST, check_free, check_ours, folder_for, one_writer, plain, write_sealed
-from vitrail.concepts import LearningOptions, learn_as
+from vitrail.concepts import Concepts, LearningOptions, learn_as
 from vitrail.concepts.verdicts import of_concept, of_concepts
 from vitrail.errors import ArtifactError
 from vitrail.explanation import FILE, explain_samples, save_explanations
 from vitrail.explanation import KIND as EXPLANATIONS
 from vitrail.extraction import extract_as
-from vitrail.grounding import GroundingOptions, ground_as
+from vitrail.grounding import Grounding, GroundingOptions, ground_as
 from vitrail.lmm import LMM, Layer, as_lmm
 from vitrail.progress import Progress, shown, silent
 from vitrail.runs.opened import Study
@@ -162,12 +162,23 @@ def hold_out(
 
 @dataclass(frozen=True)
 class ConceptSummary:
-    """One concept of a `Summary`; `stability` is over "seeds" and over "resamples", None where it was not measured, and
-    `verdict` what follows from each."""
+    """One concept of a `Summary`.
+
+    Args:
+        index: its row in `U`.
+        title: its name, the same everywhere.
+        words: decoded from its direction.
+        disagrees: whether none of these is among the words that the captions of its samples share.
+        samples: ids of those that activate it most.
+        share: of samples whose strongest concept it is.
+        stability: over "seeds" and over "resamples", None where it was not measured.
+        verdict: what follows from each stability.
+    """
 
     index: int
     title: str
     words: list[str]
+    disagrees: bool
     samples: list[str]
     share: float
     stability: dict[str, float] | None
@@ -205,7 +216,7 @@ class Summary:
 
 def summary(made: Study, seconds: dict[str, float] | None = None) -> Summary:
     """What a study found; `seconds` are those of its stages."""
-    counts, stability, mean = made.activations.counts, made.concepts.stability, made.grounding.mean
+    counts, mean = made.activations.counts, made.grounding.mean
     return Summary(
         word=made.activations.word.text,
         model=made.activations.model.name,
@@ -217,21 +228,28 @@ def summary(made: Study, seconds: dict[str, float] | None = None) -> Summary:
         explained_variance=made.concepts.scores["explained_variance"],
         scores=made.concepts.scores,
         verdict=of_concepts(made.concepts),
-        concepts=[
-            ConceptSummary(
-                index=c.index,
-                title=made.titles[c.index],
-                words=[w.word for w in c.words],
-                samples=[s.sample_id for s in c.samples],
-                share=c.share,
-                stability=None if stability is None else {k: values[c.index] for k, values in stability.items()},
-                verdict=of_concept(made.concepts, c.index),
-            )
-            for c in made.grounding.concepts
-        ],
+        concepts=concept_summaries(made.activations.word.text, made.concepts, made.grounding),
         seconds={stage: round(s, 3) for stage, s in (seconds or {}).items()},
         mean=None if mean is None else [w.word for w in mean.words],
     )
+
+
+def concept_summaries(word: str, concepts: Concepts, grounding: Grounding) -> list[ConceptSummary]:
+    """The summary of every concept of a `grounding` of `concepts`; `word` is the word of interest."""
+    stability = concepts.stability
+    return [
+        ConceptSummary(
+            index=c.index,
+            title=c.name(word),
+            words=[w.word for w in c.words],
+            disagrees=c.disagrees,
+            samples=[s.sample_id for s in c.samples],
+            share=c.share,
+            stability=None if stability is None else {k: values[c.index] for k, values in stability.items()},
+            verdict=of_concept(concepts, c.index),
+        )
+        for c in grounding.concepts
+    ]
 
 
 @contextmanager

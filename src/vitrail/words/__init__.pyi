@@ -9,6 +9,7 @@ from .dictionary import (
     common_words as common_words,
     is_word as is_word,
     nearest as nearest,
+    stem as stem,
 )
 from .matching import (
     Match as Match,

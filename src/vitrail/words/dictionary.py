@@ -38,6 +38,18 @@ def is_word(text: str, language: str = "en") -> bool:
 
 
 @functools.cache
+def stem(word: str) -> str:
+    """The stem of an English word (Porter 2, by Snowball): that of its inflections, too; other words keep most letters.
+
+    >>> [stem(word) for word in ("jumps", "jumping", "snowboards")]
+    ['jump', 'jump', 'snowboard']
+    """
+    import snowballstemmer
+
+    return str(snowballstemmer.stemmer("english").stemWord(word.lower()))
+
+
+@functools.cache
 def common_words(language: str) -> frozenset[str]:
     """The sixty most frequent words of a language, which are hardly ever nouns; empty for "any".
 
