@@ -37,7 +37,8 @@ from vitrail.grounding import Grounding, GroundingOptions, ground_as, word_reade
 from vitrail.lmm import LMM, load, quieten
 from vitrail.lmm.scorers import load_image_scorer, load_text_scorer
 from vitrail.samples import Sample, load_samples
-from vitrail.scores import KnownFactors, explained_variance, factor_matrix, held_out, members, overlap
+from vitrail.scores import KnownFactors, explained_variance, factor_matrix, members, overlap
+from vitrail.scores.properties import factor_properties, matches
 from vitrail.toyland.ground_truth import load_factors
 from vitrail.toyland.language import LEXICON
 from vitrail.words import Word
@@ -154,11 +155,14 @@ def against_factors(case: Case, concepts: Concepts, V_new: np.ndarray) -> dict[s
     if not case.factors:
         return {}
     matrix = factor_matrix(concepts.V, [case.factors[i] for i in np.array(case.learned.sample_ids())[concepts.kept]])
-    judged = held_out(matrix, V_new, [case.factors[i] for i in case.new.sample_ids()])
-    named = [v for f, v in zip(judged.factors, judged.held_out, strict=True) if f in SPOKEN and not np.isnan(v)]
+    columns = list(zip(matrix.factors, matrix.values, strict=True))
+    new = factor_properties([case.factors[i] for i in case.new.sample_ids()], columns)
+    best = matrix.match.argmax(axis=0)
+    judged = np.where(new.enough(), matches(V_new, new)[0][best, np.arange(len(best))], np.nan)
+    spoken = np.array([f in SPOKEN for f in matrix.factors])
     return {
-        "AUROC of colour, action, place": float(np.mean(named)),
-        "AUROC of all factors": float(np.nanmean(judged.held_out)),
+        "AUROC of colour, action, place": float(np.nanmean(judged[spoken])),
+        "AUROC of all factors": float(np.nanmean(judged)),
         "best AUROC of a concept": float(matrix.match.max(axis=1).mean()),
     }
 
