@@ -51,4 +51,4 @@ function searchable(cards) {
 
 $("theme").addEventListener("click", toggleTheme);
 $("theme").hidden = false;
-if ($("tools")) searchable([...document.querySelectorAll(".card")]);
+if ($("tools")) searchable([...document.querySelectorAll(".card[data-index]")]);
