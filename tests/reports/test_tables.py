@@ -64,6 +64,19 @@ def test_tables_of_a_study_show_every_control(evaluation):
     assert set(CONTROLS.values()) <= set(table.heads)
 
 
+def test_a_control_that_was_not_made_has_no_column(evaluation):
+    def without(scored):
+        against = {name: contrast for name, contrast in scored.against.items() if name != "noise"}
+        return dataclasses.replace(scored, against=against)
+
+    scores = evaluation.scores
+    concepts = {m: without(s) for m, s in scores.concepts.items()}
+    images = {m: {top: without(s) for top, s in by_top.items()} for m, by_top in scores.images.items()}
+    table, *_ = study_tables(dataclasses.replace(scores, concepts=concepts, images=images))
+    assert "noise images" not in table.heads
+    assert {len(labels) + len(cells) for labels, cells in table.rows} == {len(table.heads)}
+
+
 def test_without_known_factors_there_are_no_tables_of_them(evaluation):
     found = study_tables(dataclasses.replace(evaluation.scores, truth=None))
     assert [t.name for t in found] == ["scores", "dictionary"]

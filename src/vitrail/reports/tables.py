@@ -59,25 +59,25 @@ def study_tables(scores: EvaluationScores) -> list[Table]:
 
 
 def _controls_table(scores: EvaluationScores) -> Table:
-    rows: list[TableRow] = []
+    found: list[tuple[tuple[str, str], Scored]] = []
     for measure, name in MEASURES.items():
-        rows.append(((name, "concepts"), _with_controls(scores.concepts[measure])))
-        rows += [
-            ((name, f"test images, top {m}"), _with_controls(scored)) for m, scored in scores.images[measure].items()
-        ]
+        found.append(((name, "concepts"), scores.concepts[measure]))
+        found += [((name, f"test images, top {m}"), scored) for m, scored in scores.images[measure].items()]
+    made = [control for control in CONTROLS if any(control in scored.against for _, scored in found)]
     explains = (
         f"{MEAN} of the score, and of the same score after one thing was replaced. {MEASURED} Concepts: words of each "
         "concept on its own most activating images; top n: words of the n most active concepts of a held-out image."
     )
-    heads = ("measure", "scored on", "score", *CONTROLS.values())
-    return Table("scores", "Words against their controls", explains, heads, tuple(rows))
+    heads = ("measure", "scored on", "score", *(CONTROLS[control] for control in made))
+    rows = tuple((labels, _with_controls(scored, made)) for labels, scored in found)
+    return Table("scores", "Words against their controls", explains, heads, rows)
 
 
-def _with_controls(scored: Scored) -> tuple[Cell, ...]:
-    """The cells of a score and its controls; an empty one for a control that was not made."""
+def _with_controls(scored: Scored, controls: Sequence[ControlName]) -> tuple[Cell, ...]:
+    """The cells of a score and its controls; an empty one for a control that this score does not have."""
     said = follows.of_controls(scored)
-    controls = [Cell.of(scored.against[c].level, said[c]) if c in said else Cell(None) for c in CONTROLS]
-    return (Cell.of(scored.score), *controls)
+    cells = [Cell.of(scored.against[c].level, said[c]) if c in said else Cell(None) for c in controls]
+    return (Cell.of(scored.score), *cells)
 
 
 def _own_dictionary_table(scores: EvaluationScores) -> Table:
