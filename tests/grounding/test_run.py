@@ -134,6 +134,14 @@ def test_each_word_is_shown_once_by_its_strongest_token(lmm, directions):
     assert [(w.word, w.token) for w in found[0]] == [("dog", dog), ("cat", cat)]
 
 
+def test_forms_of_one_word_take_one_place(lmm, directions):
+    dog, dogs, cat = (lmm.tokenizer.encode(f" {w}", add_special_tokens=False)[0] for w in ("dog", "dogs", "cat"))
+    reader = WordReader(lmm, "final", {cat: "cat", dogs: "dogs", dog: "dog"}, 3)
+    (found,) = reader.words(directions[:1])
+    assert set(found) in ({"dog", "cat"}, {"dogs", "cat"})
+    assert set(dataclasses.replace(reader, language="any").words(directions[:1])[0]) == {"dog", "dogs", "cat"}
+
+
 def test_a_vocabulary_without_words_gives_none(lmm, directions):
     assert WordReader(lmm, "final", {}, 5).grounded(directions) == [()] * 6
 

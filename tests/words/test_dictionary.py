@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vitrail.errors import DataError, UsageError
-from vitrail.words import Word, absent, is_word, nearest
+from vitrail.words import Word, absent, is_beginning, is_word, lemma, nearest
 
 TEXTS = ["a brown dog on the grass", "a brown horse", "the grass and the brown sand"]
 
@@ -62,3 +62,39 @@ def test_words_of_other_languages_are_those_of_their_dictionary_or_anything_in_l
 def test_a_language_without_a_dictionary_is_refused_and_those_with_one_are_named():
     with pytest.raises(UsageError, match=r"no dictionary of 'xx'; there are .*en, .*and `any`"):
         is_word("dog", "xx")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("todd", True),  # of toddler
+        ("colo", True),
+        ("blu", True),
+        ("sta", True),
+        ("fores", True),
+        ("car", False),  # frequent, whatever begins with it
+        ("moth", False),  # rarer than "mother", but it has forms of its own
+        ("raisin", False),
+        ("gloom", False),  # "gloomy" is made of it
+        ("India", False),
+        ("frisbee", False),  # nothing longer begins with it
+        ("qzx", False),  # no word at all
+        ("7", False),
+    ],
+)
+def test_a_beginning_of_longer_words_is_told_from_a_rare_word(text, expected):
+    assert is_beginning(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "expected"),
+    [
+        ("Dogs", "en", "dog"),
+        ("children", "en", "child"),
+        ("Hunde", "de", "hund"),
+        ("Dogs", "any", "dogs"),
+        ("7", "en", "7"),
+    ],
+)
+def test_the_lemma_is_that_of_the_language(text, language, expected):
+    assert lemma(text, language) == expected

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -154,6 +156,45 @@ def test_pieces_inside_a_word_are_no_words_where_spaces_are_marked(mark):
     assert word_tokens(Fake(pieces, mark=mark, special=[0])) == {1: "dog", 3: "car", 8: "2"}
 
 
+class Greedy(Fake):
+    """A tokenizer that writes a text in the longest pieces that fit, from left to right."""
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
+        rest, ids = text.replace(" ", self.mark), []
+        while rest:
+            piece = max((p for p in self.pieces if rest.startswith(p)), key=len)
+            ids.append(self.pieces.index(piece))
+            rest = rest[len(piece) :]
+        return ids
+
+
+VOCABULARIES = json.loads((Path(__file__).parent / "vocabularies.json").read_text(encoding="utf-8"))
+"""Parts of published vocabularies: their numbers of one and two digits, some words, and some beginnings of words."""
+
+
+BEGINNINGS = (
+    "arg argu bir blu colo conc consid dis eleph fores gir indic lubric mex nigh ora pict pla recomb sta terr todd tra "
+    "umb vari vul wat zeb"
+)
+
+
+@pytest.mark.parametrize("name", VOCABULARIES)
+def test_words_and_numbers_of_published_vocabularies(name):
+    pieces = VOCABULARIES[name]
+    mark = "▁" if "▁dog" in pieces else "Ġ"
+    found = word_tokens(Greedy(pieces, mark=mark))
+    marked = {p.removeprefix(mark) for p in pieces if p.startswith(mark)}
+    beginnings = set(BEGINNINGS.split())
+    words = {w for w in marked - beginnings if w and not w.isdecimal()}
+    assert {"dog", "Dog", "dogs", "car", "India", "children"} <= words
+    assert {w for w in found.values() if not w.isdecimal()} == words
+    # each number once, as the tokenizer writes it: with the mark where there is such a piece
+    numbers = [pieces[i] for i, w in found.items() if w.isdecimal()]
+    assert {p.removeprefix(mark) for p in numbers} >= set("0123456789")
+    assert len({p.removeprefix(mark) for p in numbers}) == len(numbers)
+    assert all(p.startswith(mark) for p in numbers) == ("Ġ1" in pieces)
+
+
 def test_pieces_inside_a_word_are_no_words_where_continuations_are_marked():
     fake = Fake(["[CLS]", "dog", "##house", "house", "##s", "the"], prefix="##", special=[0])
     assert word_tokens(fake) == {1: "dog", 3: "house"}
@@ -168,7 +209,8 @@ def test_words_of_the_bundled_vocabulary_stand_for_themselves(tokenizer):
     assert len(found) > 100
     assert {"dog", "cat", "grass", "running"} <= set(found.values())
     for token, word in found.items():
-        assert tokenizer.decode([token]) == f" {word}"
+        assert tokenizer.decode([token]) == (word if word.isdecimal() and word not in "1234" else f" {word}")
+    assert not {"colo", "blu", "sta", "fores", "todd", "sunn", "pict"} & set(found.values())
 
 
 def test_the_tokens_of_a_word_itself_are_those_of_each_part_form_and_case():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -92,7 +92,7 @@ def align_studies(a: Study, b: Study, lmm_a: LMM, lmm_b: LMM, *, n_words: int, n
         raise DataError(f"All {len(found)} common samples of {a.folder} and {b.folder} are outliers in one of them.")
     reader = word_reader(lmm_a, a.activations, a.concepts.layer, a.grounding.options, n_words)
     # both models share one vocabulary; the words that are allowed in it are the same, too
-    reader_b = WordReader(lmm_b, reader.layer, reader.allowed, reader.n_words)
+    reader_b = replace(reader, lmm=lmm_b)
     return AlignedStudies(
         _aligned(a, pairs.a, reader, n_images),
         _aligned(b, pairs.b, reader_b, n_images),

@@ -22,13 +22,15 @@ class WordReader:
         lmm: the model whose final norm and unembedding are used.
         layer: where the directions come from; those of layer "final" skip the norm.
         allowed: token id → word: the words that may stand for a concept.
-        n_words: words per direction, each word once.
+        n_words: words per direction. Forms of one word ("dog", "Dogs") take one place, that of the strongest.
+        language: whose lemmas say which words are forms of one.
     """
 
     lmm: LMM
     layer: Layer
     allowed: Mapping[int, str]
     n_words: int = 10
+    language: str = "en"
 
     @classmethod
     def of(
@@ -48,7 +50,7 @@ class WordReader:
         """
         allowed = words.word_tokens(lmm.tokenizer, language)
         own = set() if own_word else words.own_tokens(lmm.tokenizer, word)
-        return cls(lmm, layer, {i: w for i, w in allowed.items() if i not in own}, n_words)
+        return cls(lmm, layer, {i: w for i, w in allowed.items() if i not in own}, n_words, language)
 
     def grounded(self, U: np.ndarray) -> list[tuple[GroundedWord, ...]]:
         """For each row of `U` (n, n_features) its words with the largest logits, the largest first."""
@@ -60,7 +62,7 @@ class WordReader:
             found: dict[str, GroundedWord] = {}
             for token in ids[np.argsort(-row[ids], kind="stable")]:
                 word = self.allowed[int(token)].lower()
-                found.setdefault(word, GroundedWord(word, int(token), float(row[token])))
+                found.setdefault(words.lemma(word, self.language), GroundedWord(word, int(token), float(row[token])))
                 if len(found) == self.n_words:
                     break
             result.append(tuple(found.values()))

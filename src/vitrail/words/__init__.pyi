@@ -7,7 +7,9 @@ from .captions import (
 from .dictionary import (
     absent as absent,
     common_words as common_words,
+    is_beginning as is_beginning,
     is_word as is_word,
+    lemma as lemma,
     nearest as nearest,
     stem as stem,
 )

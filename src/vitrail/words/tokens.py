@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from vitrail.words.dictionary import is_word
+from vitrail.words.dictionary import is_beginning, is_word
 from vitrail.words.matching import Match, Word
 from vitrail.words.scripts import unspaced
+
+_SPACES = ("Ġ", "▁", " ")  # how tokenizers write the space before a word
 
 #: Which state belongs to a word: the one that predicts its first token, or the one at its last token.
 Alignment = Literal["predicts", "reads"]
@@ -50,16 +52,33 @@ def token_span(offsets: Sequence[tuple[int, int]], match: Match) -> tuple[int, i
 def word_tokens(tokenizer: Any, language: str = "en") -> dict[int, str]:
     """Token id → word, for the tokens that are a whole word by themselves (see `is_word`).
 
-    A token inside a word ("ella" of "umbrella") does not count, even where it looks like a word. A token begins a word
-    when it begins with the tokenizer's mark for a space; where a tokenizer marks continuations instead ("##ella"), when
-    it has no such mark. Scripts without spaces between words need neither.
+    A token inside a word ("ella" of "umbrella") does not count, even where it looks like a word, nor does the mere
+    beginning of longer English words ("todd" of "toddler", see `is_beginning`). A token begins a word when it begins
+    with the tokenizer's mark for a space; where a tokenizer marks continuations instead ("##ella"), when it has no such
+    mark. Scripts without spaces between words need neither. A number counts in the form in which the tokenizer writes
+    it after a space: many tokenizers have digits without the mark alone (Llama, Gemma, Qwen).
     """
-    pieces = {i: p for p, i in tokenizer.get_vocab().items() if i not in tokenizer.all_special_ids}
-    marks = ("Ġ", "▁", " ")
-    spaced = {i for i, p in pieces.items() if p.startswith(marks)}
+    special = set(tokenizer.all_special_ids)
+    pieces = {i: p for p, i in tokenizer.get_vocab().items() if i not in special}
+    spaced = {i for i, p in pieces.items() if p.startswith(_SPACES)}
     begins = spaced or {i for i, p in pieces.items() if not p.startswith("##")}
-    words = {i: tokenizer.decode([i]).strip() for i in (pieces if language == "any" else begins)}
-    return {i: w for i, w in sorted(words.items()) if is_word(w, language) and (i in begins or unspaced(w[0]))}
+    alone = {i for i, p in pieces.items() if p.isdecimal() and _written_as(tokenizer, p) == i}
+    words = {i: tokenizer.decode([i]).strip() for i in (pieces if language == "any" else begins | alone)}
+    return {
+        i: w
+        for i, w in sorted(words.items())
+        if is_word(w, language)
+        and (i in begins or i in alone or unspaced(w[0]))
+        and not (language == "en" and is_beginning(w))
+    }
+
+
+def _written_as(tokenizer: Any, number: str) -> int | None:
+    """The one token that writes `number` after a space, or None; a token of the space alone does not count."""
+    ids = tokenizer.encode(f" {number}", add_special_tokens=False)
+    while len(ids) > 1 and not tokenizer.decode(ids[:1]).strip():
+        ids = ids[1:]
+    return ids[0] if len(ids) == 1 else None
 
 
 def own_tokens(tokenizer: Any, word: Word) -> set[int]:
