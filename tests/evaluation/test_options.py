@@ -19,6 +19,11 @@ def test_numbers_that_cannot_be_are_refused(options, least):
         EvaluationOptions(**options)
 
 
+def test_an_unknown_way_to_take_captions_together_is_refused():
+    with pytest.raises(UsageError, match="mean or best"):
+        EvaluationOptions(over_captions="median")
+
+
 def test_unknown_methods_are_refused():
     with pytest.raises(UsageError, match=r"methods among .*semi-nmf.*got .*'magic'"):
         MethodOptions(("magic",))

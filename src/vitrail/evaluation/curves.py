@@ -14,6 +14,7 @@ from vitrail.concepts import Concepts, LearningOptions, learn_as
 from vitrail.evaluation.control_words import Controls, random_words
 from vitrail.evaluation.embeddings import Embeddings
 from vitrail.evaluation.measures import BertMeasure, ClipMeasure, Measure
+from vitrail.evaluation.options import OverCaptions
 from vitrail.evaluation.protocols import score_concepts
 from vitrail.evaluation.results import LayerContrast, LayerScores, Scored, SizeScores
 from vitrail.grounding import Grounding, GroundingOptions, ground_as, word_reader
@@ -30,6 +31,7 @@ class DictionarySeries:
     Args:
         learning: the options that they have in common; their stability is not measured.
         n_random: lists of random words.
+        over_captions: as in `EvaluationOptions`.
     """
 
     lmm: LMM
@@ -37,6 +39,7 @@ class DictionarySeries:
     learning: LearningOptions
     out: Path
     n_random: int = 200
+    over_captions: OverCaptions = "mean"
     progress: Progress = silent
 
     def by_layer(
@@ -56,7 +59,7 @@ class DictionarySeries:
             concepts, grounding = self._dictionary(f"layer-{layer}", replace(self.learning, layer=layer))
             explained.append(concepts.scores["explained_variance"])
             clip.append(self._scored(ClipMeasure(embeddings), layer, grounding, rows))
-            bert.append(self._scored(BertMeasure(embeddings), layer, grounding, rows))
+            bert.append(self._scored(BertMeasure(embeddings, self.over_captions), layer, grounding, rows))
             self.progress("layers", i + 1, len(layers))
         points = zip(layers, explained, _contrasts(clip), _contrasts(bert), strict=True)
         return tuple(LayerScores(*point) for point in points)

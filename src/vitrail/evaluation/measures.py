@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vitrail.evaluation.embeddings import Embeddings
+from vitrail.evaluation.options import OverCaptions
 from vitrail.evaluation.results import MeasureName
 from vitrail.samples import Sample
 from vitrail.scores import CAPTION_PROMPT, WORDS_PROMPT, bert_score, clip_score, words_text
@@ -59,12 +60,19 @@ class ClipMeasure:
 
 
 class BertMeasure:
-    """BERTScore F1 of the words, joined by commas, against the captions of a sample: the best over its captions."""
+    """BERTScore F1 of the words, joined by commas, against the captions of a sample.
+
+    Args:
+        embeddings: of the tokens of texts.
+        over: "mean" over the captions of a sample, as CoX-LMM averages over all associated captions, or the "best" of
+            them, as BERTScore's authors do with several references.
+    """
 
     name: MeasureName = "bert"
 
-    def __init__(self, embeddings: Embeddings) -> None:
+    def __init__(self, embeddings: Embeddings, over: OverCaptions = "mean") -> None:
         self.embeddings = embeddings
+        self.over = over
 
     def words(self, samples: Sequence[Sample], lists: Sequence[WordList]) -> Float[np.ndarray, "n n_lists"]:
         scores = np.full((len(samples), len(lists)), np.nan)
@@ -74,8 +82,9 @@ class BertMeasure:
             candidates = self.embeddings.tokens([words_text(lists[j]) for j in with_words])
             references = self.embeddings.tokens([t for i in captioned for t in samples[i].references])
             f1 = bert_score(candidates, references).f1
-            starts = np.cumsum([0, *(len(samples[i].references) for i in captioned[:-1])])
-            scores[np.ix_(captioned, with_words)] = np.maximum.reduceat(f1, starts, axis=1).T
+            counts = [len(samples[i].references) for i in captioned]
+            parts = np.split(f1, np.cumsum(counts)[:-1], axis=1)
+            scores[np.ix_(captioned, with_words)] = np.array([self._together(part) for part in parts])
         return scores
 
     def captions(self, samples: Sequence[Sample]) -> Float[np.ndarray, " n"]:
@@ -83,9 +92,12 @@ class BertMeasure:
         scores = np.full(len(samples), np.nan)
         self.embeddings.tokens([t for sample in samples for t in sample.references])  # encoded in few batches
         for i, sample in enumerate(samples):
-            if len(sample.references) > 1:
+            if (n := len(sample.references)) > 1:
                 tokens = self.embeddings.tokens(sample.references)
                 f1 = bert_score(tokens, tokens).f1
-                np.fill_diagonal(f1, -np.inf)
-                scores[i] = f1.max(axis=1).mean()
+                others = f1[~np.eye(n, dtype=bool)].reshape(n, n - 1)
+                scores[i] = self._together(others).mean()
         return scores
+
+    def _together(self, scores: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " n"]:
+        return scores.mean(axis=1) if self.over == "mean" else scores.max(axis=1)

@@ -180,8 +180,9 @@ class _Run:
     def curves(self, word: str, states: _States) -> Curves:
         options, progress = self.options, self.named(word)
         learning = replace(options.learning(options.main), layer=self.lmm.layer(options.layer))
+        measured, home = options.evaluation, self.home(word) / "curves"
         series = DictionarySeries(
-            self.lmm, states.train, learning, self.home(word) / "curves", options.evaluation.n_random, progress
+            self.lmm, states.train, learning, home, measured.n_random, measured.over_captions, progress
         )
         embeddings = Embeddings(self.out / "embeddings", self.scorers, progress)
         layers = self.lmm.layers(options.layers)

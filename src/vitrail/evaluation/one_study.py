@@ -186,7 +186,10 @@ class _Scoring:
     def scores(self, folders: EvaluationFolders) -> EvaluationScores:
         study, seed, lists = self.study, self.options.seed, self.study.grounding.words
         concepts, layer, own = study.concepts, study.concepts.layer, self.own
-        measures: list[Measure] = [ClipMeasure(self.embeddings), BertMeasure(self.embeddings)]
+        measures: list[Measure] = [
+            ClipMeasure(self.embeddings),
+            BertMeasure(self.embeddings, self.options.over_captions),
+        ]
         controls = self.controls(folders)
         self.progress("score", 0, 4)
         by_concept = {m.name: score_concepts(m, lists, own, controls, seed) for m in measures}

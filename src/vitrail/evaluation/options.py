@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from vitrail import learners
 from vitrail.activations.options import ExtractionOptions
@@ -11,6 +11,9 @@ from vitrail.concepts.options import LearningOptions
 from vitrail.errors import UsageError
 from vitrail.lmm.options import Layer
 from vitrail.options import Count, CountOrNone, NameIn, Options
+
+#: How the captions of a sample give one BERTScore: their mean (CoX-LMM), or the best of them (BERTScore's authors).
+OverCaptions = Literal["mean", "best"]
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,14 @@ class EvaluationOptions(Options):
         n_random: lists of random words; the p-value of a concept is at least 1 / (1 + n_random).
         n_ablated: images per concept for the ablation; 0 for no ablation.
         seed: of everything random.
+        over_captions: BERTScore of a sample is the mean over its captions, as in CoX-LMM, or the best of them.
     """
 
     noise: bool = True
     n_random: Count = 200
     n_ablated: CountOrNone = 0
     seed: int = 0
+    over_captions: OverCaptions = "mean"
 
     def parameters(self) -> dict[str, Any]:
         """What a manifest keeps of them."""
