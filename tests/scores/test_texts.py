@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+
 import numpy as np
 import pytest
 
@@ -68,12 +71,113 @@ def test_those_who_say_the_same_are_not_distinct():
         ("3.5", "3.5"),
         ("1,000", "1000"),
         ("black/white", "black white"),
+        ("black / white", "black white"),
+        ("U.S.A.", "usa"),
+        ("10:30 a.m.", "10:30 am"),
+        ("dont know", "don't know"),
+        ("t-shirt", "t shirt"),
+        ("t - shirt", "t shirt"),
+        ("1,000 t-shirts", "1000 tshirts"),  # where a comma stands between digits, every mark goes
         ("none", "0"),
         ("  it's  ", "it's"),
     ],
 )
 def test_answers_are_compared_as_the_challenge_does(text, normal):
     assert normal_answer(text) == normal
+
+
+# The rules that visualqa.org publishes, in the order of its code, with its own table of contractions.
+PUBLISHED_PAIRS = """
+    aint=ain't arent=aren't cant=can't couldve=could've couldnt=couldn't couldn'tve=couldn't've couldnt've=couldn't've
+    didnt=didn't doesnt=doesn't dont=don't hadnt=hadn't hadnt've=hadn't've hadn'tve=hadn't've hasnt=hasn't
+    havent=haven't hed=he'd hed've=he'd've he'dve=he'd've hes=he's howd=how'd howll=how'll hows=how's Id've=I'd've
+    I'dve=I'd've Im=I'm Ive=I've isnt=isn't itd=it'd itd've=it'd've it'dve=it'd've itll=it'll let's=let's maam=ma'am
+    mightnt=mightn't mightnt've=mightn't've mightn'tve=mightn't've mightve=might've mustnt=mustn't mustve=must've
+    neednt=needn't notve=not've oclock=o'clock oughtnt=oughtn't ow's'at='ow's'at 'ows'at='ow's'at 'ow'sat='ow's'at
+    shant=shan't shed've=she'd've she'dve=she'd've she's=she's shouldve=should've shouldnt=shouldn't
+    shouldnt've=shouldn't've shouldn'tve=shouldn't've somebody'd=somebodyd somebodyd've=somebody'd've
+    somebody'dve=somebody'd've somebodyll=somebody'll somebodys=somebody's someoned=someone'd someoned've=someone'd've
+    someone'dve=someone'd've someonell=someone'll someones=someone's somethingd=something'd
+    somethingd've=something'd've something'dve=something'd've somethingll=something'll thats=that's thered=there'd
+    thered've=there'd've there'dve=there'd've therere=there're theres=there's theyd=they'd theyd've=they'd've
+    they'dve=they'd've theyll=they'll theyre=they're theyve=they've twas='twas wasnt=wasn't wed've=we'd've
+    we'dve=we'd've weve=we've werent=weren't whatll=what'll whatre=what're whats=what's whatve=what've whens=when's
+    whered=where'd wheres=where's whereve=where've whod=who'd whod've=who'd've who'dve=who'd've wholl=who'll whos=who's
+    whove=who've whyll=why'll whyre=why're whys=why's wont=won't wouldve=would've wouldnt=wouldn't
+    wouldnt've=wouldn't've wouldn'tve=wouldn't've yall=y'all yall'll=y'all'll y'allll=y'all'll yall'd've=y'all'd've
+    y'alld've=y'all'd've y'all'dve=y'all'd've youd=you'd youd've=you'd've you'dve=you'd've youll=you'll youre=you're
+    youve=you've"""
+PUBLISHED_CONTRACTIONS = dict(pair.split("=") for pair in PUBLISHED_PAIRS.split())
+NUMBER_WORDS = "zero one two three four five six seven eight nine ten"
+PUBLISHED_NUMBERS = {"none": "0"} | {word: str(n) for n, word in enumerate(NUMBER_WORDS.split())}
+
+
+def published_form(answer: str) -> str:
+    """An answer by the published rules, one after the other."""
+    answer = answer.replace("\n", " ").replace("\t", " ").strip()
+    out = answer
+    for mark in [
+        ";",
+        "/",
+        "[",
+        "]",
+        '"',
+        "{",
+        "}",
+        "(",
+        ")",
+        "=",
+        "+",
+        "\\",
+        "_",
+        "-",
+        ">",
+        "<",
+        "@",
+        "`",
+        ",",
+        "?",
+        "!",
+    ]:
+        if mark + " " in answer or " " + mark in answer or re.search(r"(\d)(,)(\d)", answer) is not None:
+            out = out.replace(mark, "")
+        else:
+            out = out.replace(mark, " ")
+    out = "".join(c for i, c in enumerate(out) if c != "." or out[i + 1 : i + 2].isdigit())
+    kept = []
+    for word in out.lower().split():
+        word = PUBLISHED_NUMBERS.get(word, word)
+        if word not in ("a", "an", "the"):
+            kept.append(PUBLISHED_CONTRACTIONS.get(word, word))
+    return " ".join(kept)
+
+
+ODD = """a an the dog Dog U.S.A. a.m. p.m 3.5 .5 1,000 10:30 t-shirt black/white No. 7 5. St. it's yes! (red) 50% 7,
+é x.y"""
+JOINTS = [*("  .,-/'!_;@&\n\t\"" * 2), " ", ", ", " - ", "? ", ": ", ". "]
+ENDS = ["", "", ".", "!", " "]
+
+
+def odd_answers() -> list[str]:
+    """Answers with all that the rules speak of: contractions, numbers, articles, marks between, beside and around."""
+    rng = np.random.default_rng(0)
+    words = [*PUBLISHED_CONTRACTIONS, *PUBLISHED_NUMBERS, *ODD.split(), ""]
+    found = []
+    for _ in range(8000):
+        first, *others = rng.choice(words, rng.integers(1, 4))
+        found.append(first + "".join(rng.choice(JOINTS) + other for other in others) + rng.choice(ENDS))
+    return [str(answer) for answer in found]
+
+
+def test_the_verdict_on_8000_pairs_of_odd_answers_is_that_of_the_published_rules():
+    answers = odd_answers()
+    assert [normal_answer(a) for a in answers] == [published_form(a) for a in answers]
+    # each against the answer without what the rules remove, and against the next one
+    pairs = [(a, b) for a in answers for b in (re.sub(r"[^\w ]", "", a), a.upper())]
+    pairs += itertools.pairwise(answers)
+    verdicts = [published_form(a) == published_form(b) for a, b in pairs]
+    assert [normal_answer(a) == normal_answer(b) for a, b in pairs] == verdicts
+    assert 0.2 < np.mean(verdicts) < 0.8
 
 
 @pytest.mark.parametrize(("same", "accuracy"), [(0, 0.0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1.0), (10, 1.0)])

@@ -100,27 +100,48 @@ def repeats(text: str) -> bool:
 _DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _NUMBERS = {"none": "0", **{word: str(n) for n, word in enumerate(_DIGITS)}}
 _ARTICLES = {"a", "an", "the"}
-_MARKS = re.compile(r"[;/\[\]\"{}()=+\\_><@`,?!.-]")
+_MARKS = ';/[]"{}()=+\\_-><@`,?!'
+_THOUSANDS = re.compile(r"\d,\d")
+_STOP = re.compile(r"\.(?!\d)")
+_CONTRACTED = """
+ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd he'd've he's
+how'd how'll how's isn't it'd it'd've it'll ma'am mightn't mightn't've might've mustn't must've needn't not've o'clock
+oughtn't 'ow's'at shan't she'd've should've shouldn't shouldn't've somebody'd've somebody'll somebody's someone'd
+someone'd've someone'll someone's something'd something'd've something'll that's there'd there'd've there're there's
+they'd they'd've they'll they're they've 'twas wasn't we'd've we've weren't what'll what're what's what've when's
+where'd where's where've who'd who'd've who'll who's who've why'll why're why's won't would've wouldn't wouldn't've
+y'all y'all'll y'all'd've you'd you'd've you'll you're you've
+"""
+#: A contraction that lacks one apostrophe → with all of them. The published list has "somebody'd" the wrong way round.
+_CONTRACTIONS = {w[:i] + w[i + 1 :]: w for w in _CONTRACTED.split() for i, c in enumerate(w) if c == "'"} | {
+    "somebody'd": "somebodyd"
+}
 
 
 def normal_answer(text: str) -> str:
-    """An answer as VQAv2's evaluation compares it: lower case, no punctuation, no articles, numbers as digits.
+    """An answer as VQAv2's official evaluation compares it (visualqa.org/evaluation, and its published code).
 
-    >>> normal_answer("The two dogs.")
-    '2 dogs'
+    Lower case; no full stops but decimal points; other marks than apostrophes and colons go, or become a space where
+    they stand between letters; no articles; "none" and number words to "ten" as digits; apostrophes in contractions.
+
+    >>> normal_answer("The two dogs."), normal_answer("U.S.A."), normal_answer("dont"), normal_answer("3.5")
+    ('2 dogs', 'usa', "don't", '3.5')
     """
-    text = re.sub(r"(?<=\d),(?=\d)", "", text.lower().strip())
-    text = re.sub(r"(?<!\d)\.|\.(?!\d)", " ", text)  # "3.5" keeps its point
-    kept = re.sub(r"(?<=\d)\.(?=\d)", "\0", text)
-    words = _MARKS.sub(" ", kept).replace("\0", ".").split()
-    return " ".join(_NUMBERS.get(w, w) for w in words if w not in _ARTICLES)
+    text = text.replace("\n", " ").replace("\t", " ").strip()
+    thousands, found = _THOUSANDS.search(text), text
+    for mark in _MARKS:  # a mark beside a space goes everywhere; all marks do where a comma stands between digits
+        beside = f"{mark} " in text or f" {mark}" in text
+        found = found.replace(mark, "" if beside or thousands else " ")
+    words = [_NUMBERS.get(w, w) for w in _STOP.sub("", found).lower().split()]
+    return " ".join(_CONTRACTIONS.get(w, w) for w in words if w not in _ARTICLES)
 
 
 def vqa_accuracy(answer: str, truth: Sequence[str]) -> float:
     """VQAv2's accuracy of one answer, 0 to 1 (Goyal et al. 2017).
 
     Each of the (ten) people is left out in turn; the accuracy is the mean of min(1, matches among the others / 3). With
-    fewer than four people it is the share of them who gave this answer.
+    fewer than four people it is the share of them who gave this answer. Answers are compared as `normal_answer` writes
+    them, also where all people say the same; the official code then compares them as they are.
 
     Raises:
         DataError: `truth`, the answers that people gave, is empty.
