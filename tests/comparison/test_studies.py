@@ -51,6 +51,13 @@ def test_shifts_are_those_of_the_formulas(comparison, before_and_after):
     assert comparison.mean_move == pytest.approx(D.mean(0), abs=1e-4)
 
 
+def test_the_mean_move_is_refused_for_atoms_before_anything_is_made(lmm, activations, study_by, quick, tmp_path):
+    a = study_by("pca", activations, tmp_path / "a")
+    with pytest.raises(UsageError, match="atoms have norm 1"):
+        compare_studies(a, a, lmm, lmm, out=tmp_path / "shift", options=dataclasses.replace(quick, estimator="mean"))
+    assert not (tmp_path / "shift").exists()
+
+
 def test_every_concept_is_described(comparison, activations):
     ids = set(activations.sample_ids())
     assert [c.index for c in comparison.concepts] == list(range(6))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from vitrail.errors import UsageError
 from vitrail.options import Count, CountOrNone, Options
 
 #: Which concept of the model after a concept before is compared with.
@@ -43,7 +44,8 @@ class ComparisonOptions(Options):
 
     Args:
         matching: which concept of *b* is the match of a concept of *a*; "one-to-one" or "argmax", see `match`.
-        estimator: of the shifts; "mean" for prototypes (k-means, Simple) and "codes" for dictionaries, for None.
+        estimator: of the shifts; "mean" for prototypes (k-means, Simple) and "codes" for dictionaries, for None. Only
+            "codes" is taken for dictionaries; see `of_concepts`.
         alpha: how much of the shift is added.
         n_words: words of a concept.
         n_images: most activating samples of a concept, when images are compared.
@@ -70,6 +72,22 @@ class ComparisonOptions(Options):
     checkpoints: Path | None = None
     device: str | None = None
     trust_remote_code: bool = False
+
+    def of_concepts(self, *, prototypes: bool) -> ComparisonOptions:
+        """The options with the estimator of shifts that fits the concepts, if none was chosen.
+
+        Raises:
+            UsageError: moves of states shall be averaged for atoms, which are no states.
+        """
+        if self.estimator is None:
+            return replace(self, estimator="mean" if prototypes else "codes")
+        if not prototypes and self.estimator != "codes":
+            raise UsageError(
+                f"The shift of an atom cannot be the {self.estimator} move of its samples: atoms have norm 1, moves "
+                "are as long as states, so the atom would be lost. Leave the estimator out, or choose `codes`; or "
+                "compare studies of prototypes (k-means)."
+            )
+        return self
 
     def parameters(self) -> dict[str, Any]:
         """The options as a manifest keeps them, without those of the whole models and checkpoints."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +79,13 @@ def compare_studies(
         views: kept in the comparison as they are.
 
     Raises:
-        UsageError: another word, layer, method, form, filter of words or tokenizer.
+        UsageError: another word, layer, method, form, filter of words or tokenizer; or an estimator that does not fit.
         DataError: no common samples.
         ArtifactError: a model did not make its study, or `out` belongs to another run.
     """
     out, options, views = Path(out), options or ComparisonOptions(), views or WiderViews()
     check_studies(a, b, lmm_a, lmm_b)
-    if options.estimator is None:
-        options = replace(options, estimator="mean" if a.concepts.learner.prototypes else "codes")
+    options = options.of_concepts(prototypes=a.concepts.learner.prototypes)
     parameters = options.parameters() | views.parameters()
     parents = {"a": parent(a.concepts.folder), "b": parent(b.concepts.folder)}
     if is_made(out, parameters, parents):

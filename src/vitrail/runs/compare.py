@@ -64,8 +64,8 @@ def compare(
         progress: bars where someone watches; False for nothing, or a function. See `vitrail.progress`.
 
     Raises:
-        UsageError: neither `b` nor `lmm_b`; samples are needed and were not given; or another word, layer, method,
-            filter of words or tokenizer.
+        UsageError: neither `b` nor `lmm_b`; samples are needed and were not given; another word, layer, method, filter
+            of words or tokenizer; or an estimator that does not fit the concepts.
         DataError: no common samples.
         ArtifactError: a model did not make its study, or `out` belongs to another run.
         ModelError: a checkpoint is no adapter for the model before.
@@ -73,6 +73,7 @@ def compare(
     a, b, options = as_study(a), None if b is None else as_study(b), options or ComparisonOptions()
     if b is None and lmm_b is None:
         raise UsageError("A comparison needs a model after: give its study (b), or the model or adapter (lmm_b).")
+    options.of_concepts(prototypes=a.concepts.learner.prototypes)  # refused before any model is loaded
     if samples is None and (b is None or options.checkpoints is not None):
         raise UsageError("Samples are needed to extract states of another model: give the data that `a` was made of.")
     out = folder_for(out, "comparisons", a.activations.word.text, progress)

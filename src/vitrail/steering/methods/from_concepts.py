@@ -112,7 +112,7 @@ def shift_vector(
     parents = {"shift": shift.folder}
     if there := finished(out, SHIFT, parameters, parents):
         return there
-    scale = 1.0 if shift.estimator == "mean" else _mean_activation(concepts, concept)
+    scale = _mean_activation(concepts, concept) if shift.estimator == "codes" else 1.0
     vector = torch.from_numpy(np.asarray(scale * shift.shifts[concept], np.float32))
     medians = {layer: _median_norm(activations, layer)}
     refuse_zero({layer: vector}, medians, "the concept did not move, or no sample has it. Choose another.")
