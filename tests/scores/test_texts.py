@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vitrail.errors import DataError
-from vitrail.scores.texts import bleu, cider_d, distinct, normal_answer, tokens, vqa_accuracy
+from vitrail.scores.texts import bleu, cider_d, distinct, meteor, normal_answer, tokens, vqa_accuracy
 
 REFERENCES = [
     ["a dog on the grass", "a brown dog runs"],
@@ -49,6 +49,18 @@ def test_bleu_counts_what_any_reference_has():
     assert bleu(["a dog on the grass", "two cats in a room"], REFERENCES[:2]) == pytest.approx(100.0)
     assert bleu(CANDIDATES, REFERENCES) == pytest.approx(54.413074047685974)  # by sacreBLEU 2.6.0, once
     assert bleu(["x", "y"], REFERENCES[:2]) == 0.0
+
+
+def test_meteor_is_the_published_formula_on_equal_words_and_stems():
+    # "a", "dog" and "running" (by its stem) in one chunk, "fast" alone: P = 4/5, R = 4/6, two chunks of four matches
+    said, reference = "a dog running and fast", "a dog runs on grass fast"
+    precision, recall = 4 / 5, 4 / 6
+    mean = precision * recall / (0.9 * precision + 0.1 * recall)
+    expected = mean * (1 - 0.5 * (2 / 4) ** 3)
+    assert meteor([said], [["two cats", reference]]) == pytest.approx([expected])
+    assert meteor(["dog", ""], [["cat"], ["cat"]]).tolist() == [0, 0]
+    with pytest.raises(DataError, match="reference"):
+        meteor(["a dog"], [[]])
 
 
 def test_captions_are_compared_by_words():

@@ -6,7 +6,7 @@
 | `dictionary.py` | cosines, reconstruction, sparsity, stability |
 | `factors.py` | concepts against known factors: AUROC, disentanglement |
 | `properties.py` | how well states and activations tell properties of new samples |
-| `texts.py` | generated texts: CIDEr-D, BLEU, VQA accuracy, diversity, repetition |
+| `texts.py` | generated texts: CIDEr-D, BLEU, METEOR, VQA accuracy, diversity, repetition |
 | `intervals.py` | bootstrap intervals, permutation tests, correction for many tests |
 | `verdicts.py` | what follows from a number, in words |
 """

@@ -61,6 +61,7 @@ from .texts import (
     bleu as bleu,
     cider_d as cider_d,
     distinct as distinct,
+    meteor as meteor,
     normal_answer as normal_answer,
     repeats as repeats,
     tokens as tokens,

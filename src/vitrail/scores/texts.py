@@ -1,7 +1,8 @@
-"""Scores of generated texts: CIDEr-D and BLEU of captions, VQAv2's accuracy of answers, and diversity.
+"""Scores of generated texts: CIDEr-D, BLEU and METEOR of captions, VQAv2's accuracy of answers, and diversity.
 
-BLEU comes from sacreBLEU. CIDEr-D is written here, because the one library that computes it without Java needs an audio
-model and pins packages that can no longer be installed. It gives the published code's figures to 1e-9.
+BLEU comes from sacreBLEU, METEOR from NLTK. CIDEr-D is written here, because the one library that computes it without
+Java needs an audio model and pins packages that can no longer be installed. It gives the published code's figures to
+1e-9.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from vitrail.errors import DataError
+from vitrail.errors import DataError, UsageError
 
 _ORDERS = 4
 _SIGMA = 6.0
@@ -77,6 +78,37 @@ def bleu(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> floa
     streams = [[" ".join(tokens(refs[i])) if i < len(refs) else None for refs in references] for i in range(most)]
     scorer = BLEU(tokenize="none", force=True)
     return float(scorer.corpus_score([" ".join(tokens(c)) for c in candidates], streams).score)  # type: ignore[arg-type]
+
+
+def meteor(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> Float[np.ndarray, " n"]:
+    """METEOR of each candidate with its best reference, 0 to 1, computed by NLTK: α = .9, β = 3, γ = .5.
+
+    Words match if they are equal or have the same Porter stem (Banerjee & Lavie 2005, with the parameters of Lavie &
+    Agarwal 2007). Synonyms do not match: WordNet would have to be downloaded. The Java program behind COCO's tables,
+    METEOR 1.5, also has synonyms, paraphrases and other weights, so its figures cannot be compared with these.
+
+    Raises:
+        DataError: a candidate has no reference.
+        UsageError: NLTK is not installed.
+    """
+    try:
+        from nltk.translate.meteor_score import meteor_score
+    except ImportError as error:
+        raise UsageError("METEOR needs NLTK: pip install 'vitrail[meteor]'.") from error
+    if len(candidates) != len(references):
+        raise ValueError(f"{len(candidates)} candidates, but references for {len(references)}")
+    if not all(references):
+        raise DataError("METEOR needs a reference for each candidate.")
+    pairs = zip(candidates, references, strict=True)
+    scores = [meteor_score([tokens(r) for r in refs], tokens(said), wordnet=_NoSynonyms()) for said, refs in pairs]
+    return np.array(scores, dtype=float)
+
+
+class _NoSynonyms:
+    """What NLTK asks for synonyms; it has none."""
+
+    def synsets(self, word: str) -> list[str]:
+        return []
 
 
 def distinct(texts: Sequence[str], n: int = 2) -> float:
