@@ -20,7 +20,7 @@ def test_numbers_that_cannot_be_are_refused(options, least):
 
 
 def test_an_unknown_way_to_take_captions_together_is_refused():
-    with pytest.raises(UsageError, match="mean or best"):
+    with pytest.raises(UsageError, match="'mean' or 'best'"):
         EvaluationOptions(over_captions="median")
 
 
