@@ -43,6 +43,7 @@ LAYERS = (
     "comparison",
     "steering",
     "trials",
+    "importing",
     "reports",
     "runs",
     "cli",

@@ -14,6 +14,7 @@ import vitrail.cli.learn
 import vitrail.cli.ground
 import vitrail.cli.explain
 import vitrail.cli.report
+import vitrail.cli.import_file
 import vitrail.cli.evaluate
 import vitrail.cli.compare
 import vitrail.cli.finetune

@@ -6,6 +6,7 @@ from .options import (
 )
 from .learning import (
     Concepts as Concepts,
+    adopt_concepts as adopt_concepts,
     describe_fit as describe_fit,
     learn as learn,
     learn_as as learn_as,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
@@ -189,9 +189,8 @@ def learn_as(
         raise UsageError(f"Unknown engine {engine!r}: expected 'local' or 'ray'.")
     if engine == "ray" and not learner.out_of_core:
         raise UsageError(f"{learner.title} cannot learn with the engine 'ray'; {with_pieces()} can.")
-    parameters = options.parameters()
-    parents = {"activations": parent(activations.folder)}
-    if is_current(out, KIND, parameters, parents, FILE):
+    made = {"parameters": options.parameters(), "parents": {"activations": parent(activations.folder)}}
+    if is_current(out, KIND, made["parameters"], made["parents"], FILE):
         return open_concepts(out, activations)
     with _mapping(engine, address) as over:
         rows, kept = ordinary_rows(activations, layer, options.n_concepts, over)
@@ -204,6 +203,51 @@ def learn_as(
             raise UsageError(str(error)) from error
         found = _stability(learner, rows, over, options, progress)
         V, scores = _describe(learner, rows, over)
+    engine_used = {"name": engine, "in_memory": isinstance(rows, learners.ArrayRows)}
+    return _write(
+        out, activations, learner, V, kept, {**made, "engine": engine_used, "scores": scores, "stability": found}
+    )
+
+
+@one_writer
+def adopt_concepts(
+    activations: Activations, learner: learners.Learner, options: LearningOptions, *, out: str | Path
+) -> Concepts:
+    """The concepts of a learner, whoever fitted it, with their activations on `activations`, in the folder `out`.
+
+    Args:
+        learner: fitted; its concepts are as wide as the states.
+        options: what is known of how it was fitted; `layer` says which states are its.
+
+    Raises:
+        UsageError: more concepts than states, or concepts of another width.
+        NumericsError: states that are not finite.
+        ArtifactError: `out` holds something else.
+    """
+    out, layer = Path(out), one_layer(activations, options.layer)
+    made = {
+        "parameters": replace(options, layer=layer).parameters(),
+        "parents": {"activations": parent(activations.folder)},
+    }
+    if is_current(out, KIND, made["parameters"], made["parents"], FILE):
+        return open_concepts(out, activations)
+    rows, kept = ordinary_rows(activations, layer, len(learner.components_), learners.here)
+    if learner.components_.shape[1] != rows.n_features:
+        raise UsageError(f"Concepts have {learner.components_.shape[1]} features, states {rows.n_features}.")
+    V, scores = _describe(learner, rows, learners.here)
+    engine = {"name": "imported", "in_memory": True}
+    return _write(out, activations, learner, V, kept, {**made, "engine": engine, "scores": scores, "stability": None})
+
+
+def _write(
+    out: Path,
+    activations: Activations,
+    learner: learners.Learner,
+    V: np.ndarray,
+    kept: np.ndarray,
+    content: Mapping[str, Any],
+) -> Concepts:
+    """Writes concepts; `content` is what the manifest says beside the learner, the dropped samples and the files."""
     tensors, state = learners.save(learner)
     tensors = {f"learner.{k}": v for k, v in tensors.items()} | {"V": np.ascontiguousarray(V), "kept": kept}
     write_whole(out / FILE, lambda path: save_file(tensors, path))
@@ -212,13 +256,9 @@ def learn_as(
         out,
         KIND,
         {
-            "parameters": parameters,
+            **content,
             "learner": state,
-            "engine": {"name": engine, "in_memory": isinstance(rows, learners.ArrayRows)},
-            "scores": scores,
-            "stability": found,
             "dropped": [ids[i] for i in np.flatnonzero(~kept)],
-            "parents": parents,
         },
         [FILE],
     )

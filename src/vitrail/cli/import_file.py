@@ -1,0 +1,49 @@
+"""`vitrail import`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitrail.cli.application import command
+from vitrail.cli.choices import DataSource, ModelChoice
+from vitrail.cli.derived import Named, Without
+from vitrail.cli.options import Json, Out
+from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.importing.options import ImportOptions
+
+
+@command(name="import", panel="Step by step")
+def import_file(
+    *,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pth, .pt or .pkl of the research code.")],
+    out: Out,
+    told: Annotated[ImportOptions, Named(applied_at="--positions")],
+    model: Annotated[ModelChoice, Without("prompt")],
+    data: Annotated[DataSource, Without("images")],
+    as_json: Json = False,
+) -> None:
+    """A file of the published research code (xl-vlms, learn-to-steer) as an artifact in OUT; nothing in it is run.
+
+    Features become activations, an analysis concepts, vectors and networks a steering, lists of ids a text file. The
+    command says what the file holds and what it lacks.
+
+    Examples:
+        vitrail import features.pth --model llava-hf/llava-1.5-7b-hf --word dog --out studies/dog/activations
+        vitrail import analysis.pth --activations studies/dog/activations --out studies/dog/concepts
+        vitrail import vectors.pth --model llava-hf/llava-1.5-7b-hf --layer 31 --key steering_vector --out steer/red
+        vitrail import ids.pkl --key red --out red.txt
+    """
+    from vitrail.runs.import_file import import_file as run
+
+    with progress_bars() as progress:
+        made = run(file, told, out=out, model=lambda: model.load(progress), samples=lambda: data.load(progress))
+    if as_json:
+        print_json({**asdict(made), "folder": str(made.folder)})
+        return
+    typer.echo(f"{file} holds {made.kind}: {'; '.join(made.found)}. It is in {made.folder}.")
+    if made.missing:
+        typer.echo(f"The file does not say: {'; '.join(made.missing)}.")

@@ -1,0 +1,83 @@
+"""`vitrail import`: a file of the published research code, as our artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vitrail.activations import open_activations
+from vitrail.errors import UsageError
+from vitrail.importing import (
+    Imported,
+    Released,
+    import_concepts,
+    import_features,
+    import_ids,
+    import_network,
+    import_vector,
+    open_released,
+)
+from vitrail.importing.options import ImportOptions
+from vitrail.importing.steerings import Place
+from vitrail.lmm import LMM
+from vitrail.samples import Sample
+from vitrail.samples.examples import Example
+from vitrail.steering import example_states
+from vitrail.words import Word
+
+#: The unit of imported steerings comes from the states of so many samples.
+MAX_SAMPLES = 64
+
+
+def import_file(
+    path: str | Path,
+    options: ImportOptions | None = None,
+    *,
+    out: str | Path,
+    model: Callable[[], LMM],
+    samples: Callable[[], Sequence[Sample]],
+) -> Imported:
+    """A file of the published code as an artifact in the folder `out` (ids: a text file); see `importing`.
+
+    Args:
+        path: the file. What kind it is, is seen from its content.
+        options: what the file does not say.
+        model: gives the model that the file belongs to; it is not called for ids and analyses.
+        samples: gives samples whose states' median norm is the unit of a steering; not called for other files.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, of no known kind, or holds code; or `out` holds something else.
+        UsageError: something is not said that the kind of file needs.
+    """
+    options, file = options or ImportOptions(), open_released(path)
+    if file.kind == "ids":
+        return import_ids(file, out=out, key=options.key)
+    if file.kind == "analysis":
+        if options.activations is None:
+            raise UsageError(f"{file.path} is an analysis: import its features first, and name them by --activations.")
+        activations = open_activations(options.activations)
+        return import_concepts(file, activations, out=out, layer=options.layer, method=options.method)
+    if file.kind == "features":
+        if options.word is None:
+            raise UsageError(f"{file.path} holds features of a word, but does not say which: name it by --word.")
+        return import_features(file, model(), Word(options.word), out=out)
+    return _steering(file, options, out, model, samples)
+
+
+def _steering(
+    file: Released,
+    options: ImportOptions,
+    out: str | Path,
+    model: Callable[[], LMM],
+    samples: Callable[[], Sequence[Sample]],
+) -> Imported:
+    if options.layer is None:
+        raise UsageError(f"{file.path} does not say which layer it changes: name it by --layer.")
+    lmm = model()
+    layer, at = lmm.layer(options.layer), options.applied_at
+    examples = [Example(s, text) for s in samples()[:MAX_SAMPLES] for text in (*s.references, *s.answers)[:1]]
+    medians = example_states(lmm, examples, [layer], positions=at).medians
+    place = Place(layer, medians, at, options.context)
+    if file.kind == "network":
+        return import_network(file, lmm, place, out=out)
+    return import_vector(file, lmm, place, out=out, key=options.key)
