@@ -70,7 +70,8 @@ def open_released(path: str | Path) -> Released:
     holds = f"the keys {keys}" if keys else type(content).__name__
     raise ArtifactError(
         f"{path} is no file of the published code: it holds {holds}. Features have `hidden_states`, analyses "
-        "`concepts` and `activations`, vectors `steering_vector`, networks `encoder.weight`, `encoder.bias` and `decoder.weight`."
+        "`concepts` and `activations`, vectors `steering_vector`, and networks `encoder.weight`, `encoder.bias` and "
+        "`decoder.weight`."
     )
 
 
@@ -97,8 +98,10 @@ def _allowed(path: Path) -> Any:
         asked = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # not a zip file, or damaged: `torch.load` says so
         return nullcontext()
-    known = {f"{module}.{f.__name__}": f for f in _ARRAY_FUNCTIONS for module in _NUMPY}
-    known |= {"numpy.ndarray": np.ndarray, "numpy.dtype": np.dtype}
+    known: dict[str, Any] = {"numpy.ndarray": np.ndarray, "numpy.dtype": np.dtype}
+    for value in (np.empty(0), np.float32(0)):
+        function: Any = value.__reduce__()[0]  # by which numpy makes arrays, and numbers
+        known |= {f"{module}.{function.__name__}": function for module in _NUMPY}
     known |= {name: Unread for name in asked if name.startswith("sklearn.")}
     numbers = [type(np.dtype(t)) for t in ("f2", "f4", "f8", "i4", "i8", "bool")]
     return torch.serialization.safe_globals([*numbers, *((known[name], name) for name in asked if name in known)])
