@@ -145,10 +145,12 @@ def test_an_analysis_of_other_samples_or_without_a_method_is_refused(imported, t
         import_concepts(saved(tmp_path, "b.pth", content), found, out=tmp_path / "c", layer="final")
 
 
-PLACE = Place(4, {4: 10.0})
+@pytest.fixture
+def place(dogs):
+    return Place(4, dogs[:2])
 
 
-def test_a_vector_is_taken_by_its_key_and_a_fine_one_is_said_to_point_backwards(lmm, tmp_path):
+def test_a_vector_is_taken_by_its_key_and_a_fine_one_is_said_to_point_backwards(lmm, place, tmp_path):
     U = torch.randn(2, 256)
     content = {
         "steering_vector": (U[:, None] - U[None]),
@@ -157,24 +159,24 @@ def test_a_vector_is_taken_by_its_key_and_a_fine_one_is_said_to_point_backwards(
         "concepts1": U,
     }
     file = saved(tmp_path, "fine.pth", content)
-    made = import_vector(file, lmm, PLACE, out=tmp_path / "s", key="steering_vector_concept_0_to_1")
+    made = import_vector(file, lmm, place, out=tmp_path / "s", key="steering_vector_concept_0_to_1")
     torch.testing.assert_close(open_steering(made.folder).directions[4], U[0] - U[1])
     assert any("from concept 1 to concept 0" in note for note in made.found)
     with pytest.raises(ArtifactError, match=r"no single vector 'steering_vector'.*steering_vector_shift_of_means"):
-        import_vector(file, lmm, PLACE, out=tmp_path / "t")
+        import_vector(file, lmm, place, out=tmp_path / "t")
 
 
-def test_a_network_predicts_what_it_did(lmm, tmp_path):
+def test_a_network_predicts_what_it_did(lmm, place, tmp_path):
     into, bias, decoder = torch.randn(5, 256), torch.randn(5), torch.randn(256, 5)
     content = {"encoder.weight": into, "encoder.bias": bias, "decoder.weight": decoder}
-    made = import_network(saved(tmp_path, "net.pt", content), lmm, PLACE, out=tmp_path / "s")
+    made = import_network(saved(tmp_path, "net.pt", content), lmm, place, out=tmp_path / "s")
     steering, h = open_steering(made.folder), torch.randn(3, 256)
     expected = torch.tanh(h @ into.T + bias) @ decoder.T
     torch.testing.assert_close(steering.functions()[4](h), expected, rtol=1e-4, atol=1e-4)
     assert steering.parameters["context"] == 4
     small = {"encoder.weight": into[:, :9], "encoder.bias": bias, "decoder.weight": decoder[:9]}
     with pytest.raises(UsageError, match="9 features"):
-        import_network(saved(tmp_path, "small.pt", small), lmm, PLACE, out=tmp_path / "t")
+        import_network(saved(tmp_path, "small.pt", small), lmm, place, out=tmp_path / "t")
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def import_concepts(
         )
     name = METHODS.get(said, said)
     penalty = PENALTY if name == "semi-nmf" else None
-    options = LearningOptions(layer, name, len(U), penalty, stability=0)
+    options = LearningOptions(layer, name, len(U), penalty, stability=0, form="paper")
     made = adopt_concepts(activations, _learner(name, U, penalty, activations, layer), options, out=out)
     far = np.linalg.norm(made.V - theirs[made.kept]) / max(float(np.linalg.norm(theirs)), 1e-12)
     found = (f"{len(U)} concepts by {said}", f"activations differ from those of the file by {100 * far:.2g} % (norm)")
@@ -62,7 +62,7 @@ def _learner(
     name: str, U: Float[np.ndarray, "k d"], penalty: float | None, activations: Activations, layer: Layer | None
 ) -> learners.Learner:
     """A learner that has the concepts `U`, and what else it would know had it learned them from the states."""
-    learner = learners.make_learner(name, len(U), penalty=penalty)
+    learner = learners.make_learner(name, len(U), penalty=penalty, form="paper")
     Z = activations.states(activations.layers[0] if layer is None else layer)
     if isinstance(learner, learners.SemiNMF):
         return learner.adopt(U, learners.ArrayRows(Z))

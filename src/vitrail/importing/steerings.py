@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from vitrail.importing.files import Released
 from vitrail.importing.report import Imported
 from vitrail.lmm import LMM, Layer
 from vitrail.lmm.positions import Name
+from vitrail.samples import Sample
 from vitrail.steering import tensor_vector
 from vitrail.steering.artifact import Content, finished, module_tensors, parameters_of, write_steering
+from vitrail.steering.methods.from_tensors import sample_medians
 from vitrail.steering.methods.l2s import L2S, TwoLayer
 
 MAIN = "steering_vector"
@@ -31,13 +33,13 @@ class Place:
 
     Args:
         layer: whose states it changes.
-        medians: layer → the median norm of its states, the unit of strengths.
+        samples: with captions or answers; the median norm of their states is the unit of strengths.
         applied_at: the positions that it is for.
         context: of a network, the layer that it reads; `layer` for None.
     """
 
     layer: Layer
-    medians: Mapping[Layer, float]
+    samples: Sequence[Sample]
     applied_at: Name = "generated"
     context: Layer | None = None
 
@@ -64,7 +66,7 @@ def import_vector(file: Released, lmm: LMM, place: Place, *, out: str | Path, ke
     made = tensor_vector(
         lmm,
         {place.layer: vectors[name].squeeze().float()},
-        place.medians,
+        place.samples,
         out=out,
         applied_at=place.applied_at,
         source=f"{file.path.name}: {name}",
@@ -104,9 +106,10 @@ def import_network(file: Released, lmm: LMM, place: Place, *, out: str | Path) -
         g.out.copy_(decoder.T)
     details = {"context": context, "rank": hidden, "source": file.path.name, "sha256": file_hash(file.path)}
     parameters = parameters_of(L2S, lmm, (layer,), place.applied_at, details)
-    made = finished(out, L2S, parameters) or write_steering(
-        out, L2S, parameters, Content(module_tensors(layer, g), {layer: place.medians[place.layer]})
-    )
+    made = finished(out, L2S, parameters)
+    if made is None:
+        medians = sample_medians(lmm, place.samples, (layer,), place.applied_at)
+        made = write_steering(out, L2S, parameters, Content(module_tensors(layer, g), medians))
     found = (f"a network of {hidden} hidden units for {lmm.n_features} features",)
     missing = ("the layers that it reads and changes: as you gave them", "the examples that it was trained on")
     return Imported("network", made.folder or out, found, missing)

@@ -21,12 +21,7 @@ from vitrail.importing.options import ImportOptions
 from vitrail.importing.steerings import Place
 from vitrail.lmm import LMM
 from vitrail.samples import Sample
-from vitrail.samples.examples import Example
-from vitrail.steering import example_states
 from vitrail.words import Word
-
-#: The unit of imported steerings comes from the states of so many samples.
-MAX_SAMPLES = 64
 
 
 def import_file(
@@ -74,10 +69,7 @@ def _steering(
     if options.layer is None:
         raise UsageError(f"{file.path} does not say which layer it changes: name it by --layer.")
     lmm = model()
-    layer, at = lmm.layer(options.layer), options.applied_at
-    examples = [Example(s, text) for s in samples()[:MAX_SAMPLES] for text in (*s.references, *s.answers)[:1]]
-    medians = example_states(lmm, examples, [layer], positions=at).medians
-    place = Place(layer, medians, at, options.context)
+    place = Place(options.layer, samples(), options.applied_at, options.context)
     if file.kind == "network":
         return import_network(file, lmm, place, out=out)
     return import_vector(file, lmm, place, out=out, key=options.key)

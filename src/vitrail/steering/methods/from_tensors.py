@@ -63,7 +63,16 @@ def tensor_vector(
     parameters = parameters_of(TENSOR, lmm, tuple(own), applied_at, {"source": source, "sha256": content})
     if there := finished(Path(out), TENSOR, parameters):
         return there
-    examples = [Example(s, text) for s in samples[:MAX_SAMPLES] for text in (*s.references, *s.answers)[:1]]
-    medians = example_states(lmm, examples, list(own), positions=applied_at).medians
+    medians = sample_medians(lmm, samples, tuple(own), applied_at)
     refuse_zero(own, medians, "nothing would be steered. Give another one.")
     return write_steering(Path(out), TENSOR, parameters, Content({f"layer.{k}": v for k, v in own.items()}, medians))
+
+
+def sample_medians(lmm: LMM, samples: Sequence[Sample], layers: Sequence[Layer], positions: Name) -> dict[Layer, float]:
+    """Layer → the median norm of its states of the first `MAX_SAMPLES` samples, at these positions of what was said.
+
+    Raises:
+        DataError: no sample has a caption or an answer.
+    """
+    examples = [Example(s, text) for s in samples[:MAX_SAMPLES] for text in (*s.references, *s.answers)[:1]]
+    return example_states(lmm, examples, list(layers), positions=positions).medians
