@@ -346,6 +346,7 @@ def test_broken_captions_are_said_on_stderr_and_on_the_page_and_nothing_fails(wo
         (["make", "--out", "x"], "--task, --study or --tensor; got none"),
         (["make", "--out", "x", "--task", "colour", "--tensor", "v.npy"], "got --task and --tensor"),
         (["make", "--out", "x", "--task", "colour", "--to", "3"], "--to need --study"),
+        (["make", "--out", "x", "--tensor", "v.npy", "--layers", "6,8"], "needs a single --layers"),
         (["make", "--out", "x", "--study", "nowhere"], "needs --to"),
     ],
 )

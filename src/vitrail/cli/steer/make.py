@@ -44,7 +44,7 @@ class SourceChoice:
     toward: CountOrNone | None = None
     away: CountOrNone | None = None
 
-    def check(self) -> None:
+    def check(self, n_layers: int) -> None:
         """Checks that there is one source, and that the other options belong to it.
 
         Raises:
@@ -60,6 +60,8 @@ class SourceChoice:
             raise UsageError(f"{' and '.join(extra)} need --study.")
         if self.study is not None and self.toward is None:
             raise UsageError("--study needs --to, the number of a concept.")
+        if self.tensor is not None and n_layers > 1:
+            raise UsageError("A file says the layers of its vectors; one without names needs a single --layers.")
         if self.shift is not None and self.away is not None:
             raise UsageError("The shift of a concept goes from the model before to the one after: leave out --from.")
 
@@ -95,7 +97,7 @@ def make(
     from vitrail.steering import TASKS, concept_vector, make_steering, shift_vector, task_named, tensor_vector
     from vitrail.steering.interchange import import_vectors
 
-    source.check()
+    source.check(len(making.layers))
     at, tensor = making.applied_at, source.tensor
     vectors = None if tensor is None else import_vectors(tensor, making.layers[0])
     with progress_bars() as progress:
