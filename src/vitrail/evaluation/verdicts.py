@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from vitrail.artifacts import plain
@@ -87,7 +86,10 @@ def of_accuracy(accuracy: float, majority: float) -> Verdict:
 
 def of_ablation(effect: AblationEffect) -> Verdict:
     """Whether captions lose more without the concept than without a random vector."""
-    return verdicts.against(effect.gain.mean, effect.p, "taking out a random vector")
+    found = verdicts.against(effect.gain.mean, effect.p, "a random vector")
+    said = {"good": "the model uses it: captions lose more than by", "bad": "captions lose less than by"}
+    words = found.text.replace("better than", said["good"]).replace("worse than", said["bad"])
+    return Verdict(found.kind, words)
 
 
 def of_difference(test: Difference) -> Verdict:
@@ -142,8 +144,3 @@ def comparison_to_json(comparison: MethodComparison) -> dict[str, Any]:
     for value, test in zip(values["tests"], comparison.tests, strict=True):
         value["verdict"] = plain(of_difference(test))
     return values
-
-
-def in_words(found: Sequence[Verdict]) -> str:
-    """Several verdicts as one line: "✓ better than random words (p = .0005); ✗ worse than noise images (p < .0001)"."""
-    return "; ".join(map(str, found))
