@@ -21,6 +21,16 @@ from typer.testing import CliRunner
 HERE = Path(__file__).parent
 
 
+CLI_NOTES = """What `--help` says; written by `make docs`.
+
+- `vitrail --install-completion` makes the tab key complete commands, options, their values, and the names of learners
+  and steering methods, in bash, zsh, fish and PowerShell; `--show-completion` prints the script instead.
+- Results go to stdout, progress to stderr. `--json` prints the result as JSON. A terminal shows tables drawn, as wide
+  as it is; a file or pipe gets them 200 columns wide, and the scores of `evaluate` as Markdown.
+- Exit code 0: done. 1: it failed, and one line says why. 2: something was typed that cannot be. 130: stopped by Ctrl-C.
+- Everything that can be known without a model is checked before it is loaded: options, files, words, layers."""
+
+
 def cli_reference() -> str:
     """The command line in Markdown: what `--help` says, for every command."""
     from vitrail.cli import app
@@ -33,7 +43,7 @@ def cli_reference() -> str:
             raise RuntimeError(f"vitrail {' '.join(arguments)} --help failed: {result.output}")
         return ["```text", *(line.rstrip() for line in result.output.strip().splitlines()), "```", ""]
 
-    lines = ["# Command line", "", "What `--help` says; written by `make docs`.", "", "## vitrail", "", *shown()]
+    lines = ["# Command line", "", *CLI_NOTES.splitlines(), "", "## vitrail", "", *shown()]
     for command in app.registered_commands:
         name = command.name or command.callback.__name__  # type: ignore[union-attr]
         lines += [f"## vitrail {name}", "", *shown(name)]

@@ -13,7 +13,9 @@ from tests.cli.offered import commands, options
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "vitrail"
+#: The log is of what was tried, also with other programs.
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES.remove(ROOT / "docs" / "log.md")
 COMMANDS = dict(commands())
 #: Options of the application itself, and of other programs that our texts name.
 OTHERS = {"--debug", "--version", "--help", "--install-completion", "--show-completion", "--control-vector"}

@@ -74,13 +74,15 @@ def test_more_concepts_than_samples(run, captioned, tmp_path: Path) -> None:
         "study", "--data", data, "--word", "dog", "--require", "truth", "--concepts", 50, "--out", tmp_path / "s"
     )
     assert code == 2
-    assert "Cannot learn 50 concepts from 10 samples" in err
+    assert "50 concepts need at least as many samples to learn from; 10 have 'dog'" in err
 
 
 @pytest.mark.parametrize("layer", ["9", "-9", "last"])
 def test_a_layer_that_does_not_exist(run, captioned, tmp_path: Path, layer: str) -> None:
     data = captioned(tmp_path / "d", 3)
-    code, _, err = run("study", "--data", data, "--word", "dog", "--layer", layer, "--out", tmp_path / "s")
+    code, _, err = run(
+        "study", "--data", data, "--word", "dog", "--concepts", 3, "--layer", layer, "--out", tmp_path / "s"
+    )
     assert code == 2
     assert layer in err
     assert layer == "last" or "layers 0 to 8" in err
@@ -91,7 +93,9 @@ def test_a_model_that_is_not_image_text_to_text(run, captioned, tmp_path: Path) 
 
     BertConfig().save_pretrained(tmp_path / "bert")
     data = captioned(tmp_path / "d", 3)
-    code, _, err = run("study", "--model", tmp_path / "bert", "--data", data, "--word", "dog", "--out", tmp_path / "s")
+    code, _, err = run(
+        "study", "--model", tmp_path / "bert", "--data", data, "--word", "dog", "--concepts", 3, "--out", tmp_path / "s"
+    )
     assert code == 1
     assert "not an image-text-to-text model" in err
     assert "'bert'" in err
@@ -99,6 +103,8 @@ def test_a_model_that_is_not_image_text_to_text(run, captioned, tmp_path: Path) 
 
 def test_a_path_that_is_neither_model_nor_hub_id(run, captioned, tmp_path: Path) -> None:
     data = captioned(tmp_path / "d", 3)
-    code, _, err = run("study", "--model", "./no/such/model", "--data", data, "--word", "dog", "--out", tmp_path / "s")
+    code, _, err = run(
+        "study", "--model", "./no/such/model", "--data", data, "--word", "dog", "--concepts", 3, "--out", tmp_path / "s"
+    )
     assert code == 1
     assert "./no/such/model is neither a model folder nor a model on the hub" in err

@@ -10,6 +10,7 @@ from vitrail.extraction import extract
 from vitrail.grounding import ground
 from vitrail.lmm import load
 from vitrail.lmm.doctor import doctor, hidden_states
+from vitrail.lmm.loading import n_blocks_of
 from vitrail.samples import Sample
 
 # image processors of transformers give tensors to numpy
@@ -120,3 +121,8 @@ def test_a_vector_steers_what_is_said(tiny, pictures):
     assert [set(g.ids[forced:]) for g in said] == [{expected}] * 2
     assert edits.changed[str(tiny.n_blocks)] == 2 * 4
     assert tiny.generate(inputs, 4) != said
+
+
+def test_the_configuration_says_how_many_blocks_there_are(tiny):
+    """So that a layer which does not exist is refused before weights are read; a configuration may also not say."""
+    assert n_blocks_of(tiny.model.config) in (None, tiny.n_blocks)

@@ -247,7 +247,7 @@ def test_other_concepts_in_the_same_folder_are_refused(lmm, some, copy):
 def test_a_file_in_place_of_the_folder_is_refused_before_anything_is_done(lmm, some, tmp_path, monkeypatch):
     monkeypatch.setattr(LMM, "states", None)
     (tmp_path / "dog").write_text("a file")
-    with pytest.raises(ArtifactError, match="is a file; a study needs a folder"):
+    with pytest.raises(ArtifactError, match="is a file; what is written needs a folder"):
         quick(lmm, some, tmp_path / "dog")
 
 

@@ -11,7 +11,14 @@ What lies on disk is right, or it is refused. Never pickle.
 """
 
 from vitrail.artifacts.checking import Checked, verify
-from vitrail.artifacts.files import discard_partial_files, file_hash, same_volume_free, write_text, write_whole
+from vitrail.artifacts.files import (
+    check_target,
+    discard_partial_files,
+    file_hash,
+    same_volume_free,
+    write_text,
+    write_whole,
+)
 from vitrail.artifacts.lock import one_writer, writing
 from vitrail.artifacts.manifest import (
     AGAIN,
@@ -44,6 +51,7 @@ __all__ = [
     "check_free",
     "check_ours",
     "check_parent",
+    "check_target",
     "damaged",
     "differences",
     "discard_partial_files",

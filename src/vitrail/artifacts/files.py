@@ -84,3 +84,17 @@ def same_volume_free(folder: Path) -> int:
         folder = folder.parent
     stats = os.statvfs(folder)
     return stats.f_bavail * stats.f_frsize
+
+
+def check_target(path: Path, *, folder: bool = True) -> None:
+    """Checks that a folder, or a file, may be written at `path`, before the work for it begins.
+
+    Raises:
+        ArtifactError: something else is there, or its folder may not be written to.
+    """
+    if path.exists() and path.is_dir() is not folder:
+        there, needed = ("folder", "file") if path.is_dir() else ("file", "folder")
+        raise ArtifactError(f"{path} is a {there}; what is written needs a {needed}. Name another one.")
+    parent = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if (parent != path and not parent.is_dir()) or not os.access(parent, os.W_OK):
+        raise ArtifactError(f"{path} cannot be written: {parent} is no folder that this user may write to.")

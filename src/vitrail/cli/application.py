@@ -24,7 +24,6 @@ app = typer.Typer(
     name="vitrail",
     help="Opens large multimodal models: the concepts behind a word, in words and in pictures.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},

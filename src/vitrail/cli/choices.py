@@ -6,13 +6,14 @@ extracted, learned, grounded … are groups, too: the dataclasses of options tha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from vitrail.activations.options import ExtractionOptions
 from vitrail.cli.derived import Named, Without
-from vitrail.lmm.options import DType
+from vitrail.lmm.options import DType, Layer
 from vitrail.options import Count
 from vitrail.words import Word
 
@@ -76,13 +77,15 @@ class ModelChoice:
     trust_remote_code: bool = False
     own_generation: bool = False
 
-    def load(self, progress: Progress) -> LMM:
-        """The model, with its adapter and its request for a caption."""
+    def load(self, progress: Progress, layers: Iterable[Layer] = ()) -> LMM:
+        """The model, with its adapter and its request for a caption; `layers` will be asked for."""
         progress("load", 0, 1)
-        from vitrail.lmm import load, quieten
+        from vitrail.lmm import check_model, load, quieten
 
         quieten()
-        lmm = load(**{name: value for name, value in vars(self).items() if name != "own_generation"})
+        values = {name: value for name, value in vars(self).items() if name != "own_generation"}
+        check_model(**{name: value for name, value in values.items() if name != "prompt"}, layers=layers)
+        lmm = load(**values)
         progress("load", 1, 1)
         return lmm.with_own_generation() if self.own_generation else lmm
 

@@ -57,8 +57,8 @@ def compare(
         vitrail compare --a studies/dog --adapter tuned/place --data toyland --out shift/dog
     """
     from vitrail.comparison.verdicts import findings_to_json
+    from vitrail.runs.compare import check_comparison, check_tuned, load_tuned
     from vitrail.runs.compare import compare as run
-    from vitrail.runs.compare import load_tuned
     from vitrail.studies import open_study
 
     given = [name for name, value in (("--b", b), ("--model-b", model_b), ("--adapter", adapter)) if value is not None]
@@ -71,6 +71,9 @@ def compare(
         before = open_study(a)
         after = None if b is None else open_study(b)
         samples = None if data is None else DataSource(data=data, split=split, images=images).load(progress)
+        check_comparison(before, after, samples, options)
+        if after is None:
+            check_tuned(before.activations, model=model_b, adapter=adapter)
         progress("load", 0, 2)
         lmm_a = loading.load(before.activations)
         if after is not None:

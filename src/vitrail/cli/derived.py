@@ -121,7 +121,7 @@ def _annotated(kind: Any, name: str, text: str, default: Any) -> Any:
     settings: dict[str, Any] = {"help": escape(text)}
     if parser := _parser(kind, rules, default):
         kind, settings["parser"], settings["metavar"] = str, parser, f"<{parser.__name__}>"
-        settings["autocompletion"] = parser.names if isinstance(parser, NameParser) else None
+        settings["autocompletion"] = parser.complete if isinstance(parser, NameParser) else None
     elif (least := _least(rules)) is not None:
         settings["min"] = least
     return Annotated[kind | None if optional else kind, typer.Option(name, **settings)]
@@ -145,6 +145,8 @@ def _parser(kind: Any, rules: tuple[Any, ...], default: Any) -> Parser | None:
     if get_origin(kind) is not tuple:
         return None
     item, inner = _plain(get_args(kind)[0])
+    if names := next((rule for rule in inner if isinstance(rule, NameIn)), None):
+        return NameParser(names, default, several=True)
     if item == Layer:
         return Parser(to_layers, "layers")
     if item is str:
@@ -171,16 +173,24 @@ class Parser:
 
 
 class NameParser(Parser):
-    """A parser of a name in a registry, which is imported for another name than the default, and for the help."""
+    """A parser of a name in a registry, or of `several` by commas; a shell completes them.
 
-    def __init__(self, known: NameIn, default: Any) -> None:
-        super().__init__(self._known, "name")
+    The registry is imported for names other than the default, for the help and for a shell: that may take a second.
+    """
+
+    def __init__(self, known: NameIn, default: Any, several: bool = False) -> None:
+        super().__init__(to_list(self._known) if several else self._known, "names" if several else "name")
         self.names, self.default = known.names, default
 
     def _known(self, text: str) -> str:
         if text != self.default and text not in self.names():
             raise UsageError(f"{text!r} is not one of {', '.join(map(repr, self.names()))}.")
         return text
+
+    def complete(self, incomplete: str) -> list[str]:
+        """What may be typed: every name that goes on from `incomplete`, or from what follows its last comma."""
+        before, comma, last = incomplete.rpartition(",")
+        return [before + comma + name for name in self.names() if name.startswith(last)]
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from vitrail.activations.options import ExtractionOptions
 from vitrail.cli.application import command
 from vitrail.cli.choices import DataSource, ModelChoice
 from vitrail.cli.derived import Named, Parser, Without
-from vitrail.cli.options import Json
+from vitrail.cli.options import Json, folder_to_write
 from vitrail.cli.parsing import to_list
 from vitrail.cli.terminal import print_json, progress_bars, show_score_tables
 from vitrail.errors import UsageError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vitrail.activations import Activations
     from vitrail.evaluation import EvaluationData, Scorers
     from vitrail.progress import Progress
+    from vitrail.reports.layout import Table as ScoreTable
     from vitrail.samples import Sample
 
 
@@ -95,13 +97,11 @@ class ScorerChoice:
     def load(self, device: str | None, progress: Progress) -> Scorers:
         """The two scorers, on `device`."""
         from vitrail.evaluation import Scorers
-        from vitrail.lmm.scorers import load_image_scorer, load_text_scorer
 
         progress("load", 0, 1)
-        image = load_image_scorer(self.image_scorer, device=device)
-        text = load_text_scorer(self.text_scorer, layer=self.text_layer, device=device)
+        found = Scorers.load(self.image_scorer, self.text_scorer, text_layer=self.text_layer, device=device)
         progress("load", 1, 1)
-        return Scorers(image, text)
+        return found
 
 
 @command(panel="Measure and compare")
@@ -116,7 +116,10 @@ def evaluate(
     ] = "",
     methods: Annotated[MethodOptions, Without("extraction", "evaluation")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the comparison; what is finished in it is kept.")
+        Path | None,
+        typer.Option(
+            "--out", callback=folder_to_write, help="Folder of the comparison; what is finished in it is kept."
+        ),
     ] = None,
     model: Annotated[ModelChoice, Without("revision", "adapter", "dtype", "prompt")],
     data: Annotated[EvaluatedData, Without("limit")],
@@ -138,41 +141,69 @@ def evaluate(
         raise UsageError("Name either a STUDY to evaluate, or --words to compare methods on.")
     if folder is not None and (methods.layers or out):
         raise UsageError("--layers and --out are for a comparison (--words); a study has its own folder and layer.")
-    from vitrail.evaluation.verdicts import comparison_to_json, scores_to_json
-    from vitrail.lmm import quieten
-    from vitrail.reports.tables import all_tables, study_tables
-    from vitrail.runs.compare_methods import compare_methods
-    from vitrail.runs.evaluate import evaluate as evaluate_study
+    run = _evaluate_study if folder is not None else _compare_methods
+    options = replace(methods, extraction=extraction, evaluation=evaluation)
+    with progress_bars() as progress:
+        done = run(folder or out or Path("evaluation"), words, model, data, scorers, options, progress)
+    if as_json:
+        print_json(done.values)
+    else:
+        show_score_tables(done.tables, done.written)
+        typer.echo(f"The report is {done.page}")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What an evaluation gave: its values as JSON, its tables, the Markdown of them, and its page."""
+
+    values: Any
+    tables: list[ScoreTable]
+    written: Path
+    page: Path
+
+
+def _evaluate_study(
+    folder: Path,
+    words: Sequence[str],
+    model: ModelChoice,
+    data: EvaluatedData,
+    scorers: ScorerChoice,
+    options: MethodOptions,
+    progress: Progress,
+) -> Done:
+    from vitrail.evaluation.verdicts import scores_to_json
+    from vitrail.reports.tables import study_tables
+    from vitrail.runs.evaluate import check_evaluation, evaluate
     from vitrail.studies import open_study
 
-    quieten()
-    with progress_bars() as progress:
-        scored_by = scorers.load(model.device, progress)
-        if folder is not None:
-            study = open_study(folder)
-            lmm = model.of_study().load(study.activations)
-            made = evaluate_study(
-                study,
-                lmm,
-                data.of_study(study.activations, progress),
-                scorers=scored_by,
-                options=evaluation,
-                progress=progress,
-            )
-            values, tables = scores_to_json(made.scores), study_tables(made.scores)
-            written, page = made.folder / "evaluation.md", folder / "report.html"
-        else:
-            samples = data.to_learn_from(progress)
-            lmm = model.load(progress)
-            options = replace(methods, extraction=extraction, evaluation=evaluation)
-            to = out or Path("evaluation")
-            methods_made = compare_methods(
-                lmm, samples, words, scorers=scored_by, out=to, options=options, progress=progress
-            )
-            values, tables = comparison_to_json(methods_made), all_tables(methods_made)
-            written, page = to / "comparison.md", to / "report.html"
-    if as_json:
-        print_json(values)
-    else:
-        show_score_tables(tables, written)
-        typer.echo(f"The report is {page}")
+    study = open_study(folder)
+    given = data.of_study(study.activations, progress)
+    check_evaluation(study, given)
+    scored_by = scorers.load(model.device, progress)
+    lmm = model.of_study().load(study.activations)
+    made = evaluate(study, lmm, given, scorers=scored_by, options=options.evaluation, progress=progress)
+    tables = study_tables(made.scores)
+    return Done(scores_to_json(made.scores), tables, made.folder / "evaluation.md", folder / "report.html")
+
+
+def _compare_methods(
+    out: Path,
+    words: Sequence[str],
+    model: ModelChoice,
+    data: EvaluatedData,
+    scorers: ScorerChoice,
+    options: MethodOptions,
+    progress: Progress,
+) -> Done:
+    from vitrail.runs.checks import check_methods
+
+    given = data.to_learn_from(progress)
+    check_methods(given.samples, given.test_samples, words, options.extraction.require, max(options.n_concepts))
+    lmm = model.load(progress, (options.layer, *options.layers))
+    from vitrail.evaluation.verdicts import comparison_to_json
+    from vitrail.reports.tables import all_tables
+    from vitrail.runs.compare_methods import compare_methods
+
+    scored_by = scorers.load(model.device, progress)
+    made = compare_methods(lmm, given, words, scorers=scored_by, out=out, options=options, progress=progress)
+    return Done(comparison_to_json(made), all_tables(made), out / "comparison.md", out / "report.html")

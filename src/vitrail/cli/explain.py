@@ -9,7 +9,7 @@ import typer
 
 from vitrail.cli.application import command
 from vitrail.cli.choices import StudyModel
-from vitrail.cli.options import Json, StudyFolder
+from vitrail.cli.options import Json, StudyFolder, file_to_write
 from vitrail.cli.terminal import print_json, show_explanation
 
 
@@ -19,7 +19,10 @@ def explain(
     folder: StudyFolder,
     image: Annotated[Path, typer.Argument(help="The image to explain.")],
     concepts: Annotated[int, typer.Option("--concepts", min=1, help="How many of the most active concepts.")] = 5,
-    picture: Annotated[Path | None, typer.Option(help="Also draw the explanation to this PNG or SVG file.")] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", callback=file_to_write, help="Also draw the explanation to this PNG or SVG file."),
+    ] = None,
     model: StudyModel,
     as_json: Json = False,
 ) -> None:
@@ -29,9 +32,11 @@ def explain(
         vitrail explain studies/dog photo.png --concepts 3 --picture explanation.png
     """
     from vitrail.explanation import explain as run
+    from vitrail.samples import Sample
     from vitrail.studies import open_study
 
     study = open_study(folder)
+    Sample(str(image), image).open()
     lmm = model.load(study.activations)
     found = run(lmm, study.activations, study.concepts, study.grounding, image, n_concepts=concepts)
     if picture is not None:

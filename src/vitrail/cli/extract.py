@@ -30,11 +30,14 @@ def extract(
         vitrail extract --word dog --out studies/dog
         vitrail extract --word dog --data captions.jsonl --layers 4,-1,final --require truth --out studies/dog
     """
-    from vitrail.extraction import extract_as
+    from vitrail.extraction import check_word
 
     with progress_bars() as progress:
         samples = data.load(progress)
-        lmm = model.load(progress)
+        check_word(samples, word, extraction.require)
+        lmm = model.load(progress, extraction.layers)
+        from vitrail.extraction import extract_as
+
         made = extract_as(lmm, samples, word, extraction, out=out / "activations", progress=progress)
     counts = made.counts
     if as_json:

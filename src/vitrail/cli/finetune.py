@@ -42,11 +42,16 @@ def finetune(
     Example:
         vitrail finetune --style place --out tuned/place
     """
-    from vitrail.finetuning import finetune as run
+    from vitrail.extraction import check_images
     from vitrail.samples.examples import captions_for
 
     with progress_bars() as progress:
         examples = captions_for(data.load(progress), data.data, style=style, words=words)
+        check_images([e.sample for e in examples])
+        from vitrail.finetuning import check_training
+        from vitrail.finetuning import finetune as run
+
+        check_training(examples, training)
         made = run(model.load(progress), examples, training, out=out, progress=progress)
     loss = made.loss
     if as_json:

@@ -68,7 +68,10 @@ def learn(
 
     activations = open_activations(folder / "activations")
     if sweep:
+        from vitrail.sweep import check_sweep
+
         options = replace(trying, layer=learning.layer, method=learning.method, seed=learning.seed, form=learning.form)
+        check_sweep(activations, options)
         lmm = model.load(activations) if words else None
         _sweep(activations, options, folder / "sweep", lmm, as_json)
     else:

@@ -8,7 +8,29 @@ from typing import Annotated
 import typer
 
 StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")]
-Out = Annotated[Path, typer.Option("--out", help="Folder to write; what is finished in it is kept.")]
+
+
+def folder_to_write(path: Path | None) -> Path | None:
+    """The folder that an option names, if it may be written."""
+    from vitrail.artifacts import check_target
+
+    if path is not None:
+        check_target(path)
+    return path
+
+
+def file_to_write(path: Path | None) -> Path | None:
+    """The file that an option or argument names, if it may be written."""
+    from vitrail.artifacts import check_target
+
+    if path is not None:
+        check_target(path, folder=False)
+    return path
+
+
+Out = Annotated[
+    Path, typer.Option("--out", callback=folder_to_write, help="Folder to write; what is finished in it is kept.")
+]
 Overwrite = Annotated[
     bool,
     typer.Option(

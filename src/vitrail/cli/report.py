@@ -8,14 +8,17 @@ from typing import Annotated
 import typer
 
 from vitrail.cli.application import command
-from vitrail.cli.options import Json, Overwrite, StudyFolder
+from vitrail.cli.options import Json, Overwrite, StudyFolder, file_to_write
 from vitrail.cli.terminal import print_json
 
 
 @command(panel="Step by step")
 def report(
     folder: StudyFolder,
-    out: Annotated[Path | None, typer.Option("--out", help="The HTML file; STUDY/report.html by default.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", callback=file_to_write, help="The HTML file; STUDY/report.html by default."),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option("--data", help="Data with known factors (`factors.parquet`); by default what the study knows."),

@@ -44,15 +44,18 @@ def study(
         vitrail study --model llava-hf/llava-1.5-7b-hf --data coco/dataset_coco.json --images coco \\
             --split train --word dog --forms dogs,puppy --layer -1 --concepts 20 --out studies/dog
     """
-    from vitrail.artifacts import make_way
-    from vitrail.runs.study import loose_files, summary
-    from vitrail.runs.study import study as run
+    from vitrail.runs.checks import check_study
 
-    if overwrite:
-        make_way(loose_files(out))
     with progress_bars() as progress:
         samples = data.load(progress)
-        lmm = model.load(progress)
+        check_study(samples, word, extraction, learning)
+        lmm = model.load(progress, [layer])
+        from vitrail.artifacts import make_way
+        from vitrail.runs.study import loose_files, summary
+        from vitrail.runs.study import study as run
+
+        if overwrite:
+            make_way(loose_files(out))
         made = run(
             lmm,
             samples,

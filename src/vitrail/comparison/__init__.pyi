@@ -21,6 +21,7 @@ from .options import (
 )
 from .studies import (
     WiderViews as WiderViews,
+    check_alike as check_alike,
     check_studies as check_studies,
     compare_studies as compare_studies,
 )

@@ -110,10 +110,15 @@ def compare_studies(
 
 def check_studies(a: Study, b: Study, lmm_a: LMM, lmm_b: LMM) -> None:
     """Raises unless the two studies can be compared, and the models are theirs; see `compare_studies`."""
-    check_comparable(a.activations, b.activations)
+    check_alike(a, b)
     check_models(lmm_a, lmm_b)
     for study, lmm in ((a, lmm_a), (b, lmm_b)):
         check_model(lmm, study.activations)
+
+
+def check_alike(a: Study, b: Study) -> None:
+    """Raises unless the two studies can be compared; no model is needed."""
+    check_comparable(a.activations, b.activations)
     for name, here, there in (
         ("layer", a.concepts.layer, b.concepts.layer),
         ("method", a.concepts.options.method, b.concepts.options.method),

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vitrail.lmm.scorers import ImageTextScorer, TextScorer, load_image_scorer, load_text_scorer
+from vitrail.lmm import scorers  # imports torch when it is used
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample, load_samples
 from vitrail.samples.facts import data_folder, known_facts
-from vitrail.scores import KnownFactors
+
+if TYPE_CHECKING:
+    from vitrail.lmm.scorers import ImageTextScorer, TextScorer
+    from vitrail.scores import KnownFactors
 
 #: factor → value → the words that name it.
 Lexicon = Mapping[str, Mapping[str, Sequence[str]]]
@@ -84,7 +87,8 @@ class Scorers:
         Raises:
             ModelError: there is no such scorer.
         """
-        return cls(load_image_scorer(image, device=device), load_text_scorer(text, layer=text_layer, device=device))
+        found = scorers.load_image_scorer(image, device=device)
+        return cls(found, scorers.load_text_scorer(text, layer=text_layer, device=device))
 
     def described(self) -> dict[str, dict[str, Any]]:
         """What a manifest keeps of them."""

@@ -1,6 +1,7 @@
 """Extraction: samples + model + word → activations.
 
 run.py      `extract`: shard after shard, into a folder that goes on where it was stopped
+checks.py   what can be known of samples before a model is loaded
 reader.py   one shard: what the model says, where the word stands in it, and the states there
 """
 

@@ -1,5 +1,11 @@
 # The names of the package; each is imported when it is first used.
 
+from .checks import (
+    candidates as candidates,
+    check_images as check_images,
+    check_unseen as check_unseen,
+    check_word as check_word,
+)
 from .reader import (
     Reader as Reader,
     Reading as Reading,

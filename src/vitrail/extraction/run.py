@@ -20,6 +20,7 @@ from vitrail import words
 from vitrail.activations import Activations, Counts, ExtractionOptions, Require, Store
 from vitrail.artifacts import folder_for, one_writer, same_volume_free
 from vitrail.errors import ArtifactError, DataError, WordError
+from vitrail.extraction.checks import candidates, check_word
 from vitrail.extraction.reader import Reader
 from vitrail.lmm import LMM, Layer, as_lmm
 from vitrail.progress import Progress, shown, silent
@@ -73,7 +74,10 @@ def extract(
     word = Word(word) if isinstance(word, str) else word
     out = out or folder_for(None, "studies", word.text, progress) / "activations"
     with shown(progress) as tell:
-        return extract_as(as_lmm(lmm), as_samples(samples, tell), word, options, out=out, progress=tell)
+        samples = as_samples(samples, tell)
+        if isinstance(lmm, str | Path):
+            check_word(samples, word, require)  # before a model is loaded
+        return extract_as(as_lmm(lmm), samples, word, options, out=out, progress=tell)
 
 
 @one_writer
@@ -94,7 +98,7 @@ def extract_as(
         lmm = replace(lmm, prompt=options.prompt)
     layers = lmm.layers(options.layers)
     options = replace(options, layers=layers, prompt=lmm.prompt)
-    candidates = _candidates(samples, word, options.require)
+    asked = candidates(samples, word, options.require)
     out = Path(out)
     parameters = {
         "model": lmm.describe().as_dict(),
@@ -103,10 +107,10 @@ def extract_as(
         **asdict(options),
     }
     if options.require != "predicted":
-        log.info("%d of %d samples hold %r in a reference", len(candidates), len(samples), word.text)
-    _check_room(out, lmm, len(candidates), len(layers))
+        log.info("%d of %d samples hold %r in a reference", len(asked), len(samples), word.text)
+    _check_room(out, lmm, len(asked), len(layers))
     size = options.shard_size
-    shards = [candidates[i : i + size] for i in range(0, len(candidates), size)]
+    shards = [asked[i : i + size] for i in range(0, len(asked), size)]
     store = Store(out, parameters, len(shards), cache(lambda number: [s.digests() for s in shards[number]]))
     reader = Reader(lmm, word, options)
     missing = store.missing()
@@ -119,7 +123,7 @@ def extract_as(
         said += read.said
         counts = read.counts
         if number == 0:  # the samples without the word in a reference were looked at, too
-            skipped = len(samples) - len(candidates)
+            skipped = len(samples) - len(asked)
             counts += Counts(scanned=skipped, without_word=skipped)
         store.write(number, read.states, read.rows, counts)
         done += len(shards[number])
@@ -128,18 +132,8 @@ def extract_as(
         log.warning("%d images could not be read; the manifest in %s lists them", len(counts.unreadable), out)
     if not counts.kept:
         store.discard()
-        raise _nothing(counts, word, candidates, said)
+        raise _nothing(counts, word, asked, said)
     return store.finish()
-
-
-def _candidates(samples: Sequence[Sample], word: Word, require: Require) -> list[Sample]:
-    """The samples that the model is asked about."""
-    if require == "predicted":
-        return list(samples)
-    found = [s for s in samples if any(word.find(text) for text in s.said)]
-    if not found:
-        raise words.absent(word, "references", (text for s in samples for text in s.said))
-    return found
 
 
 def _ids_hash(samples: Sequence[Sample]) -> str:

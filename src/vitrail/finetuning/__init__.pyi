@@ -6,6 +6,7 @@ from .artifact import (
 )
 from .options import (
     FineTuneOptions as FineTuneOptions,
+    check_training as check_training,
     TrainingOptions as TrainingOptions,
 )
 from .run import (

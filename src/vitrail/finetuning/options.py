@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeVar
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from vitrail.errors import DataError, ModelError
 from vitrail.options import Count, CountOrNone, Options
 
 Method = Literal["lora", "full"]
 #: Peak rates that fine-tuning uses unless it is told others.
 RATES: dict[Method, float] = {"lora": 2e-3, "full": 1e-4}
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vitrail.samples.examples import Example
 
 Self = TypeVar("Self", bound="TrainingOptions")
 
@@ -79,3 +86,16 @@ class FineTuneOptions(TrainingOptions):
         if self.method != "lora":
             values |= {"rank": None, "scale": None, "dtype": own_dtype}
         return {key: values[key] for key in ("method", "rank", "scale", "dtype")} | values
+
+
+def check_training(examples: Sequence[Example], options: FineTuneOptions) -> None:
+    """Raises unless a model can be trained on these examples; no model is needed.
+
+    Raises:
+        DataError: the examples are of fewer than two samples.
+        ModelError: an adapter is asked for, and PEFT is not installed.
+    """
+    if len(ids := {e.sample.id for e in examples}) < 2:
+        raise DataError(f"Training needs examples of two samples or more, to hold some out; got {len(ids)}.")
+    if options.method == "lora" and find_spec("peft") is None:
+        raise ModelError("LoRA needs PEFT: pip install 'vitrail[peft]'.")

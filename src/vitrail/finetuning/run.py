@@ -28,7 +28,7 @@ from vitrail.artifacts import (
 from vitrail.errors import ModelError, UsageError
 from vitrail.finetuning.artifact import CHECKPOINT, CHECKPOINTS, KIND, FineTune, open_finetune
 from vitrail.finetuning.loss_plot import PICTURE, draw_loss
-from vitrail.finetuning.options import RATES, FineTuneOptions
+from vitrail.finetuning.options import RATES, FineTuneOptions, check_training
 from vitrail.finetuning.training import STATE, Training, split_examples
 from vitrail.lmm import LMM, as_lmm
 from vitrail.lmm.adapters import trainable_lora
@@ -67,6 +67,7 @@ def finetune(
         ArtifactError: `out` belongs to another run.
     """
     options = options or FineTuneOptions()
+    check_training(examples, options)
     lmm = as_lmm(lmm)
     options, out = options.with_rate(RATES[options.method]), Path(out)
     parameters = _parameters(lmm, examples, options)

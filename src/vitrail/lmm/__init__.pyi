@@ -25,6 +25,7 @@ from .identity import (
 )
 from .loading import (
     as_lmm as as_lmm,
+    check_model as check_model,
     from_transformers as from_transformers,
     load as load,
     load_as as load_as,

@@ -56,6 +56,18 @@ def trainable_lora(
         lmm.model.eval().requires_grad_(False)
 
 
+def check_adapter(adapter: str | Path) -> None:
+    """Raises `ModelError` unless PEFT is installed and finds the configuration of the adapter."""
+    try:
+        from peft import PeftConfig
+    except ImportError as error:
+        raise ModelError("An adapter needs PEFT: pip install 'vitrail[peft]'.") from error
+    try:
+        PeftConfig.from_pretrained(_adapter_location(adapter))
+    except Exception as error:  # of the file, the hub or the content
+        raise ModelError(f"{adapter} is not an adapter: {first_line(error)}") from error
+
+
 def put_on(network: Any, adapter: str | Path) -> Any:
     """`network` under the PEFT adapter `adapter` (a folder, a name on the hub, or "toyland:NAME").
 

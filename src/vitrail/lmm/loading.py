@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +12,13 @@ from typing import Any, cast
 import torch
 
 from vitrail.errors import ModelError
-from vitrail.lmm.adapters import check_trained, put_on
+from vitrail.lmm.adapters import check_adapter, check_trained, put_on
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT, family_of
 from vitrail.lmm.generating import greedy_configuration
 from vitrail.lmm.messages import first_line
 from vitrail.lmm.model import LMM
-from vitrail.lmm.options import DType
+from vitrail.lmm.options import DType, Layer, own_layers
 from vitrail.lmm.parts import find_parts, speaker, translates, unwrapped
 from vitrail.lmm.placement import Placement, device_of
 from vitrail.lmm.transformers_backend import TransformersBackend
@@ -59,11 +59,18 @@ def load(
         ModelError: neither a model nor a name on the hub, or not an image-text-to-text model, or a part was not found.
         UsageError: there is no such device.
     """
+    check_model(
+        model,
+        revision=revision,
+        adapter=adapter,
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+    )
     path = _location(model)
     check_trained(Path(path))
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
-    _check_kind(path, model, options)
-    place = Placement() if device == "auto" else device if isinstance(device, Placement) else device_of(device)
+    place = _place(device)
     placement = _placement(dtype, place)
     with _bars_where_watched():
         network = _network(path, model, {**placement, **options})
@@ -75,6 +82,49 @@ def load(
         network = network.to(place)
     lmm = from_transformers(network, processor, str(model), prompt)
     return replace(lmm, revision=_commit(path, revision) or revision, adapter=None if adapter is None else str(adapter))
+
+
+def check_model(
+    model: str | Path,
+    *,
+    revision: str | None = None,
+    adapter: str | Path | None = None,
+    dtype: DType = "auto",
+    device: str | Placement | None = None,
+    trust_remote_code: bool = False,
+    layers: Iterable[Layer] = (),
+) -> None:
+    """Raises what loading and reading a model would raise, as far as that is known before its weights are read.
+
+    Args:
+        model: this and the following as in `load`.
+        layers: those that will be read or changed; checked where the model's configuration says how many it has.
+
+    Raises:
+        ModelError: there is no such model or adapter, it is no image-text-to-text model, or a library is missing.
+        UsageError: there is no such device or layer.
+    """
+    place = _place(device)
+    _placement(dtype, place)
+    if adapter is not None:
+        check_adapter(adapter)
+    config = _configuration(_location(model), model, {"revision": revision, "trust_remote_code": trust_remote_code})
+    n_blocks = n_blocks_of(config)
+    if n_blocks is not None:
+        own_layers(layers, n_blocks, str(model))
+
+
+def n_blocks_of(config: Any) -> int | None:
+    """The number of the decoder's blocks by the configuration of a model; None where it does not say."""
+    text = config.get_text_config(decoder=True)
+    # where there is an encoder, too, "num_hidden_layers" may be its number
+    found = (getattr(text, name, None) for name in ("decoder_layers", "num_decoder_layers", "num_hidden_layers"))
+    return next((n for n in found if isinstance(n, int)), None)
+
+
+def _place(device: str | Placement | None) -> Placement | torch.device:
+    """Where a model goes: `device` as `load` takes it."""
+    return Placement() if device == "auto" else device if isinstance(device, Placement) else device_of(device)
 
 
 def load_as(
@@ -196,8 +246,8 @@ def _placement(dtype: DType, place: Placement | torch.device) -> dict[str, Any]:
     }
 
 
-def _check_kind(path: str, model: str | Path, options: Mapping[str, Any]) -> None:
-    """Refuses what is no image-text-to-text model, before any weights are read."""
+def _configuration(path: str, model: str | Path, options: Mapping[str, Any]) -> Any:
+    """The configuration of a model. Refuses what is no image-text-to-text model, before any weights are read."""
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     try:
@@ -206,6 +256,7 @@ def _check_kind(path: str, model: str | Path, options: Mapping[str, Any]) -> Non
         raise _configuration_error(path, model, options, error) from error
     if type(config) not in AutoModelForImageTextToText._model_mapping and not options["trust_remote_code"]:
         raise ModelError(f"{model} is not an image-text-to-text model: it is of type {config.model_type!r}.")
+    return config
 
 
 def _configuration_error(path: str, model: str | Path, options: Mapping[str, Any], error: Exception) -> ModelError:

@@ -19,7 +19,7 @@ from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT
 from vitrail.lmm.hooks import Edits
 from vitrail.lmm.identity import fingerprint, fingerprint_of_ends
-from vitrail.lmm.options import Layer
+from vitrail.lmm.options import Layer, own_layer, own_layers
 from vitrail.lmm.parts import Parts
 from vitrail.lmm.torch_backend import LayerChange, TorchBackend
 from vitrail.samples import Sample
@@ -177,14 +177,7 @@ class LMM:
         Raises:
             UsageError: there is no such layer; the range is named.
         """
-        n = self.n_blocks
-        if layer == "final":
-            return layer
-        if not isinstance(layer, int) or not -n <= layer <= n:
-            raise UsageError(
-                f"Layer {layer!r} does not exist: {self.name} has layers 0 to {n}, −1 to −{n}, and 'final'."
-            )
-        return layer if layer >= 0 else n + 1 + layer
+        return own_layer(layer, self.n_blocks, self.name)
 
     def layers(self, layers: Iterable[Layer]) -> tuple[Layer, ...]:
         """Layers by their own names, each once, in the order of the model; all that it has for "all".
@@ -192,9 +185,7 @@ class LMM:
         Raises:
             UsageError: there is no such layer.
         """
-        every = (*range(self.n_blocks + 1), "final")
-        named = {own for layer in layers for own in (every if layer == "all" else [self.layer(layer)])}
-        return tuple(layer for layer in every if layer in named)
+        return own_layers(layers, self.n_blocks, self.name)
 
     def own_names(self, named: Iterable[Layer]) -> dict[Layer, Layer]:
         """Layers by their own names (see `layer`) → the names that were given for them, in the given order.

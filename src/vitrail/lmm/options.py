@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from vitrail.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,3 +23,29 @@ if TYPE_CHECKING:
     Positions: TypeAlias = PositionName | Tensor | Callable[[Any], Tensor]
 else:  # modules of options are imported for `--help`, which does not wait for torch
     Positions = object
+
+
+def own_layer(layer: Layer, n_blocks: int, model: str) -> Layer:
+    """The layer by its own name in a model with N blocks: −1 becomes N.
+
+    Raises:
+        UsageError: there is no such layer; the range is named.
+    """
+    if layer == "final":
+        return layer
+    if not isinstance(layer, int) or not -n_blocks <= layer <= n_blocks:
+        raise UsageError(
+            f"Layer {layer!r} does not exist: {model} has layers 0 to {n_blocks}, −1 to −{n_blocks}, and 'final'."
+        )
+    return layer if layer >= 0 else n_blocks + 1 + layer
+
+
+def own_layers(layers: Iterable[Layer], n_blocks: int, model: str) -> tuple[Layer, ...]:
+    """Layers by their own names, each once, in the order of the model; all that it has for "all".
+
+    Raises:
+        UsageError: there is no such layer.
+    """
+    every = (*range(n_blocks + 1), "final")
+    named = {own for layer in layers for own in (every if layer == "all" else [own_layer(layer, n_blocks, model)])}
+    return tuple(layer for layer in every if layer in named)

@@ -18,6 +18,7 @@ from vitrail.comparison import (
     LayerComparison,
     ModelComparison,
     WiderViews,
+    check_alike,
     check_studies,
     compare_checkpoints,
     compare_layers,
@@ -26,13 +27,14 @@ from vitrail.comparison import (
 )
 from vitrail.concepts import LearningOptions
 from vitrail.errors import UsageError
+from vitrail.extraction import check_images
 from vitrail.finetuning import open_finetune
 from vitrail.grounding import GroundingOptions
-from vitrail.lmm import LMM, as_lmm, is_adapter, load_as
+from vitrail.lmm import LMM, as_lmm, check_model, is_adapter, load_as
 from vitrail.progress import Progress, shown
 from vitrail.reports.comparison import comparison_page
 from vitrail.samples import Sample, as_samples
-from vitrail.studies import Study, as_study, same_activations, same_study
+from vitrail.studies import Study, as_study, own_samples, same_activations, same_study
 
 
 def compare(
@@ -73,16 +75,48 @@ def compare(
     a, b, options = as_study(a), None if b is None else as_study(b), options or ComparisonOptions()
     if b is None and lmm_b is None:
         raise UsageError("A comparison needs a model after: give its study (b), or the model or adapter (lmm_b).")
-    options.of_concepts(prototypes=a.concepts.learner.prototypes)  # refused before any model is loaded
-    if samples is None and (b is None or options.checkpoints is not None):
-        raise UsageError("Samples are needed to extract states of another model: give the data that `a` was made of.")
     out = folder_for(out, "comparisons", a.activations.word.text, progress)
     check_ours([out / "report.html"])
     with shown(progress) as tell:
+        given = None if samples is None else as_samples(samples, tell)
+        check_comparison(a, b, given, options)
         before = a.lmm if lmm_a is None else as_lmm(lmm_a)
         after = _after(a, b, lmm_b)
-        given = None if samples is None else as_samples(samples, tell)
         return _compare(a, b, before, after, given, options, out=out, progress=tell)
+
+
+def check_comparison(a: Study, b: Study | None, samples: Sequence[Sample] | None, options: ComparisonOptions) -> None:
+    """Raises unless the studies, or study `a` and one to be made of `samples`, can be compared; no model is needed.
+
+    Raises:
+        UsageError: samples are needed and were not given; or another word, layer, method or filter of words;
+            or an estimator that does not fit the concepts.
+        DataError: no common samples, or no image can be opened.
+        ArtifactError: there is no fine-tune whose checkpoints are compared.
+    """
+    options.of_concepts(prototypes=a.concepts.learner.prototypes)
+    if samples is None and (b is None or options.checkpoints is not None):
+        raise UsageError("Samples are needed to extract states of another model: give the data that `a` was made of.")
+    if options.checkpoints is not None:
+        open_finetune(options.checkpoints)
+    if b is not None:
+        check_alike(a, b)
+    if samples is not None:
+        check_images(own_samples(a.activations, samples) if b is None else samples)
+
+
+def check_tuned(before: Activations, *, model: str | None = None, adapter: str | Path | None = None) -> None:
+    """Raises unless there is such a model after, see `load_tuned`; its weights are not read.
+
+    Raises:
+        ModelError: there is no such model or adapter.
+    """
+    check_model(
+        model or before.model.name,
+        revision=None if model else before.model.revision,
+        adapter=adapter,
+        layers=before.layers,
+    )
 
 
 def _after(a: Study, b: Study | None, lmm_b: LMM | str | Path | None) -> LMM:

@@ -12,6 +12,7 @@ from vitrail.lmm import LMM, as_lmm
 from vitrail.progress import Progress, shown
 from vitrail.reports.methods import methods_page
 from vitrail.reports.tables import tables
+from vitrail.runs.checks import check_methods
 from vitrail.runs.evaluate import scorers_for
 
 
@@ -49,8 +50,11 @@ def compare_methods(
     with shown(progress) as tell:
         if not isinstance(data, EvaluationData):
             data = EvaluationData.load(data, learned_from="train", progress=tell)
+        options = options or MethodOptions()
+        n_concepts = max(options.n_concepts)
+        check_methods(data.samples, data.test_samples, words, options.extraction.require, n_concepts)
         scorers = scorers or scorers_for(data)
-        made = score_methods(as_lmm(lmm), data, words, scorers, options or MethodOptions(), out, tell)
+        made = score_methods(as_lmm(lmm), data, words, scorers, options, out, tell)
     for name, text in tables(made).items():
         write_text(made.folder / name, text)
     methods_page(made, out=made.folder / "report.html")

@@ -15,12 +15,13 @@ from vitrail.evaluation import (
     score_study,
 )
 from vitrail.evaluation.one_study import KIND
+from vitrail.extraction import check_word
 from vitrail.lmm import LMM, as_lmm
 from vitrail.progress import Progress, shown
 from vitrail.reports.layout import markdown
 from vitrail.reports.tables import study_tables
 from vitrail.runs.report import REPORT, report
-from vitrail.studies import Study, as_study
+from vitrail.studies import Study, as_study, samples_of_rows, unseen_samples
 
 #: The tables of an evaluation, beside its scores.
 TABLES = "evaluation.md"
@@ -67,6 +68,7 @@ def evaluate(
     check_ours([study.folder / REPORT])
     with shown(progress) as tell, writing(folders.shared):
         data = data if isinstance(data, EvaluationData) else EvaluationData.load(data, progress=tell)
+        check_evaluation(study, data)  # before a model is loaded
         scorers = scorers or scorers_for(data)
         made = score_study(study, study.lmm if lmm is None else as_lmm(lmm), data, scorers, folders, options, tell)
         write_text(made.folder / TABLES, "\n".join(markdown(table) for table in study_tables(made.scores)))
@@ -86,3 +88,15 @@ def scorers_for(data: EvaluationData) -> Scorers:
             "scorers=vitrail.Scorers.load('openai/clip-vit-base-patch32', 'roberta-large')."
         )
     return Scorers.load()
+
+
+def check_evaluation(study: Study, data: EvaluationData) -> None:
+    """Raises unless the study can be evaluated on these data; no model is needed.
+
+    Raises:
+        DataError: a sample of the study is not in `data.samples`, a test sample was learned from, or no image opens.
+        WordError: the held-out samples do not have the word.
+    """
+    samples_of_rows(study.activations, data.samples)
+    held_out = unseen_samples(study.activations, data.test_samples)
+    check_word(held_out, study.activations.word, study.activations.options.require)

@@ -11,17 +11,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vitrail.activations import ExtractionOptions, Require
-from vitrail.artifacts import MANIFEST, check_free, check_ours, folder_for, one_writer, plain, write_sealed
+from vitrail.activations import ExtractionOptions
+from vitrail.artifacts import (
+    MANIFEST,
+    check_free,
+    check_ours,
+    check_target,
+    folder_for,
+    one_writer,
+    plain,
+    write_sealed,
+)
 from vitrail.concepts import Concepts, LearningOptions, learn_as
 from vitrail.concepts.verdicts import of_concept, of_concepts
-from vitrail.errors import ArtifactError
 from vitrail.explanation import FILE, explain_samples, save_explanations
 from vitrail.explanation import KIND as EXPLANATIONS
 from vitrail.extraction import extract_as
 from vitrail.grounding import Grounding, GroundingOptions, ground_as
 from vitrail.lmm import LMM, Layer, as_lmm
 from vitrail.progress import Progress, shown, silent
+from vitrail.runs.checks import check_study, hold_out
 from vitrail.runs.opened import Study
 from vitrail.runs.report import REPORT, report
 from vitrail.samples import Sample, as_samples
@@ -31,8 +40,6 @@ from vitrail.studies import FACTORS, known_factors
 from vitrail.words import Word
 
 SUMMARY = "summary.json"
-#: Samples that are not learned from, and explained.
-HELD_OUT = 10
 
 
 def study(
@@ -83,10 +90,8 @@ def study(
     extraction = extraction if layer is None else replace(extraction, layers=(layer,))
     learning = learning if method is None else replace(learning, method=method)
     learning = learning if n_concepts is None else replace(learning, n_concepts=n_concepts)
-    learning.learner()  # refuses options that cannot be, before the long wait
     out = folder_for(out, "studies", word.text, progress)
-    if out.exists() and not out.is_dir():
-        raise ArtifactError(f"{out} is a file; a study needs a folder.")
+    check_target(out)
     check_ours(loose_files(out), offer=True)
     if not (out / EXPLANATIONS / MANIFEST).exists():
         check_free(out / EXPLANATIONS, EXPLANATIONS, own={FILE})
@@ -94,7 +99,9 @@ def study(
     with shown(progress) as tell:
         if factors is None and isinstance(samples, str | Path):
             factors = known_facts(samples, tell).factors
-        return _study(as_lmm(lmm), as_samples(samples, tell), word, options, factors or {}, out=out, progress=tell)
+        samples = as_samples(samples, tell)
+        check_study(samples, word, extraction, learning)  # before a model is loaded
+        return _study(as_lmm(lmm), samples, word, options, factors or {}, out=out, progress=tell)
 
 
 @dataclass(frozen=True)
@@ -142,22 +149,6 @@ def _study(
 def loose_files(out: Path) -> list[Path]:
     """What a study writes beside its artifacts."""
     return [out / name for name in (REPORT, SUMMARY, FACTORS)]
-
-
-def hold_out(
-    samples: Sequence[Sample], word: Word, require: Require, n: int = HELD_OUT
-) -> tuple[list[Sample], list[Sample]]:
-    """The samples to learn from, and `n` others that are kept aside: the last ones that have the word.
-
-    Where there are fewer than 5 `n` with the word, a fifth of them is kept aside.
-    """
-    if require == "predicted":
-        having = list(samples)
-    else:
-        having = [s for s in samples if any(word.find(text) for text in s.said)]
-    aside = having[len(having) - min(n, len(having) // 5) :]
-    ids = {s.id for s in aside}
-    return [s for s in samples if s.id not in ids], aside
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from PIL import Image
 from vitrail.activations import Activations, ExtractionOptions, Row
 from vitrail.concepts import LearningOptions, learn_as
 from vitrail.errors import DataError
-from vitrail.extraction import extract_as
+from vitrail.extraction import check_unseen, extract_as
 from vitrail.grounding import ground_as
 from vitrail.lmm import LMM, Layer
 from vitrail.progress import Progress, silent
@@ -72,12 +72,7 @@ def unseen_samples(activations: Activations, samples: Sequence[Sample]) -> list[
     Raises:
         DataError: one was.
     """
-    learned_from = set(activations.sample_ids())
-    seen = [s.id for s in samples if s.id in learned_from]
-    if seen:
-        raise DataError(
-            f"{len(seen)} samples to test on were learned from, {seen[0]!r} among them. Name another split (--split)."
-        )
+    check_unseen(set(activations.sample_ids()), samples)
     return list(samples)
 
 

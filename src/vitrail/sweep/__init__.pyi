@@ -11,5 +11,6 @@ from .point import (
     SweepPoint as SweepPoint,
 )
 from .run import (
+    check_sweep as check_sweep,
     sweep as sweep,
 )

@@ -68,6 +68,19 @@ def sweep(
     return points
 
 
+def check_sweep(activations: Activations, options: SweepOptions) -> None:
+    """Raises unless the sweep can be made of these activations; no model is needed.
+
+    Raises:
+        UsageError: no such layer or method, or fewer samples than concepts.
+    """
+    shards = activations.shards(one_layer(activations, options.layer))
+    if (k := max(options.n_concepts)) > (n := sum(length for _, length in shards)):
+        raise UsageError(f"Cannot learn {k} concepts from {n} samples. Ask for fewer.")
+    for penalty in options.penalties or (None,):
+        learners.make_learner(options.method, k, penalty=penalty)
+
+
 def _measure(
     learner: learners.Learner,
     Z: np.ndarray,

@@ -30,6 +30,7 @@ from .losses import (
 )
 from .narrowness import (
     FineVector as FineVector,
+    fine_pairs as fine_pairs,
     rank_by_narrowness as rank_by_narrowness,
     rank_fine_vectors as rank_fine_vectors,
 )

@@ -120,15 +120,7 @@ def rank_fine_vectors(
         UsageError: there is no such vector.
     """
     options = options or RankOptions()
-    pairs = [
-        (away, toward)
-        for away, toward in permutations(range(len(concepts)), 2)
-        if options.away in (None, away) and options.toward in (None, toward)
-    ]
-    if not pairs:
-        raise UsageError(
-            f"There are concepts 0 to {len(concepts) - 1}, and no vector from {options.away} to {options.toward}."
-        )
+    pairs = fine_pairs(concepts, options)
     tried = [
         Add({concepts.layer: concept_direction(concepts, toward, away)}, options.alpha, positions=options.positions)
         for away, toward in pairs
@@ -143,3 +135,21 @@ def rank_fine_vectors(
             progress=tell,
         )
     return [FineVector(*pairs[r.place], r.narrowness) for r in found]
+
+
+def fine_pairs(concepts: Concepts, options: RankOptions) -> list[tuple[int, int]]:
+    """The pairs of concepts, `(away, toward)`, whose vectors are tried.
+
+    Raises:
+        UsageError: there is none.
+    """
+    pairs = [
+        (away, toward)
+        for away, toward in permutations(range(len(concepts)), 2)
+        if options.away in (None, away) and options.toward in (None, toward)
+    ]
+    if not pairs:
+        raise UsageError(
+            f"There are concepts 0 to {len(concepts) - 1}, and no vector from {options.away} to {options.toward}."
+        )
+    return pairs

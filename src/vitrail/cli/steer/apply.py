@@ -10,7 +10,7 @@ import typer
 
 from vitrail.cli.application import command
 from vitrail.cli.derived import Named, Without
-from vitrail.cli.options import Json
+from vitrail.cli.options import Json, file_to_write
 from vitrail.cli.steer.common import Alone, Folder, PlaceChoice, SteeredModel, TaskData, alone, steering, warn_of_broken
 from vitrail.cli.terminal import print_json, progress_bars
 from vitrail.options import Count
@@ -51,11 +51,12 @@ def apply_(
     from vitrail.runs.steer import apply_steering
     from vitrail.steering import TASKS, open_steering, task_named
 
+    file_to_write(page.gallery)
     opened = alone(open_steering(folder), layer)
     wanted = None if task is None else task_named(task)
     with progress_bars() as progress:
         samples = data.of_task(wanted or TASKS["colour"], progress, "val")
-        lmm = model.load(progress)
+        lmm = model.load(progress, opened.layers)
         application = replace(application, positions=where.places(lmm, wanted))
         before, after = apply_steering(
             lmm, opened, samples, application, task=wanted, page=page, batch_size=batch_size, progress=progress
@@ -90,7 +91,9 @@ def apply_(
 @command(steering)
 def export(
     folder: Folder,
-    file: Annotated[Path, typer.Argument(help="A .gguf control vector, a .pt or a .safetensors.")],
+    file: Annotated[
+        Path, typer.Argument(callback=file_to_write, help="A .gguf control vector, a .pt or a .safetensors.")
+    ],
     strength: Annotated[float, typer.Option(help="The vectors are written so many times as long.")] = 1.0,
     hint: Annotated[str, typer.Option(help="In GGUF: the architecture, as llama.cpp calls it.")] = "llama",
     as_json: Json = False,

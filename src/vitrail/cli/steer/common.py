@@ -60,15 +60,18 @@ class TaskData(DataSource):
     def of_task(self, task: Task, progress: Progress, default: str) -> list[Sample]:
         """Captions or questions, as the task needs them; of Toyland's split `default` where none was chosen."""
         from vitrail import toyland as world
+        from vitrail.extraction import check_images
         from vitrail.samples import load_samples
         from vitrail.steering import AnswerTask
 
-        if self.data != "toyland":
-            return load_samples(self.data, split=self.split, limit=self.limit, images=self.images)
-        folder, split = world.dataset_path(progress=progress), self.split or default
-        if isinstance(task, AnswerTask):
-            return load_samples(folder / f"v2_OpenEnded_mscoco_{split}2014_questions.json", limit=self.limit)
-        return load_samples(folder, split=split, limit=self.limit)
+        source, split = self.data, self.split
+        if source == "toyland":
+            folder, split = world.dataset_path(progress=progress), split or default
+            questions = f"v2_OpenEnded_mscoco_{split}2014_questions.json"
+            source, split = (str(folder / questions), None) if isinstance(task, AnswerTask) else (str(folder), split)
+        found = load_samples(source, split=split, limit=self.limit, images=self.images)
+        check_images(found)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,10 +123,10 @@ def load_scorer(name: str | None, device: str | None) -> ImageTextScorer | None:
     return None if name is None else load_image_scorer(name, device=device)
 
 
-def open_study(folder: Path, model: ModelChoice) -> tuple[Activations, Concepts, LMM]:
-    """What lies in the folder of a study, and its model."""
+def open_study(folder: Path) -> tuple[Activations, Concepts]:
+    """The states and concepts in the folder of a study."""
     from vitrail.activations import open_activations
     from vitrail.concepts import open_concepts
 
     activations = open_activations(folder / "activations")
-    return activations, open_concepts(folder / "concepts", activations), model.of_study().load(activations)
+    return activations, open_concepts(folder / "concepts", activations)

@@ -79,7 +79,13 @@ def make(
     out: Out,
     source: Annotated[SourceChoice, Named(toward="--to", away="--from")],
     method: Annotated[
-        str, typer.Option("--method", parser=METHODS, help="With --task: a vector, or a learned function.")
+        str,
+        typer.Option(
+            "--method",
+            parser=METHODS,
+            autocompletion=METHODS.complete,
+            help="With --task: a vector, or a learned function.",
+        ),
     ] = "mean",
     making: Annotated[SteeringOptions, Named(applied_at="--positions", saying="--saying/--whole")],
     model: SteeredModel,
@@ -94,7 +100,15 @@ def make(
         vitrail steer make --tensor vectors.gguf --out steerings/imported
     """
     from vitrail.comparison import open_comparison
-    from vitrail.steering import TASKS, concept_vector, make_steering, shift_vector, task_named, tensor_vector
+    from vitrail.steering import (
+        TASKS,
+        concept_direction,
+        concept_vector,
+        make_steering,
+        shift_vector,
+        task_named,
+        tensor_vector,
+    )
     from vitrail.steering.interchange import import_vectors
 
     source.check(len(making.layers))
@@ -102,17 +116,21 @@ def make(
     vectors = None if tensor is None else import_vectors(tensor, making.layers[0])
     with progress_bars() as progress:
         if source.study is not None and source.toward is not None:
-            activations, concepts, lmm = open_study(source.study, model)
-            if source.shift is None:
+            activations, concepts = open_study(source.study)
+            concept_direction(concepts, source.toward, source.away)
+            shift = None if source.shift is None else open_comparison(source.shift)
+            lmm = model.of_study().load(activations)
+            if shift is None:
                 ends = source.toward, source.away
                 made = concept_vector(lmm, activations, concepts, *ends, out=out, applied_at=at)
             else:
-                shift = open_comparison(source.shift)
                 made = shift_vector(lmm, activations, concepts, shift, source.toward, out=out, applied_at=at)
         else:
             task = TASKS["colour"] if source.task is None else task_named(source.task)
             samples = data.of_task(task, progress, "train")
-            lmm = model.load(progress)
+            if tensor is None:
+                task.contrast(samples, saying=making.saying)
+            lmm = model.load(progress, making.layers if vectors is None else vectors)
             if tensor is not None and vectors is not None:
                 made = tensor_vector(lmm, vectors, samples, out=out, source=tensor.name, applied_at=at)
             else:

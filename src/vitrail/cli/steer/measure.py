@@ -11,7 +11,7 @@ import typer
 from vitrail.cli.application import command
 from vitrail.cli.choices import ModelChoice
 from vitrail.cli.derived import Named, Without
-from vitrail.cli.options import Json, Out
+from vitrail.cli.options import Json, Out, folder_to_write
 from vitrail.cli.steer.common import (
     Alone,
     Folder,
@@ -91,11 +91,13 @@ def rank(
         vitrail steer rank studies/dog --to 3 --best 10
     """
     from vitrail.steering import task_named
-    from vitrail.trials import rank_fine_vectors
+    from vitrail.trials import fine_pairs, rank_fine_vectors
 
     with progress_bars() as progress:
         samples = data.of_task(task_named(task), progress, "val")
-        _, concepts, lmm = open_study(study, model)
+        activations, concepts = open_study(study)
+        fine_pairs(concepts, ranking)
+        lmm = model.of_study().load(activations)
         found = rank_fine_vectors(lmm, concepts, samples, ranking, progress=progress)[:best]
     if as_json:
         print_json([{"from": r.away, "to": r.toward, **asdict(r.narrowness)} for r in found])
@@ -137,7 +139,7 @@ def search(
     opened, wanted = open_steering(folder), task_named(task)
     with progress_bars() as progress:
         samples = data.of_task(wanted, progress, "val")
-        lmm = model.load(progress)
+        lmm = model.load(progress, opened.layers)
         options = replace(trying, positions=where.places(lmm, wanted))
         judge = load_scorer(scorer, model.device)
         found = search_steering(lmm, wanted, samples, opened, options, scorer=judge, out=out, progress=progress)
@@ -165,7 +167,12 @@ def evaluate(
     folders: Annotated[list[Path], typer.Argument(metavar="STEERING...", help="The steerings' folders.")],
     task: TaskName,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for evaluate.json, evaluate.html and what was made for it.")
+        Path | None,
+        typer.Option(
+            "--out",
+            callback=folder_to_write,
+            help="Folder for evaluate.json, evaluate.html and what was made for it.",
+        ),
     ] = None,
     layer: Alone = None,
     contest: Annotated[ContestOptions, Without("positions"), Named(alpha="--strength")],
@@ -189,7 +196,7 @@ def evaluate(
     opened = [alone(one, layer) if one.method.is_vector else one for one in opened]
     with progress_bars() as progress:
         samples = data.of_contest(wanted, contest.seed, progress)
-        lmm = model.load(progress)
+        lmm = model.load(progress, [layer for one in opened for layer in one.layers])
         options = replace(contest, positions=where.places(lmm, wanted))
         judge = load_scorer(scorer, model.device)
         results = evaluate_steerings(lmm, wanted, samples, opened, options, scorer=judge, out=out, progress=progress)

@@ -1,0 +1,81 @@
+"""What can be known of samples before a model is loaded: whether they have the word, are enough, and can be opened."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from vitrail import words
+from vitrail.activations.options import Require
+from vitrail.errors import DataError, UsageError
+from vitrail.samples import Sample
+from vitrail.words import Word
+
+
+def candidates(samples: Sequence[Sample], word: Word, require: Require = "both") -> list[Sample]:
+    """The samples that a model is asked about: those that have the word, or all where only the model must say it.
+
+    Raises:
+        WordError: none has it; the nearest words that occur are named.
+    """
+    if require == "predicted":
+        return list(samples)
+    found = [s for s in samples if any(word.find(text) for text in s.said)]
+    if not found:
+        raise words.absent(word, "references", (text for s in samples for text in s.said))
+    return found
+
+
+def check_word(samples: Sequence[Sample], word: Word, require: Require = "both", n_concepts: int = 1) -> None:
+    """Raises unless concepts of `word` may come from `samples`; no model is needed.
+
+    Args:
+        samples: those that are learned from.
+        n_concepts: how many will be learned.
+
+    Raises:
+        WordError: no sample has the word.
+        UsageError: fewer samples have it than there are concepts.
+        DataError: there are no samples, or no image can be opened.
+    """
+    if not samples:
+        raise DataError("There are no samples.")
+    having = candidates(samples, word, require)
+    if len(having) < n_concepts:
+        raise UsageError(
+            f"{n_concepts} concepts need at least as many samples to learn from; {len(having)} have {word.text!r}. "
+            "Ask for fewer concepts, or give more samples."
+        )
+    check_images(having)
+
+
+def check_unseen(learned_from: Collection[str], samples: Sequence[Sample]) -> None:
+    """Checks that none of `samples`, which are to be tested on, has an id in `learned_from`.
+
+    Raises:
+        DataError: one has.
+    """
+    seen = [s.id for s in samples if s.id in learned_from]
+    if seen:
+        raise DataError(
+            f"{len(seen)} samples to test on were learned from, {seen[0]!r} among them. Name another split (--split)."
+        )
+
+
+def check_images(samples: Sequence[Sample]) -> None:
+    """Opens images until one can be opened: the first, one in the middle, the last.
+
+    Some may be unreadable: they are skipped later, and counted. If none of these three can be opened, hardly any can.
+
+    Raises:
+        DataError: there are no samples, or none of the three images can be opened.
+    """
+    if not samples:
+        raise DataError("There are no samples.")
+    errors = []
+    for i in sorted({0, len(samples) // 2, len(samples) - 1}):
+        try:
+            samples[i].open()
+            return
+        except DataError as error:
+            errors.append(error)
+    raise DataError(f"None of {len(errors)} images could be read. The first: {errors[0]}")
