@@ -160,11 +160,14 @@ def _number(outcome: Outcome, key: str) -> float | None:
 
 
 def _scatter(axes: Axes, found: SearchResult, x: Sequence[float], size: float) -> None:
-    """The effects of all trials over `x`, in the tones of their layers, the picked one ringed."""
+    """The effects of all trials over `x`, in the tones of their layers; the picked one ringed, broken texts crossed."""
     effects = [100 * t.outcome.effect.mean for t in found.trials]
     for i, layer in enumerate(dict.fromkeys(t.layer for t in found.trials)):
-        own = [(v, e) for v, e, t in zip(x, effects, found.trials, strict=True) if t.layer == layer]
-        axes.plot(*zip(*own, strict=True), "o", color=f"#0a0b{i % TONES:02x}", markersize=size, label=f"layer {layer}")
+        own = [(v, e, t) for v, e, t in zip(x, effects, found.trials, strict=True) if t.layer == layer]
+        axes.plot([], [], "o", color=f"#0a0b{i % TONES:02x}", markersize=size, label=f"layer {layer}")
+        for v, e, t in own:
+            mark = "x" if t.outcome.loss.broken else "o"
+            axes.plot(v, e, mark, color=f"#0a0b{i % TONES:02x}", markersize=size)
     if found.picked is not None:
         at = [(t.layer, t.alpha) for t in found.trials].index((found.picked.layer, found.picked.alpha))
         axes.plot(x[at], effects[at], "o", markersize=2.4 * size, markerfacecolor="none", markeredgecolor=INK)
