@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: bench-real bench-steer demo test check bench bench-evaluate bench-shift docs families clean bench-learn
+.PHONY: bench-real bench-scale bench-steer demo test check bench bench-evaluate bench-shift docs families clean bench-learn
 
 ## demo: what does the bundled model think of when it says "dog"? → vitrail-demo/report.html
 demo: $(CORE)
@@ -30,6 +30,10 @@ bench: $(READY)
 ## bench-evaluate: methods side by side on four words → benchmarks/results/evaluate.json
 bench-evaluate: $(READY)
 	$(BIN)/python benchmarks/evaluate.py
+
+## bench-scale: the forms of learning, λ and membership, on six words → benchmarks/results/scale.json
+bench-scale: $(READY)
+	$(BIN)/python -m benchmarks.scale
 
 ## bench-shift: what three fine-tunes did to two words → benchmarks/results/shift.json
 bench-shift: $(READY)

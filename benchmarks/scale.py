@@ -23,8 +23,8 @@ from benchmarks.real.photographs import Photographs
 from sklearn.metrics import adjusted_mutual_info_score
 
 from vitrail import toyland
-from vitrail.activations import Activations, ExtractionOptions
-from vitrail.artifacts import versions, write_json
+from vitrail.activations import Activations, ExtractionOptions, open_activations
+from vitrail.artifacts import MANIFEST, versions, write_json
 from vitrail.concepts import Concepts, LearningOptions, learn_as
 from vitrail.evaluation.control_words import Controls, random_words
 from vitrail.evaluation.dictionary_scores import caption_shares
@@ -76,6 +76,11 @@ class Case:
     scored: Embeddings | None
 
 
+def kept(lmm: LMM, samples: Sequence[Sample], word: str, options: ExtractionOptions, out: Path) -> Activations:
+    """The states in `out`, extracted if they are not there."""
+    return open_activations(out) if (out / MANIFEST).exists() else extract_as(lmm, samples, word, options, out=out)
+
+
 def toyland_case(word: str, lmm: LMM, home: Path, scored: Embeddings) -> Case:
     """A word of Toyland: learned from the training split of 5,000 scenes, judged on 3,000 of another seed."""
     worlds = [toyland.dataset_path(5000), toyland.dataset_path(3000, seed=1)]
@@ -84,7 +89,7 @@ def toyland_case(word: str, lmm: LMM, home: Path, scored: Embeddings) -> Case:
     split["new"] = [replace(s, id=f"new-{s.id}") for s in split["new"]]
     known = factors[0] | {f"new-{i}": row for i, row in factors[1].items()}
     samples = {s.id: s for part in split.values() for s in part}
-    states = [extract_as(lmm, split[n], word, ExtractionOptions(), out=home / word / n) for n in split]
+    states = [kept(lmm, split[n], word, ExtractionOptions(), home / word / n) for n in split]
     return Case(word, lmm, *states, samples, known, scored)
 
 
@@ -97,7 +102,7 @@ def real_case(word: str, lmm: LMM, home: Path, data: Path) -> Case:
         return [Sample(i, data / "Images" / i, tuple(photographs.captions[i])) for i in names[:n]]
 
     split = {"learned": having("train", 270), "new": having("test", 130)}
-    states = [extract_as(lmm, split[n], word, options, out=home / word / n) for n in split]
+    states = [kept(lmm, split[n], word, options, home / word / n) for n in split]
     return Case(f"{word}, real", lmm, *states, {s.id: s for part in split.values() for s in part}, {}, None)
 
 
@@ -138,7 +143,7 @@ def clip_scores(
     if case.scored is None:
         return {}
     clip = ClipMeasure(case.scored)
-    reader = word_reader(case.lmm, case.learned, concepts.layer, grounding.options)
+    reader = word_reader(case.lmm, case.learned, concepts.layer, grounding.options).beside(concepts.mean)
     controls = Controls(random_words(reader, 100, 0))
     new = [case.samples[i] for i in case.new.sample_ids()]
     found = {"(a)": score_concepts(clip, grounding.words, own, controls)}

@@ -78,6 +78,14 @@ def test_the_mean_has_words_of_its_own_and_competes_for_no_sample(lmm, activatio
     assert all(c.share > 0 for c in grounding)
 
 
+def test_words_beside_a_mean_are_those_of_three_parts_of_the_direction_and_one_of_the_mean(lmm, activations, concepts):
+    plain = WordReader.of(lmm, concepts.layer, activations.word)
+    mean = concepts.mean / np.linalg.norm(concepts.mean)
+    assert plain.beside(concepts.mean).words(concepts.U) == plain.words(mean + 3 * concepts.U)
+    assert plain.beside(None).words(concepts.U) == plain.words(concepts.U)
+    assert plain.beside(7 * concepts.mean).words(concepts.U) == plain.beside(concepts.mean).words(concepts.U)
+
+
 def test_samples_are_shown_with_strengths_and_without_units(grounding, concepts):
     for shown, concept in zip(grounding.as_list(), grounding, strict=True):
         rms = np.sqrt(np.mean(np.square(concepts.V[:, concept.index])))
@@ -119,7 +127,8 @@ def test_past_the_final_norm_the_direction_is_taken_as_it_is(lmm, allowed, direc
 
 def test_words_are_the_largest_logits_of_the_models_own_head(lmm, concepts, grounding, allowed):
     with torch.no_grad():
-        logits = lmm.model.get_output_embeddings()(lmm.parts.norm(torch.from_numpy(concepts.U)))
+        beside = concepts.mean / np.linalg.norm(concepts.mean) + 3 * concepts.U
+        logits = lmm.model.get_output_embeddings()(lmm.parts.norm(torch.from_numpy(beside).float()))
     own = set(lmm.tokenizer.encode(" dog", add_special_tokens=False))
     for row, concept in zip(logits, grounding.concepts, strict=True):
         order = sorted((i for i in allowed if i not in own), key=lambda i: -row[i])

@@ -111,9 +111,9 @@ def _aligned(study: Study, rows: np.ndarray, reader: WordReader, n_images: int) 
         V=V,
         strength=concepts.comparable(V),
         mass=activation_mass(V, exclusive=concepts.learner.prototypes),
-        words=reader.words(U),
+        words=reader.beside(concepts.mean).words(U),
         images=[most_activating(column, n_images) for column in V.T],
-        reader=reader,
+        reader=reader.beside(concepts.mean),
     )
 
 

@@ -125,6 +125,7 @@ def _compare_at(
     D, V = B.astype(np.float64) - A, np.asarray(before.transform(A))
     strength = V / scores.typical_size(V) if learning.standardised else V
     mean = move_of_mean(before.intercept, after.intercept, D.shape[1])
+    reader = reader.beside(after.intercept if learning.standardised else None)
     target = Target(match(scores.cosines(U_a, U_b), "one-to-one"), U_b, reader.words(U_b), [[] for _ in U_b])
     estimator: ShiftEstimator = "mean" if before.prototypes else "codes"
     trial = ShiftTrial(U_a, Moves(D, V, strength, mean), target, reader.words, estimator)

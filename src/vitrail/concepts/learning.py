@@ -78,7 +78,7 @@ class Concepts:
     @property
     def mean(self) -> np.ndarray | None:
         """The mean of the states (n_features,) where it is a row of its own, beside the concepts; else None."""
-        return self.learner.intercept
+        return None if self.options.form == "paper" else self.learner.intercept
 
     @property
     def scores(self) -> dict[str, float]:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from vitrail.evaluation.measures import WordList
 from vitrail.grounding import WordReader
 from vitrail.samples import Sample
+from vitrail.scores import unit
 
 #: A matched word is drawn from this many words of nearest frequency.
 NEIGHBOURS = 10
@@ -51,10 +52,10 @@ class Controls:
 def random_words(reader: WordReader, n_lists: int, seed: int) -> list[list[str]]:
     """The words of `n_lists` random directions, read and filtered as those of concepts are (CoX-LMM's Rnd-Words).
 
-    Directions are drawn from a normal distribution, so that each is equally likely.
+    Directions have norm 1, as concepts have, and each is equally likely.
     """
     directions = np.random.default_rng(seed).standard_normal((n_lists, reader.lmm.n_features))
-    return reader.words(directions)
+    return reader.words(unit(directions))
 
 
 def matched_words(

@@ -58,8 +58,8 @@ class DictionarySeries:
         for i, layer in enumerate(layers):
             concepts, grounding = self._dictionary(f"layer-{layer}", replace(self.learning, layer=layer))
             explained.append(concepts.scores["explained_variance"])
-            clip.append(self._scored(ClipMeasure(embeddings), layer, grounding, rows))
-            bert.append(self._scored(BertMeasure(embeddings, self.over_captions), layer, grounding, rows))
+            clip.append(self._scored(ClipMeasure(embeddings), concepts, grounding, rows))
+            bert.append(self._scored(BertMeasure(embeddings, self.over_captions), concepts, grounding, rows))
             self.progress("layers", i + 1, len(layers))
         points = zip(layers, explained, _contrasts(clip), _contrasts(bert), strict=True)
         return tuple(LayerScores(*point) for point in points)
@@ -85,7 +85,7 @@ class DictionarySeries:
         mean = self.activations.states(layer)[concepts.kept].astype(np.float64).mean(axis=0)
         rebuilt = concepts.learner.inverse_transform(np.asarray(concepts.learner.transform(Z_test)))
         reader = word_reader(self.lmm, self.activations, layer, grounding.options, max(map(len, lists)))
-        random = random_words(reader, max(self.n_random, k), self.learning.seed)
+        random = random_words(reader.beside(concepts.mean), max(self.n_random, k), self.learning.seed)
         return SizeScores(
             n_concepts=k,
             explained_variance=concepts.scores["explained_variance"],
@@ -101,9 +101,9 @@ class DictionarySeries:
         grounding = ground_as(self.lmm, self.activations, concepts, GroundingOptions(), out=home / "grounding")
         return concepts, grounding
 
-    def _scored(self, measure: Measure, layer: Layer, grounding: Grounding, rows: Sequence[Sample]) -> Scored:
+    def _scored(self, measure: Measure, concepts: Concepts, grounding: Grounding, rows: Sequence[Sample]) -> Scored:
         own = [[rows[s.row] for s in c.samples] for c in grounding.concepts]
-        reader = word_reader(self.lmm, self.activations, layer, grounding.options)
+        reader = word_reader(self.lmm, self.activations, concepts.layer, grounding.options).beside(concepts.mean)
         controls = Controls(random_words(reader, self.n_random, self.learning.seed))
         return score_concepts(measure, grounding.words, own, controls, self.learning.seed)
 

@@ -225,6 +225,7 @@ class _Scoring:
     def controls(self, folders: EvaluationFolders) -> Controls:
         study, options = self.study, self.options
         reader = word_reader(self.lmm, study.activations, study.concepts.layer, study.grounding.options)
+        reader = reader.beside(study.concepts.mean)
         random = random_words(reader, options.n_random, options.seed)
         captions = [text for sample in self.rows for text in sample.references]
         matched = matched_words(study.grounding.words, reader.allowed.values(), captions, MATCHED, options.seed)

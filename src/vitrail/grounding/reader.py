@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from vitrail import words
 from vitrail.grounding.artifact import GroundedWord
 from vitrail.lmm import LMM, Layer
 from vitrail.words import Word
+
+#: How many times as long as the mean a direction is where its words are read. Less repeats the words of the mean in
+#: every concept, more brings words that fit nothing; `docs/log.md` has the figures.
+BESIDE_MEAN = 3.0
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,8 @@ class WordReader:
         allowed: token id → word: the words that may stand for a concept.
         n_words: words per direction. Forms of one word ("dog", "Dogs") take one place, that of the strongest.
         language: whose lemmas say which words are forms of one.
+        mean: the mean of the states, where directions are what distinguishes states from it. A unit direction `u` is
+            then read at `μ/‖μ‖ + BESIDE_MEAN u`: by itself it names what could not be said there.
     """
 
     lmm: LMM
@@ -31,6 +38,11 @@ class WordReader:
     allowed: Mapping[int, str]
     n_words: int = 10
     language: str = "en"
+    mean: Float[np.ndarray, " d"] | None = None
+
+    def beside(self, mean: Float[np.ndarray, " d"] | None) -> WordReader:
+        """The reader of directions from `mean`; for None of directions by themselves."""
+        return replace(self, mean=mean)
 
     @classmethod
     def of(
@@ -54,6 +66,9 @@ class WordReader:
 
     def grounded(self, U: np.ndarray) -> list[tuple[GroundedWord, ...]]:
         """For each row of `U` (n, n_features) its words with the largest logits, the largest first."""
+        U = np.asarray(U, np.float64)
+        if self.mean is not None:
+            U = self.mean / np.linalg.norm(self.mean) + BESIDE_MEAN * U
         logits = self.lmm.logits(torch.from_numpy(np.asarray(U, np.float32)), self.layer).cpu().numpy()
         # a tokenizer may know more tokens than the model can say
         ids = np.array([i for i in self.allowed if i < logits.shape[1]], dtype=int)

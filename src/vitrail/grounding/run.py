@@ -73,7 +73,7 @@ def ground_as(
     if is_current(out, KIND, options.parameters(), parents, FILE):
         return open_grounding(out, concepts)
     reader = word_reader(lmm, activations, concepts.layer, options)
-    by_words, mean = reader.grounded(concepts.U), _mean_in_words(concepts, reader)
+    by_words, mean = reader.beside(concepts.mean).grounded(concepts.U), _mean_in_words(concepts, reader)
     numbers = np.flatnonzero(concepts.kept)
     rows = [activations.rows[i] for i in numbers]
     captions = Captions([row.references for row in rows], activations.word, options.language)

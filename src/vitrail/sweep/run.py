@@ -86,7 +86,7 @@ def _measure(
     Z: np.ndarray,
     penalty: float | None,
     n_runs: int,
-    overlap_of: Callable[[np.ndarray], float] | None,
+    overlap_of: Callable[[learners.Learner], float] | None,
 ) -> SweepPoint:
     """Fits `learner` to the states `Z` (n, d), and measures its concepts."""
     V = learner.fit_transform(Z)
@@ -103,7 +103,7 @@ def _measure(
         stability_seeds=float(stable.seeds.mean()),
         stability_resamples=float(stable.resamples.mean()),
         similarity=float(pairwise_cosine(U).mean()),
-        word_overlap=None if overlap_of is None else overlap_of(U),
+        word_overlap=None if overlap_of is None else overlap_of(learner),
     )
 
 
@@ -117,11 +117,12 @@ def _states(activations: Activations, layer: Layer) -> np.ndarray:
 
 def _word_overlap(
     lmm: LMM, activations: Activations, layer: Layer, options: SweepOptions
-) -> Callable[[np.ndarray], float]:
-    """A function from concepts (k, d) to the overlap of their words."""
+) -> Callable[[learners.Learner], float]:
+    """A function from a fitted learner to the overlap of its concepts' words."""
     check_model(lmm, activations)
     reader = word_reader(lmm, activations, layer, GroundingOptions(options.n_words, language=options.language))
-    return lambda U: overlap(reader.words(U))
+    centred = options.form == "centred"
+    return lambda learner: overlap(reader.beside(learner.intercept if centred else None).words(learner.components_))
 
 
 def _penalties(Z: np.ndarray, options: SweepOptions) -> tuple[float | None, ...]:
