@@ -13,7 +13,7 @@ from typing import Any
 from vitrail.artifacts import check_parent, plain, read_finished, read_json, typed
 from vitrail.concepts import Concepts
 from vitrail.grounding.options import GroundingOptions
-from vitrail.words import stem
+from vitrail.words import lemma
 
 KIND = "grounding"
 FILE = "grounding.json"
@@ -88,10 +88,10 @@ class GroundedConcept:
     @property
     def title(self) -> tuple[str, ...]:
         """Up to three words that name it, the same on every page: those of its captions, else those decoded from it;
-        of words with one stem the first."""
+        of forms of one word the first."""
         words = [w.word for w in self.captions] or [w.word for w in self.words]
-        first_of = {_stem(word): word for word in reversed(words)}
-        return tuple(dict.fromkeys(first_of[_stem(word)] for word in words))[:3]
+        first_of = {_lemma(word): word for word in reversed(words)}
+        return tuple(dict.fromkeys(first_of[_lemma(word)] for word in words))[:3]
 
     def name(self, word: str) -> str:
         """Its title as one text, the same everywhere; `word` is the word of interest."""
@@ -101,12 +101,14 @@ class GroundedConcept:
     def disagrees(self) -> bool:
         """Whether captions stand out, and none of their words is among those decoded from its direction, in whatever
         inflection."""
-        return bool(self.captions) and not {_stem(w.word) for w in self.captions} & {_stem(w.word) for w in self.words}
+        return bool(self.captions) and not {_lemma(w.word) for w in self.captions} & {
+            _lemma(w.word) for w in self.words
+        }
 
 
-def _stem(text: str) -> str:
-    """The stem of a word; of a phrase, whose second word is the word of interest, that of the first."""
-    return stem(text.split()[0])
+def _lemma(text: str) -> str:
+    """The dictionary form of a word; of a phrase, whose second word is the word of interest, that of the first."""
+    return lemma(text.split()[0])
 
 
 @dataclass(frozen=True)

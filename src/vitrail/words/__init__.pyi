@@ -11,7 +11,6 @@ from .dictionary import (
     is_word as is_word,
     lemma as lemma,
     nearest as nearest,
-    stem as stem,
 )
 from .matching import (
     Match as Match,

@@ -90,18 +90,6 @@ def lemma(text: str, language: str = "en") -> str:
 
 
 @functools.cache
-def stem(word: str) -> str:
-    """The stem of an English word (Porter 2, by Snowball): that of its inflections, too; other words keep most letters.
-
-    >>> [stem(word) for word in ("jumps", "jumping", "snowboards")]
-    ['jump', 'jump', 'snowboard']
-    """
-    import snowballstemmer
-
-    return str(snowballstemmer.stemmer("english").stemWord(word.lower()))
-
-
-@functools.cache
 def common_words(language: str) -> frozenset[str]:
     """The sixty most frequent words of a language, which are hardly ever nouns; empty for "any".
 
