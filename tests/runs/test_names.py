@@ -96,7 +96,7 @@ def test_a_study_opened_again_finds_its_model_by_itself(names, dogs):
 def test_a_comparison_of_a_folder_with_an_adapter_needs_no_more_than_names(names, monkeypatch):
     asked = []
     monkeypatch.setattr(compare_run, "load_tuned", lambda states, **options: asked.append(options) or names.lmm)
-    monkeypatch.setattr(compare_run, "_compare", lambda *parts: parts)
+    monkeypatch.setattr(compare_run, "_compare", lambda *parts, out, progress: (*parts[:4], out, *parts[4:]))
     a, b, before, _, out, samples, *_ = vitrail.compare(
         str(names.folder), lmm_b="toyland:place", samples="toyland", progress=False
     )
