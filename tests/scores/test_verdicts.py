@@ -103,6 +103,8 @@ CASES = [
     (verdicts.correlated(NAN, NAN), "? too few values, or all are equal"),
     (verdicts.within_budget(0.04, 0.1), "✓ within the budget of 10 %"),
     (verdicts.within_budget(0.23, 0.1), "✗ budget exceeded: 23 % lost, at most 10 % allowed"),
+    (verdicts.within_budget(0.1, 0.1), "✓ within the budget of 10 %"),
+    (verdicts.within_budget(0.11, 0.1), "✗ budget exceeded: 11 % lost, at most 10 % allowed"),
     (verdicts.within_budget(NAN, 0.1), "? cost not measured"),
     (verdicts.broken_texts(["perplexity 9", "2 words"], "answers"), "✗ the answers are broken: perplexity 9; 2 words"),
     (verdicts.broken_texts((), "captions"), "✓ the captions are not broken"),
