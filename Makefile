@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: bench-real bench-scale bench-steer demo test check bench bench-evaluate bench-shift docs families clean bench-learn
+.PHONY: bench-real bench-scale bench-steer demo test check bench bench-evaluate bench-named bench-shift docs families clean bench-learn
 
 ## demo: what does the bundled model think of when it says "dog"? → vitrail-demo/report.html
 demo: $(CORE)
@@ -34,6 +34,10 @@ bench-evaluate: $(READY)
 ## bench-scale: the forms of learning, λ and membership, on six words → benchmarks/results/scale.json
 bench-scale: $(READY)
 	$(BIN)/python -m benchmarks.scale
+
+## bench-named: what states, found and named concepts hold of Toyland's factors → benchmarks/results/named.json
+bench-named: $(READY)
+	$(BIN)/python benchmarks/named.py
 
 ## bench-shift: what three fine-tunes did to two words → benchmarks/results/shift.json
 bench-shift: $(READY)

@@ -27,7 +27,7 @@ from vitrail.grounding import (
     share_of_samples,
 )
 from vitrail.learners import make_learner
-from vitrail.reports import draw_explanation, explanation_figure, study_page
+from vitrail.reports import content, draw_explanation, explanation_figure, study_page
 from vitrail.samples import thumbnail
 from vitrail.studies import Study
 
@@ -210,7 +210,9 @@ def test_the_head_says_what_was_studied(study, tmp_path):
 
 def test_the_word_is_marked_in_captions(study, tmp_path):
     page = study.page(tmp_path / "report.html")
-    assert page.source.count("a small <mark>dog</mark> sits .") == 4 * 5 + 1 + 5  # on cards, explained, look-alikes
+    assert (
+        page.source.count("a small <mark>dog</mark> sits .") == 4 * 5 + 1 + 5 + 6
+    )  # on cards, explained, look-alikes, left
 
 
 def test_the_page_asks_nothing_of_anybody(study, tmp_path):
@@ -379,3 +381,14 @@ def test_pictures_are_those_of_the_samples(study, tmp_path):
     shown = [base64.b64decode(a["src"].partition(",")[2]) for a in page.all("img")]
     best = [study.activations.rows[s.row].thumbnail for c in study.grounding.concepts for s in c.samples]
     assert shown[: len(best)] == best
+
+
+def test_samples_that_the_concepts_leave_most_of_are_shown_largest_first(study):
+    found = content.unexplained(study.activations, study.concepts, 4)
+    concepts = study.concepts
+    Z = study.activations.states(concepts.layer)[concepts.kept].astype(np.float64)
+    left = ((Z - concepts.learner.inverse_transform(concepts.V)) ** 2).sum(axis=1)
+    whole = ((Z - Z.mean(axis=0)) ** 2).sum(axis=1)
+    most = np.argsort(-left)[:4]
+    assert [share for _, share in found] == pytest.approx((left / whole)[most])
+    assert content.unexplained(study.activations, study.concepts, 0) == []

@@ -2,6 +2,7 @@
 
 options.py     how concepts are learned
 learning.py    `learn`, and the concepts it writes
+named.py       concepts that are named, before the others are found
 stability.py   whether concepts come back from other seeds and samples
 over_ray.py    learning on many machines
 """

@@ -1,5 +1,8 @@
 # The names of the package; each is imported when it is first used.
 
+from .named import (
+    NamedConcept as NamedConcept,
+)
 from .options import (
     Engine as Engine,
     LearningOptions as LearningOptions,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,10 +24,13 @@ from vitrail.artifacts import (
     is_current,
     one_writer,
     parent,
+    plain,
     read_finished,
+    typed,
     write_manifest,
     write_whole,
 )
+from vitrail.concepts.named import Labels, NamedConcept, name_concepts, properties_of, stability_of_named
 from vitrail.concepts.options import Engine, LearningOptions, with_pieces
 from vitrail.concepts.over_ray import over_ray
 from vitrail.concepts.stability import consensus as consensus_of
@@ -74,6 +79,11 @@ class Concepts:
     @property
     def layer(self) -> Layer:
         return self.parameters["layer"]
+
+    @property
+    def named(self) -> tuple[NamedConcept, ...]:
+        """The concepts that are named: the first rows of `U`. The others were found."""
+        return typed(self.manifest.get("named", []), tuple[NamedConcept, ...])
 
     @property
     def mean(self) -> np.ndarray | None:
@@ -172,12 +182,14 @@ def learn_as(
     out: str | Path,
     engine: Engine = "local",
     address: str | None = None,
+    labels: Labels | None = None,
     progress: Progress = silent,
 ) -> Concepts:
     """`learn` with its options as one value: those of other concepts learn in the same way again; see `learn`.
 
     Args:
         address: of a running Ray cluster; one is started on this machine for None.
+        labels: more concepts that are named: name → the ids of the samples that have it. The others lack it.
     """
     out = Path(out)
     layer = one_layer(activations, options.layer)
@@ -189,7 +201,9 @@ def learn_as(
         raise UsageError(f"Unknown engine {engine!r}: expected 'local' or 'ray'.")
     if engine == "ray" and not learner.out_of_core:
         raise UsageError(f"{learner.title} cannot learn with the engine 'ray'; {with_pieces()} can.")
-    made = {"parameters": options.parameters(), "parents": {"activations": parent(activations.folder)}}
+    labels = {name: sorted(ids) for name, ids in (labels or {}).items()}
+    parameters = options.parameters() | ({"labels": _hash_of(labels)} if labels else {})
+    made = {"parameters": parameters, "parents": {"activations": parent(activations.folder)}}
     if is_current(out, KIND, made["parameters"], made["parents"], FILE):
         return open_concepts(out, activations)
     with _mapping(engine, address) as over:
@@ -197,16 +211,21 @@ def learn_as(
         in_memory = engine == "local" and 4 * len(kept) * rows.n_features <= IN_MEMORY
         if in_memory or not learner.out_of_core:
             rows = learners.ArrayRows(np.concatenate([rows[i] for i in range(len(rows.lengths))]))
+        naming = _naming(activations, options, labels, rows, kept, over)
+        if naming is not None:
+            learner = _beside(naming.named, options)
         try:
             _fit(learner, rows, over, progress)
         except ValueError as error:
             raise UsageError(str(error)) from error
         found = _stability(learner, rows, over, options, progress)
+        if naming is not None and found is not None:
+            found["resamples"][: learner.n_named] = naming.stability(options).tolist()
         V, scores = _describe(learner, rows, over)
     engine_used = {"name": engine, "in_memory": isinstance(rows, learners.ArrayRows)}
-    return _write(
-        out, activations, learner, V, kept, {**made, "engine": engine_used, "scores": scores, "stability": found}
-    )
+    content = {**made, "engine": engine_used, "scores": scores, "stability": found}
+    content |= {} if naming is None else {"named": plain(naming.concepts)}
+    return _write(out, activations, learner, V, kept, content)
 
 
 @one_writer
@@ -263,6 +282,49 @@ def _write(
         [FILE],
     )
     return Concepts(out, manifest, learner, V, kept)
+
+
+@dataclass(frozen=True)
+class _Naming:
+    """The named concepts, and what they were made from: states `Z` of a sample, and which rows have what."""
+
+    named: learners.Named
+    concepts: tuple[NamedConcept, ...]
+    Z: np.ndarray
+    has: np.ndarray
+
+    def stability(self, options: LearningOptions) -> np.ndarray:
+        return stability_of_named(self.named, self.Z, self.has, options.stability, options.seed)
+
+
+def _naming(
+    activations: Activations,
+    options: LearningOptions,
+    labels: Labels,
+    rows: learners.Rows,
+    kept: np.ndarray,
+    over: learners.Map,
+) -> _Naming | None:
+    """The concepts that are named, of all states or of a sample of them where they are many; None without any."""
+    if not (options.named or labels):
+        return None
+    if options.method != "semi-nmf":
+        raise UsageError(f"{options.method} has no named concepts; semi-nmf has.")
+    seen = np.zeros(len(kept), bool)
+    seen[np.flatnonzero(kept)[learners.sampled(rows, np.random.RandomState(options.seed))]] = True
+    Z = np.asarray(learners.sample(rows, np.random.RandomState(options.seed), over))
+    properties = properties_of(options.named, labels, activations, seen)
+    named, made, has = name_concepts(Z, properties, options.named, labels, options.seed)
+    return _Naming(named, made, Z, has)
+
+
+def _beside(named: learners.Named, options: LearningOptions) -> learners.Learner:
+    n = len(named.directions) + options.n_concepts
+    return learners.NamedSemiNMF(n, named=named, penalty=options.penalty, form=options.form, random_state=options.seed)
+
+
+def _hash_of(labels: Labels) -> str:
+    return hashlib.sha256(json.dumps(labels, default=list).encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -345,7 +407,8 @@ def _ordinary(norms: np.ndarray) -> np.ndarray:
 def describe_fit(Z: np.ndarray, V: np.ndarray, learner: learners.Learner) -> dict[str, float]:
     """How well and how sparsely `V` and the concepts stand for `Z`.
 
-    `explained_variance` = 1 − ‖Z − Ẑ‖² / ‖Z − mean Z‖²; `relative_error` = ‖Z − Ẑ‖ / ‖Z‖; `mean_share` is the share of
+    `explained_variance` = 1 − ‖Z − Ẑ‖² / ‖Z − mean Z‖²; `named_variance` is that of the named concepts alone;
+    `relative_error` = ‖Z − Ẑ‖ / ‖Z‖; `mean_share` is the share of
     ‖Z‖² that is the mean's, n ‖mean Z‖² / ‖Z‖²; `zeros` is the share of
     activations that are zero, `active` the mean number of concepts that are not, per sample; `dead` counts concepts
     that no sample activates.
@@ -362,12 +425,17 @@ class _FitSums:
     squares: float
     residual: float
     uses: np.ndarray
+    named: float | None  # the residual of the named concepts alone
 
     @classmethod
     def of(cls, Z: np.ndarray, V: np.ndarray, learner: learners.Learner) -> _FitSums:
         Z = Z.astype(np.float64)
         residual = np.sum((Z - learner.inverse_transform(V)) ** 2)
-        return cls(len(Z), Z.sum(0), float(np.sum(Z**2)), float(residual), np.sum(V != 0, axis=0))
+        named = None
+        if isinstance(learner, learners.NamedSemiNMF):
+            alone = np.where(np.arange(V.shape[1]) < learner.n_named, V, 0)
+            named = float(np.sum((Z - learner.inverse_transform(alone)) ** 2))
+        return cls(len(Z), Z.sum(0), float(np.sum(Z**2)), float(residual), np.sum(V != 0, axis=0), named)
 
     def __add__(self, other: _FitSums) -> _FitSums:
         return _FitSums(
@@ -376,14 +444,20 @@ class _FitSums:
             self.squares + other.squares,
             self.residual + other.residual,
             self.uses + other.uses,
+            None if self.named is None or other.named is None else self.named + other.named,
         )
 
     def scores(self) -> dict[str, float]:
         rounding = 1e-12 * self.squares
         of_mean = float(np.sum(self.total**2)) / self.n
         variance = self.squares - of_mean
+
+        def explained(residual: float) -> float:
+            return 1 - residual / variance if variance > rounding else float(residual == 0)
+
         return {
-            "explained_variance": 1 - self.residual / variance if variance > rounding else float(self.residual == 0),
+            "explained_variance": explained(self.residual),
+            **({} if self.named is None else {"named_variance": explained(self.named)}),
             "relative_error": float(np.sqrt(self.residual / max(self.squares, np.finfo(float).tiny))),
             "mean_share": of_mean / max(self.squares, np.finfo(float).tiny),
             "zeros": 1 - float(self.uses.sum()) / (self.n * len(self.uses)),

@@ -33,6 +33,9 @@ class LearningOptions(Options):
         form: `centred`: the mean of the states is a row of its own, λ is a share of their spread, and the strongest
             concept of a sample is that of the largest activation relative to its root mean square; `paper`: as in
             CoX-LMM, with the activations themselves. Methods whose concepts are states (k-means, simple) have no other.
+        named: concepts that are named, before the K that are found in what these leave: words of the captions (other
+            forms after a slash, `umbrella/parasol`), or `captions` for all English words that the states tell with an
+            AUROC of .8 or more (`captions:de`: German ones). Semi-NMF alone.
     """
 
     layer: Layer | None = None
@@ -43,17 +46,24 @@ class LearningOptions(Options):
     stability: CountOrNone = 4
     consensus: bool = False
     form: Form = "centred"
+    named: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "named", tuple(self.named))
+        super().__post_init__()
 
     @classmethod
     def from_manifest(cls, parameters: Mapping[str, Any]) -> LearningOptions:
         """The options in the parameters of a manifest; without a form it is of a version that had the paper's alone."""
-        return cls(**{"form": "paper", **parameters})
+        return cls(**{"form": "paper", **{k: v for k, v in parameters.items() if k != "labels"}})
 
     def parameters(self) -> dict[str, Any]:
         """What a manifest keeps of them."""
         values = asdict(self)
         if self.form == "paper":  # as it was written when there was no other
             del values["form"]
+        if not self.named:
+            del values["named"]
         return values
 
     @property
@@ -68,6 +78,8 @@ class LearningOptions(Options):
             UsageError: no such method, or options that do not go together.
         """
         made = learners.make_learner(self.method, self.n_concepts, penalty=self.penalty, seed=self.seed, form=self.form)
+        if self.named and self.method != "semi-nmf":
+            raise UsageError(f"{made.title} has no named concepts; Semi-NMF has.")
         if self.consensus and not made.out_of_core:
             raise UsageError(f"{made.title} has no consensus; {with_pieces()} has.")
         if self.consensus and self.stability == 0:

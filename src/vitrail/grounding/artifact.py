@@ -76,6 +76,7 @@ class GroundedConcept:
             no captions, or where no word stands out.
         mean: whether it is the mean of all states, as one concept may be in the paper's form: its direction is theirs,
             and every sample has it.
+        named: what it was named; empty for a concept that was found.
     """
 
     index: int
@@ -84,11 +85,14 @@ class GroundedConcept:
     share: float
     captions: tuple[CaptionWord, ...] = ()
     mean: bool = False
+    named: str = ""
 
     @property
     def title(self) -> tuple[str, ...]:
-        """Up to three words that name it, the same on every page: those of its captions, else those decoded from it;
-        of forms of one word the first."""
+        """What it was named, and that it was; or up to three words that name it: those of its captions, else those
+        decoded from it, of forms of one word the first. It is the same on every page."""
+        if self.named:
+            return (f"{self.named} (named)",)
         words = [w.word for w in self.captions] or [w.word for w in self.words]
         first_of = {_lemma(word): word for word in reversed(words)}
         return tuple(dict.fromkeys(first_of[_lemma(word)] for word in words))[:3]

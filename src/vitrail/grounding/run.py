@@ -79,7 +79,7 @@ def ground_as(
     captions = Captions([row.references for row in rows], activations.word, options.language)
     shares = share_of_samples(concepts.comparable(concepts.V))
     means = is_mean(concepts, activations.states(concepts.layer)[concepts.kept])
-    grounded = []
+    grounded, names = [], [one.name for one in concepts.named]
     for k in range(len(concepts)):
         column, strengths = concepts.V[:, k], concepts.strengths(concepts.V)[:, k]
         samples = tuple(
@@ -87,7 +87,8 @@ def ground_as(
             for i in most_activating(column, options.n_samples)
         )
         shared = captions.of(column)
-        grounded.append(GroundedConcept(k, by_words[k], samples, float(shares[k]), shared, bool(means[k])))
+        named = names[k] if k < len(names) else ""
+        grounded.append(GroundedConcept(k, by_words[k], samples, float(shares[k]), shared, bool(means[k]), named))
     write_json(out / FILE, grounded)
     content = {"parameters": options.parameters(), "parents": parents, "mean": plain(mean)}
     return Grounding(out, write_manifest(out, KIND, content, [FILE]), tuple(grounded))

@@ -10,6 +10,8 @@ are rows.
 | `pca` | `PCA` | orthonormal directions of largest variance | projections of centred rows, signed |
 | `kmeans` | `KMeans` | cluster centres | 1 / (1 + distance) |
 | `simple` | `Simple` | the rows of largest norm | 1 / (1 + distance) |
+
+`NamedSemiNMF` is `SemiNMF` beside concepts that are named.
 """
 
 import lazy_loader as _lazy

@@ -17,6 +17,10 @@ from .form import (
 from .kmeans import (
     KMeans as KMeans,
 )
+from .named import (
+    Named as Named,
+    NamedSemiNMF as NamedSemiNMF,
+)
 from .pca import (
     PCA as PCA,
 )
@@ -33,6 +37,7 @@ from .rows import (
     Rows as Rows,
     here as here,
     sample as sample,
+    sampled as sampled,
 )
 from .semi_nmf import (
     SemiNMF as SemiNMF,

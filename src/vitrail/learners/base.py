@@ -79,6 +79,11 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
         """What every reconstruction begins with, the mean of the states; None where concepts stand alone."""
         return None
 
+    @property
+    def n_named(self) -> int:
+        """How many of the concepts are named: the first ones. The others are found."""
+        return 0
+
     _on_device = False
     """Whether the learner computes on an accelerator if `Z` lies there; otherwise `Z` is copied to the host."""
 

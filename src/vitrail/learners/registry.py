@@ -15,12 +15,18 @@ from vitrail.errors import ArtifactError, UsageError
 from vitrail.learners.base import Learner
 from vitrail.learners.form import Form
 from vitrail.learners.kmeans import KMeans
+from vitrail.learners.named import Named, NamedSemiNMF
 from vitrail.learners.pca import PCA
 from vitrail.learners.semi_nmf import SemiNMF
 from vitrail.learners.simple import Simple
 
 LEARNERS: dict[str, type[Learner]] = {"semi-nmf": SemiNMF, "kmeans": KMeans, "pca": PCA, "simple": Simple}
 """Every way to learn concepts, under the name that the command line and the artifacts use."""
+
+
+def _saved() -> dict[str, type[Learner]]:
+    """Every learner that artifacts hold, by its name there."""
+    return {**LEARNERS, "named semi-nmf": NamedSemiNMF}
 
 
 def title_of(name: str) -> str:
@@ -66,7 +72,7 @@ def save(learner: Learner) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     Raises:
         UsageError: the learner is not in `LEARNERS`, is not fitted, or its seed is no number.
     """
-    names = {cls: name for name, cls in LEARNERS.items()}
+    names = {cls: name for name, cls in _saved().items()}
     if type(learner) not in names:
         raise UsageError(f"can only save the learners {', '.join(map(repr, LEARNERS))}, got {type(learner).__name__}")
     fitted = {name: value for name, value in vars(learner).items() if name.endswith("_")}
@@ -78,7 +84,7 @@ def save(learner: Learner) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         if np.ndim(value) and name != "feature_names_in_"
     }
     values = {name: _plain(value) for name, value in fitted.items() if name not in tensors}
-    params = {name: _plain(value) for name, value in learner.get_params().items()}
+    params = {name: _plain(v) for name, v in learner.get_params().items() if not isinstance(v, Named)}  # see `upgraded`
     return tensors, {"method": names[type(learner)], "params": params, "fitted": values}
 
 
@@ -89,7 +95,7 @@ def load(tensors: Mapping[str, np.ndarray], params: Mapping[str, Any]) -> Learne
         ArtifactError: a part is missing, unknown, or of another shape.
     """
     try:
-        cls = LEARNERS[params["method"]]
+        cls = _saved()[params["method"]]
         settings, fitted = cls.upgraded(params["params"], {**params["fitted"], **tensors})
         learner = cls(**settings)
     except (KeyError, TypeError) as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from vitrail.learners.arrays import Array, beside, dtype_of, namespace, squares_of, to_host
 
@@ -117,16 +117,20 @@ def here(function: Callable[[int, Array], T], rows: Rows) -> Iterator[T]:
             yield function(i, piece)
 
 
+def sampled(rows: Rows, rng: np.random.RandomState) -> Int[np.ndarray, " some"]:
+    """The numbers of the rows that `sample` takes, in their order."""
+    n, most = sum(rows.lengths), max(1, _SAMPLE // rows.n_features)
+    return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
+
+
 def sample(rows: Rows, rng: np.random.RandomState, over: Map) -> Float[Array, "n d"]:
     """All rows if they hold at most 2²⁵ numbers; otherwise a random sample of that size, in the order of the rows."""
     if isinstance(rows, CentredRows):
         return minus(sample(rows.rows, rng, over), rows.mean)
-    n, most = sum(rows.lengths), max(1, _SAMPLE // rows.n_features)
-    if n <= most and isinstance(rows, ArrayRows):
-        return rows.Z
-    chosen = np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
+    n = sum(rows.lengths)
+    chosen = sampled(rows, rng)
     if isinstance(rows, ArrayRows):
-        return rows.Z[chosen]
+        return rows.Z if len(chosen) == n else rows.Z[chosen]
     ends = np.cumsum(rows.lengths)
 
     def take(index: int, Z: Array) -> Array:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from vitrail.activations import Activations, Row
 from vitrail.artifacts import MANIFEST, file_hash
-from vitrail.concepts import Concepts
+from vitrail.concepts import Concepts, NamedConcept
 from vitrail.concepts.verdicts import of_concept
 from vitrail.explanation import Explanation
 from vitrail.grounding import CaptionWord, GroundedConcept, Grounding
@@ -62,6 +62,7 @@ class Card:
         note: what a reader must know of its words; empty if nothing.
         share: of samples whose strongest concept this is.
         stability: over seeds and over resamples; None where it was not measured. `said` is what follows from it.
+        named: what is known of it where it was named; None where it was found.
     """
 
     index: int
@@ -77,6 +78,7 @@ class Card:
     match: Match | None
     stability: tuple[float, float] | None = None
     said: tuple[Verdict, ...] = ()
+    named: NamedConcept | None = None
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,7 @@ def _card(activations: Activations, concepts: Concepts, grounded: GroundedConcep
         match=match,
         stability=stability_of(concepts, grounded.index),
         said=tuple(of_concept(concepts, grounded.index).values()),
+        named=concepts.named[grounded.index] if grounded.index < concepts.learner.n_named else None,
     )
 
 
@@ -197,6 +200,17 @@ def note_of(grounded: GroundedConcept) -> str:
             "said after the same beginning decides the decoded words, too."
         )
     return ""
+
+
+def unexplained(activations: Activations, concepts: Concepts, n: int = 6) -> list[tuple[Photo, float]]:
+    """The samples of whose states most is left by the concepts, the largest remainder first, each with the share of
+    `‖z − mean‖²` that is left, `‖z − ẑ‖² / ‖z − mean‖²`."""
+    numbers = np.flatnonzero(concepts.kept)
+    Z = activations.states(concepts.layer)[numbers].astype(np.float64)
+    left = np.sum((Z - concepts.learner.inverse_transform(concepts.V)) ** 2, axis=1)
+    whole = np.sum((Z - Z.mean(axis=0)) ** 2, axis=1)
+    most = [i for i in np.argsort(-left, kind="stable")[:n] if left[i] > 0 and whole[i] > 0]
+    return [(photo_of(activations.rows[numbers[i]]), float(left[i] / whole[i])) for i in most]
 
 
 def stability_of(concepts: Concepts, k: int) -> tuple[float, float] | None:

@@ -52,6 +52,7 @@ def study_page(study: Study, *, out: str | Path, evaluation: EvaluationScores | 
         matrix=matrix,
         mean=grounding.mean,
         cards=content.cards(activations, concepts, grounding, truth),
+        left=content.unexplained(activations, concepts),
         largest_share=max((c.share for c in grounding.concepts), default=0.0) or 1.0,
         truth=truth,
         best=content.best_of(truth),

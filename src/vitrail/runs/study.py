@@ -164,6 +164,7 @@ class ConceptSummary:
         share: of samples whose strongest concept it is.
         stability: over "seeds" and over "resamples", None where it was not measured.
         verdict: what follows from each stability.
+        named: what it was named; empty for one that was found.
     """
 
     index: int
@@ -174,6 +175,7 @@ class ConceptSummary:
     share: float
     stability: dict[str, float] | None
     verdict: dict[str, Verdict]
+    named: str = ""
 
 
 @dataclass(frozen=True)
@@ -238,6 +240,7 @@ def concept_summaries(word: str, concepts: Concepts, grounding: Grounding) -> li
             share=c.share,
             stability=None if stability is None else {k: values[c.index] for k, values in stability.items()},
             verdict=of_concept(concepts, c.index),
+            named=c.named,
         )
         for c in grounding.concepts
     ]

@@ -52,6 +52,7 @@ from .properties import (
     Separation as Separation,
     dealt as dealt,
     factor_properties as factor_properties,
+    linear_probes as linear_probes,
     matches as matches,
     probe as probe,
     separation as separation,

@@ -144,16 +144,9 @@ def probe(
 ) -> Float[np.ndarray, "m columns"]:
     """The scores that linear probes of the rows of `X` give to the rows of `X_new`, one probe per property.
 
-    A probe is a ridge regression of the labels on standardised features. Its penalty is the one of the smallest
-    leave-one-out error among eleven, for each property by itself.
-
     Args:
-        X: of at most 4,000 rows, drawn at random with `seed`, the probes learn.
+        X: of at most 4,000 rows, drawn at random with `seed`, the probes learn; see `linear_probes`.
     """
-    from sklearn.linear_model import RidgeCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     rng = np.random.default_rng(seed)
     scores = np.zeros((len(X_new), len(properties.groups)))
     alike: dict[bytes, list[int]] = {}
@@ -163,12 +156,28 @@ def probe(
         rows = np.flatnonzero(properties.known[:, columns[0]])
         if len(rows) > _PROBE_ROWS:
             rows = np.sort(rng.choice(rows, _PROBE_ROWS, replace=False))
-        ridge = RidgeCV(alphas=_PENALTIES * len(rows), alpha_per_target=True)
-        fitted = make_pipeline(StandardScaler(), ridge).fit(
-            np.asarray(X[rows], np.float64), properties.has[rows][:, columns].astype(float)
-        )
-        scores[:, columns] = fitted.predict(np.asarray(X_new, np.float64)).reshape(len(X_new), len(columns))
+        W, offsets = linear_probes(X[rows], properties.has[rows][:, columns])
+        scores[:, columns] = np.asarray(X_new, np.float64) @ W.T + offsets
     return scores
+
+
+def linear_probes(
+    X: Real[np.ndarray, "n d"], has: Bool[np.ndarray, "n columns"]
+) -> tuple[Float[np.ndarray, "columns d"], Float[np.ndarray, " columns"]]:
+    """Linear probes of properties: weights and offsets, so that `X Wᵀ + b` is near 1 for samples that have one, else 0.
+
+    A probe is a ridge regression of the labels on standardised features (for two classes that is linear discriminant
+    analysis with a shrunken covariance). Its penalty is the one of the smallest leave-one-out error among eleven, for
+    each property by itself.
+    """
+    from sklearn.linear_model import RidgeCV
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(np.asarray(X, np.float64))
+    ridge = RidgeCV(alphas=_PENALTIES * len(X), alpha_per_target=True)
+    ridge.fit(scaler.transform(np.asarray(X, np.float64)), has.astype(float))
+    W = ridge.coef_.reshape(has.shape[1], -1) / scaler.scale_
+    return W, ridge.intercept_ - W @ scaler.mean_
 
 
 def matches(

@@ -22,7 +22,7 @@ from PIL import Image
 
 from vitrail.activations import Activations, ExtractionOptions, Row
 from vitrail.concepts import LearningOptions, learn_as
-from vitrail.errors import DataError
+from vitrail.errors import DataError, UsageError
 from vitrail.extraction import check_unseen, extract_as
 from vitrail.grounding import ground_as
 from vitrail.lmm import LMM, Layer
@@ -178,7 +178,7 @@ def noise_study(a: Study, noise: Activations, lmm: LMM, *, out: str | Path) -> S
     Args:
         noise: from `noise_activations`.
     """
-    options = a.concepts.options
+    options = replace(a.concepts.options, named=())  # images of noise have no properties
     learning = options if options.consensus else replace(options, stability=0)
     return study_as(a, noise, lmm, out=out, learning=learning, prefix="noise-")
 
@@ -198,6 +198,11 @@ def study_as(
         out: they are written to its folders `concepts` and `grounding`, whose names begin with `prefix`.
         learning: how they are learned; as in `a` for None.
     """
+    if learning is None and "labels" in a.concepts.parameters:
+        raise UsageError(
+            f"Concepts of {a.concepts.folder} were named by labels, which only who learned them has. Learn concepts of "
+            "the other states with the same labels, and compare the two studies."
+        )
     out = Path(out)
     concepts = learn_as(activations, learning or a.concepts.options, out=out / f"{prefix}concepts")
     asked = replace(lmm, prompt=activations.options.prompt or lmm.prompt)
