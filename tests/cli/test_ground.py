@@ -24,4 +24,4 @@ def test_an_artifact_made_by_another_model(run, captioned, tmp_path: Path) -> No
     code, _, err = run("ground", tmp_path / "s", "--model", tmp_path / "other")
     assert code == 1
     assert "was made by the model 'toyland'" in err
-    assert "n_blocks: 8 there, 5 here" in err
+    assert "n_blocks is 8 there and 5 here" in err

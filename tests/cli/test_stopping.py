@@ -28,6 +28,7 @@ def begun(arguments: list[object], folder: Path) -> subprocess.Popen[str]:
         text=True,
         cwd=folder,
         env={**os.environ, "NO_COLOR": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     )
     while process.poll() is None and not _listens(process.pid):
         time.sleep(0.002)

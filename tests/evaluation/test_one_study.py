@@ -73,7 +73,8 @@ def test_an_evaluation_of_an_earlier_version_opens_without_its_truth_and_is_not_
     (folder / "evaluation.json").write_text(json.dumps(written))
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["parameters"]["truth"]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    hashes = {"evaluation.json": file_hash(folder / "evaluation.json")}
+    reseal(folder, parameters=manifest["parameters"], files=hashes)
     opened = open_evaluation(folder).scores
     assert opened.truth is None
     assert opened.n_test == evaluation.scores.n_test
