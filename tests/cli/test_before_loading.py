@@ -119,6 +119,7 @@ COMMANDS = [
     (f"extract {DATA} --word dog --out o --model other", "not an image-text-to-text model"),
     (f"extract {DATA} --word dog --out o --adapter file", "file is not an adapter"),
     (f"extract {DATA} --word dog --out o --device abacus", "no device 'abacus'"),
+    ("import nowhere.pth --out o", "nowhere.pth"),
     ("doctor nowhere", "neither a model folder nor a model on the hub"),
 ]
 

@@ -127,7 +127,7 @@ def test_held_out_samples_may_lie_elsewhere(run, study, world, tmp_path):
         (["x", "--layers", "all"], 2, "--layers and --out are for a comparison"),
         (["--words", "dog", "--concepts", "many"], 2, "whole numbers of at least 1"),
         (["--words", "dog", "--concepts", "0"], 2, "whole numbers of at least 1"),
-        (["--words", "dog", "--methods", "magic"], 2, "methods among"),
+        (["--words", "dog", "--methods", "magic"], 2, "'magic' is not one of"),
         (["--words", "dog", "--split", "nowhere"], 2, "no samples in split 'nowhere'"),
         (["nowhere"], 1, "There is no study at nowhere"),
     ],
@@ -139,8 +139,9 @@ def test_bad_input_is_one_line_and_an_exit_code(run, world, tmp_path, arguments,
     assert message in err
 
 
-def test_a_scorer_that_is_none_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["vitrail", "evaluate", "x", "--image-scorer", "/nowhere"])
+def test_a_scorer_that_is_none_is_named(study, world, monkeypatch, capsys):
+    arguments = [str(study), "--data", str(world), "--image-scorer", "/nowhere"]
+    monkeypatch.setattr(sys, "argv", ["vitrail", "evaluate", *arguments])
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 1

@@ -11,7 +11,7 @@ import typer
 from vitrail.cli.application import command
 from vitrail.cli.choices import DataSource, ModelChoice
 from vitrail.cli.derived import Named, Without
-from vitrail.cli.options import Json, Out
+from vitrail.cli.options import Json
 from vitrail.cli.terminal import print_json, progress_bars
 from vitrail.importing.options import ImportOptions
 
@@ -20,7 +20,7 @@ from vitrail.importing.options import ImportOptions
 def import_file(
     *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pth, .pt or .pkl of the research code.")],
-    out: Out,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write, or for a list of ids a text file.")],
     told: Annotated[ImportOptions, Named(applied_at="--positions")],
     model: Annotated[ModelChoice, Without("prompt")],
     data: Annotated[DataSource, Without("images")],
