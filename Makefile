@@ -1,11 +1,14 @@
 # Everything runs in .venv, which is made on first use with nothing but Python (3.10 or later) and pip.
+# On Linux and macOS. On Windows, in PowerShell, without make:
+#   py -m venv .venv; .venv\Scripts\pip install -c constraints.txt torch; .venv\Scripts\pip install -c constraints.txt -e .
+#   .venv\Scripts\vitrail demo --out vitrail-demo
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: bench-real bench-scale bench-steer demo test check bench bench-evaluate bench-named bench-shift docs families clean bench-learn
+.PHONY: demo test check wheel-check docs picture families clean bench bench-evaluate bench-learn bench-named bench-real bench-scale bench-shift bench-steer
 
 ## demo: what does the bundled model think of when it says "dog"? → vitrail-demo/report.html
 demo: $(CORE)
@@ -20,6 +23,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/vermin --target=3.10- --violations --no-tips --exclude hashlib.file_digest src
 	$(BIN)/python -m pytest tests/test_project.py
 
 ## bench: what is fast and how fast → benchmarks/results/*.json
@@ -66,6 +70,14 @@ families: $(READY)
 ## docs: the pages that are generated
 docs: $(READY)
 	$(BIN)/python docs/generate.py
+
+## picture: the pictures of the README, from today's pages; needs chromium
+picture: $(READY)
+	$(BIN)/python docs/pictures.py
+
+## wheel-check: builds a wheel, installs it alone in an empty environment, and runs the demo there
+wheel-check: $(CORE)
+	$(BIN)/python tools/wheel_check.py
 
 clean:
 	rm -rf $(VENV) build vitrail-demo

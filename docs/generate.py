@@ -1,7 +1,7 @@
 """Writes the pages that come from the code.
 
-`docs/cli.md` comes from `--help`, `docs/families.md` from the tests' results, and the list of files in
-`docs/architecture.md` from the docstrings of the modules.
+`docs/cli.md` comes from `--help`, `docs/python.md` from the docstrings of the public names, `docs/families.md` from the
+tests' results, and the list of files in `docs/architecture.md` from the docstrings of the modules.
 
 `--check` says whether they are stale.
 """
@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 import sys
@@ -150,7 +151,41 @@ def first_sentence(path: Path) -> str:
     return re.split(r"(?<!\bal)\.(?:\s|$)", paragraph)[0]  # "et al." ends no sentence
 
 
-PAGES = {"cli.md": cli_reference, "families.md": families, "architecture.md": architecture}
+def python_reference() -> str:
+    """The public names of `vitrail`, by the step of the line, with the first sentence of each docstring."""
+    import vitrail
+
+    lines = [
+        "# Python",
+        "",
+        "What `vitrail` has, by the step of the line; written by `make docs`. `help(vitrail.study)` says more. What is",
+        "needed less often is in its sub-package: `vitrail.steering`, `vitrail.samples`, `vitrail.learners` …",
+        "",
+    ]
+    stub = (HERE.parent / "src" / "vitrail" / "__init__.pyi").read_text(encoding="utf-8")
+    for title, names in re.findall(r"^# (.+)\n((?:(?!# ).*\n?)+)", stub, re.MULTILINE):
+        public = re.findall(r"\b(\w+) as \1\b", names)
+        if public:
+            lines += [f"## {title}", "", "| name | what it is |", "|---|---|"]
+            lines += [f"| `{n}` | {summary(getattr(vitrail, n))} |" for n in public]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def summary(value: Any) -> str:
+    """The first sentence of a docstring, as a cell of a table."""
+    if isinstance(value, dict):
+        return f"Words by name: {', '.join(value)}"
+    text = " ".join((inspect.getdoc(value) or "").split("\n\n")[0].split())
+    return re.split(r"(?<!\bal)\.(?:\s|$)", text)[0].replace("|", "\\|")
+
+
+PAGES = {
+    "cli.md": cli_reference,
+    "families.md": families,
+    "architecture.md": architecture,
+    "python.md": python_reference,
+}
 
 
 def main() -> int:

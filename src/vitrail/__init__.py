@@ -2,9 +2,9 @@
 
     import vitrail
 
-    lmm = vitrail.load("toyland")
-    study = vitrail.study(lmm, vitrail.load_samples("toyland"), "dog", out="studies/dog")
-    study.grounding[0].words
+    study = vitrail.study("toyland", "toyland", "dog")
+    study.report()
+    study.concepts[3].words
 
 The public names are listed in `__init__.pyi`, by the step of the line. They are imported when they are first used, so
 that `import vitrail` costs nothing.

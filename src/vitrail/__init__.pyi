@@ -1,16 +1,5 @@
 # The public names, by the step of the line; `__init__.py` imports each one when it is first used.
 
-# What is raised on purpose
-from .errors import (
-    ArtifactError as ArtifactError,
-    DataError as DataError,
-    ModelError as ModelError,
-    NumericsError as NumericsError,
-    UsageError as UsageError,
-    VitrailError as VitrailError,
-    WordError as WordError,
-)
-
 # Samples, and words in them
 from .samples import (
     Sample as Sample,
@@ -25,10 +14,7 @@ from .samples.vocabulary import (
     TOPICS as TOPICS,
     counts as counts,
     frequent_nouns as frequent_nouns,
-    frequent_words as frequent_words,
     having as having,
-    inflections as inflections,
-    with_ids as with_ids,
 )
 from .words import Word as Word
 
@@ -112,17 +98,21 @@ from .runs.compare import compare as compare
 
 # Steering
 from .steering import (
-    Activation as Activation,
     Add as Add,
-    Clamp as Clamp,
-    FromContext as FromContext,
-    Function as Function,
-    ProjectOut as ProjectOut,
     Steering as Steering,
     SteeringOptions as SteeringOptions,
-    When as When,
     make_steering as make_steering,
-    make_vectors as make_vectors,
     open_steering as open_steering,
     steer as steer,
+)
+
+# Errors: what is raised on purpose
+from .errors import (
+    ArtifactError as ArtifactError,
+    DataError as DataError,
+    ModelError as ModelError,
+    NumericsError as NumericsError,
+    UsageError as UsageError,
+    VitrailError as VitrailError,
+    WordError as WordError,
 )

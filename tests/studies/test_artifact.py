@@ -46,7 +46,7 @@ def test_a_study_as_a_table_has_a_row_per_concept(study):
 
 def test_a_table_without_pandas_is_an_error_that_says_what_to_install(study, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(UsageError, match="pip install pandas"):
+    with pytest.raises(UsageError, match=r"pip install .vitrail\[pandas\]"):
         study.to_pandas()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -16,13 +15,12 @@ from vitrail.lmm.adapters import check_adapter, check_trained, put_on
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT, family_of
 from vitrail.lmm.generating import greedy_configuration
-from vitrail.lmm.messages import first_line
+from vitrail.lmm.messages import first_line, quiet_loading
 from vitrail.lmm.model import LMM
 from vitrail.lmm.options import DType, Layer, own_layers
 from vitrail.lmm.parts import find_parts, speaker, translates, unwrapped
 from vitrail.lmm.placement import Placement, device_of
 from vitrail.lmm.transformers_backend import TransformersBackend
-from vitrail.progress import someone_watches
 
 
 def load(
@@ -72,7 +70,7 @@ def load(
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     place = _place(device)
     placement = _placement(dtype, place)
-    with _bars_where_watched():
+    with quiet_loading():
         network = _network(path, model, {**placement, **options})
     processor = _processor(path, model, options)
     if adapter is not None:
@@ -202,21 +200,6 @@ def _own_prompt(config: Any) -> str:
     """The request for a caption that a model's configuration names, or its family's."""
     plain = family_of(config.model_type).plain
     return getattr(config, "caption_prompt", DEFAULT_PROMPT if plain is None else plain.caption)
-
-
-@contextmanager
-def _bars_where_watched() -> Iterator[None]:
-    """Keeps transformers' progress bars, which the user may have switched off, to a terminal or notebook."""
-    from transformers.utils import logging as transformers_logging
-
-    if someone_watches() or not transformers_logging.is_progress_bar_enabled():
-        yield
-        return
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.enable_progress_bar()
 
 
 def quieten() -> None:

@@ -117,7 +117,7 @@ class Study:
         try:
             import pandas
         except ImportError as error:
-            raise UsageError("A table needs pandas: pip install pandas.") from error
+            raise UsageError("A table needs pandas: pip install 'vitrail[pandas]'.") from error
         stability = self.concepts.stability or {}
         rows = [
             {

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vitrail.errors import ModelError
 from vitrail.lmm.families import family_of
-from vitrail.lmm.messages import first_line
+from vitrail.lmm.messages import first_line, quiet_loading
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,8 @@ def loaded(network: Any, reader: Any, path: str, model: str, revision: str | Non
         ModelError: it cannot be loaded, or a weight that is not a pooler's is missing.
     """
     try:
-        found, info = network.from_pretrained(path, revision=revision, output_loading_info=True)
+        with quiet_loading():
+            found, info = network.from_pretrained(path, revision=revision, output_loading_info=True)
         made = reader.from_pretrained(path, revision=revision)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"{model} could not be loaded as a scorer: {first_line(error)}") from error
