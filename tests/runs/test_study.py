@@ -252,7 +252,7 @@ def test_a_file_in_place_of_the_folder_is_refused_before_anything_is_done(lmm, s
 
 
 def test_too_many_concepts_are_refused_and_fewer_can_be_asked_for_in_the_same_folder(lmm, some, tmp_path):
-    with pytest.raises(UsageError, match="Cannot learn 17 concepts from 16 samples"):
+    with pytest.raises(UsageError, match="17 concepts need at least as many samples to learn from; 16 have 'dog'"):
         quick(lmm, some, tmp_path, n_concepts=17)
     assert len(quick(lmm, some, tmp_path, n_concepts=2).concepts) == 2
 

@@ -5,6 +5,7 @@ from .checks import (
     check_images as check_images,
     check_unseen as check_unseen,
     check_word as check_word,
+    having as having,
 )
 from .reader import (
     Reader as Reader,

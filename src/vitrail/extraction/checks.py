@@ -11,16 +11,19 @@ from vitrail.samples import Sample
 from vitrail.words import Word
 
 
+def having(samples: Sequence[Sample], word: Word, require: Require = "both") -> list[Sample]:
+    """The samples that have the word; all of them where only the model must say it. There may be none."""
+    return [s for s in samples if require == "predicted" or any(word.find(text) for text in s.said)]
+
+
 def candidates(samples: Sequence[Sample], word: Word, require: Require = "both") -> list[Sample]:
     """The samples that a model is asked about: those that have the word, or all where only the model must say it.
 
     Raises:
         WordError: none has it; the nearest words that occur are named.
     """
-    if require == "predicted":
-        return list(samples)
-    found = [s for s in samples if any(word.find(text) for text in s.said)]
-    if not found:
+    found = having(samples, word, require)
+    if not found and require != "predicted":
         raise words.absent(word, "references", (text for s in samples for text in s.said))
     return found
 
@@ -39,13 +42,13 @@ def check_word(samples: Sequence[Sample], word: Word, require: Require = "both",
     """
     if not samples:
         raise DataError("There are no samples.")
-    having = candidates(samples, word, require)
-    if len(having) < n_concepts:
+    asked = candidates(samples, word, require)
+    if len(asked) < n_concepts:
         raise UsageError(
-            f"{n_concepts} concepts need at least as many samples to learn from; {len(having)} have {word.text!r}. "
+            f"{n_concepts} concepts need at least as many samples to learn from; {len(asked)} have {word.text!r}. "
             "Ask for fewer concepts, or give more samples."
         )
-    check_images(having)
+    check_images(asked)
 
 
 def check_unseen(learned_from: Collection[str], samples: Sequence[Sample]) -> None:

@@ -62,8 +62,9 @@ def check_adapter(adapter: str | Path) -> None:
         from peft import PeftConfig
     except ImportError as error:
         raise ModelError("An adapter needs PEFT: pip install 'vitrail[peft]'.") from error
+    path = _adapter_location(adapter)
     try:
-        PeftConfig.from_pretrained(_adapter_location(adapter))
+        PeftConfig.from_pretrained(path)
     except Exception as error:  # of the file, the hub or the content
         raise ModelError(f"{adapter} is not an adapter: {first_line(error)}") from error
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from vitrail.activations.options import ExtractionOptions, Require
 from vitrail.concepts.options import LearningOptions
 from vitrail.errors import UsageError
-from vitrail.extraction.checks import candidates, check_unseen, check_word
+from vitrail.extraction.checks import check_unseen, check_word, having
 from vitrail.samples import Sample
 from vitrail.words import Word
 
@@ -57,11 +57,8 @@ def hold_out(
     """The samples to learn from, and `n` others that are kept aside: the last ones that have the word.
 
     Where there are fewer than 5 `n` with the word, a fifth of them is kept aside.
-
-    Raises:
-        WordError: no sample has the word.
     """
-    having = candidates(samples, word, require)
-    aside = having[len(having) - min(n, len(having) // 5) :]
+    wanted = having(samples, word, require)
+    aside = wanted[len(wanted) - min(n, len(wanted) // 5) :]
     ids = {s.id for s in aside}
     return [s for s in samples if s.id not in ids], aside

@@ -68,8 +68,8 @@ def evaluate(
     check_ours([study.folder / REPORT])
     with shown(progress) as tell, writing(folders.shared):
         data = data if isinstance(data, EvaluationData) else EvaluationData.load(data, progress=tell)
-        check_evaluation(study, data)  # before a model is loaded
         scorers = scorers or scorers_for(data)
+        check_evaluation(study, data)  # before the study's model is loaded
         made = score_study(study, study.lmm if lmm is None else as_lmm(lmm), data, scorers, folders, options, tell)
         write_text(made.folder / TABLES, "\n".join(markdown(table) for table in study_tables(made.scores)))
         report(study, factors=data.factors)
