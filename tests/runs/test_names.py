@@ -112,7 +112,7 @@ def test_a_comparison_of_a_folder_with_an_adapter_needs_no_more_than_names(names
 def test_an_evaluation_names_what_is_missing(names):
     with pytest.raises(UsageError, match="needs the data that the study was made of"):
         vitrail.evaluate(names)
-    data = vitrail.EvaluationData([], [])
+    data = vitrail.EvaluationData(vitrail.load_samples("toyland"), vitrail.load_samples("toyland", split="test"))
     with pytest.raises(UsageError, match="Toyland's scorers know Toyland alone"):
         vitrail.evaluate(names.folder, data=data)
 

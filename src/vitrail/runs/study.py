@@ -61,9 +61,12 @@ def study(
 
     Of the samples that have the word the last ten are held out, and explained. A study that was stopped goes on.
 
-    >>> made = vitrail.study("toyland", "toyland", "dog")  # doctest: +SKIP
-    >>> made.report()  # doctest: +SKIP
-    PosixPath('vitrail-studies/dog/report.html')
+    >>> import vitrail
+    >>> made = vitrail.study("toyland", "toyland", "dog", n_concepts=5)
+    >>> made
+    <Study of 'dog' in toyland: 5 concepts of ... samples, in ...dog>
+    >>> made.report().name
+    'report.html'
 
     Args:
         lmm: the model, or its name or folder, as `load` takes it.
