@@ -87,7 +87,7 @@ def typed_commands(text: str) -> Iterator[tuple[str, list[str]]]:
     joined = text.replace("\\\n", " ")
     for name, rest in re.findall(r"\bvitrail ((?:steer )?[a-z]+)\b([^\n`;|]*)", joined):
         if name in COMMANDS:
-            yield name, named(rest)
+            yield name, named(rest.split("  # ")[0])  # without the comment of a shell
 
 
 def foreign(line: str) -> bool:

@@ -150,7 +150,7 @@ def test_the_form_is_kept_and_folders_without_one_are_of_the_papers(activations,
     assert papers.options.form == "paper"
     again = learn(activations, out=tmp_path / "papers", n_concepts=4, form="paper")
     assert again.manifest == papers.manifest
-    with pytest.raises(ArtifactError, match='form is null there and "centred" here'):
+    with pytest.raises(ArtifactError, match='form is none there and "centred" here'):
         learn(activations, out=tmp_path / "papers", n_concepts=4)
     np.testing.assert_allclose(ours.mean, representations().mean(0), rtol=1e-6)
     assert papers.mean is None
@@ -241,7 +241,7 @@ def test_learning_again_opens_what_is_there(activations, tmp_path, monkeypatch):
         ({"n_concepts": 5}, "n_concepts is 4 there and 5 here"),
         ({"seed": 1}, "seed is 0 there and 1 here"),
         ({"method": "pca"}, 'method is "semi-nmf" there and "pca" here'),
-        ({"penalty": 2.0}, r"penalty is null there and 2\.0 here"),
+        ({"penalty": 2.0}, r"penalty is none there and 2\.0 here"),
     ],
 )
 def test_other_parameters_need_another_folder(activations, tmp_path, change, named):

@@ -92,7 +92,7 @@ def test_learn_puts_the_consensus_in_place_on_request(tmp_path):
         ({"consensus": True, "method": "pca"}, "PCA has no consensus; 'semi-nmf' has"),
         ({"engine": "ray", "method": "kmeans"}, "k-means cannot learn with the engine 'ray'; 'semi-nmf' can"),
         ({"engine": "dask"}, "Unknown engine 'dask'"),
-        ({"stability": -1}, "stability is a number of runs"),
+        ({"stability": -1}, "stability must be at least 0; got -1"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(tmp_path, options, message):

@@ -78,7 +78,7 @@ def test_an_evaluation_of_an_earlier_version_opens_without_its_truth_and_is_not_
     opened = open_evaluation(folder).scores
     assert opened.truth is None
     assert opened.n_test == evaluation.scores.n_test
-    with pytest.raises(ArtifactError, match="truth is null there"):
+    with pytest.raises(ArtifactError, match="truth is none there"):
         again(dog_study, lmm, data, folder)
 
 

@@ -267,7 +267,7 @@ LOADING = {
 
 @pytest.mark.parametrize("command", LOADING)
 def test_a_command_passes_on_whether_code_may_run(command, own, run, monkeypatch, tmp_path):
-    """`load` hears what was typed, and by default that nothing may run."""
+    """Without leave a model with code of its own is refused before it is loaded; with it, `load` hears what was typed."""
     heard = []
 
     def load(model, **options):
@@ -276,10 +276,12 @@ def test_a_command_passes_on_whether_code_may_run(command, own, run, monkeypatch
 
     monkeypatch.setattr("vitrail.lmm.load", load)
     monkeypatch.chdir(tmp_path)
-    model = (own[0],) if command == "doctor" else ("--model", own[0])
-    for more in ((), ("--trust-remote-code",)):
-        assert run(*command.split(), *LOADING[command], *model, *more)[0] == 1
-    assert heard == [(str(own[0]), False), (str(own[0]), True)]
+    typed = [*command.split(), *LOADING[command], *((own[0],) if command == "doctor" else ("--model", own[0]))]
+    code, _, err = run(*typed)
+    assert (code, heard) == (1, [])
+    assert "comes with code of its own" in err
+    assert run(*typed, "--trust-remote-code")[0] == 1
+    assert heard == [(str(own[0]), True)]
 
 
 def test_a_model_whose_weights_are_not_all_there_is_refused(folder, tmp_path):

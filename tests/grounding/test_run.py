@@ -207,8 +207,8 @@ def test_shares_are_of_the_samples_whose_strongest_concept_it_is():
     ("change", "named"),
     [
         ({"name": "llava-hf/llava"}, "made by the model 'toyland', not by 'llava-hf/llava' as loaded"),
-        ({"adapter": "dogs-lora"}, r"adapter: None there, 'dogs-lora' here"),
-        ({"revision": "abc"}, r"revision: None there, 'abc' here"),
+        ({"adapter": "dogs-lora"}, 'adapter is none there and "dogs-lora" here'),
+        ({"revision": "abc"}, 'revision is none there and "abc" here'),
     ],
 )
 def test_another_model_is_refused_and_both_named(lmm, activations, concepts, tmp_path, change, named):
