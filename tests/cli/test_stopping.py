@@ -88,6 +88,13 @@ def test_a_signal_before_anything_is_imported_is_heard_and_the_run_goes_on(capti
     assert len(open_activations(tmp_path / "out" / "activations")) == 12
 
 
+@pytest.mark.parametrize("number", CODES)
+def test_a_signal_after_the_work_is_done_changes_nothing(number):
+    late = f"import atexit, os, sys; atexit.register(os.kill, os.getpid(), {int(number)}); sys.argv[1:] = ['--version']"
+    done = subprocess.run([sys.executable, "-c", f"{late}; from vitrail.cli import main; main()"], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_what_is_said_tells_commands_that_go_on_from_those_that_start_anew():
     assert message(["study", "--word", "hot dog"]).endswith("To go on from there: vitrail study --word 'hot dog'")
     assert message(["--debug", "steer", "search", "s"]).endswith("To start anew: vitrail --debug steer search s")

@@ -267,7 +267,7 @@ LOADING = {
 
 @pytest.mark.parametrize("command", LOADING)
 def test_a_command_passes_on_whether_code_may_run(command, own, run, monkeypatch, tmp_path):
-    """Without leave a model with code of its own is refused before it is loaded; with it, `load` hears what was typed."""
+    """Without leave a model with code of its own is refused before it is loaded; with it, `load` hears so."""
     heard = []
 
     def load(model, **options):

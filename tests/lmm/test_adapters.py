@@ -55,5 +55,5 @@ def test_an_adapter_for_another_model_is_refused(adapter):
 
 
 def test_a_folder_without_an_adapter_is_refused(other_model, tmp_path):
-    with pytest.raises(ModelError, match="is not an adapter: Can't find 'adapter_config.json'"):
+    with pytest.raises(ModelError, match=r"is not an adapter: Can't find 'adapter_config.json'"):
         load(other_model, adapter=tmp_path, device="cpu")

@@ -12,7 +12,7 @@ __all__ = ["app", "main"]  # `app` is imported when it is first used
 
 def main() -> None:
     """Runs the command line: errors as one line and an exit code, a traceback only with `--debug`."""
-    watch()
+    ignore_signals = watch()
     from vitrail.cli.commands import app
     from vitrail.cli.terminal import fail
     from vitrail.errors import VitrailError
@@ -30,6 +30,8 @@ def main() -> None:
         if debug:
             raise
         fail(f"{type(error).__name__}: {error}\nThis is a fault of ours. `vitrail --debug …` shows where.", 1)
+    finally:
+        ignore_signals()
 
 
 def __getattr__(name: str) -> Any:

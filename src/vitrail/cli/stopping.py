@@ -12,14 +12,20 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 #: Commands that go on where they were stopped. The others start anew.
 GO_ON = frozenset({"study", "demo", "extract", "learn", "ground", "evaluate", "compare", "finetune", "toyland"})
 
 
-def watch() -> None:
-    """From now on, SIGINT ends this process with exit code 130, SIGTERM with 143; one that is ignored stays so."""
+def watch() -> Callable[[], None]:
+    """From now on, SIGINT ends this process with exit code 130, SIGTERM with 143; one that is ignored stays so.
+
+    Returns:
+        What to call when the work is done: a signal that comes later changes nothing any more. Python itself would put
+        its own handlers back while it shuts down, and end without a word.
+    """
     owner = os.getpid()
 
     def stop(number: int, _frame: Any) -> None:
@@ -31,6 +37,13 @@ def watch() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
+
+    def ignore() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is stop:
+                signal.signal(number, signal.SIG_IGN)
+
+    return ignore
 
 
 def message(arguments: list[str]) -> str:
