@@ -18,7 +18,8 @@ from PIL import Image
 import vitrail
 from vitrail.reports.explanation import draw_explanation
 from vitrail.runs.steer import apply_steering
-from vitrail.steering import Application
+from vitrail.steering import Application, until_said
+from vitrail.steering.tasks import task_named
 from vitrail.trials import GalleryOptions
 
 HERE = Path(__file__).parent
@@ -82,12 +83,14 @@ def compare() -> None:
 
 def steer() -> None:
     """Captions before and after a steering towards colours."""
-    lmm, samples = vitrail.load("toyland"), vitrail.load_samples("toyland", limit=400)
+    lmm, samples = vitrail.load("toyland"), vitrail.load_samples("toyland", limit=150)
     options = vitrail.SteeringOptions(layers=(6,))
     made = vitrail.make_steering(lmm, "colour", samples, options, out=WORK / "colour")
-    page, some = WORK / "colour.html", vitrail.load_samples("toyland", split="val", limit=12)
+    page, some = WORK / "colour.html", vitrail.load_samples("toyland", split="val", limit=60)
     gallery = GalleryOptions(gallery=page, gallery_strengths=(0.25, 0.5))
-    apply_steering(lmm, made, some, Application(0.5), task="colour", page=gallery)
+    apply_steering(
+        lmm, made, some, Application(0.5, until_said(lmm, task_named("colour"))), task="colour", page=gallery
+    )
     shoot(page, "steer", LOWER)
 
 
