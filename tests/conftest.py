@@ -172,7 +172,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 
     from vitrail import cli
 
-    monkeypatch.setattr(cli, "watch", lambda: None)  # tests keep their own handlers of signals
+    monkeypatch.setattr(cli, "watch", lambda: lambda: None)  # tests keep their own handlers of signals
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["vitrail", *map(str, arguments)])
