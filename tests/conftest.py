@@ -166,13 +166,17 @@ def saying(lmm, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | Sequence[str
     return say
 
 
+@pytest.fixture(autouse=True)
+def own_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that runs in the process of the tests leaves their handlers of signals as they are."""
+    monkeypatch.setattr("vitrail.cli.watch", lambda: lambda: None)
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Runs `vitrail ARGUMENTS` in this process and gives (exit code, stdout, stderr with its lines joined)."""
 
     from vitrail import cli
-
-    monkeypatch.setattr(cli, "watch", lambda: lambda: None)  # tests keep their own handlers of signals
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["vitrail", *map(str, arguments)])
