@@ -16,7 +16,7 @@ concepts take activation from each other (`benchmarks/named.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from vitrail.learners.arrays import Array, to_host
 from vitrail.learners.base import Learner
 from vitrail.learners.codes import nonnegative_lasso
 from vitrail.learners.form import Form
-from vitrail.learners.rows import ArrayRows, Map, Rows, here, minus
+from vitrail.learners.rows import ArrayRows, ChangedRows, Map, Rows, here, minus
 from vitrail.learners.semi_nmf import SemiNMF
 from vitrail.progress import Progress, silent
 from vitrail.scores import linear_probes
@@ -86,29 +86,6 @@ def _lengths(gram: Float[np.ndarray, "f f"], gain: Float[np.ndarray, " f"]) -> F
     found = nnls(roots[:, None] * vectors.T, (vectors.T @ gain) / roots)[0]
     alone = np.maximum(gain, 0) / np.maximum(np.diag(gram), np.finfo(float).tiny)
     return np.maximum(found, _SHORTEST * alone)  # others may hold all of it: its activations stay, for they tell it
-
-
-@dataclass(frozen=True)
-class LeftRows:
-    """What named concepts leave of `rows`; it is computed for each piece when it is read."""
-
-    rows: Rows
-    named: Named
-
-    @property
-    def n_features(self) -> int:
-        return self.rows.n_features
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.rows.dtype
-
-    @property
-    def lengths(self) -> Sequence[int]:
-        return self.rows.lengths
-
-    def __getitem__(self, index: int) -> Float[np.ndarray, "n d"]:
-        return self.named.left(self.rows[index])
 
 
 class NamedSemiNMF(Learner):
@@ -175,13 +152,13 @@ class NamedSemiNMF(Learner):
         self._check(sum(rows.lengths))
         self.n_features_in_ = rows.n_features
         rest = self._rest()
-        self._take(rest.fit_rows(LeftRows(rows, self._named), over, progress=progress))
+        self._take(rest.fit_rows(ChangedRows(rows, self._named.left), over, progress=progress))
         return self
 
     def adopt(self, U: Float[np.ndarray, "k d"], rows: Rows, over: Map = here) -> NamedSemiNMF:
         """Sets the concepts that are found to those of `U` behind the named ones; returns the learner itself."""
         self.n_features_in_ = rows.n_features
-        self._take(self._rest().adopt(U[len(self._named.directions) :], LeftRows(rows, self._named), over))
+        self._take(self._rest().adopt(U[len(self._named.directions) :], ChangedRows(rows, self._named.left), over))
         return self
 
     @property

@@ -61,11 +61,11 @@ class ArrayRows:
 
 
 @dataclass(frozen=True)
-class CentredRows:
-    """`rows` without `mean` (n_features,), which is taken from each piece when it is read."""
+class ChangedRows:
+    """`rows` after `change`, a function of states row by row, which is applied to each piece when it is read."""
 
     rows: Rows
-    mean: Float[np.ndarray, " d"]
+    change: Callable[[Array], Array]
 
     @property
     def n_features(self) -> int:
@@ -80,7 +80,7 @@ class CentredRows:
         return self.rows.lengths
 
     def __getitem__(self, index: int) -> Float[Array, "n d"]:
-        return minus(self.rows[index], self.mean)
+        return self.change(self.rows[index])
 
 
 def minus(Z: Float[Array, "n d"], mean: Float[np.ndarray, " d"]) -> Float[Array, "n d"]:
@@ -125,8 +125,8 @@ def sampled(rows: Rows, rng: np.random.RandomState) -> Int[np.ndarray, " some"]:
 
 def sample(rows: Rows, rng: np.random.RandomState, over: Map) -> Float[Array, "n d"]:
     """All rows if they hold at most 2²⁵ numbers; otherwise a random sample of that size, in the order of the rows."""
-    if isinstance(rows, CentredRows):
-        return minus(sample(rows.rows, rng, over), rows.mean)
+    if isinstance(rows, ChangedRows):
+        return rows.change(sample(rows.rows, rng, over))
     n = sum(rows.lengths)
     chosen = sampled(rows, rng)
     if isinstance(rows, ArrayRows):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Mapping
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any, NamedTuple, get_args
 
@@ -20,7 +20,7 @@ from vitrail.learners.base import Learner, check_count
 from vitrail.learners.codes import nonnegative_lasso, objective, settled_codes
 from vitrail.learners.descent import Problem, Run, State, Stopping, Sums, descend
 from vitrail.learners.form import Form
-from vitrail.learners.rows import ArrayRows, CentredRows, Map, Rows, here, mean_and_spread, minus, sample
+from vitrail.learners.rows import ArrayRows, ChangedRows, Map, Rows, here, mean_and_spread, minus, sample
 from vitrail.learners.starts import best_of_starts, sums_with_codes
 from vitrail.progress import Progress, silent
 
@@ -180,7 +180,7 @@ class SemiNMF(Learner):
             return rows
         mean, self.spread_ = mean_and_spread(rows, over)
         self.mean_ = mean.astype(rows.dtype)
-        return CentredRows(rows, self.mean_)
+        return ChangedRows(rows, partial(minus, mean=self.mean_))
 
     @property
     def _weight(self) -> float:
