@@ -12,7 +12,7 @@ from torch import nn
 from families.conftest import built
 from vitrail.errors import ModelError, NumericsError
 from vitrail.lmm import LMM, ModelDescription
-from vitrail.lmm.doctor import Check, Diagnosis, doctor, quick, relative
+from vitrail.lmm.doctor import Check, Diagnosis, doctor, noise, quick, relative
 from vitrail.lmm.transformers_backend import TransformersBackend
 from vitrail.words import Match, Word
 
@@ -87,10 +87,11 @@ def test_a_soft_cap_that_is_left_out_is_found_out(monkeypatch):
     assert failing(doctor(model)) == {"logits are the model's"}
 
 
-def test_padding_that_moves_positions_is_found_out(monkeypatch):
+@pytest.mark.parametrize("n_images", [2, 3])
+def test_padding_that_moves_positions_is_found_out(n_images, monkeypatch):
     """GPT-2-like absolute positions: a padded row read without its own positions sees others."""
-    model = built("BLIP-2 (OPT)")
-    assert doctor(model).passed
+    model, images = built("BLIP-2 (OPT)"), noise(n_images)
+    assert doctor(model, images).passed
 
     prepare = LMM.prepare
 
@@ -99,7 +100,13 @@ def test_padding_that_moves_positions_is_found_out(monkeypatch):
         return batch | {"attention_mask": torch.ones_like(batch["attention_mask"])}
 
     monkeypatch.setattr(LMM, "prepare", wrong)
-    assert "left padding changes nothing" in failing(doctor(model))
+    assert "left padding changes nothing" in failing(doctor(model, images))
+
+
+def test_padding_is_looked_at_also_where_all_rows_ask_the_same(llava):
+    """As in a run that asks for captions: the certificate of its first batch is of padded rows, too."""
+    found = {c.name: c for c in quick(llava, noise(2), [llava.prompt] * 2).checks}
+    assert found["left padding changes nothing"].passed
 
 
 def test_states_read_one_position_late_are_found_out(llava, monkeypatch):

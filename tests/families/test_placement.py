@@ -194,27 +194,50 @@ def test_an_adapter_merged_is_the_adapter_on_top(folder, adapter, plain, picture
 # ---- what is loaded --------------------------------------------------------------------------------------------------
 
 
-OWN = """
-from transformers import LlavaConfig, LlavaForConditionalGeneration
-open({mark!r}, "w").close()
+#: The code that comes with a model, by file: `mark` is what it writes when it runs.
+CONFIGURATION = """
+from transformers import AutoConfig, CLIPVisionConfig, LlavaConfig
+class OwnTowerConfig(CLIPVisionConfig):
+    model_type = "own_tower"
+AutoConfig.register("own_tower", OwnTowerConfig, exist_ok=True)
 class OwnConfig(LlavaConfig):
     model_type = "own"
+"""
+MODEL = """
+from transformers import AutoModel, CLIPVisionModel, LlavaForConditionalGeneration
+open({mark!r}, "w").close()
+class OwnTower(CLIPVisionModel):
+    config_class = OwnTowerConfig
+AutoModel.register(OwnTowerConfig, OwnTower, exist_ok=True)
 class Own(LlavaForConditionalGeneration):
     config_class = OwnConfig
 """
+LAYOUTS = {
+    "in one file": ("own", {"own": CONFIGURATION + MODEL}),
+    "in two files": (
+        "modeling",
+        {"configuration": CONFIGURATION, "modeling": "from .configuration import OwnConfig, OwnTowerConfig\n" + MODEL},
+    ),
+}
 
 
-@pytest.fixture
-def own(folder, tmp_path, monkeypatch) -> tuple[Path, Path]:
+@pytest.fixture(params=LAYOUTS)
+def own(request, folder, tmp_path, monkeypatch) -> tuple[Path, Path]:
     """A model with code of its own, and the file that this code writes when it runs."""
+    main, files = LAYOUTS[request.param]
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     monkeypatch.setattr(sys, "path", [*sys.path])
+    for module in [name for name in sys.modules if name.startswith("transformers_modules")]:
+        monkeypatch.delitem(sys.modules, module)
     model, mark = tmp_path / "model", tmp_path / "ran"
     shutil.copytree(folder, model)
-    names = {"AutoConfig": "own.OwnConfig", "AutoModelForImageTextToText": "own.Own"}
+    configuration = next(name for name, code in files.items() if "class OwnConfig" in code)
+    names = {"AutoConfig": f"{configuration}.OwnConfig", "AutoModelForImageTextToText": f"{main}.Own"}
     config = json.loads((folder / "config.json").read_text()) | {"model_type": "own", "auto_map": names}
+    config["vision_config"]["model_type"] = "own_tower"
     (model / "config.json").write_text(json.dumps(config))
-    (model / "own.py").write_text(OWN.format(mark=str(mark)))
+    for name, code in files.items():
+        (model / f"{name}.py").write_text(code.format(mark=str(mark)))
     network = shaken(llava()[0])  # by the names of its parameters; transformers saves LLaVA's by older ones
     save_file(network.state_dict(), model / "model.safetensors", metadata={"format": "pt"})
     return model, mark

@@ -228,20 +228,27 @@ class Examiner:
 
     def padding(self) -> Finding:
         """A padded row has the states of the same row without padding."""
-        inputs = self._prepare(range(len(self.images)))
-        key = "encoder_input_ids" if "encoder_input_ids" in inputs else "input_ids"
-        together, width = self._last(inputs), inputs[key].shape[1]
-        error, most = 0.0, 0
-        for i in range(len(self.images)):
-            alone = self._prepare([i])
-            padded = width - alone[key].shape[1]
-            if padded:
-                states = self._last(alone)
-                error = max(error, *(relative(together[k][i], states[k][0]) for k in self.layers))
-                most = max(most, padded)
+        error, most = self._padded(self.requests)
+        if not most:
+            error, most = self._padded([self.requests[0], *(f"{r} {REQUEST}" for r in self.requests[1:])])
         if not most:
             return Finding(None, None, "no row of the batch needed padding")
         return self._within(error, f"rows with up to {most} padded positions against the same rows alone")
+
+    def _padded(self, requests: Sequence[str]) -> tuple[float, int]:
+        """The largest error of states that padding makes where the images have these `requests`, and the most positions
+        that are padded."""
+        inputs = self._prepare(range(len(self.images)), requests)
+        key = "encoder_input_ids" if "encoder_input_ids" in inputs else "input_ids"
+        width, error, most = inputs[key].shape[1], 0.0, 0
+        together = self._last(inputs)
+        for i in range(len(self.images)):
+            alone = self._prepare([i], requests)
+            if padded := width - alone[key].shape[1]:
+                states = self._last(alone)
+                error = max(error, *(relative(together[k][i], states[k][0]) for k in self.layers))
+                most = max(most, padded)
+        return error, most
 
     def said(self) -> Finding:
         """Each token that is said is the most likely at the state that predicts it, and so is the end of an answer.

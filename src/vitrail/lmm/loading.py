@@ -285,6 +285,7 @@ def _network(path: str, model: str | Path, options: Mapping[str, Any]) -> Any:
     from transformers import AutoModelForImageTextToText
 
     try:
+        options = {**options, **_config_of_own_class(path, options)}
         loaded: Any = AutoModelForImageTextToText.from_pretrained(path, output_loading_info=True, **options)
     except Exception as error:
         raise _refused(model, error, f"{model} could not be loaded") from error
@@ -295,6 +296,24 @@ def _network(path: str, model: str | Path, options: Mapping[str, Any]) -> Any:
             "random. Were its files written by another class, or not all of them copied?"
         )
     return network
+
+
+def _config_of_own_class(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a model whose class comes with it, read by that class, as the option `config`.
+
+    transformers runs each file of a folder's code under a name of its own, and the files that it imports with it. So a
+    class of configurations that stands in a second file exists twice, and a model that is made of one does not know
+    the other. What the model's own file imports is the one that fits.
+    """
+    from transformers import AutoModelForImageTextToText, PretrainedConfig
+    from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+    settings, _ = PretrainedConfig.get_config_dict(path, revision=options["revision"])
+    name = settings.get("auto_map", {}).get(AutoModelForImageTextToText.__name__)
+    if name is None or not options["trust_remote_code"]:
+        return {}
+    network: Any = get_class_from_dynamic_module(name, path, revision=options["revision"])
+    return {"config": network.config_class.from_pretrained(path, revision=options["revision"])}
 
 
 @dataclass
