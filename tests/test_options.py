@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 
 from vitrail.errors import UsageError
-from vitrail.options import AtLeast, Count, CountOrNone, NameIn, Options
+from vitrail.options import Above, AtLeast, Count, CountOrNone, NameIn, Options, Seed
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,10 @@ class Sketch(Options):
     how: Literal["here", "there"] = "here"
     perhaps: Literal["a", "b"] | None = None
     layer: int | str | None = None
+    rate: Annotated[float, Above(0)] = 1.0
+    whether: bool = False
+    text: str = ""
+    seed: Seed = 0
 
 
 def test_what_may_be_is_taken():
@@ -36,7 +42,22 @@ def test_what_may_be_is_taken():
         ("n", 0, "n must be at least 1; got 0"),
         ("none", -1, "none must be at least 0; got -1"),
         ("share", -0.5, "share must be at least 0; got -0.5"),
-        ("share", math.nan, "share must be at least 0; got nan"),
+        ("share", math.nan, "share must be a number; got nan"),
+        ("rate", 0.0, "rate must be more than 0; got 0"),
+        ("rate", math.inf, "rate must be a number; got inf"),
+        ("rate", 10**400, "rate must be a number; got 1000"),
+        ("rate", "0.1", "rate must be a number; got '0.1'"),
+        ("n", True, "n must be a whole number; got True"),
+        ("n", np.True_, "n must be a whole number; got "),
+        ("n", 2.0, "n must be a whole number; got 2.0"),
+        ("n", None, "n must be a whole number; got None"),
+        ("several", "12", "several must be several values; got '12'"),
+        ("several", 3, "several must be several values; got 3"),
+        ("several", (1, True), "several must be a whole number; got True"),
+        ("whether", 1, "whether must be True or False; got 1"),
+        ("text", "half \ud83d", "text must be text that is valid Unicode; got 'half"),
+        ("text", b"bytes", "text must be text that is valid Unicode; got b'bytes'"),
+        ("seed", -1, "seed must be at least 0; got -1"),
         ("several", (3, 0), "several must be at least 1; got 0"),
         ("how", "nowhere", "how must be 'here' or 'there'; got 'nowhere'"),
         ("perhaps", "c", "perhaps must be 'a' or 'b'; got 'c'"),
@@ -47,6 +68,24 @@ def test_what_cannot_be_is_refused_by_the_name_of_the_field(field, value, says):
         Sketch(**{field: value})
     with pytest.raises(UsageError, match=says):
         dataclasses.replace(Sketch(), **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "taken"),
+    [
+        ("n", np.int64(3), 3),
+        ("several", np.array([3, 4], dtype=np.int16), (3, 4)),
+        ("several", [3, np.uint8(4)], (3, 4)),
+        ("share", np.float32(0.5), 0.5),
+        ("share", 1, 1.0),
+        ("whether", np.True_, True),
+        ("layer", np.int32(-1), -1),
+    ],
+)
+def test_numbers_of_numpy_become_those_of_python(field, given, taken):
+    kept = getattr(Sketch(**{field: given}), field)
+    assert kept == taken
+    assert json.dumps(kept) == json.dumps(taken)  # so that a manifest says the same
 
 
 def test_names_are_those_that_are_in_the_registry_now(monkeypatch):

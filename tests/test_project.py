@@ -22,6 +22,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 #: The parts of the package, from the lowest to the highest. A part may import those before it, and no other.
 LAYERS = (
     "errors",
+    "visible",
     "options",
     "progress",
     "artifacts",

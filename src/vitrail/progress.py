@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from vitrail.visible import visible
+
 log = logging.getLogger(__name__)
 
 #: Is called with (the name of the step, how many units are done, how many there are).
@@ -50,7 +52,7 @@ def announce(message: str, progress: Progress | bool) -> None:
     """Logs `message`, and writes it to stderr where `progress` shows bars."""
     log.info("%s", message)
     if progress is True and someone_watches():
-        sys.stderr.write(f"{message}\n")
+        sys.stderr.write(f"{visible(message)}\n")
 
 
 def someone_watches() -> bool:

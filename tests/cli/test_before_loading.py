@@ -49,6 +49,7 @@ def place(tmp_path, captions, activations, concepts, grounding, steering, monkey
         shutil.copytree(artifact.folder, tmp_path / "study" / artifact.folder.name)
     save_explanations([], grounding, tmp_path / "study" / "explanations")
     shutil.copytree(steering, tmp_path / "steering")
+    (tmp_path / "latin.txt").write_bytes("hünd".encode("latin-1"))
     (tmp_path / "file").write_text("not a folder")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.json").write_text(json.dumps({"model_type": "bert"}))
@@ -81,7 +82,25 @@ COMMANDS = [
     ("steer make --tensor none.npy --out o", "none.npy"),
     ("steer rank study --to 99 --data WORLD", "concepts 0 to 5"),
     ("steer apply steering --layer 3", "layer 3"),
+    # numbers and texts
+    ("learn study --layer 8 --concepts 3 --penalty 1e300", "penalty must be at most 1e+09; got 1e+300"),
+    ("learn study --sweep --layer 8 --try-concepts 0,5", "Expected whole numbers of at least 1"),
+    ("learn study --sweep --layer 8 --try-concepts 5 --try-penalties 1e300", "penalties must be at most 1e+09"),
+    ("finetune --words dog --out o --rate nan", "rate must be a number; got nan"),
+    ("finetune --words dog --out o --rate -1", "rate must be more than 0; got -1.0"),
+    ("finetune --words dog --out o --rate 1e300", "rate must be at most 1000; got 1e+300"),
+    ("compare --a study --b study --alpha nan --out o", "alpha must be a number; got nan"),
+    ("steer apply steering --strength inf", "alpha must be a number; got inf"),
+    ("extract --word dog --out o --prompt a\udcff", "prompt must be text that is valid Unicode"),
+    ("extract --word d\udcff --out o", "A word must be valid Unicode"),
     # files and folders
+    (f"study {DATA} --word dog --out {'n' * 300}", "File name too long"),
+    (f"extract {DATA} --word dog --out o --model {'n' * 300}", "n is neither a model folder"),
+    (f"study --word dog --out o --data {'n' * 300}", "File name too long"),
+    (f"study {DATA} --word dog --out o --ids other", "There is no file other"),
+    (f"study {DATA} --word dog --out o --having other/", "There is no file other"),
+    (f"study {DATA} --word dog --out o --ids latin.txt", "latin.txt is not UTF-8 text"),
+    (f"study {DATA} --word dog --out o --having latin.txt", "latin.txt is not UTF-8 text"),
     (f"study {DATA} --word dog --out file", "file is a file; what is written needs a folder"),
     (f"extract {DATA} --word dog --out file", "file is a file; what is written needs a folder"),
     ("finetune --words dog --data captions.jsonl --out file", "file is a file"),

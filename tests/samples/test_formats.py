@@ -193,7 +193,7 @@ def test_tabs_and_semicolons_separate_too(tmp_path):
     [
         ("image,caption\n1.jpg\n", "1 cells, but there are 2 columns: image, caption"),
         ("image,question\n1.jpg,what?\n1.jpg,where?\n", "has the image of an earlier row, '1.jpg', and no caption"),
-        ("filename,raw\n1.jpg,[oops\n", "field 'captions' holds no JSON list"),
+        ("filename,raw\n1.jpg,[oops\n", "field 'captions': malformed JSON"),
         ("image,caption\n,a dog\n", "field 'image' is missing"),
         ('image,caption\n1.jpg,"a" dog\n', "malformed CSV"),
     ],
@@ -256,6 +256,31 @@ def test_a_sample_in_a_shard_without_an_image_is_an_error(tmp_path):
     pytest.importorskip("webdataset")
     shard(tmp_path / "x.tar", {"a.txt": b"a dog"})
     with pytest.raises(DataError, match="a should hold one image; it holds txt"):
+        load_samples(tmp_path / "x.tar")
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (
+            [("a.png", jpeg("red")), ("a.txt", b"a dog"), ("a.txt", b"a cat")],
+            r"damaged shard \(ValueError: a\.txt: du",
+        ),
+        ([("a.png", jpeg("red")), ("a.txt", "hünd".encode("latin-1"))], r"a\.txt is not UTF-8 text"),
+        ([("a.png", jpeg("red")), ("a.json", b"[" * 100_000)], r"a: malformed JSON: it is nested too deeply"),
+        ([("a.png", jpeg("red")), ("a.json", b'{"id": 1, "id": 2}')], r"a: malformed JSON: the name 'id' stands twice"),
+        ([("a.png", jpeg("red")), ("a.json", b"[]")], r"a: its JSON should be an object"),
+        ([("h\udcfcnd.png", jpeg("red"))], "text that is not valid Unicode"),
+    ],
+)
+def test_a_shard_that_says_two_things_or_no_text_is_an_error(tmp_path, members, message):
+    pytest.importorskip("webdataset")
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    with pytest.raises(DataError, match=message):
         load_samples(tmp_path / "x.tar")
 
 

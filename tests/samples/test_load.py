@@ -619,7 +619,7 @@ def test_a_parameter_that_a_format_has_no_use_for_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"images": [\n  {"a": 1},\n  oops]}', r"x\.json: malformed JSON at line 3, column 3: Expecting value"),
+        ('{"images": [\n  {"a": 1},\n  oops]}', r"x\.json: malformed JSON: line 3, column 3: Expecting value"),
         ('{"images": []} {"images": []}', r"x\.json: malformed JSON: text after the end of the document, '{"),
         ('{"questions": []}\n}', r"x\.json: malformed JSON: text after the end"),
         ("", r"x\.json is no JSON, it begins with ''; samples come from"),
@@ -721,6 +721,56 @@ def test_a_vqa_record_that_lacks_a_field_is_named(tmp_path, field):
     edit_json(questions, lambda document: document["questions"][1].pop(field))
     with pytest.raises(DataError, match=rf"questions\[1\]: field '{field}' is missing; the record has"):
         load_samples(questions)
+
+
+DEEP, ENDLESS = "[" * 100_000, "9" * 5000
+
+#: A file → its content, and what is said of it.
+REFUSED = {
+    "deep.json": (DEEP, r"deep\.json: malformed JSON: it is nested too deeply"),
+    "deep.jsonl": ('{"image": ' + DEEP, r"deep\.jsonl:1: JSONL .* \(it is nested too deeply\)"),
+    "endless.json": (
+        f'{{"images": [{{"cocoid": {ENDLESS}}}]}}',
+        r"endless\.json: malformed JSON: a number has too",
+    ),
+    "endless.jsonl": (f'{{"image": "a.png", "id": {ENDLESS}}}', r"endless\.jsonl:1: .* \(a number has too many digits"),
+    "twice.json": ('{"images": [], "images": [1]}', r"twice\.json: malformed JSON: the name 'images' stands twice"),
+    "twice.jsonl": ('{"image": "a.png", "id": 1, "id": 2}', r"twice\.jsonl:1: .* \(the name 'id' stands twice"),
+    "nan.jsonl": ('{"image": "a.png", "id": NaN}', r"nan\.jsonl:1: .* \(NaN is no number of JSON"),
+    "twice.csv": ("image,caption,caption\na.png,a dog,a cat", r"twice\.csv has two columns that .* 'caption'"),
+    "same.csv": ("image,filename\na.png,b.png", r"same\.csv has two columns that are, or mean, 'image'"),
+    "list.csv": (f"image|captions\na.png|{DEEP}", r"list\.csv:2: field 'captions': malformed JSON: it is nested"),
+    "utf16.csv": ("image,caption\na.png,a dog".encode("utf-16"), r"utf16\.csv is not UTF-8 text \(byte 0\)"),
+    "latin.jsonl": ('{"image": "hünd.png"}'.encode("latin-1"), r"latin\.jsonl is not UTF-8 text \(byte 12\)"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_read_in_one_way_alone_is_refused_by_its_file(tmp_path, name):
+    content, message = REFUSED[name]
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError, match=message):
+        load_samples(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "n" * 300 + ".json", f"a/{'n' * 5000}", "a\0b", "a\udcffb"], ids=ascii)
+def test_a_name_that_no_disk_could_hold_is_an_error(name):
+    with pytest.raises(DataError, match=r"cannot be read|does not exist"):
+        load_samples(name)
+
+
+def test_two_columns_of_one_name_in_parquet_are_an_error(tmp_path):
+    columns = [pa.array(["a.png"]), pa.array(["a dog"]), pa.array(["a cat"])]
+    pq.write_table(pa.table(columns, names=["image", "caption", "caption"]), tmp_path / "d.parquet")
+    with pytest.raises(DataError, match=r"d\.parquet has two columns that are, or mean, 'caption'"):
+        load_samples(tmp_path / "d.parquet")
+
+
+def test_text_in_parquet_that_is_not_utf8_is_an_error(tmp_path):
+    caption = pa.array([b"h\xfcnd"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"image": ["a.png"], "caption": caption}), tmp_path / "d.parquet")
+    with pytest.raises(DataError, match=r"d\.parquet: damaged Parquet file .*utf-8"):
+        load_samples(tmp_path / "d.parquet")
 
 
 @pytest.mark.parametrize("field", ["id", "caption", "question"])

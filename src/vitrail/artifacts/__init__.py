@@ -1,6 +1,7 @@
 """Artifacts: folders that a stage writes and the next one reads.
 
 files.py     whole files under their final name, and their hashes
+json_text.py JSON in which nothing stands twice, and nothing is without end
 values.py    dataclasses as JSON and back; JSON that carries a digest of itself
 manifest.py  what made a folder: its options, its parents, and the hash of every file
 ours.py      files beside artifacts that say by themselves that they are ours
@@ -19,6 +20,7 @@ from vitrail.artifacts.files import (
     write_text,
     write_whole,
 )
+from vitrail.artifacts.json_text import JSONError, parse, parse_first
 from vitrail.artifacts.lock import one_writer, writing
 from vitrail.artifacts.manifest import (
     AGAIN,
@@ -47,6 +49,7 @@ __all__ = [
     "MANIFEST",
     "SCHEMA",
     "Checked",
+    "JSONError",
     "check_files",
     "check_free",
     "check_ours",
@@ -62,6 +65,8 @@ __all__ = [
     "make_way",
     "one_writer",
     "parent",
+    "parse",
+    "parse_first",
     "plain",
     "read_finished",
     "read_json",

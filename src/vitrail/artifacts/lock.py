@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from vitrail.artifacts.json_text import parse
 from vitrail.errors import ArtifactError
 
 #: The name of the lock in a folder that is being written.
@@ -176,7 +177,7 @@ def _holder(path: Path) -> dict[str, Any] | None:
 def _about(path: Path) -> dict[str, Any]:
     """What a lock says of its holder."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

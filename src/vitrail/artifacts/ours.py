@@ -8,12 +8,12 @@ by the manifest beside them, and its pages by their title.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from vitrail.artifacts.json_text import parse
 from vitrail.artifacts.manifest import MANIFEST
 from vitrail.artifacts.values import SEAL, read_sealed
 from vitrail.errors import ArtifactError
@@ -58,7 +58,7 @@ def _is_older(folder: Path) -> bool:
     """Whether version 0.1.0 wrote the folder, or the activations in it."""
     for path in (folder / MANIFEST, folder / "activations" / MANIFEST, folder.parent / "activations" / MANIFEST):
         try:
-            return json.loads(path.read_text(encoding="utf-8"))["schema"] == 1
+            return parse(path.read_text(encoding="utf-8"))["schema"] == 1
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return False

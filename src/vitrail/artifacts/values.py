@@ -9,9 +9,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from vitrail.artifacts.files import write_text
+from vitrail.artifacts.json_text import parse
 from vitrail.errors import ArtifactError
 
 #: The key under which sealed JSON keeps the digest of everything else in it.
@@ -82,11 +83,11 @@ def read_json(path: Path, kind: type[T], again: str) -> T:
         ArtifactError: the file is missing, is no JSON, or its content does not have the fields of `kind`.
     """
     try:
-        values = _parsed(path)
+        values = parse(path.read_text(encoding="utf-8"))
         if isinstance(values, dict) and SEAL in values:
             values = {k: v for k, v in read_sealed(path).items() if k != SEAL}
         return typed(values, kind)
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ArtifactError(
             f"{path} is damaged or missing, or of another version of Vitrail ({error}). "
             f"Remove {path.parent} and {again} again."
@@ -96,15 +97,6 @@ def read_json(path: Path, kind: type[T], again: str) -> T:
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` (see `plain`) as readable JSON, whole or not at all."""
     write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _parsed(path: Path) -> Any:
-    """The values in a JSON file; ValueError also for NaN and infinity, which JSON does not have and we never write."""
-    return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 # ---- sealed JSON -----------------------------------------------------------------------------------------------------
@@ -125,10 +117,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
         OSError: it cannot be read.
         ValueError: it is no JSON object, or not the one that was written.
     """
-    try:
-        values = _parsed(path)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+    values = parse(path.read_text(encoding="utf-8"))
     if not isinstance(values, dict):
         raise ValueError(f"an object was expected, not {type(values).__name__}")
     if SEAL in values and values[SEAL] != _seal({k: v for k, v in values.items() if k != SEAL}):

@@ -26,6 +26,11 @@ def main() -> None:
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:  # where SIGINT has another handler
         fail(message(sys.argv[1:]), 130)
+    except OSError as error:  # of the machine: a disk, a folder without permission, a name that it cannot hold
+        if debug:
+            raise
+        what = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
+        fail(f"{what}. `vitrail --debug …` shows where.", 1)
     except Exception as error:
         if debug:
             raise

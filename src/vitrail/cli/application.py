@@ -17,6 +17,7 @@ from rich.markup import escape
 from typer.core import TyperCommand
 
 from vitrail.cli.derived import NameParser, names_of, options_of, parser_of, taken_from
+from vitrail.visible import visible
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -107,11 +108,20 @@ def _group(parameter: inspect.Parameter) -> Any:
     return group if is_dataclass(group) else None
 
 
+class Visible(logging.Formatter):
+    """Log lines without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(version("vitrail"))
+        from vitrail.cli.terminal import say
+
+        say(version("vitrail"))
         raise typer.Exit
 
 
@@ -122,7 +132,9 @@ def options(
         bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version)
     ] = False,
 ) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(Visible("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[lines])
     logging.getLogger("vitrail").setLevel(logging.DEBUG if debug else logging.WARNING)
     os.environ.setdefault("HF_HUB_VERBOSITY", "info" if debug else "error")  # we say once that a hub cannot be reached
     logging.getLogger("vitrail.extraction").setLevel(logging.DEBUG if debug else logging.INFO)  # what a run will need

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from vitrail.activations.options import ExtractionOptions
 from vitrail.cli.derived import Named, Without
 from vitrail.lmm.options import DType, Layer
-from vitrail.options import Count
+from vitrail.options import Count, Options
 from vitrail.words import Word
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyModel:
+class StudyModel(Options):
     """The model of a study, where it is now.
 
     Args:
@@ -54,7 +54,7 @@ class StudyModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelChoice:
+class ModelChoice(Options):
     """A model: where it is, and how it is loaded.
 
     Args:
@@ -96,7 +96,7 @@ class ModelChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSource:
+class DataSource(Options):
     """Samples of a data set.
 
     Args:

@@ -12,7 +12,7 @@ from vitrail.cli.application import command
 from vitrail.cli.choices import DataSource, StudyModel
 from vitrail.cli.derived import Named, Without
 from vitrail.cli.options import Json, Out
-from vitrail.cli.terminal import print_json, progress_bars, show_rows
+from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
 from vitrail.comparison.options import ComparisonOptions
 from vitrail.errors import UsageError
 
@@ -92,14 +92,14 @@ def compare(
         print_json(findings_to_json(found))
     else:
         _show(found)
-        typer.echo(f"The report is {out / 'report.html'}")
+        say(f"The report is {out / 'report.html'}")
 
 
 def _show(found: Comparison) -> None:
     from vitrail.comparison.verdicts import of_recovery
 
     samples, recovery = found.samples, found.recovery
-    typer.echo(
+    say(
         f"“{found.word.text}”: {samples.common} common samples "
         f"({samples.only_a} with the word before alone, {samples.only_b} after alone)."
     )
@@ -110,7 +110,7 @@ def _show(found: Comparison) -> None:
     rows += [("–", "emerged", "", ", ".join(e.words[:4]), "") for e in found.emerged]
     show_rows(("concept", "became", "words before", "words after", "T-Overlap"), rows)
     counts = recovery.counts
-    typer.echo(
+    say(
         f"T-Overlap with the match {_percent(recovery.words_before)} → {_percent(recovery.words_after)} "
         f"after the shift ({counts.better} better, {counts.equal} equal, {counts.worse} worse): {of_recovery(found)}."
     )

@@ -28,6 +28,7 @@ from vitrail.cli.parsing import to_layer, to_layers, to_list, to_number
 from vitrail.errors import UsageError
 from vitrail.lmm.options import Layer
 from vitrail.options import AtLeast, NameIn, types_of, without_none
+from vitrail.visible import visible
 
 T = TypeVar("T")
 
@@ -169,7 +170,7 @@ class Parser:
         try:
             return self.read(text) if isinstance(text, str) else text
         except UsageError as error:
-            raise typer.BadParameter(str(error)) from None
+            raise typer.BadParameter(visible(str(error))) from None
 
 
 class NameParser(Parser):

@@ -12,7 +12,7 @@ from vitrail.cli.application import command
 from vitrail.cli.choices import ModelChoice
 from vitrail.cli.derived import docs
 from vitrail.cli.options import Json
-from vitrail.cli.terminal import print_json, progress_bars, show_rows, stdout
+from vitrail.cli.terminal import print_json, progress_bars, show_rows, stdout, styled
 
 if TYPE_CHECKING:
     from vitrail.lmm.doctor import Diagnosis
@@ -61,17 +61,15 @@ def doctor(
 
 def show(found: Diagnosis) -> None:
     """The modules and the checks as tables."""
-    from rich.text import Text
-
     show_rows(("part", "module"), found.modules.items())
     colours = {True: "green", False: "bold red", None: "dim"}
     show_rows(
         ("", "check", "largest error", "what was found"),
         (
-            (Text(c.mark, colours[c.passed]), c.name, "" if c.error is None else f"{c.error:.1e}", c.says)
+            (styled(c.mark, colours[c.passed]), c.name, "" if c.error is None else f"{c.error:.1e}", c.says)
             for c in found.checks
         ),
     )
     failed = len(found.failed)
     end = f"{failed} of {len(found.checks)} checks failed" if failed else "all checks passed"
-    stdout.print(Text(f"{found.model.name}, {found.model.dtype}: "), Text(end, colours[not failed]), sep="")
+    stdout.print(styled(f"{found.model.name}, {found.model.dtype}: "), styled(end, colours[not failed]), sep="")

@@ -15,7 +15,7 @@ from vitrail.cli.choices import DataSource, ModelChoice
 from vitrail.cli.derived import Named, Parser, Without
 from vitrail.cli.options import Json, folder_to_write
 from vitrail.cli.parsing import to_list
-from vitrail.cli.terminal import print_json, progress_bars, show_score_tables
+from vitrail.cli.terminal import print_json, progress_bars, say, show_score_tables
 from vitrail.errors import UsageError
 from vitrail.evaluation.options import EvaluationOptions, MethodOptions
 
@@ -149,7 +149,7 @@ def evaluate(
         print_json(done.values)
     else:
         show_score_tables(done.tables, done.written)
-        typer.echo(f"The report is {done.page}")
+        say(f"The report is {done.page}")
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from vitrail.activations.options import ExtractionOptions
 from vitrail.cli.application import command
 from vitrail.cli.choices import DataChoice, ModelChoice, WordChoice
 from vitrail.cli.derived import Without
 from vitrail.cli.options import Json, Out
-from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.cli.terminal import print_json, progress_bars, say
 
 
 @command(panel="Step by step")
@@ -43,8 +41,8 @@ def extract(
     if as_json:
         print_json({"folder": str(made.folder), "layers": made.layers, **counts.as_dict()})
         return
-    typer.echo(f"{counts.kept} of {counts.scanned} samples have the word; their states are in {made.folder}")
+    say(f"{counts.kept} of {counts.scanned} samples have the word; their states are in {made.folder}")
     if counts.unreadable:
-        typer.echo(f"{len(counts.unreadable)} images could not be read:")
+        say(f"{len(counts.unreadable)} images could not be read:")
         for sample, why in counts.unreadable[:10]:
-            typer.echo(f"  {sample}: {why}")
+            say(f"  {sample}: {why}")

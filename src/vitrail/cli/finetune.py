@@ -11,7 +11,7 @@ from vitrail.cli.application import command
 from vitrail.cli.choices import DataSource, ModelChoice
 from vitrail.cli.derived import Without
 from vitrail.cli.options import Json, Out
-from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.cli.terminal import print_json, progress_bars, say
 from vitrail.finetuning.options import FineTuneOptions
 
 
@@ -67,9 +67,9 @@ def finetune(
             }
         )
         return
-    typer.echo(
+    say(
         f"Held-out loss {loss.first:.3f} → {loss.lowest:.3f} at step {loss.best} of {len(loss.training)}, "
         f"learned from {made.n_examples} captions: {loss.verdict}."
     )
     use = f"--adapter {out}" if training.method == "lora" else f"--model {out}"
-    typer.echo(f"Use it with {use}. Its loss is drawn in {out / 'loss.svg'}")
+    say(f"Use it with {use}. Its loss is drawn in {out / 'loss.svg'}")

@@ -12,7 +12,7 @@ from vitrail.cli.application import command
 from vitrail.cli.choices import DataSource, ModelChoice
 from vitrail.cli.derived import Named, Without
 from vitrail.cli.options import Json
-from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.cli.terminal import print_json, progress_bars, say
 from vitrail.importing.options import ImportOptions
 
 
@@ -44,6 +44,6 @@ def import_file(
     if as_json:
         print_json({**asdict(made), "folder": str(made.folder)})
         return
-    typer.echo(f"{file} holds {made.kind}: {'; '.join(made.found)}. It is in {made.folder}.")
+    say(f"{file} holds {made.kind}: {'; '.join(made.found)}. It is in {made.folder}.")
     if made.missing:
-        typer.echo(f"The file does not say: {'; '.join(made.missing)}.")
+        say(f"The file does not say: {'; '.join(made.missing)}.")

@@ -11,7 +11,7 @@ from vitrail.cli.application import command
 from vitrail.cli.choices import StudyModel
 from vitrail.cli.derived import Named, Without
 from vitrail.cli.options import Json, StudyFolder
-from vitrail.cli.terminal import print_json, progress_bars, show_rows
+from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
 from vitrail.concepts.options import Engine, LearningOptions
 from vitrail.sweep.options import SweepOptions
 
@@ -99,12 +99,12 @@ def _learn(activations: Activations, options: LearningOptions, out: Path, at: En
             }
         )
     else:
-        typer.echo(
+        say(
             f"{len(made)} concepts explain {made.scores['explained_variance']:.1%} of the variance "
             f"with {made.scores['active']:.1f} active per sample; they are in {made.folder}"
         )
         for verdict in of_concepts(made).values():
-            typer.echo(f"  {verdict}")
+            say(f"  {verdict}")
 
 
 def _sweep(activations: Activations, options: SweepOptions, out: Path, lmm: LMM | None, as_json: bool) -> None:
@@ -117,7 +117,7 @@ def _sweep(activations: Activations, options: SweepOptions, out: Path, lmm: LMM 
         print_json([{**asdict(point), "verdict": plain(point.verdict)} for point in points])
     else:
         _show(points)
-        typer.echo(f"The plot is {out / 'sweep.svg'}")
+        say(f"The plot is {out / 'sweep.svg'}")
 
 
 def _show(points: list[SweepPoint]) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from vitrail.cli.application import command
 from vitrail.cli.options import Json, Overwrite, StudyFolder, file_to_write
-from vitrail.cli.terminal import print_json
+from vitrail.cli.terminal import print_json, say
 
 
 @command(panel="Step by step")
@@ -43,4 +43,4 @@ def report(
     if as_json:
         print_json({"report": str(path)})
     else:
-        typer.echo(f"The report is {path}")
+        say(f"The report is {path}")

@@ -15,6 +15,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from vitrail.visible import visible
+
 #: Commands that go on where they were stopped. The others start anew.
 GO_ON = frozenset({"study", "demo", "extract", "learn", "ground", "evaluate", "compare", "finetune", "toyland"})
 
@@ -31,7 +33,7 @@ def watch() -> Callable[[], None]:
     def stop(number: int, _frame: Any) -> None:
         if os.getpid() == owner:  # not a child process, whose parent says it
             _tidy()
-            os.write(2, f"\n{message(sys.argv[1:])}\n".encode("utf-8", "replace"))
+            os.write(2, f"\n{visible(message(sys.argv[1:]))}\n".encode())
         os._exit(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,4 +1,7 @@
-"""What people see: progress on stderr, results on stdout."""
+"""What people see: progress on stderr, results on stdout.
+
+Everything that a command writes goes through this module, which leaves no control character of somebody's data in it.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,11 @@ from rich.console import Console
 
 from vitrail.cli.stopping import message
 from vitrail.errors import VitrailError
+from vitrail.visible import one_line, visible, visible_json
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from vitrail.explanation import Explanation
     from vitrail.progress import Progress
     from vitrail.reports.layout import Table as ScoreTable
@@ -42,44 +48,60 @@ def progress_bars() -> Iterator[Progress]:
         raise Stopped(message(sys.argv[1:])) from None
 
 
+def say(text: str) -> None:
+    """Lines on stdout."""
+    typer.echo(visible(text))
+
+
 def print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """A value as JSON on stdout."""
+    typer.echo(visible_json(json.dumps(value, indent=2, ensure_ascii=False)))
+
+
+def styled(text: str, style: str = "") -> Text:
+    """A text for Rich, on one line."""
+    from rich.text import Text
+
+    return Text(one_line(text), style)
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    from vitrail.artifacts import parse
+
+    return parse(path.read_text(encoding="utf-8"))
 
 
 def show_rows(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table. A terminal keeps its own width; a file or pipe gets 200 columns. A `Text` of Rich keeps its style."""
+    from rich.markup import escape
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*heads, box=None, header_style="bold")
+    table = Table(*(escape(one_line(head)) for head in heads), box=None, header_style="bold")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else styled(str(cell)) for cell in row))
     (stdout if stdout.is_terminal else Console(width=200)).print(table)
 
 
 def show_score_tables(tables: Iterable[ScoreTable], written: Path) -> None:
     """Tables of scores: drawn on a terminal; as the Markdown in `written` to a file or pipe."""
-    from rich.text import Text
-
     from vitrail.scores.verdicts import number
 
     if not stdout.is_terminal:
-        typer.echo(written.read_text(encoding="utf-8"))
+        say(written.read_text(encoding="utf-8"))
         return
     for table in tables:
         rows, said = [], []
         for labels, cells in table.rows:
             shown = [" ".join(filter(None, (number(c.mean), c.spread, c.note, c.marks))) for c in cells]
-            rows.append([*labels, *(Text(t, "bold" if c.best else "") for c, t in zip(cells, shown, strict=True))])
+            rows.append([*labels, *(styled(t, "bold" if c.best else "") for c, t in zip(cells, shown, strict=True))])
             verdicts = "; ".join(str(v) for c in cells for v in c.verdicts)
             said += [f"  {', '.join(labels)}: {verdicts}"] if verdicts else []
-        stdout.print(Text(f"\n{table.title}", "bold"))
+        stdout.print()
+        stdout.print(styled(table.title, "bold"))
         show_rows(table.heads, rows)
-        stdout.print(Text("\n".join([f"{table.explains} {table.legend}", *said])))
+        for line in (f"{table.explains} {table.legend}", *said):
+            stdout.print(styled(line))
 
 
 def show_concepts(concepts: Sequence[ConceptSummary], mean: Sequence[str] | None) -> None:
@@ -91,46 +113,46 @@ def show_concepts(concepts: Sequence[ConceptSummary], mean: Sequence[str] | None
     ]
     show_rows(("concept", "share", "title", "decoded words"), rows)
     if any(c.disagrees for c in concepts):
-        typer.echo("≠: none of the decoded words is one that the captions of its images share; the title has those.")
+        say("≠: none of the decoded words is one that the captions of its images share; the title has those.")
     if mean is not None:
-        typer.echo(f"What all samples have, their mean, decoded: {', '.join(mean)}")
+        say(f"What all samples have, their mean, decoded: {', '.join(mean)}")
 
 
 def show_summary(found: Summary, out: Path) -> None:
     """What a study found: one line, its concepts (the largest share first), and where its report is."""
-    typer.echo(
+    say(
         f"“{found.word}” in {found.model}: {found.samples.kept} of {found.samples.scanned} samples, "
         f"{found.n_concepts} concepts, {found.explained_variance:.1%} of the variance explained."
     )
     for verdict in found.verdict.values():
-        typer.echo(f"  {verdict}")
+        say(f"  {verdict}")
     show_concepts(found.concepts, found.mean)
-    typer.echo(f"The report is {out / 'report.html'}")
+    say(f"The report is {out / 'report.html'}")
 
 
 def show_explanation(found: Explanation) -> None:
     from vitrail.scores.verdicts import percent
 
-    typer.echo(f"The model says: {found.caption}")
+    say(f"The model says: {found.caption}")
     rows = (
         (c.index, f"{c.strength:.1f} ×", f"{c.percentile:.0f}", " · ".join(c.title), ", ".join(c.words))
         for c in found.concepts
     )
     show_rows(("concept", "strength", "percentile", "title", "decoded words"), rows)
-    typer.echo("A strength of 1 is typical: the root mean square over the samples that were learned from.")
-    typer.echo(f"Like it: {', '.join(found.look_alikes)}.")
-    typer.echo(f"Explained: {percent(found.explained_variance)} {found.verdict}.")
+    say("A strength of 1 is typical: the root mean square over the samples that were learned from.")
+    say(f"Like it: {', '.join(found.look_alikes)}.")
+    say(f"Explained: {percent(found.explained_variance)} {found.verdict}.")
 
 
 def warn(message: str) -> None:
     """A line on stderr that the user must see; the command goes on."""
     from rich.markup import escape
 
-    stderr.print(f"[bold yellow]Warning:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    stderr.print(f"[bold yellow]Warning:[/] {escape(visible(message))}", soft_wrap=True, highlight=False)
 
 
 def fail(message: str, code: int) -> None:
     from rich.markup import escape
 
-    stderr.print(f"[bold red]Error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    stderr.print(f"[bold red]Error:[/] {escape(visible(message))}", soft_wrap=True, highlight=False)
     sys.exit(code)

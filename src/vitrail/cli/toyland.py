@@ -8,7 +8,7 @@ import typer
 
 from vitrail.cli.application import command
 from vitrail.cli.options import Json, Out
-from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.cli.terminal import print_json, progress_bars, say
 
 
 @command(panel="Before you start")
@@ -30,4 +30,4 @@ def toyland(
     if as_json:
         print_json({"folder": str(folder), "samples": samples, "seed": seed})
     else:
-        typer.echo(f"{samples} scenes are in {folder}")
+        say(f"{samples} scenes are in {folder}")

@@ -9,7 +9,7 @@ import typer
 
 from vitrail.cli.application import command
 from vitrail.cli.options import Json
-from vitrail.cli.terminal import print_json, show_rows
+from vitrail.cli.terminal import print_json, say, show_rows
 
 #: What is wrong enough for exit code 1.
 WRONG = ("damaged", "missing")
@@ -46,8 +46,8 @@ def verify(
         print_json({"whole": not wrong, "checked": [vars(c) for c in found], "moved": moved})
     else:
         show_rows(("path", "kind", "condition", ""), [(c.path, c.kind, c.condition, c.says) for c in found])
-        typer.echo(f"{len(wrong)} of {len(found)} are damaged or missing." if wrong else "Everything is as written.")
+        say(f"{len(wrong)} of {len(found)} are damaged or missing." if wrong else "Everything is as written.")
         for path in moved:
-            typer.echo(f"Moved aside, or removed: {path}")
+            say(f"Moved aside, or removed: {path}")
     if wrong and not repair:
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ from vitrail.cli.application import command
 from vitrail.cli.choices import DataSource
 from vitrail.cli.derived import docs
 from vitrail.cli.options import Json
-from vitrail.cli.terminal import print_json, progress_bars, show_rows
+from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
 from vitrail.grounding.options import GroundingOptions
 
 LANGUAGE = docs(GroundingOptions)["language"]
@@ -51,7 +51,7 @@ def words(
         if as_json:
             print_json(list(found))
         else:
-            typer.echo(",".join(found) or f"No other form of {forms!r} is known.")
+            say(",".join(found) or f"No other form of {forms!r} is known.")
         return
     with progress_bars() as progress:
         samples = data.load(progress)
@@ -65,4 +65,4 @@ def words(
         print_json({"samples": total, "words": held})
     else:
         show_rows(("word", "samples", "share"), ((word, k, f"{k / total:.1%}") for word, k in held.items()))
-        typer.echo(f"of {total} samples")
+        say(f"of {total} samples")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from vitrail.errors import UsageError
-from vitrail.options import Count, CountOrNone, Options
+from vitrail.options import Count, CountOrNone, Options, Seed, Within
 
 #: Which concept of the model after a concept before is compared with.
 Matching = Literal["one-to-one", "argmax"]
@@ -17,7 +17,7 @@ ShiftEstimator = Literal["mean", "median", "trimmed", "codes"]
 
 
 @dataclass(frozen=True)
-class ChangeRules:
+class ChangeRules(Options):
     """The thresholds that decide what became of a concept.
 
     Args:
@@ -61,13 +61,13 @@ class ComparisonOptions(Options):
 
     matching: Matching = "one-to-one"
     estimator: ShiftEstimator | None = None
-    alpha: float = 1.0
+    alpha: Annotated[float, Within(1e6)] = 1.0
     n_words: Count = 10
     n_images: Count = 20
     rules: ChangeRules = field(default_factory=ChangeRules)
     draws: Count = 50
     resamples: CountOrNone = 200
-    seed: int = 0
+    seed: Seed = 0
     n_whole: CountOrNone = 200
     checkpoints: Path | None = None
     device: str | None = None

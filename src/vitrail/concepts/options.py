@@ -10,10 +10,12 @@ from vitrail import learners
 from vitrail.errors import UsageError
 from vitrail.learners.form import Form
 from vitrail.lmm.options import Layer
-from vitrail.options import AtLeast, Count, CountOrNone, NameIn, Options
+from vitrail.options import AtLeast, Count, CountOrNone, NameIn, Options, Seed, Within
 
 #: Where concepts are learned: in this process, or on the machines of a Ray cluster.
 Engine = Literal["local", "ray"]
+#: λ. Long before the bound no concept is active; its square, still, is a number of float32.
+Penalty = Annotated[float, AtLeast(0), Within(1e9)]
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class LearningOptions(Options):
     layer: Layer | None = None
     method: Annotated[str, NameIn("vitrail.learners.registry:LEARNERS")] = "semi-nmf"
     n_concepts: Count = 20
-    penalty: Annotated[float, AtLeast(0)] | None = None
-    seed: int = 0
+    penalty: Penalty | None = None
+    seed: Seed = 0
     stability: CountOrNone = 4
     consensus: bool = False
     form: Form = "centred"

@@ -10,7 +10,7 @@ from vitrail.activations.options import ExtractionOptions
 from vitrail.concepts.options import LearningOptions
 from vitrail.errors import UsageError
 from vitrail.lmm.options import Layer
-from vitrail.options import Count, CountOrNone, NameIn, Options
+from vitrail.options import Count, CountOrNone, NameIn, Options, Seed
 
 #: How the captions of a sample give one BERTScore: their mean (CoX-LMM), or the best of them (BERTScore's authors).
 OverCaptions = Literal["mean", "best"]
@@ -31,7 +31,7 @@ class EvaluationOptions(Options):
     noise: bool = True
     n_random: Count = 200
     n_ablated: CountOrNone = 0
-    seed: int = 0
+    seed: Seed = 0
     over_captions: OverCaptions = "mean"
 
     def parameters(self) -> dict[str, Any]:

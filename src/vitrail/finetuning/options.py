@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from vitrail.errors import DataError, ModelError
-from vitrail.options import Count, CountOrNone, Options
+from vitrail.options import Above, Count, CountOrNone, Options, Seed, Within
 
 Method = Literal["lora", "full"]
 #: Peak rates that fine-tuning uses unless it is told others.
@@ -38,11 +38,11 @@ class TrainingOptions(Options):
 
     steps: Count = 100
     batch_size: Count = 16
-    rate: float | None = None
+    rate: Annotated[float, Above(0), Within(1000)] | None = None
     checkpoints: CountOrNone = 0
     measure_every: Count = 20
     patience: Count = 3
-    seed: int = 0
+    seed: Seed = 0
 
     def with_rate(self: Self, rate: float) -> Self:
         """The same options with the peak rate `rate`, where they have none."""
@@ -77,7 +77,7 @@ class FineTuneOptions(TrainingOptions):
     measure_every: Count = 25
     method: Method = "lora"
     rank: Count = 4
-    scale: float = 2.0
+    scale: Annotated[float, Above(0)] = 2.0
     dtype: Literal["float32", "float16"] = "float16"
 
     def as_parameters(self, own_dtype: str) -> dict[str, Any]:

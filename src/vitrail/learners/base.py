@@ -223,5 +223,5 @@ class PrototypeLearner(Learner, ABC):
 
 def check_count(name: str, value: int) -> None:
     """Raises ValueError if `value` is no whole number, or less than 1; the message names the parameter `name`."""
-    if not (isinstance(value, Integral) and value >= 1):
+    if isinstance(value, bool) or not (isinstance(value, Integral) and value >= 1):
         raise ValueError(f"{name} must be a whole number ≥ 1, got {value!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vitrail.artifacts import MANIFEST, read_finished
+from vitrail.artifacts import MANIFEST, parse, read_finished
 from vitrail.errors import ArtifactError, ModelError
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.identity import fingerprint, fingerprint_of_ends
@@ -131,7 +130,7 @@ def check_trained(folder: Path) -> None:
 def any_kind(folder: Path) -> str | None:
     """What the manifest in a folder says that it holds; None for the manifest of something else."""
     try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        found = parse((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return found.get("kind") if isinstance(found, dict) and "schema" in found else None
@@ -153,7 +152,7 @@ def _check_base(network: Any, path: str, adapter: str | Path) -> None:
     if not manifest.is_file():
         return
     try:
-        base = ModelDescription.from_dict(json.loads(manifest.read_text(encoding="utf-8"))["parameters"]["model"])
+        base = ModelDescription.from_dict(parse(manifest.read_text(encoding="utf-8"))["parameters"]["model"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return  # the manifest of something else
     found = fingerprint_of_ends(network) if base.is_older else fingerprint(network)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from vitrail.errors import UsageError
+from vitrail.options import whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,11 +34,12 @@ def own_layer(layer: Layer, n_blocks: int, model: str) -> Layer:
     """
     if layer == "final":
         return layer
-    if not isinstance(layer, int) or not -n_blocks <= layer <= n_blocks:
+    number = whole(layer)
+    if number is None or not -n_blocks <= number <= n_blocks:
         raise UsageError(
             f"Layer {layer!r} does not exist: {model} has layers 0 to {n_blocks}, −1 to −{n_blocks}, and 'final'."
         )
-    return layer if layer >= 0 else n_blocks + 1 + layer
+    return number if number >= 0 else n_blocks + 1 + number
 
 
 def own_layers(layers: Iterable[Layer], n_blocks: int, model: str) -> tuple[Layer, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from typing import Any
 
 from vitrail.errors import DataError
 from vitrail.samples.fields import utf8
+from vitrail.samples.files import to_json
 from vitrail.samples.formats import Format, Found, Source
-from vitrail.samples.tables import REFERENCE_COLUMNS, found_in_rows
+from vitrail.samples.tables import REFERENCE_COLUMNS, found_in_rows, refuse_twice
 
 #: Names of columns in Flickr30k's files → our names.
 _NAMES = {"image_name": "image", "filename": "image", "file_name": "image", "comment": "caption", "raw": "captions"}
@@ -28,6 +28,7 @@ def _read(source: Source) -> Found:
     path, text = source.path, source.text
     first = text.split("\n", 1)[0]
     columns = _columns(first)
+    refuse_twice(columns, str(path))
     delimiter = max(_DELIMITERS, key=first.count)
     try:
         rows = list(csv.reader(text.splitlines()[1:], delimiter=delimiter, skipinitialspace=True, strict=True))
@@ -63,10 +64,7 @@ def _row(columns: list[str], cells: list[str], where: str) -> dict[str, Any]:
         if not value:
             continue
         if name in ("captions", "references", "answers") and value.startswith("["):
-            try:
-                row[name] = json.loads(value)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{where}: field {name!r} holds no JSON list: {value[:60]!r}") from error
+            row[name] = to_json(value, f"{where}: field {name!r}")
         else:
             row[name] = value
     return row

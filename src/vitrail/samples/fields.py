@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from vitrail.errors import DataError
+from vitrail.options import is_unicode
 
 
 def need(record: dict[str, Any], name: str, kind: type | tuple[type, ...], where: str) -> Any:
@@ -56,8 +57,6 @@ def utf8(text: str, where: str) -> str:
     Raises:
         DataError: it cannot, because it holds half of a surrogate pair.
     """
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f"{where}: text that is not valid Unicode: {text!r:.80}") from error
+    if not is_unicode(text):
+        raise DataError(f"{where}: text that is not valid Unicode: {text!r:.80}")
     return text

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from vitrail.artifacts import JSONError, parse, parse_first
 from vitrail.errors import DataError
 
 
@@ -28,10 +28,31 @@ def read_text(path: Path) -> str:
     Raises:
         DataError: the file cannot be read, or is not UTF-8.
     """
+    return to_text(read_bytes(path), str(path))
+
+
+def to_text(content: bytes, where: str) -> str:
+    """`content` as UTF-8, without a byte order mark; `where` is its place, for the message.
+
+    Raises:
+        DataError: it is not UTF-8.
+    """
     try:
-        return read_bytes(path).decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start})") from error
+        raise DataError(f"{where} is not UTF-8 text (byte {error.start})") from error
+
+
+def to_json(text: str, where: str) -> Any:
+    """The JSON value that `text` is; `where` is its place, for the message.
+
+    Raises:
+        DataError: it is none, or one that cannot be trusted; see `artifacts.json_text`.
+    """
+    try:
+        return parse(text)
+    except JSONError as error:
+        raise DataError(f"{where}: malformed JSON: {error}: {text[:60]!r}") from error
 
 
 def parse_json(path: Path, text: str) -> tuple[Any, int]:
@@ -44,6 +65,6 @@ def parse_json(path: Path, text: str) -> tuple[Any, int]:
     if not text.startswith(("{", "["), start):
         raise DataError(f"{path} is no JSON, it begins with {text[:20]!r}")
     try:
-        return json.JSONDecoder().raw_decode(text, start)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: malformed JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
+        return parse_first(text, start)
+    except JSONError as error:
+        raise DataError(f"{path}: malformed JSON: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,7 +47,7 @@ class Source:
 
     @cached_property
     def is_file(self) -> bool:
-        return self.path.is_file()
+        return os.path.isfile(self.path)  # False, too, for a name that no disk could hold
 
     def after(self, prefix: str) -> str | None:
         """What follows `prefix` in the source; None if it does not begin so."""

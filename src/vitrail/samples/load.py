@@ -93,7 +93,10 @@ def as_samples(samples: Sequence[Sample] | str | Path, progress: Progress | bool
 
 
 def _format_of(source: Source) -> Format:
-    kind = next((kind for kind in FORMATS if kind.recognises(source)), None)
+    try:
+        kind = next((kind for kind in FORMATS if kind.recognises(source)), None)
+    except (OSError, ValueError) as error:  # a name too long for any disk, or with a null in it
+        raise DataError(f"{source.given} cannot be read ({error})") from error
     if kind is None:
         accepted = ", ".join(kind.accepts for kind in FORMATS)
         raise DataError(f"{_mismatch(source)}; samples come from {accepted}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vitrail.errors import DataError
-from vitrail.samples.fields import utf8
+from vitrail.samples.files import to_json, to_text
 from vitrail.samples.folders import IMAGE_SUFFIXES
 from vitrail.samples.formats import Format, Found, Source
 from vitrail.samples.images import EncodedImage
@@ -46,8 +45,9 @@ def _rows(path: Path, webdataset: Any) -> list[tuple[str, dict[str, Any]]]:
                 {"fname": m.name, "data": m, "__url__": str(path)} for m in files
             )
             return [_row(path, tar, members) for members in grouped]
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(f"{path}: damaged shard ({type(error).__name__}: {error})") from error
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:  # a ValueError of two members of one name
+        reason = str(error.args[0] if error.args else "").partition(" in tar file")[0]
+        raise DataError(f"{path}: damaged shard ({type(error).__name__}: {reason})") from error
 
 
 def _row(path: Path, tar: tarfile.TarFile, members: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -59,11 +59,12 @@ def _row(path: Path, tar: tarfile.TarFile, members: dict[str, Any]) -> tuple[str
         raise DataError(f"{where} should hold one image; it holds {', '.join(sorted(held)) or 'nothing'}")
     row: dict[str, Any] = {"id": f"{path.stem}/{key}"}
     if "json" in held:
-        document = _json(_bytes(tar, held["json"]), where)
-        row |= {name: value for name, value in document.items() if name in TEXT_COLUMNS}
-        row["id"] = str(row["id"])
+        document = to_json(to_text(_bytes(tar, held["json"]), where), where)
+        if not isinstance(document, dict):
+            raise DataError(f"{where}: its JSON should be an object, got {document!r:.60}")
+        row |= {name: value for name, value in document.items() if name in TEXT_COLUMNS and value is not None}
     if "txt" in held:
-        row["captions"] = [utf8(line, where) for line in _bytes(tar, held["txt"]).decode().split("\n")]
+        row["captions"] = to_text(_bytes(tar, held["txt"]), f"{where}.txt").split("\n")
         row.pop("caption", None)
     image = held[images[0]]
     cell = partial(_cell, str(path), image.offset_data, image.size)
@@ -75,16 +76,6 @@ def _bytes(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = tar.extractfile(member)
     assert file is not None  # it is a file
     return file.read()
-
-
-def _json(content: bytes, where: str) -> dict[str, Any]:
-    try:
-        document = json.loads(content)
-    except ValueError as error:
-        raise DataError(f"{where}: malformed JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise DataError(f"{where}: its JSON should be an object, got {document!r:.60}")
-    return document
 
 
 def _cell(path: str, offset: int, size: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vitrail.artifacts import JSONError, parse
 from vitrail.errors import DataError
 from vitrail.samples.fields import need, optional, texts
 from vitrail.samples.formats import Format, Found, Source
@@ -47,8 +47,9 @@ def _read_parquet(source: Source) -> Found:
             encoded = "image" in schema.names and not _is_text(schema.field("image").type)
             wanted = [name for name in schema.names if name in TEXT_COLUMNS or (name == "image" and not encoded)]
             rows = file.read(columns=wanted).to_pylist() if wanted else [{} for _ in range(sum(sizes))]
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # a ValueError of text that is not UTF-8
         raise DataError(f"{path}: damaged Parquet file ({error})") from error
+    refuse_twice(schema.names, str(path))
     if "image" not in schema.names:
         raise DataError(f"{path} has no column `image`; its columns: {', '.join(schema.names)}")
     if encoded:
@@ -68,6 +69,12 @@ def found_in_rows(rows: Sequence[tuple[str, dict[str, Any]]], root: Path) -> Fou
     """
     splits = [optional(row, "split", where) for where, row in rows]
     return Found(splits, lambda i: (rows[i][0], _sample(rows[i][1], rows[i][0], root)))
+
+
+def refuse_twice(columns: Sequence[str], where: str) -> None:
+    """Raises `DataError` if two columns have the same name, or names that mean the same: one of them would win."""
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+        raise DataError(f"{where} has two columns that are, or mean, {', '.join(map(repr, twice))}; keep one of them")
 
 
 def _sample(row: dict[str, Any], where: str, root: Path) -> Sample:
@@ -94,9 +101,9 @@ def _one_of(row: dict[str, Any], columns: Sequence[str], where: str) -> tuple[st
 
 def _parse_line(line: str, where: str) -> dict[str, Any]:
     try:
-        record, problem = json.loads(line), "not an object"
-    except json.JSONDecodeError as error:
-        record, problem = None, f"column {error.colno}: {error.msg}"
+        record, problem = parse(line), "not an object"
+    except JSONError as error:
+        record, problem = None, str(error)
     if not isinstance(record, dict):
         raise DataError(f"{where}: JSONL has one JSON object a line, got {line[:60]!r} ({problem})")
     return record

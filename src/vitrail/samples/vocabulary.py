@@ -10,6 +10,7 @@ The words of a sample are those of its captions, or of the answers to its questi
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 
 from vitrail.errors import DataError, UsageError
 from vitrail.samples import Sample
+from vitrail.samples.files import read_text
 from vitrail.words import common_words, is_word, nearest, spoken, whole_words
 
 
@@ -69,7 +71,7 @@ def read_words(text: str) -> str | list[str]:
         UsageError: it reads as the name of a file, but there is none.
     """
     path = Path(text)
-    if path.is_file() or path.suffix == ".txt" or "/" in text:
+    if os.path.isfile(path) or path.suffix == ".txt" or "/" in text:
         return read_lines(path)
     return text
 
@@ -79,10 +81,11 @@ def read_lines(path: Path) -> list[str]:
 
     Raises:
         UsageError: there is no such file.
+        DataError: it is not UTF-8.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError(f"There is no file {path}; name one with one word or id per line.")
-    return path.read_text(encoding="utf-8").split("\n")
+    return read_text(path).split("\n")
 
 
 def having(samples: Sequence[Sample], words: str | Collection[str]) -> list[Sample]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from vitrail.errors import UsageError
 from vitrail.lmm.options import Layer, PositionName, Positions
-from vitrail.options import Count, Options, Within
+from vitrail.options import Count, Options, Seed, Within
 
 #: Where L2S reads its targets: in answers that are wanted and not wanted, or in requests that ask for it and do not.
 Targets = Literal["answers", "prompts"]
@@ -47,7 +47,7 @@ class SteeringOptions(Options):
     rank: Count = 4
     steps: Count = 100
     batch_size: Count = 32
-    seed: int = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)

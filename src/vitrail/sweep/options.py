@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from vitrail.concepts.options import Penalty
 from vitrail.errors import UsageError
 from vitrail.learners.form import Form
 from vitrail.lmm.options import Layer
-from vitrail.options import AtLeast, Count, CountOrNone, NameIn, Options
+from vitrail.options import Count, CountOrNone, NameIn, Options, Seed
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class SweepOptions(Options):
     layer: Layer | None = None
     method: Annotated[str, NameIn("vitrail.learners.registry:LEARNERS")] = "semi-nmf"
     n_concepts: tuple[Count, ...] = (5, 10, 20, 40)
-    penalties: tuple[Annotated[float, AtLeast(0)], ...] | None = None
-    seed: int = 0
+    penalties: tuple[Penalty, ...] | None = None
+    seed: Seed = 0
     n_runs: CountOrNone = 3
     n_words: Count = 10
     language: str = "en"

@@ -9,7 +9,6 @@ DIR/factors.parquet                                    the factors of every scen
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vitrail.artifacts import same_volume_free, write_json, write_whole
+from vitrail.artifacts import read_json, same_volume_free, write_json, write_whole
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.progress import Progress, silent
 from vitrail.toyland.draw import draw
@@ -80,9 +79,14 @@ def styled_captions(folder: str | Path, style: Style, n: int = 3) -> dict[str, l
         raise UsageError(f"Toyland has no style {style!r}; it has {', '.join(STYLES)}.")
     if not mark.is_file():
         raise UsageError(f"{folder} holds no Toyland: styles are for its scenes alone. Choose captions by words.")
-    made = json.loads(mark.read_text(encoding="utf-8"))
+    made = _made(mark)
     first = made["seed"] * SCENES_PER_SEED
     return {str(i): styled(scene(first + i), style, n) for i in range(made["samples"])}
+
+
+def _made(mark: Path) -> dict[str, int]:
+    """How the Toyland with this `mark` was made."""
+    return read_json(mark, dict[str, int], "draw it with `vitrail toyland`")
 
 
 def image_name(index: int) -> str:
@@ -95,7 +99,7 @@ def _check_folder(out: Path, wanted: dict[str, int]) -> None:
     """Checks that the folder is new, or holds the same data set, and that the disk has room for it."""
     mark = out / MARK
     if mark.exists():
-        found = json.loads(mark.read_text(encoding="utf-8"))
+        found = _made(mark)
         if found != wanted:
             raise ArtifactError(f"{out} holds another Toyland: {found}, not {wanted}. Name another folder.")
         return

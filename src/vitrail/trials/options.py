@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from vitrail.lmm.options import PositionName, Positions
-from vitrail.options import AtLeast, Count, CountOrNone, Options
+from vitrail.options import AtLeast, Count, CountOrNone, Options, Seed
 from vitrail.steering.options import Strength
 
 
@@ -27,7 +27,7 @@ class SearchOptions(Options):
     budget: Annotated[float, AtLeast(0)] = 0.10
     positions: Positions | None = None
     batch_size: Count = 32
-    seed: int = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ContestOptions(Options):
     steps: Count = 60
     repeats: CountOrNone = 0
     batch_size: Count = 32
-    seed: int = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vitrail.errors import UsageError
+from vitrail.options import is_unicode
 from vitrail.words.scripts import combining_marks, unspaced
 
 
@@ -33,7 +34,7 @@ class Word:
         match_case: whether "Dog" is a different word from "dog".
 
     Raises:
-        UsageError: a form is empty, or begins or ends with a space.
+        UsageError: a form is empty, begins or ends with a space, or is not valid Unicode.
     """
 
     text: str
@@ -44,6 +45,8 @@ class Word:
         for form in (self.text, *self.forms):
             if not form.strip() or form != form.strip():
                 raise UsageError(f"A word must not be empty or begin or end with a space; got {form!r}.")
+            if not is_unicode(form):
+                raise UsageError(f"A word must be valid Unicode; got {form!r}.")
 
     @functools.cached_property
     def pattern(self) -> re.Pattern[str]:

@@ -12,7 +12,7 @@ from vitrail.cli.application import command
 from vitrail.cli.derived import Named, Without
 from vitrail.cli.options import Json, file_to_write
 from vitrail.cli.steer.common import Alone, Folder, PlaceChoice, SteeredModel, TaskData, alone, steering, warn_of_broken
-from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.cli.terminal import print_json, progress_bars, say
 from vitrail.options import Count
 from vitrail.steering.options import Application
 from vitrail.trials.options import GalleryOptions
@@ -81,11 +81,11 @@ def apply_(
         )
         return
     for pair in pairs:
-        typer.echo(f"{pair['sample_id']}\n  {pair['before']}\n  {pair['after']}")
-    typer.echo(f"{after.changed} positions were changed in {after.passes} passes.")
+        say(f"{pair['sample_id']}\n  {pair['before']}\n  {pair['after']}")
+    say(f"{after.changed} positions were changed in {after.passes} passes.")
     if wanted is not None:
-        typer.echo(f"“As wanted” counts {wanted.success}; without steering {before.counted or 'there are none'}.")
-    typer.echo(f"{after}.")
+        say(f"“As wanted” counts {wanted.success}; without steering {before.counted or 'there are none'}.")
+    say(f"{after}.")
 
 
 @command(steering)
@@ -110,4 +110,4 @@ def export(
     if as_json:
         print_json({"file": str(path)})
     else:
-        typer.echo(f"The vectors are in {path}")
+        say(f"The vectors are in {path}")

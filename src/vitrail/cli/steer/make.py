@@ -12,7 +12,7 @@ from vitrail.cli.application import command
 from vitrail.cli.derived import Named, NameParser
 from vitrail.cli.options import Json, Out
 from vitrail.cli.steer.common import SteeredModel, TaskData, open_study, steering
-from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.cli.terminal import print_json, progress_bars, say
 from vitrail.errors import UsageError
 from vitrail.options import Count, CountOrNone, NameIn
 from vitrail.steering.options import SteeringOptions
@@ -143,7 +143,7 @@ def make(
     end = f"; strength 1 adds {size}, in units of the layer's median norm" if size else ""
     if made.share < 1:
         end += f". Each of the {len(made.layers)} layers gets {made.share:.2g} of the strength"
-    typer.echo(f"{made.method.name} is in {out}{end}.")
+    say(f"{made.method.name} is in {out}{end}.")
 
 
 def _summary(made: Steering) -> dict[str, Any]:

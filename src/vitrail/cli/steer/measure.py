@@ -26,7 +26,7 @@ from vitrail.cli.steer.common import (
     steering,
     warn_of_broken,
 )
-from vitrail.cli.terminal import print_json, progress_bars, show_rows
+from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
 from vitrail.options import Count
 from vitrail.trials.options import ContestOptions, RankOptions, SearchOptions
 
@@ -148,12 +148,12 @@ def search(
     if as_json:
         print_json(found.as_dict())
     elif found.picked is None or found.held_out is None:
-        typer.echo(
+        say(
             f"Nothing that was tried is within the budget of {trying.budget:.0%} with texts that are not broken. Try "
             "less strength, or other layers."
         )
     else:
-        typer.echo(
+        say(
             f"“As wanted” counts {wanted.success}.\n"
             f"Layer {found.picked.layer}, strength {found.picked.alpha:g}, on the other half of the samples: "
             f"{found.held_out.effect.mean:.0%} of {found.held_out.effect.n} as wanted (without steering "
@@ -204,7 +204,7 @@ def evaluate(
     if as_json:
         print_json([r.as_dict() for r in results])
     else:
-        typer.echo(f"“As wanted” counts {wanted.success}.")
+        say(f"“As wanted” counts {wanted.success}.")
         _show_results(results)
 
 
