@@ -8,7 +8,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: demo test check wheel-check docs picture families clean bench bench-evaluate bench-learn bench-named bench-real bench-scale bench-shift bench-steer
+.PHONY: demo test check wheel-check docs picture families clean bench bench-evaluate bench-learn bench-memory bench-named bench-real bench-scale bench-shift bench-steer
 
 ## demo: what does the bundled model think of when it says "dog"? → vitrail-demo/report.html
 demo: $(CORE)
@@ -51,6 +51,10 @@ bench-shift: $(READY)
 bench-learn: $(READY)
 	$(BIN)/python benchmarks/learn.py
 	$(BIN)/python benchmarks/learn_big.py
+
+## bench-memory: 2,000 photographs of 12 megapixels within 1.5 GB beside the model → benchmarks/results/memory.json
+bench-memory: $(READY)
+	$(BIN)/python benchmarks/memory.py
 
 ## bench-steer: steering: tasks, methods side by side → benchmarks/results/steer.json
 bench-steer: $(READY)

@@ -9,18 +9,20 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from vitrail.activations import Activations, Counts, Store, open_activations
 from vitrail.activations import store as store_module
 from vitrail.errors import ArtifactError, DataError, NumericsError, UsageError, WordError
 from vitrail.extraction import extract
 from vitrail.lmm import LMM
-from vitrail.samples import Sample, load_samples, thumbnail
+from vitrail.samples import ImageBounds, Sample, load_samples, thumbnail
 from vitrail.words import Word
 
 CLOSE = {"rtol": 1e-3, "atol": 1e-3}
@@ -297,6 +299,41 @@ def test_unreadable_images_are_skipped_counted_and_listed(lmm, few, tmp_path):
     np.testing.assert_allclose(found.states(1), whole.states(1), **CLOSE)
 
 
+def test_an_image_beyond_its_bounds_is_skipped_and_listed_and_other_bounds_make_another_sample(lmm, few, tmp_path):
+    long = tmp_path / "long.png"
+    Image.new("1", (1, 100_000)).save(long)
+    mixed = [dataclasses.replace(few[0], image=long), *few[1:4]]
+    found = quick(lmm, mixed, tmp_path / "a", shard_size=2)
+    [(sample, why)] = found.counts.unreadable
+    assert sample == few[0].id
+    assert "1 × 100000 pixels" in why
+    narrow = [dataclasses.replace(s, bounds=ImageBounds(max_side=10)) for s in few[:4]]
+    with pytest.raises(DataError, match="None of 4 images could be read"):
+        quick(lmm, narrow, tmp_path / "b")
+    with pytest.raises(ArtifactError, match=f"made from other samples: the image of 1, '{few[3].id}' among them"):
+        quick(lmm, [*mixed[:3], narrow[3]], tmp_path / "a", shard_size=2)
+
+
+@pytest.mark.parametrize("require", ["truth", "both"])
+def test_no_more_images_are_decoded_at_a_time_than_a_batch_has(lmm, few, tmp_path, monkeypatch, saying, require):
+    saying("a dog")
+    images: list[weakref.ref[Image.Image]] = []
+    most, opened = 0, Sample.open
+
+    def watched(sample: Sample) -> Image.Image:
+        nonlocal most
+        image = opened(sample)
+        images.append(weakref.ref(image))
+        most = max(most, sum(ref() is not None for ref in images))
+        return image
+
+    monkeypatch.setattr(Sample, "open", watched)
+    monkeypatch.setattr("vitrail.samples.bounds.PIXELS", 2 * few[0].pixels())
+    monkeypatch.setattr("vitrail.samples.opening.PIXELS", 0)  # none is kept for the next pass
+    found = quick(lmm, few, tmp_path / "a", require=require, shard_size=8)
+    assert (len(found), most) == (8, 2)
+
+
 def test_if_no_image_can_be_read_that_is_the_error_and_mending_them_is_enough(lmm, few, tmp_path):
     gone = [dataclasses.replace(s, image=Path(f"/no/such/{s.id}.jpg")) for s in few]
     with pytest.raises(DataError, match=rf"None of 8 images could be read; the first, of sample {few[0].id}: "):
@@ -516,13 +553,13 @@ def test_a_process_that_was_killed_has_lost_nothing_that_was_written(lmm, world,
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(world), str(out)])
     try:
         deadline = time.monotonic() + 120
-        while not (out / "part-00000.parquet").exists() and process.poll() is None and time.monotonic() < deadline:
+        while not (out / "part-00000.json").exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     written = contents(out)
-    assert {"part-00000.parquet", "part-00000.safetensors"} <= set(written)
+    assert {f"part-00000.{suffix}" for suffix in ("json", "parquet", "safetensors")} <= set(written)
     options = {"layers": [1], "require": "truth", "batch_size": 1, "shard_size": 2}
     found = extract(lmm, samples, "hot dog", out=out, **options)
     assert {n: b for n, b in contents(out).items() if n.startswith("part-00000")} == {

@@ -23,7 +23,7 @@ def test_batches_are_of_like_shape_and_the_order_stays():
         batches.append(list(batch))
         return [10 * item for item in batch]
 
-    assert in_batches(run, [3, 1, 3, 1, 2, 3], 2, lambda item: item, told.append) == [30, 10, 30, 10, 20, 30]
+    assert in_batches(run, [3, 1, 3, 1, 2, 3], 2, shape=lambda item: item, step=told.append) == [30, 10, 30, 10, 20, 30]
     assert batches == [[1, 1], [2, 3], [3, 3]]
     assert told == [2, 4, 6]
 

@@ -657,7 +657,7 @@ def test_a_file_that_may_not_be_read_is_an_error(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError("not for you")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("vitrail.samples.files.open_regular", refuse)
     with pytest.raises(DataError, match=r"d\.jsonl cannot be read \(PermissionError: not for you\)"):
         load_samples(source)
 

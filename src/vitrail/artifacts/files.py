@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Callable
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +67,25 @@ def discard_partial_files() -> None:
             partial.unlink(missing_ok=True)
 
 
+def open_regular(path: Path) -> BufferedReader:
+    """The file at `path`, open for reading.
+
+    Raises:
+        OSError: it cannot be read; or it is a FIFO, a socket or a device, whose reader would wait, perhaps for ever.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # without O_NONBLOCK a FIFO waits here
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return open(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "it is a FIFO, a socket or a device, and no file", str(path))
+
+
 def file_hash(path: Path) -> str:
-    """sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as stream:
+    """sha256 of a file's bytes, in hexadecimal; raises as `open_regular`."""
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
 
 

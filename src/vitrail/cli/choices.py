@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 from vitrail.activations.options import ExtractionOptions
 from vitrail.cli.derived import Named, Without
 from vitrail.lmm.options import DType, Layer
-from vitrail.options import Count, Options
+from vitrail.options import AtLeast, Count, Options
+from vitrail.samples.bounds import ImageBounds
 from vitrail.words import Word
 
 if TYPE_CHECKING:
@@ -106,18 +107,29 @@ class DataSource(Options):
         split: split of the data; all of them by default (toyland: train).
         limit: look at the first so many samples.
         images: folder of the images, if not beside the data.
+        max_side: images with a side longer than so many pixels are skipped, and listed.
+        max_ratio: images whose longer side is longer than so many times the shorter are skipped, and listed.
     """
 
     data: str = "toyland"
     split: str | None = None
     limit: Count | None = None
     images: Path | None = None
+    max_side: Count = ImageBounds.max_side
+    max_ratio: Annotated[float, AtLeast(1)] = ImageBounds.max_ratio
+
+    @property
+    def bounds(self) -> ImageBounds:
+        """How large an image may be."""
+        return ImageBounds(self.max_side, self.max_ratio)
 
     def load(self, progress: Progress) -> list[Sample]:
         """The samples; the bundled world is drawn the first time."""
         from vitrail.samples import load_samples
 
-        return load_samples(self.data, split=self.split, limit=self.limit, images=self.images, progress=progress)
+        return load_samples(
+            self.data, split=self.split, limit=self.limit, images=self.images, bounds=self.bounds, progress=progress
+        )
 
     def facts(self) -> KnownFacts:
         """What is known of the samples beside their captions."""

@@ -15,6 +15,7 @@ from vitrail.cli.options import Json, Out
 from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
 from vitrail.comparison.options import ComparisonOptions
 from vitrail.errors import UsageError
+from vitrail.samples.bounds import ImageBounds
 
 if TYPE_CHECKING:
     from vitrail.comparison import Comparison
@@ -39,6 +40,7 @@ def compare(
     ] = None,
     split: Annotated[str | None, typer.Option("--split", help="Split of the data.")] = None,
     images: Annotated[Path | None, typer.Option("--images", help="Folder of the images.")] = None,
+    bounds: ImageBounds,
     comparison: Annotated[
         ComparisonOptions,
         Without("n_images", "rules", "draws", "resamples", "device", "trust_remote_code"),
@@ -70,7 +72,8 @@ def compare(
     with progress_bars() as progress:
         before = open_study(a)
         after = None if b is None else open_study(b)
-        samples = None if data is None else DataSource(data=data, split=split, images=images).load(progress)
+        source = None if data is None else DataSource(data=data, split=split, images=images, **vars(bounds))
+        samples = None if source is None else source.load(progress)
         check_comparison(before, after, samples, options)
         if after is None:
             check_tuned(before.activations, model=model_b, adapter=adapter)

@@ -76,7 +76,7 @@ class EvaluatedData(DataSource):
         from vitrail.samples.facts import data_folder
 
         source = data_folder(data, progress) if data == "toyland" else data
-        return load_samples(source, split=split, images=self.images)
+        return load_samples(source, split=split, images=self.images, bounds=self.bounds)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ def import_file(
     out: Annotated[Path, typer.Option("--out", help="Folder to write, or for a list of ids a text file.")],
     told: Annotated[ImportOptions, Named(applied_at="--positions")],
     model: Annotated[ModelChoice, Without("prompt")],
-    data: Annotated[DataSource, Without("images")],
+    data: Annotated[DataSource, Without("images", "max_side", "max_ratio")],
     as_json: Json = False,
 ) -> None:
     """A file of the published research code (xl-vlms, learn-to-steer) as an artifact in OUT; nothing in it is run.

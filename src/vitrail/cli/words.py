@@ -8,7 +8,7 @@ import typer
 
 from vitrail.cli.application import command
 from vitrail.cli.choices import DataSource
-from vitrail.cli.derived import docs
+from vitrail.cli.derived import Without, docs
 from vitrail.cli.options import Json
 from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
 from vitrail.grounding.options import GroundingOptions
@@ -18,7 +18,7 @@ LANGUAGE = docs(GroundingOptions)["language"]
 
 @command(panel="Before you start")
 def words(
-    data: DataSource,
+    data: Annotated[DataSource, Without("max_side", "max_ratio")],
     count: Annotated[
         str | None,
         typer.Option(

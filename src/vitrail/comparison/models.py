@@ -19,6 +19,7 @@ from vitrail.lmm import LMM, Generation, Layer, as_lmm
 from vitrail.lmm.running import halving
 from vitrail.progress import Progress, shown
 from vitrail.samples import Sample, as_samples
+from vitrail.samples.bounds import batches
 
 #: At most so many words are listed.
 MAX_LISTED = 25
@@ -111,10 +112,10 @@ def compare_models(
     layers = [*range(lmm_a.n_blocks + 1), "final"]
     found: list[_Batch] = []
     with shown(progress) as tell:
-        for start in range(0, len(samples), batch_size):
-            part = samples[start : start + batch_size]
+        for places in batches([s.pixels() for s in samples], batch_size):
+            part = samples[places.start : places.stop]
             found += halving(lambda batch: [_batch(lmm_a, lmm_b, batch, layers, max_new_tokens)], part)
-            tell("whole", min(start + batch_size, len(samples)), len(samples))
+            tell("whole", places.stop, len(samples))
     before, after = ([text for batch in found for text in batch.captions[side]] for side in (0, 1))
     kl = [k for batch in found for k in batch.kl]
     longest = max(map(len, kl))

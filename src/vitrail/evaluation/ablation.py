@@ -26,6 +26,7 @@ from vitrail.evaluation.results import (
 from vitrail.lmm import LMM, Layer
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
+from vitrail.samples.bounds import batches
 from vitrail.scores import estimate, paired_p
 from vitrail.words import Word
 
@@ -97,8 +98,12 @@ def ablate(
         samples = [held_out.samples[i] for i in rows]
         noise = rng.standard_normal((len(rows), lmm.n_features))
         texts = {"before": [held_out.captions[i] for i in rows]}
-        for name, change in (("removed", _without(concepts, k)), ("random", _without(concepts, k, noise))):
-            texts[name] = _captions(asked, concepts.layer, samples, options.max_new_tokens, change)
+        for name in ("removed", "random"):
+            texts[name] = []
+            for places in batches([s.pixels() for s in samples], len(samples)):
+                part = slice(places.start, places.stop)
+                change = _without(concepts, k, noise[part] if name == "random" else None)
+                texts[name] += _captions(asked, concepts.layer, samples[part], options.max_new_tokens, change)
         found.append(_ablated(k, target, texts))
     return Ablation(
         _effect([f.words for f in found], seed),

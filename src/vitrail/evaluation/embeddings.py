@@ -108,11 +108,9 @@ class Embeddings:
     def images(self, samples: Sequence[Sample]) -> Float[np.ndarray, "n d"]:
         """The images of `samples` in the space of the image scorer, float32 of unit length."""
         keys = [sample.image_digest() for sample in samples]
-
-        def encode(some: Sequence[Sample]) -> list[np.ndarray]:
-            return self.image.images([sample.open() for sample in some])
-
-        return _stacked(self._pixels.get(keys, samples, encode, lambda n, of: self.progress("images", n, of)))
+        return _stacked(
+            self._pixels.get(keys, samples, self.image.images_of, lambda n, of: self.progress("images", n, of))
+        )
 
     def texts(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
         """Texts in the space of the image scorer, float32 of unit length."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,8 @@ from vitrail.lmm import LMM, Generation, Layer
 from vitrail.lmm.doctor import Diagnosis, quick
 from vitrail.lmm.running import halving, in_batches
 from vitrail.samples import Sample, thumbnail
+from vitrail.samples.opening import Opener
 from vitrail.words import Match, Word
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,16 +41,20 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A sample whose image was opened, and what the model is asked."""
+    """A sample, the size of its image by its header, and what the model is asked."""
 
     sample: Sample
-    image: Image.Image
+    size: tuple[int, int]
     request: str
 
     @property
     def shape(self) -> tuple[int, ...]:
         """What decides the width of a row in a batch: the image's size, and the length of the request."""
-        return (*self.image.size, len(self.request))
+        return (*self.size, len(self.request))
+
+    @property
+    def pixels(self) -> int:
+        return self.size[0] * self.size[1]
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,6 @@ class _Found:
     answer: Generation
     match: Match
     token: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.asked.shape
 
 
 @dataclass(frozen=True)
@@ -86,18 +85,34 @@ class Reader:
         Raises:
             NumericsError: a state is not finite.
         """
-        size = self.options.batch_size
-        asked, unreadable = self._open(samples)
-        answers = in_batches(self._answer, asked, size, lambda a: a.shape, lambda n: step(len(unreadable) + n))
-        found = [f for a, answer in zip(asked, answers, strict=True) if (f := self._find(a, answer))]
-        read = in_batches(self._states, found, size, lambda f: f.shape)
-        rows = tuple(row for row, _ in read)
-        states = {layer: self._stacked([of_layer[layer] for _, of_layer in read]) for layer in self.options.layers}
+        size, opener = self.options.batch_size, Opener()
+        asked = [_Asked(s, wide, self.lmm.request(s)) for s in samples if (wide := opener.size(s)) is not None]
+        answers: list[Generation | None] = in_batches(
+            lambda batch: self._answers(batch, opener),
+            asked,
+            size,
+            shape=lambda a: a.shape,
+            pixels=lambda a: a.pixels,
+            step=lambda n: step(len(samples) - len(asked) + n),
+        )
+        answered = [(a, answer) for a, answer in zip(asked, answers, strict=True) if answer is not None]
+        found = [f for a, answer in answered if (f := self._find(a, answer))]
+        read = in_batches(
+            lambda batch: opener.each(batch, lambda f: f.asked.sample, self._states),
+            found,
+            size,
+            shape=lambda f: f.asked.shape,
+            pixels=lambda f: f.asked.pixels,
+        )
+        kept = [one for one in read if one is not None]
+        rows = tuple(row for row, _ in kept)
+        states = {layer: self._stacked([of_layer[layer] for _, of_layer in kept]) for layer in self.options.layers}
         for layer, tensor in states.items():
             _check_finite(tensor, layer, rows)
         step(len(samples))
-        counts = Counts(len(samples), len(found), len(asked) - len(found), tuple(unreadable))
-        return Reading(states, rows, counts, tuple(answer.text for answer in answers))
+        unreadable = tuple((s.id, opener.skipped[s.id]) for s in samples if s.id in opener.skipped)
+        counts = Counts(len(samples), len(rows), len(samples) - len(rows) - len(unreadable), unreadable)
+        return Reading(states, rows, counts, tuple(answer.text for _, answer in answered))
 
     def certificate(self, samples: Sequence[Sample]) -> dict[str, Any] | None:
         """The doctor's certificate of the model, from the first two of `samples` that can be opened; None without one.
@@ -105,38 +120,29 @@ class Reader:
         Raises:
             ModelError: the states that would be read are not those that the model computes.
         """
-        asked: list[_Asked] = []
+        opened: list[tuple[Image.Image, str]] = []
         for sample in samples:
-            asked += self._open([sample])[0]
-            if len(asked) == 2:
+            with suppress(DataError):  # it is listed when it is read
+                opened.append((sample.open(), self.lmm.request(sample)))
+            if len(opened) == 2:
                 break
 
-        def examine(batch: Sequence[_Asked]) -> list[Diagnosis]:
-            return [quick(self.lmm, [a.image for a in batch], [a.request for a in batch])]
+        def examine(batch: Sequence[tuple[Image.Image, str]]) -> list[Diagnosis]:
+            return [quick(self.lmm, [image for image, _ in batch], [request for _, request in batch])]
 
-        found = halving(examine, asked) if asked else []
+        found = halving(examine, opened) if opened else []
         return found[0].certificate() if found else None
 
-    def _open(self, samples: Sequence[Sample]) -> tuple[list[_Asked], list[tuple[str, str]]]:
-        """The samples whose image could be opened, and (id, reason) of the others."""
-        asked, unreadable = [], []
-        for sample in samples:
-            try:
-                asked.append(_Asked(sample, sample.open(), self.lmm.request(sample)))
-            except DataError as error:
-                log.debug("skipped: %s", error)
-                unreadable.append((sample.id, str(error)))
-        return asked, unreadable
-
-    def _inputs(self, batch: Sequence[_Asked]) -> dict[str, Tensor]:
-        return self.lmm.prepare([a.image for a in batch], [a.request for a in batch])
-
-    def _answer(self, batch: Sequence[_Asked]) -> list[Generation]:
-        """What the model says of each image, or the reference that takes its place."""
+    def _answers(self, batch: Sequence[_Asked], opener: Opener) -> list[Generation | None]:
+        """What the model says of each image, or the reference that takes its place; None without an image."""
         if self.options.require != "truth":
-            return self.lmm.generate(self._inputs(batch), self.options.max_new_tokens)
+            return opener.each(batch, lambda a: a.sample, self._said)
         texts = [next(text for text in a.sample.said if self.word.find(text)) for a in batch]
         return [self.lmm.continuation(a.request, text) for a, text in zip(batch, texts, strict=True)]
+
+    def _said(self, batch: Sequence[_Asked], images: Sequence[Image.Image]) -> list[Generation]:
+        inputs = self.lmm.prepare(images, [a.request for a in batch])
+        return self.lmm.generate(inputs, self.options.max_new_tokens)
 
     def _find(self, asked: _Asked, answer: Generation) -> _Found | None:
         """Where the word stands in an answer; None without the word."""
@@ -146,16 +152,16 @@ class Reader:
         first, last = words.token_span(words.token_offsets(self.lmm.tokenizer, answer.ids), match)
         return _Found(asked, answer, match, first if self.options.alignment == "predicts" else last)
 
-    def _states(self, batch: Sequence[_Found]) -> list[tuple[Row, dict[Layer, Tensor]]]:
+    def _states(self, batch: Sequence[_Found], images: Sequence[Image.Image]) -> list[tuple[Row, dict[Layer, Tensor]]]:
         """For each sample its row, and layer → (n_features,), in one teacher-forced pass."""
-        inputs = self._inputs([f.asked for f in batch])
+        inputs = self.lmm.prepare(images, [f.asked.request for f in batch])
         width = inputs["input_ids"].shape[1]
         lengths = inputs["attention_mask"].sum(1).tolist()
         # the state that predicts a token stands one position before it
         offsets = [f.token - 1 if self.options.alignment == "predicts" else f.token for f in batch]
         ids = [f.answer.ids for f in batch]
         states = self.lmm.states(inputs, ids, [width + offset for offset in offsets], self.options.layers)
-        rows = [_row(f, n + offset) for f, n, offset in zip(batch, lengths, offsets, strict=True)]
+        rows = [_row(f, image, n + o) for f, image, n, o in zip(batch, images, lengths, offsets, strict=True)]
         return [(row, {layer: states[layer][i] for layer in self.options.layers}) for i, row in enumerate(rows)]
 
     def _stacked(self, states: list[Tensor]) -> Tensor:
@@ -165,7 +171,7 @@ class Reader:
         )
 
 
-def _row(found: _Found, position: int) -> Row:
+def _row(found: _Found, image: Image.Image, position: int) -> Row:
     asked, answer = found.asked, found.answer
     return Row(
         sample_id=asked.sample.id,
@@ -179,7 +185,7 @@ def _row(found: _Found, position: int) -> Row:
         token_ids=answer.ids,
         token=found.token,
         position=position,
-        thumbnail=thumbnail(asked.image),
+        thumbnail=thumbnail(image),
     )
 
 

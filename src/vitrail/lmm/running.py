@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from vitrail.samples.bounds import batches
+
 log = logging.getLogger(__name__)
 
 A = TypeVar("A")
@@ -18,7 +20,9 @@ def in_batches(
     run: Callable[[Sequence[A]], list[B]],
     items: Sequence[A],
     size: int,
-    shape: Callable[[A], Any],
+    *,
+    shape: Callable[[A], Any] = lambda item: 0,
+    pixels: Callable[[A], int] = lambda item: 0,
     step: Callable[[int], None] = lambda n: None,
 ) -> list[B]:
     """The results of `run` for `items`, in their order.
@@ -28,12 +32,13 @@ def in_batches(
         items: what is put into batches of similar `shape`, to reduce padding.
         size: items per batch; a batch is halved when memory runs out.
         shape: of an item; items are sorted by it.
+        pixels: of an item's image; a batch of large images has fewer items, see `samples.bounds.batches`.
         step: called after each batch with the number of items that are done.
     """
     order = sorted(range(len(items)), key=lambda i: shape(items[i]))
     found: dict[int, B] = {}
-    for start in range(0, len(order), size):
-        chosen = order[start : start + size]
+    for places in batches([pixels(items[i]) for i in order], size):
+        chosen = [order[place] for place in places]
         found |= dict(zip(chosen, halving(run, [items[i] for i in chosen]), strict=True))
         step(len(found))
     return [found[i] for i in range(len(items))]

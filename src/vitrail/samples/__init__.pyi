@@ -1,5 +1,8 @@
 # The names of the package; each is imported when it is first used.
 
+from .bounds import (
+    ImageBounds as ImageBounds,
+)
 from .folders import (
     IMAGE_SUFFIXES as IMAGE_SUFFIXES,
 )

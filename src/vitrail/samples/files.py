@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vitrail.artifacts import JSONError, parse, parse_first
+from vitrail.artifacts import JSONError, open_regular, parse, parse_first
 from vitrail.errors import DataError
 
 
@@ -16,7 +16,7 @@ def read_bytes(path: Path, size: int = -1) -> bytes:
         DataError: the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(size)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({type(error).__name__}: {error})") from error

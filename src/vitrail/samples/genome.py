@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vitrail.errors import DataError
+from vitrail.samples.bounds import ImageBounds
 from vitrail.samples.fields import need, texts
 from vitrail.samples.files import parse_json, read_text
 from vitrail.samples.formats import Format, Found, Source
@@ -89,7 +90,7 @@ def _file(root: Path, number: int) -> Path:
 
 def _cut(file: Path, box: tuple[int, int, int, int]) -> bytes:
     """The part of the image that lies in `box` (left, top, right, bottom), as PNG; some boxes reach past the edge."""
-    image = decode(file)
+    image = decode(file, ImageBounds())
     left, top, right, bottom = max(box[0], 0), max(box[1], 0), min(box[2], image.width), min(box[3], image.height)
     if left >= right or top >= bottom:
         raise DataError(f"the region {box} lies outside of its image of {image.width} × {image.height} pixels")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from vitrail.artifacts import open_regular
 from vitrail.errors import DataError, UsageError
+from vitrail.samples.bounds import ImageBounds
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class EncodedImage:
     def read(self) -> bytes:
         """The bytes of the image file, from the table, or from the file that the cell names."""
         content = self._content()
-        return content if isinstance(content, bytes) else (self.root / content).read_bytes()
+        return content if isinstance(content, bytes) else _read(self.root / content)
 
     def key(self) -> str:
         """A hash of the bytes; where the cell has only a path, the path as written."""
@@ -52,24 +55,53 @@ class EncodedImage:
 def content(image: Path | EncodedImage | Image.Image) -> bytes:
     """The bytes that decide what an image shows: those of its file, or its size and pixels where it is decoded."""
     if isinstance(image, Image.Image):
-        pixels = decode(image)
+        pixels = to_rgb(ImageOps.exif_transpose(image))
         return str(pixels.size).encode() + pixels.tobytes()
-    return image.read() if isinstance(image, EncodedImage) else image.read_bytes()
+    return image.read() if isinstance(image, EncodedImage) else _read(image)
 
 
-def decode(image: Path | EncodedImage | Image.Image) -> Image.Image:
-    """The image as a new one: RGB, upright (EXIF), fully decoded. Errors of the decoder pass unchanged."""
+def size(image: Path | EncodedImage | Image.Image, bounds: ImageBounds) -> tuple[int, int]:
+    """(width, height) as stored, before EXIF turns it, from the header alone; raises as `decode`."""
+    with _opened(image, bounds) as opened:
+        return opened.size
+
+
+def decode(image: Path | EncodedImage | Image.Image, bounds: ImageBounds) -> Image.Image:
+    """The image as a new one: RGB, upright (EXIF), fully decoded. Errors of the decoder pass unchanged.
+
+    Raises:
+        DataError: it is beyond `bounds`; it was not decoded.
+    """
+    with _opened(image, bounds) as opened:
+        if opened is image:
+            return to_rgb(ImageOps.exif_transpose(opened))
+        ImageOps.exif_transpose(opened, in_place=True)  # a copy would take as much memory again
+        opened.load()
+        return opened if opened.mode == "RGB" and "transparency" not in opened.info else to_rgb(opened)
+
+
+@contextmanager
+def _opened(image: Path | EncodedImage | Image.Image, bounds: ImageBounds) -> Iterator[Image.Image]:
+    """The image with its header read, whose size is within `bounds`."""
     if isinstance(image, Image.Image):
-        return to_rgb(ImageOps.exif_transpose(image))
-    file = io.BytesIO(image.read()) if isinstance(image, EncodedImage) else image
-    with warnings.catch_warnings():  # PIL only warns up to twice the limit; here any image above it is an error
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        opened = Image.open(file)
-    with opened:
+        bounds.check(image.size)
+        yield image
+        return
+    with io.BytesIO(image.read()) if isinstance(image, EncodedImage) else open_regular(image) as file:
+        with warnings.catch_warnings():  # PIL only warns up to twice the limit; here any image above it is an error
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(file)
+        bounds.check(opened.size)
         pixels, most = opened.width * opened.height, Image.MAX_IMAGE_PIXELS
         if most is not None and pixels > most:
             raise Image.DecompressionBombError(f"{pixels} pixels, more than the {most} that are allowed")
-        return to_rgb(ImageOps.exif_transpose(opened))
+        with opened:
+            yield opened
+
+
+def _read(path: Path) -> bytes:
+    with open_regular(path) as file:
+        return file.read()
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

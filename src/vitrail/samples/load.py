@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from vitrail.errors import DataError, UsageError
 from vitrail.progress import Progress, shown
+from vitrail.samples.bounds import ImageBounds
 from vitrail.samples.bundled import TOYLAND
 from vitrail.samples.coco import CAPTIONS, KARPATHY, VQA
 from vitrail.samples.csv import CSV
@@ -48,6 +50,7 @@ def load_samples(
     images: str | Path | None = None,
     annotations: str | Path | None = None,
     limit: int | None = None,
+    bounds: ImageBounds | None = None,
     progress: Progress | bool = True,
 ) -> list[Sample]:
     """The samples of `source`, in its order.
@@ -61,6 +64,7 @@ def load_samples(
         images: the folder below which the image paths of a table or a JSON lie (default: the folder of `source`).
         annotations: the answers to VQAv2 questions (default: the file of the standard name beside the questions).
         limit: read at most this many samples.
+        bounds: how large an image may be; `ImageBounds()` for None.
         progress: told how far the bundled world is drawn; see `vitrail.progress`.
 
     Raises:
@@ -80,7 +84,8 @@ def load_samples(
     for name, value in (("images", images), ("annotations", annotations)):
         if value is not None and name not in kind.uses:
             raise UsageError(f"{source} is {kind.name}, which has no use for {name}={str(value)!r}")
-    return _unique(found.build(i) for i in _select(found.splits, split or kind.split, limit, source))
+    samples = _unique(found.build(i) for i in _select(found.splits, split or kind.split, limit, source))
+    return samples if bounds is None else [replace(sample, bounds=bounds) for sample in samples]
 
 
 def as_samples(samples: Sequence[Sample] | str | Path, progress: Progress | bool = True) -> Sequence[Sample]:
@@ -110,7 +115,8 @@ def _mismatch(source: Source) -> str:
         there = ", ".join(sorted(file.name for file in path.iterdir())[:10]) or "nothing"
         return f"the folder {path} holds no images, but {there}"
     if not source.is_file:
-        return f"{source.given} does not exist"
+        why = "is a FIFO, a socket or a device, and no file" if path.exists() else "does not exist"
+        return f"{source.given} {why}"
     try:
         document, end = parse_json(path, source.text)
     except DataError as error:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from PIL import Image
 
 from vitrail.errors import DataError
-from vitrail.samples.images import EncodedImage, content, decode
+from vitrail.samples.bounds import ImageBounds
+from vitrail.samples.images import EncodedImage, content, decode, size
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class Sample:
         answers: people's answers to it, as many as there are (ten in VQAv2), repetitions included.
         question_type: the data set's own class of the question, such as "how many".
         answer_type: the data set's own class of the answers, such as "number".
+        bounds: how large the image may be; a larger one cannot be opened.
     """
 
     id: str
@@ -34,6 +40,7 @@ class Sample:
     answers: tuple[str, ...] = ()
     question_type: str | None = None
     answer_type: str | None = None
+    bounds: ImageBounds = field(default=ImageBounds(), repr=False)
 
     @property
     def name(self) -> str:
@@ -59,10 +66,11 @@ class Sample:
             raise DataError(f"sample {self.id!r}: image {self.name} cannot be read ({error})") from error
 
     def digests(self) -> tuple[str, str, str]:
-        """The id, and the digests of the image ("unreadable" where it cannot be read) and of the texts: the sample by
-        its content."""
+        """The sample by its content: its id, and the digests of the image and of the texts. "unreadable" stands for the
+        digest of an image that cannot be read, or is beyond its bounds."""
         try:
             image = self.image_digest()
+            self.size()
         except DataError:
             image = "unreadable"
         texts = json.dumps([self.references, self.question, self.answers])
@@ -72,14 +80,28 @@ class Sample:
         """The image: RGB, upright (EXIF), fully decoded, transparency over white.
 
         Raises:
-            DataError: the image is missing, unreadable, truncated, or larger than `PIL.Image.MAX_IMAGE_PIXELS`. The
-                message names the sample and the file.
+            DataError: the image is missing, unreadable, truncated, larger than `PIL.Image.MAX_IMAGE_PIXELS`, or beyond
+                its `bounds`. The message names the sample and the file.
         """
+        return self._of_image(decode)
+
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the image as stored, from its header: it is not decoded. Raises as `open`."""
+        return self._of_image(size)
+
+    def pixels(self) -> int:
+        """How many pixels the image has; see `size`."""
+        width, height = self.size()
+        return width * height
+
+    def _of_image(self, read: Callable[[Any, ImageBounds], T]) -> T:
         image = f"image {self.image if isinstance(self.image, Path) else self.name}"
         try:
-            return decode(self.image)
+            return read(self.image, self.bounds)
         except FileNotFoundError as error:
             raise DataError(f"sample {self.id!r}: {image} does not exist ({error})") from error
+        except DataError as error:
+            raise DataError(f"sample {self.id!r}: {image} cannot be read: {error}") from error
         except Exception as error:  # decoders of damaged files raise whatever they stumble over
             reason = f"{type(error).__name__}: {error}"
             raise DataError(f"sample {self.id!r}: {image} cannot be read ({reason})") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,10 @@ from vitrail.samples.sample import Sample
 REFERENCE_COLUMNS = ("caption", "captions", "references")
 ANSWER_COLUMNS = ("answer", "answers")
 TEXT_COLUMNS = ("id", "split", "question", "question_type", "answer_type", *REFERENCE_COLUMNS, *ANSWER_COLUMNS)
+
+#: The row groups of Parquet files that are in memory, and the bytes that they may have together, unless it is one.
+_row_groups: dict[tuple[Path, int, int], pa.ChunkedArray] = {}
+_KEPT = 256 * 2**20
 
 
 def _is_jsonl(source: Source) -> bool:
@@ -88,7 +92,9 @@ def _sample(row: dict[str, Any], where: str, root: Path) -> Sample:
         image=root / image if isinstance(image, str) else image,
         references=_one_of(row, REFERENCE_COLUMNS, where),
         answers=_one_of(row, ANSWER_COLUMNS, where),
-        **{name: optional(row, name, where) for name in ("question", "question_type", "answer_type")},
+        question=optional(row, "question", where),
+        question_type=optional(row, "question_type", where),
+        answer_type=optional(row, "answer_type", where),
     )
 
 
@@ -117,10 +123,16 @@ def _parquet_cell(path: Path, group: int, row: int) -> Any:
     return _parquet_images(path, group, path.stat().st_mtime_ns)[row].as_py()
 
 
-@lru_cache(maxsize=1)  # a row group is read as a whole, for the next rows too
-def _parquet_images(path: Path, group: int, _modified: int) -> pa.ChunkedArray:
-    with pq.ParquetFile(path) as file:
-        return file.read_row_group(group, columns=["image"])["image"]
+def _parquet_images(path: Path, group: int, modified: int) -> pa.ChunkedArray:
+    """The images of a row group, which is read as a whole; those read last stay for the next rows."""
+    key = path, group, modified
+    if key not in _row_groups:
+        with pq.ParquetFile(path) as file:
+            images = file.read_row_group(group, columns=["image"])["image"]
+        while _row_groups and sum(kept.nbytes for kept in _row_groups.values()) + images.nbytes > _KEPT:
+            del _row_groups[next(iter(_row_groups))]
+        _row_groups[key] = images
+    return _row_groups[key]
 
 
 JSONL = Format("a JSONL file", "JSONL with a field `image`", _is_jsonl, _read_jsonl)

@@ -68,7 +68,7 @@ class Judge:
     def _pictures(self) -> Float[np.ndarray, "n d"]:
         """The images as the scorer sees them."""
         assert self.scorer is not None
-        return np.concatenate(self.scorer.images([s.open() for s in self.samples]))
+        return np.concatenate(self.scorer.images_of(self.samples))
 
     @cached_property
     def meter(self) -> LossMeter:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from vitrail.finetuning.forcing import teacher_forced
 from vitrail.lmm import LMM
+from vitrail.lmm.running import in_batches
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
 from vitrail.samples.examples import Example
@@ -24,12 +25,13 @@ def say(
     progress: Progress = silent,
 ) -> list[str]:
     """What the model says of each sample, to its question or to the request for a caption."""
-    said: list[str] = []
-    for start in range(0, len(samples), batch_size):
-        inputs = lmm.prepare_samples(samples[start : start + batch_size])
-        said += [g.text.strip() for g in lmm.generate(inputs, max_new_tokens)]
-        progress("say", len(said), len(samples))
-    return said
+
+    def answers(batch: Sequence[Sample]) -> list[str]:
+        return [g.text.strip() for g in lmm.generate(lmm.prepare_samples(batch), max_new_tokens)]
+
+    return in_batches(
+        answers, samples, batch_size, pixels=Sample.pixels, step=lambda n: progress("say", n, len(samples))
+    )
 
 
 @torch.inference_mode()
@@ -40,12 +42,13 @@ def surprise(
 
     `exp` of the mean is the perplexity. Outside a `steer` block, it is that of the unsteered model.
     """
-    found: list[float] = []
-    examples = [Example(s, t) for s, t in zip(samples, texts, strict=True)]
-    for start in range(0, len(examples), batch_size):
-        predicted = teacher_forced(lmm, examples[start : start + batch_size]).predictions(lmm)
+
+    def losses(batch: Sequence[Example]) -> list[float]:
+        predicted = teacher_forced(lmm, batch).predictions(lmm)
         places = predicted.places.cpu()
-        losses = torch.zeros(places.shape)
-        losses[places] = torch.nn.functional.cross_entropy(predicted.logits, predicted.targets, reduction="none").cpu()
-        found += (losses.sum(1) / places.sum(1)).tolist()
-    return np.array(found)
+        each = torch.zeros(places.shape)
+        each[places] = torch.nn.functional.cross_entropy(predicted.logits, predicted.targets, reduction="none").cpu()
+        return (each.sum(1) / places.sum(1)).tolist()
+
+    examples = [Example(s, t) for s, t in zip(samples, texts, strict=True)]
+    return np.array(in_batches(losses, examples, batch_size, pixels=lambda e: e.sample.pixels()))

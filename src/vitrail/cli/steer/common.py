@@ -69,7 +69,7 @@ class TaskData(DataSource):
             folder, split = world.dataset_path(progress=progress), split or default
             questions = f"v2_OpenEnded_mscoco_{split}2014_questions.json"
             source, split = (str(folder / questions), None) if isinstance(task, AnswerTask) else (str(folder), split)
-        found = load_samples(source, split=split, limit=self.limit, images=self.images)
+        found = load_samples(source, split=split, limit=self.limit, images=self.images, bounds=self.bounds)
         check_images(found)
         return found
 

@@ -15,7 +15,9 @@ from torch import Tensor
 from vitrail.errors import ModelError, UsageError
 from vitrail.lmm.identity import fingerprint
 from vitrail.lmm.placement import device_of
+from vitrail.lmm.running import in_batches
 from vitrail.lmm.scorers import reading
+from vitrail.samples import Sample
 
 OPEN_CLIP = "open_clip:"
 
@@ -38,19 +40,28 @@ class ImageTextScorer:
 
     def images(self, images: Sequence[Image.Image]) -> list[np.ndarray]:
         """For each image (1, d) float32 of unit length."""
-        return _in_batches(self.encode_images, images)
+        return in_batches(lambda batch: _units(self.encode_images(batch)), images, reading.BATCH)
+
+    def images_of(self, samples: Sequence[Sample]) -> list[np.ndarray]:
+        """The same for the images of `samples`, which are opened batch by batch.
+
+        Raises:
+            DataError: an image cannot be opened.
+        """
+
+        def encode(batch: Sequence[Sample]) -> list[np.ndarray]:
+            return _units(self.encode_images([s.open() for s in batch]))
+
+        return in_batches(encode, samples, reading.BATCH, pixels=Sample.pixels)
 
     def texts(self, texts: Sequence[str]) -> list[np.ndarray]:
         """For each text (1, d) float32 of unit length."""
-        return _in_batches(self.encode_texts, texts)
+        return in_batches(lambda batch: _units(self.encode_texts(batch)), texts, reading.BATCH)
 
 
-def _in_batches(encode: Callable[[Sequence[Any]], Tensor], items: Sequence[Any]) -> list[np.ndarray]:
-    """For each item (1, d) float32 of unit length."""
-    found: list[np.ndarray] = []
-    for start in range(0, len(items), reading.BATCH):
-        found += list(reading.unit(encode(items[start : start + reading.BATCH]))[:, None])
-    return found
+def _units(vectors: Tensor) -> list[np.ndarray]:
+    """(n, d) → n times (1, d) float32 of unit length."""
+    return list(reading.unit(vectors)[:, None])
 
 
 def load_image_scorer(model: str | Path, *, revision: str | None = None, device: str | None = None) -> ImageTextScorer:
