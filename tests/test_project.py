@@ -38,6 +38,7 @@ LAYERS = (
     "grounding",
     "explanation",
     "studies",
+    "monitoring",
     "sweep",
     "evaluation",
     "finetuning",

@@ -106,6 +106,15 @@ from .steering import (
     steer as steer,
 )
 
+# A model at work
+from .monitoring import (
+    Monitor as Monitor,
+    MonitorOptions as MonitorOptions,
+    Observation as Observation,
+    monitor as monitor,
+    read_observations as read_observations,
+)
+
 # Errors: what is raised on purpose
 from .errors import (
     ArtifactError as ArtifactError,

@@ -93,6 +93,10 @@ COMMANDS = [
     ("steer apply steering --strength inf", "alpha must be a number; got inf"),
     ("extract --word dog --out o --prompt a\udcff", "prompt must be text that is valid Unicode"),
     ("extract --word d\udcff --out o", "A word must be valid Unicode"),
+    ("monitor run nowhere", "There is no study at nowhere"),
+    ("monitor run study --sink nowhere:o", "is no sink: give a function, or one of jsonl:ADDRESS"),
+    ("monitor run study --data nowhere.jsonl --sink jsonl:o.jsonl", "nowhere.jsonl does not exist"),
+    ("monitor run study --data blind.jsonl --sink jsonl:o.jsonl", "images could be read. The first: sample"),
     # files and folders
     (f"study {DATA} --word dog --out {'n' * 300}", "File name too long"),
     (f"extract {DATA} --word dog --out o --model {'n' * 300}", "n is neither a model folder"),

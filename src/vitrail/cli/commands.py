@@ -18,7 +18,8 @@ import vitrail.cli.import_file
 import vitrail.cli.evaluate
 import vitrail.cli.compare
 import vitrail.cli.finetune
-import vitrail.cli.steer  # noqa: F401
+import vitrail.cli.steer
+import vitrail.cli.monitor  # noqa: F401
 
 # isort: on
 from vitrail.cli.application import app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -106,6 +107,61 @@ def capture(
         raise ModelError(f"Expected every captured module to run once; it ran otherwise: {wrong}.")
 
 
+@contextmanager
+def watch(
+    modules: Mapping[str, nn.Module], see: Callable[[str, Tensor], None], *, inputs: frozenset[str] = frozenset()
+) -> Iterator[None]:
+    """Shows `see(name, states)` what `modules` put out, in every forward pass inside the `with` block; nothing changes.
+
+    Args:
+        modules: name → module whose output (batch, positions, features) is shown.
+        see: must keep a copy of what it wants: a model may write into its states later.
+        inputs: names of those whose *input* is shown instead.
+    """
+    handles = [_hook(module, name, partial(see, name), name in inputs) for name, module in modules.items()]
+    with _removed(handles):
+        yield
+
+
+@contextmanager
+def passes(entrances: Iterable[nn.Module], begin: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """Calls `begin` with the arguments, by name, of every forward pass through `entrances` inside the `with` block."""
+    handles = [e.register_forward_pre_hook(partial(_tell, begin), with_kwargs=True) for e in entrances]
+    with _removed(handles):
+        yield
+
+
+def _tell(begin: Callable[[dict[str, Any]], None], module: nn.Module, args: tuple, kwargs: dict) -> None:
+    by_place = inspect.signature(module.forward).parameters if args else ()  # asking takes time at every token
+    begin({**dict(zip(by_place, args, strict=False)), **kwargs})
+
+
+@contextmanager
+def around(owner: Any, method: str, begin: Callable[[], None], end: Callable[[Any], None]) -> Iterator[None]:
+    """Calls `begin()` before every `owner.method(…)` inside the `with` block, and `end(result)` after it; a call that
+    raises ends with None. The method stands on the object, not on its class; the block takes it off again."""
+    inner, own = getattr(owner, method), vars(owner).get(method)
+
+    @functools.wraps(inner)
+    def outer(*args: Any, **kwargs: Any) -> Any:
+        begin()
+        result = None
+        try:
+            result = inner(*args, **kwargs)
+        finally:
+            end(result)
+        return result
+
+    setattr(owner, method, outer)
+    try:
+        yield
+    finally:
+        if own is None:
+            delattr(owner, method)
+        else:
+            setattr(owner, method, own)
+
+
 def at(rows: Tensor, positions: Tensor) -> Select:
     """Selects one position per row: (batch, positions, features) → (rows, features)."""
 
@@ -205,8 +261,7 @@ def _guard(
     def enter(module: nn.Module, args: tuple, kwargs: dict) -> None:
         before_pass.update(edits.calls)
         if begin is not None:
-            by_place = inspect.signature(module.forward).parameters if args else ()  # asking takes time at every token
-            begin({**dict(zip(by_place, args, strict=False)), **kwargs})
+            _tell(begin, module, args, kwargs)
 
     def leave(_module: nn.Module, _args: object, _output: object) -> None:
         ran = {name: n - before_pass[name] for name, n in edits.calls.items()}

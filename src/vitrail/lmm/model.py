@@ -22,6 +22,7 @@ from vitrail.lmm.identity import fingerprint, fingerprint_of_ends
 from vitrail.lmm.options import Layer, own_layer, own_layers
 from vitrail.lmm.parts import Parts
 from vitrail.lmm.torch_backend import LayerChange, TorchBackend
+from vitrail.lmm.watching import Told
 from vitrail.samples import Sample
 
 
@@ -323,6 +324,26 @@ class LMM:
         """
         with self._torch.edited([self.layer(layer) for layer in layers], change) as edits:
             yield edits
+
+    @contextmanager
+    def watched(self, layers: Iterable[Layer], told: Told) -> Iterator[None]:
+        """Gives `told` the states behind every answer that the model generates inside the `with` block, by whoever
+        calls its `generate`; what it says does not change.
+
+        Several threads may generate at once; `told` is called in the thread that generated. Forward passes outside
+        `generate` are passed over.
+
+        Args:
+            layers: whose states are kept, until the answer has ended: tokens × rows × features of each.
+            told: is given each call of `generate` when it has ended; or, where its passes cannot be followed (beam
+                search, tokens guessed ahead), the `ModelError` that says so.
+
+        Raises:
+            UsageError: there is no such layer.
+            ModelError: the backend gives no access to states.
+        """
+        with self._torch.watched([self.layer(layer) for layer in layers], told):
+            yield
 
     def logits(self, states: Float[Tensor, "n d"], layer: Layer) -> Float[Tensor, "n vocabulary"]:
         """What `states` of `layer` say through the final norm and `W_U`, in float32.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from vitrail.lmm.identity import active_adapters, tokenizer_digest
 from vitrail.lmm.options import Layer
 from vitrail.lmm.parts import Parts, place, quantisation, unwrapped
 from vitrail.lmm.positions import Follower, Pass, forced
+from vitrail.lmm.watching import Recorder, Told
 
 #: (layer, its states (batch, positions, features), the pass) → the states to put in their place.
 LayerChange = Callable[[Layer, Tensor, Pass], Tensor]
@@ -204,6 +205,26 @@ class TorchBackend(Backend):
             begin=lambda arguments: follower.see(self._text_of(arguments)),
         ) as edits:
             yield edits
+
+    @contextmanager
+    def watched(self, layers: Sequence[Layer], told: Told) -> Iterator[None]:
+        """See `LMM.watched`; `layers` go by their own names."""
+        recorder = Recorder(layers, told)
+        named = {str(layer): layer for layer in layers}
+        with ExitStack() as stack:
+            stack.enter_context(
+                hooks.passes(self._entrances(), lambda given: recorder.see_pass(self._text_of(given).get("input_ids")))
+            )
+            stack.enter_context(
+                hooks.watch(
+                    {name: self._module(layer) for name, layer in named.items()},
+                    lambda name, states: recorder.see_states(named[name], states),
+                    inputs=frozenset({"0"} & named.keys()),
+                )
+            )
+            for owner in dict.fromkeys((self.model, unwrapped(self.model))):
+                stack.enter_context(hooks.around(owner, "generate", recorder.begin, recorder.end))
+            yield
 
     @torch.inference_mode()
     def logits(self, states: Float[Tensor, "n d"], layer: Layer) -> Float[Tensor, "n vocabulary"]:

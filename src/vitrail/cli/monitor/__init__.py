@@ -1,0 +1,3 @@
+"""`vitrail monitor`: run."""
+
+import vitrail.cli.monitor.run  # noqa: F401 – these add their commands to the group

@@ -1,0 +1,68 @@
+"""`vitrail monitor run`: captions of samples, observed as a service would be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vitrail.cli.application import command
+from vitrail.cli.choices import DataChoice, StudyModel
+from vitrail.cli.derived import Parser
+from vitrail.cli.monitor.common import monitoring
+from vitrail.cli.options import Json
+from vitrail.cli.parsing import to_list
+from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.monitoring.options import MonitorOptions
+
+Sinks = Annotated[
+    Any,
+    typer.Option(
+        "--sink",
+        parser=Parser(to_list(str), "sinks"),
+        help="Where observations go: jsonl:FILE, parquet:FOLDER; or several, by commas.",
+    ),
+]
+
+
+@command(monitoring)
+def run(
+    *,
+    folders: Annotated[list[Path], typer.Argument(metavar="STUDY...", help="The studies whose words are watched.")],
+    sink: Sinks = "jsonl:observations.jsonl",
+    data: DataChoice,
+    model: StudyModel,
+    monitor: MonitorOptions,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Samples per batch.")] = 32,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest text, in tokens.")] = 40,
+    as_json: Json = False,
+) -> None:
+    """Asks a model about samples, and writes what is behind each word of interest that it says.
+
+    In a service of your own, `with vitrail.monitor(…)` does the same around `model.generate`.
+
+    Example:
+        vitrail monitor run studies/dog --data toyland --split test --sink parquet:observed
+    """
+    from vitrail.extraction import check_images
+    from vitrail.monitoring import monitor as watch
+    from vitrail.monitoring.sinks import as_sinks
+    from vitrail.studies import open_study
+
+    studies, sinks = [open_study(folder) for folder in folders], as_sinks(sink)
+    with progress_bars() as progress:
+        samples = data.load(progress)
+        check_images(samples)
+        lmm = model.load(studies[0].activations)
+        with watch(lmm, studies, sink=sinks, options=monitor) as watching:
+            for start in range(0, len(samples), batch_size):
+                part = samples[start : start + batch_size]
+                watching.caption(part, max_new_tokens=max_new_tokens, batch_size=batch_size)
+                progress("monitor", start + len(part), len(samples))
+    counts = {name: watching.counts[name] for name in ("answers", "observations", "outliers", "unread", "errors")}
+    if as_json:
+        print_json({**counts, "sinks": sink})
+    else:
+        words = ", ".join(repr(coder.word.text) for coder in watching.coders.values())
+        typer.echo(f"{counts['answers']} answers, {counts['observations']} observations of {words} → {', '.join(sink)}")

@@ -1,0 +1,12 @@
+"""Monitoring: a model at work, and the concepts behind the words that it says.
+
+options.py      how a model is watched
+live.py         `monitor`: the context in which words are observed
+coding.py       states → activations of a study's concepts
+observation.py  one observation
+sinks/          where observations go
+"""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
