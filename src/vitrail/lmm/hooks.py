@@ -143,7 +143,7 @@ def around(owner: Any, method: str, begin: Callable[[], None], end: Callable[[An
     inner, own = getattr(owner, method), vars(owner).get(method)
 
     @functools.wraps(inner)
-    def outer(*args: Any, **kwargs: Any) -> Any:
+    def _outer(*args: Any, **kwargs: Any) -> Any:
         begin()
         result = None
         try:
@@ -152,7 +152,7 @@ def around(owner: Any, method: str, begin: Callable[[], None], end: Callable[[An
             end(result)
         return result
 
-    setattr(owner, method, outer)
+    setattr(owner, method, _outer)
     try:
         yield
     finally:
