@@ -3,7 +3,8 @@
     python benchmarks/named.py [--samples 5000 --new 18000]
 
 Writes benchmarks/results/named.json: for "dog" in the last block, of dictionaries that were found and of named concepts
-by several directions and ways to activate them: AUROC on samples of another seed, explained variance, and stability.
+by several directions and ways to activate them: AUROC on samples of another seed, explained variance, and stability;
+and of the number of concepts that `--concepts auto` chooses.
 """
 
 from __future__ import annotations
@@ -22,10 +23,14 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import LogisticRegression
 
 from vitrail import scores, toyland
-from vitrail.activations import Activations
+from vitrail.activations import Activations, open_activations
 from vitrail.artifacts import plain, versions, write_json
+from vitrail.concepts import Judged, LearningOptions, choose, measure_all
+from vitrail.concepts.choosing import choices_for
 from vitrail.concepts.named import stability_of_named
+from vitrail.concepts.stability import stability
 from vitrail.extraction import extract
+from vitrail.grounding import GroundingOptions, overlap_of
 from vitrail.learners import Learner, Named, NamedSemiNMF, SemiNMF, nonnegative_lasso
 from vitrail.lmm import LMM, load, quieten
 from vitrail.samples import load_samples
@@ -33,7 +38,7 @@ from vitrail.samples.vocabulary import having
 from vitrail.scores import Properties
 from vitrail.toyland.ground_truth import load_factors
 from vitrail.toyland.language import LEXICON
-from vitrail.words import whole_words
+from vitrail.words import whole_words, words_said
 
 RESULT = Path(__file__).parent / "results" / "named.json"
 WORD = "dog"
@@ -113,6 +118,21 @@ class Judge:
         return {**self.told(V, V_new), "explained variance, new samples": held}
 
 
+def chosen(lmm: LMM, activations: Activations, judge: Judge) -> dict[str, Any]:
+    """What `--concepts auto` chooses, how it is judged, and what else it tried."""
+    options = LearningOptions(n_concepts="auto")
+    judged = Judged.of(judge.Z, words_said(row.references for row in activations.rows), activations.word)
+    overlap = overlap_of(lmm, activations, options, GroundingOptions())
+    choice = choose(measure_all(choices_for(options, judge.Z), judged, overlap))
+    fitted = choice.of(options).learner().fit(judge.Z)
+    stable = stability(fitted, judge.Z, n_runs=4)
+    return judge.learner(fitted) | {
+        "choice": choice,
+        "stability over seeds": float(stable.seeds.mean()),
+        "stability over resamples": float(stable.resamples.mean()),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=5000, help="scenes; four of five are learned from")
@@ -133,6 +153,7 @@ def main() -> None:
         for form in ("centred", "paper")
         for k in (20, 40, 55)
     }
+    found["K and λ chosen"] = chosen(lmm, open_activations(home / "learned"), judge)
     spread = float(np.sqrt((X**2).sum(axis=1).mean()))
     fixed: dict[str, Any] = {}
     for kind in ("difference of means", "linear discriminant", "logistic regression"):

@@ -25,7 +25,11 @@ def representations(n: int = 700, d: int = 24, seed: int = 0) -> np.ndarray:
 
 def stored(folder: Path, Z: np.ndarray, lengths: tuple[int, ...], dtype: torch.dtype = torch.float16) -> Activations:
     """Activations in shards of these lengths; sample ids are s0, s1, …"""
-    parameters = {"model": {"name": "m", "n_blocks": 4}, "word": {"text": "dog", "forms": []}, "layers": [4]}
+    parameters = {
+        "model": {"name": "m", "n_blocks": 4},
+        "word": {"text": "dog", "forms": [], "match_case": False},
+        "layers": [4],
+    }
     store = Store(folder, parameters, len(lengths))
     start = 0
     for number, length in enumerate(lengths):

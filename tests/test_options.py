@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vitrail.errors import UsageError
-from vitrail.options import Above, AtLeast, Count, CountOrNone, NameIn, Options, Seed
+from vitrail.options import Above, AtLeast, Count, CountOrAuto, CountOrNone, NameIn, Options, Seed
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,11 @@ class Sketch(Options):
     whether: bool = False
     text: str = ""
     seed: Seed = 0
+    found: CountOrAuto = 1
 
 
 def test_what_may_be_is_taken():
-    Sketch(n=3, none=0, share=0.0, several=(), how="there", perhaps="b", layer="final")
+    Sketch(n=3, none=0, share=0.0, several=(), how="there", perhaps="b", layer="final", found="auto")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,8 @@ def test_what_may_be_is_taken():
         ("seed", -1, "seed must be at least 0; got -1"),
         ("several", (3, 0), "several must be at least 1; got 0"),
         ("how", "nowhere", "how must be 'here' or 'there'; got 'nowhere'"),
+        ("found", 0, "found must be at least 1; got 0"),
+        ("found", "autp", "found must be a number or 'auto'; got 'autp'"),
         ("perhaps", "c", "perhaps must be 'a' or 'b'; got 'c'"),
     ],
 )

@@ -70,8 +70,8 @@ Count = Annotated[int, AtLeast(1)]
 """How many, where there must be one."""
 CountOrNone = Annotated[int, AtLeast(0)]
 """How many, and 0 for none."""
-
-
+CountOrAuto = Count | Literal["auto"]
+"""How many, or that it is found out."""
 Seed = Annotated[int, AtLeast(0), Within(2**32 - 1)]
 """Of everything random; what numpy and scikit-learn take."""
 
@@ -134,6 +134,15 @@ def _taken(name: str, value: Any, kind: Any) -> Any:
     if value is None and NoneType in kinds:
         return None
     kinds = tuple(k for k in kinds if k is not NoneType)
+    words = [word for k in kinds if get_origin(k) is Literal for word in get_args(k)]
+    if len(kinds) > 1 and words:  # a number, or a word in its place
+        if isinstance(value, str) and value not in words:
+            raise UsageError(f"{name} must be a number or {' or '.join(map(repr, words))}; got {value!r}.")
+        return (
+            value
+            if isinstance(value, str)
+            else _taken(name, value, *(k for k in kinds if get_origin(k) is not Literal))
+        )
     if len(kinds) > 1:  # a layer: a number, or a name
         number = whole(value) if int in kinds else None
         return value if number is None else number

@@ -35,10 +35,25 @@ def test_the_command_line_sweeps_without_a_model(run, tmp_path):
     asked = ["learn", tmp_path, "--sweep", "--try-concepts", "2,3", "--try-penalties", "0.5", "--no-words"]
     code, out, err = run(*asked, "--json")
     assert code == 0, err
-    assert [p["n_concepts"] for p in json.loads(out)] == [2, 3]
+    assert [t["n_concepts"] for t in json.loads(out)["tried"]] == [2, 3]
     assert (tmp_path / "sweep" / "sweep.svg").exists()
     assert not (tmp_path / "concepts").exists()
     code, _, err = run(*asked[:3], "--no-words", "--try-concepts", "2,many")
     assert code == 2
     assert "Invalid value for '--try-concepts'" in err
     assert "got 'many'" in err
+
+
+def test_the_command_line_chooses_the_number_of_concepts_and_says_why(run, tmp_path):
+    stored(tmp_path / "activations", representations(90), (90,))
+    asked = ["learn", tmp_path, "--concepts", "auto", "--penalty", 0.1, "--stability", 1, "--no-words"]
+    code, out, err = run(*asked)
+    assert code == 0, err
+    assert "Why so many: K = 10, λ = 0.1: its concepts explain" in out
+    assert (tmp_path / "sweep" / "sweep.svg").exists()
+    code, out, err = run(*asked, "--json")
+    assert code == 0, err
+    assert json.loads(out)["choice"]["chosen"]["n_concepts"] == 10
+    code, _, err = run("learn", tmp_path, "--concepts", "many")
+    assert code == 2
+    assert "Expected a number of at least 1 or auto; got" in err.replace(" │ │", "")

@@ -34,6 +34,30 @@ def steered_pages(lmm, samples, tmp_path_factory) -> dict[str, Path]:
     }
 
 
+def choice_among_twelve():
+    """A choice of the number of concepts and λ."""
+    from vitrail.concepts import Tried, choose
+    from vitrail.scores import Estimate
+
+    return choose(
+        [
+            Tried(
+                k, p, k / 60, Estimate(0.6 + k / 200, 0.01, 0.6, 0.9, 99), 7, 1.0, 0.9 - p, 0.2, 0.1, 0.5, k / 2, 0, 0
+            )
+            for k in (10, 20, 30, 40)
+            for p in (0.005, 0.02, 0.1)
+        ]
+    )
+
+
+def chosen_of(study):
+    """`study`, as if the number of its concepts had been chosen."""
+    from vitrail.artifacts import plain
+
+    manifest = {**study.learned.manifest, "choice": plain(choice_among_twelve())}
+    return dataclasses.replace(study, learned=dataclasses.replace(study.learned, manifest=manifest))
+
+
 @pytest.fixture(scope="session")
 def pages(
     lmm,
@@ -58,6 +82,7 @@ def pages(
     study = dataclasses.replace(dog_study, explanations=shown, factors=factors)
     return {
         "study": study_page(study, out=folder / "study.html", evaluation=evaluation.scores),
+        "chosen study": study_page(chosen_of(dog_study), out=folder / "chosen.html"),
         "plain study": study_page(dog_study, out=folder / "plain.html"),
         "methods": methods_page(side_by_side, out=folder / "methods.html"),
         "comparison": comparison_page(comparison, *before_and_after, out=folder / "comparison.html"),

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.reports.conftest import choice_among_twelve
 
 from vitrail.activations import Activations, Counts, Row, Store
-from vitrail.artifacts import parent, write_manifest
+from vitrail.artifacts import parent, plain, write_manifest
 from vitrail.concepts import Concepts, describe_fit
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.explanation import ActiveConcept, Explanation
@@ -392,3 +393,13 @@ def test_samples_that_the_concepts_leave_most_of_are_shown_largest_first(study):
     most = np.argsort(-left)[:4]
     assert [share for _, share in found] == pytest.approx((left / whole)[most])
     assert content.unexplained(study.activations, study.concepts, 0) == []
+
+
+def test_the_choice_of_the_number_of_concepts_is_shown_with_its_reason_and_its_alternatives(study, tmp_path):
+    choice = choice_among_twelve()
+    study.concepts.manifest["choice"] = plain(choice)
+    page = study.page(tmp_path / "report.html")
+    assert choice.reason in " ".join(page.text.split())
+    assert page.text.count("(taken)") == 1
+    assert all(tried.name in page.text for tried in choice.tried)
+    assert sum("by number of concepts" in svg.get("aria-label", "") for svg in page.all("svg")) == 4

@@ -18,13 +18,13 @@ import re
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import MISSING, Field, fields
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import typer
 from rich.markup import escape
 from typer.models import OptionInfo, ParameterInfo
 
-from vitrail.cli.parsing import to_layer, to_layers, to_list, to_number
+from vitrail.cli.parsing import to_either, to_layer, to_layers, to_list, to_number
 from vitrail.errors import UsageError
 from vitrail.lmm.options import Layer
 from vitrail.options import AtLeast, NameIn, types_of, without_none
@@ -143,6 +143,11 @@ def _parser(kind: Any, rules: tuple[Any, ...], default: Any) -> Parser | None:
         return Parser(to_layer, "layer")
     if names := next((rule for rule in rules if isinstance(rule, NameIn)), None):
         return NameParser(names, default)
+    if words := [word for k in get_args(kind) if get_origin(k) is Literal for word in get_args(k)]:
+        number, limits = _plain(next(k for k in get_args(kind) if get_origin(k) is not Literal))
+        least = _least(limits)
+        what = "a number" if least is None else f"a number of at least {least:g}"
+        return Parser(to_either(words, to_number(number, least), what), "|".join(["number", *words]))
     if get_origin(kind) is not tuple:
         return None
     item, inner = _plain(get_args(kind)[0])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vitrail.activations import Activations
+    from vitrail.concepts import Choice, Overlap
     from vitrail.lmm import LMM
-    from vitrail.sweep import SweepPoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,10 @@ def learn(
     ],
     words: Annotated[
         bool,
-        typer.Option("--words/--no-words", help="Load the model for --sweep, to measure how concepts share words."),
+        typer.Option(
+            "--words/--no-words",
+            help="Load the model for --sweep and --concepts auto, to weigh how concepts share words.",
+        ),
     ] = True,
     model: StudyModel,
     as_json: Json = False,
@@ -62,6 +65,7 @@ def learn(
 
     Examples:
         vitrail learn studies/dog --concepts 20
+        vitrail learn studies/dog --concepts auto
         vitrail learn studies/dog --sweep --try-concepts 10,20,40 --no-words
     """
     from vitrail.activations import open_activations
@@ -75,18 +79,44 @@ def learn(
         lmm = model.load(activations) if words else None
         _sweep(activations, options, folder / "sweep", lmm, as_json)
     else:
-        _learn(activations, learning, folder / "concepts", at, as_json)
+        learning.learner()  # fails before a model is loaded
+        overlap = None
+        if words and learning.n_concepts == "auto":
+            from vitrail.grounding import GroundingOptions, overlap_of
+
+            read = GroundingOptions(language=trying.language)
+            overlap = overlap_of(model.load(activations), activations, learning, read)
+        _learn(activations, learning, folder, at, overlap, as_json)
 
 
-def _learn(activations: Activations, options: LearningOptions, out: Path, at: EngineChoice, as_json: bool) -> None:
+def _learn(
+    activations: Activations,
+    options: LearningOptions,
+    folder: Path,
+    at: EngineChoice,
+    overlap: Overlap | None,
+    as_json: bool,
+) -> None:
     from vitrail.artifacts import plain
     from vitrail.concepts import learn_as
     from vitrail.concepts.verdicts import of_concepts
 
     with progress_bars() as progress:
         progress("learn", 0, 1)
-        made = learn_as(activations, options, out=out, engine=at.engine, address=at.address, progress=progress)
+        made = learn_as(
+            activations,
+            options,
+            out=folder / "concepts",
+            engine=at.engine,
+            address=at.address,
+            overlap_of=overlap,
+            progress=progress,
+        )
         progress("learn", 1, 1)
+    if made.choice is not None:
+        from vitrail.sweep import write_sweep
+
+        write_sweep(made.choice, made.options, len(made.V), folder / "sweep")
     if as_json:
         print_json(
             {
@@ -95,6 +125,7 @@ def _learn(activations: Activations, options: LearningOptions, out: Path, at: En
                 "scores": made.scores,
                 "verdict": plain(of_concepts(made)),
                 "stability": made.stability,
+                "choice": None if made.choice is None else _plain_choice(made.choice),
                 "dropped": made.manifest["dropped"],
             }
         )
@@ -105,28 +136,40 @@ def _learn(activations: Activations, options: LearningOptions, out: Path, at: En
         )
         for verdict in of_concepts(made).values():
             say(f"  {verdict}")
+        if made.choice is not None:
+            say(f"Why so many: {made.choice.reason}\nThe alternatives are drawn in {folder / 'sweep' / 'sweep.svg'}")
 
 
 def _sweep(activations: Activations, options: SweepOptions, out: Path, lmm: LMM | None, as_json: bool) -> None:
-    from vitrail.artifacts import plain
     from vitrail.sweep import sweep
 
     with progress_bars() as progress:
-        points = sweep(activations, options, out=out, lmm=lmm, progress=progress)
+        choice = sweep(activations, options, out=out, lmm=lmm, progress=progress)
     if as_json:
-        print_json([{**asdict(point), "verdict": plain(point.verdict)} for point in points])
+        print_json(_plain_choice(choice))
     else:
-        _show(points)
-        say(f"The plot is {out / 'sweep.svg'}")
+        _show(choice)
+        say(f"{choice.reason}\nThe plot is {out / 'sweep.svg'}")
 
 
-def _show(points: list[SweepPoint]) -> None:
+def _plain_choice(choice: Choice) -> dict[str, Any]:
+    from vitrail.artifacts import plain
+
+    return {
+        "reason": choice.reason,
+        "chosen": plain(choice.chosen),
+        "tried": [{**plain(tried), "verdict": plain(tried.verdict)} for tried in choice.tried],
+    }
+
+
+def _show(choice: Choice) -> None:
+    from vitrail.scores.verdicts import number
+
     rows = []
-    for p in points:
-        penalty = "–" if p.penalty is None else f"{p.penalty:g}"
-        overlap = "–" if p.word_overlap is None else f"{p.word_overlap:.2f}"
-        measured = (p.explained_variance, p.zeros, p.stability_seeds, p.stability_resamples)
-        follows = "; ".join(map(str, p.verdict.values()))
-        rows.append((p.n_concepts, penalty, *(f"{value:.2f}" for value in measured), overlap, follows))
-    heads = ("concepts", "λ", "explained", "zeros", "stability: seeds", "resamples", "word overlap", "what follows")
+    for t in choice.tried:
+        mark = "→" if t == choice.chosen else ""
+        measured = (t.auroc.mean, t.explained_variance, t.stability_seeds, t.stability_resamples, t.word_overlap)
+        follows = "; ".join(map(str, t.verdict.values()))
+        rows.append((mark, t.name, *(number(value, 2) for value in measured), follows))
+    heads = ("", "choice", "words told", "explained", "stability: seeds", "resamples", "word overlap", "what follows")
     show_rows(heads, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from vitrail.errors import UsageError
@@ -61,3 +61,21 @@ def to_number(kind: Callable[[str], Number], least: float | None = None) -> Call
 def to_list(read: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
     """A function that reads a list by commas, each part with `read`. An empty text is an empty list."""
     return lambda text: tuple(read(part.strip()) for part in text.split(",") if part.strip())
+
+
+def to_either(words: Sequence[str], read: Callable[[str], T], what: str) -> Callable[[str], T | str]:
+    """A function that reads one of `words`, or else with `read`, which expects `what`.
+
+    Raises:
+        UsageError: the text is neither.
+    """
+
+    def either(text: str) -> T | str:
+        if (text := text.strip()) in words:
+            return text
+        try:
+            return read(text)
+        except UsageError:
+            raise UsageError(f"Expected {what} or {' or '.join(words)}; got {text!r}.") from None
+
+    return either

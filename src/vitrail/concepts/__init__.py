@@ -1,6 +1,7 @@
 """Concepts: what a learner finds in activations, on disk.
 
 options.py     how concepts are learned
+choosing.py    how many concepts, and how sparse
 learning.py    `learn`, and the concepts it writes
 named.py       concepts that are named, before the others are found
 stability.py   whether concepts come back from other seeds and samples

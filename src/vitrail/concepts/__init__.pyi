@@ -3,6 +3,15 @@
 from .named import (
     NamedConcept as NamedConcept,
 )
+from .choosing import (
+    Choice as Choice,
+    Judged as Judged,
+    Overlap as Overlap,
+    Tried as Tried,
+    choose as choose,
+    measure_all as measure_all,
+    penalties_for as penalties_for,
+)
 from .options import (
     Engine as Engine,
     LearningOptions as LearningOptions,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from operator import add
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -30,6 +30,7 @@ from vitrail.artifacts import (
     write_manifest,
     write_whole,
 )
+from vitrail.concepts.choosing import MOST_SAMPLES, Choice, Judged, Overlap, choices_for, choose, measure_all
 from vitrail.concepts.named import Labels, NamedConcept, name_concepts, properties_of, stability_of_named
 from vitrail.concepts.options import Engine, LearningOptions, with_pieces
 from vitrail.concepts.over_ray import over_ray
@@ -40,6 +41,7 @@ from vitrail.learners import Form
 from vitrail.lmm import Layer
 from vitrail.progress import Progress, shown, silent
 from vitrail.scores import matched_cosine, typical_size
+from vitrail.words import words_said
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +75,16 @@ class Concepts:
 
     @property
     def options(self) -> LearningOptions:
-        """How the concepts were learned; passed to `learn_as`, it learns in the same way again."""
-        return LearningOptions.from_manifest(self.parameters)
+        """How the concepts were learned; passed to `learn_as`, it learns in the same way again, with as many concepts
+        where their number was chosen."""
+        options = LearningOptions.from_manifest(self.parameters)
+        return options if self.choice is None else self.choice.of(options)
+
+    @property
+    def choice(self) -> Choice | None:
+        """Why there are so many concepts, and what else was tried; None where their number was given."""
+        found = self.manifest.get("choice")
+        return None if found is None else typed(found, Choice)
 
     @property
     def layer(self) -> Layer:
@@ -139,7 +149,7 @@ def learn(
     out: str | Path | None = None,
     layer: int | str | None = None,
     method: str = "semi-nmf",
-    n_concepts: int = 20,
+    n_concepts: int | Literal["auto"] = 20,
     penalty: float | None = None,
     seed: int = 0,
     stability: int = 4,
@@ -183,6 +193,7 @@ def learn_as(
     engine: Engine = "local",
     address: str | None = None,
     labels: Labels | None = None,
+    overlap_of: Overlap | None = None,
     progress: Progress = silent,
 ) -> Concepts:
     """`learn` with its options as one value: those of other concepts learn in the same way again; see `learn`.
@@ -190,6 +201,7 @@ def learn_as(
     Args:
         address: of a running Ray cluster; one is started on this machine for None.
         labels: more concepts that are named: name → the ids of the samples that have it. The others lack it.
+        overlap_of: how concepts share words (`grounding.overlap_of`), to be weighed where their number is "auto".
     """
     out = Path(out)
     layer = one_layer(activations, options.layer)
@@ -207,11 +219,17 @@ def learn_as(
     if is_current(out, KIND, made["parameters"], made["parents"], FILE):
         return open_concepts(out, activations)
     with _mapping(engine, address) as over:
-        rows, kept = ordinary_rows(activations, layer, options.n_concepts, over)
+        rows, kept = ordinary_rows(activations, layer, options.n_samples, over)
         in_memory = engine == "local" and 4 * len(kept) * rows.n_features <= IN_MEMORY
         if in_memory or not learner.out_of_core:
             rows = learners.ArrayRows(np.concatenate([rows[i] for i in range(len(rows.lengths))]))
         naming = _naming(activations, options, labels, rows, kept, over)
+        choice = None
+        if options.n_concepts == "auto":
+            judged = _judged(activations, options, naming, rows, kept, over)
+            choice = choose(measure_all(choices_for(options, judged.Z), judged, overlap_of, progress))
+            options = choice.of(options)
+            learner = options.learner()
         if naming is not None:
             learner = _beside(naming.named, options)
         try:
@@ -225,6 +243,7 @@ def learn_as(
     engine_used = {"name": engine, "in_memory": isinstance(rows, learners.ArrayRows)}
     content = {**made, "engine": engine_used, "scores": scores, "stability": found}
     content |= {} if naming is None else {"named": plain(naming.concepts)}
+    content |= {} if choice is None else {"choice": plain(choice)}
     return _write(out, activations, learner, V, kept, content)
 
 
@@ -310,16 +329,36 @@ def _naming(
         return None
     if options.method != "semi-nmf":
         raise UsageError(f"{options.method} has no named concepts; semi-nmf has.")
-    seen = np.zeros(len(kept), bool)
-    seen[np.flatnonzero(kept)[learners.sampled(rows, np.random.RandomState(options.seed))]] = True
-    Z = np.asarray(learners.sample(rows, np.random.RandomState(options.seed), over))
-    properties = properties_of(options.named, labels, activations, seen)
+    Z, numbers = _sample(options, rows, kept, over)
+    properties = properties_of(options.named, labels, [activations.rows[i] for i in numbers], activations.word)
     named, made, has = name_concepts(Z, properties, options.named, labels, options.seed)
     return _Naming(named, made, Z, has)
 
 
+def _sample(
+    options: LearningOptions, rows: learners.Rows, kept: np.ndarray, over: learners.Map, most: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The states of a sample of the rows, at most so many, and their numbers in the activations."""
+    numbers = np.flatnonzero(kept)[learners.sampled(rows, np.random.RandomState(options.seed), most)]
+    return np.asarray(learners.sample(rows, np.random.RandomState(options.seed), over, most)), numbers
+
+
+def _judged(
+    activations: Activations,
+    options: LearningOptions,
+    naming: _Naming | None,
+    rows: learners.Rows,
+    kept: np.ndarray,
+    over: learners.Map,
+) -> Judged:
+    """What the number of concepts is chosen on: a sample of the states, or what named concepts leave of it."""
+    Z, numbers = _sample(options, rows, kept, over, MOST_SAMPLES)
+    said = words_said(activations.rows[i].references for i in numbers)
+    return Judged.of(Z if naming is None else naming.named.left(Z), said, activations.word)
+
+
 def _beside(named: learners.Named, options: LearningOptions) -> learners.Learner:
-    n = len(named.directions) + options.n_concepts
+    n = len(named.directions) + options.n_samples
     return learners.NamedSemiNMF(n, named=named, penalty=options.penalty, form=options.form, random_state=options.seed)
 
 

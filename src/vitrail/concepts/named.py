@@ -14,11 +14,11 @@ from jaxtyping import Bool, Float
 from sklearn.model_selection import KFold
 
 from vitrail import scores
-from vitrail.activations import Activations
+from vitrail.activations import Row
 from vitrail.errors import UsageError
 from vitrail.learners import Named
 from vitrail.scores import Estimate, Properties
-from vitrail.words import frequent_among, whole_words, words_said
+from vitrail.words import Word, frequent_among, whole_words, words_said
 
 #: The name that stands for every word of the captions that the states tell; "captions:de" for German words.
 CAPTIONS = "captions"
@@ -47,23 +47,20 @@ class NamedConcept:
 Labels = Mapping[str, Collection[str]]
 
 
-def properties_of(
-    named: Sequence[str], labels: Labels, activations: Activations, kept: Bool[np.ndarray, " n"]
-) -> Properties:
-    """Which of the kept samples have what is named; words for `CAPTIONS` are not chosen yet.
+def properties_of(named: Sequence[str], labels: Labels, rows: Sequence[Row], word: Word) -> Properties:
+    """Which of the samples have what is named; words for `CAPTIONS` are not chosen yet. `word` is that of interest.
 
     Raises:
         UsageError: too few samples have one of the names, or lack it; or the language of the captions is not known.
     """
-    rows = [activations.rows[i] for i in np.flatnonzero(kept)]
     asked: dict[str, list[bool]] = {}
     for name in named:
         if name.split(":")[0] == CAPTIONS:
             said = words_said(row.references for row in rows)
             language = name.partition(":")[2] or "en"
             common = max(scores.FEWEST, int(np.ceil(scores.COMMON * len(rows))))
-            for word in frequent_among(said, activations.word, language, common):
-                asked.setdefault(word, [word in words for words in said])
+            for other in frequent_among(said, word, language, common):
+                asked.setdefault(other, [other in words for words in said])
         else:
             find = whole_words(name.split("/")).search
             asked[name] = [any(find(text) for text in row.references) for row in rows]

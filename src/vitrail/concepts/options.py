@@ -10,7 +10,7 @@ from vitrail import learners
 from vitrail.errors import UsageError
 from vitrail.learners.form import Form
 from vitrail.lmm.options import Layer
-from vitrail.options import AtLeast, Count, CountOrNone, NameIn, Options, Seed, Within
+from vitrail.options import AtLeast, CountOrAuto, CountOrNone, NameIn, Options, Seed, Within
 
 #: Where concepts are learned: in this process, or on the machines of a Ray cluster.
 Engine = Literal["local", "ray"]
@@ -25,7 +25,8 @@ class LearningOptions(Options):
     Args:
         layer: which of the extracted layers; may be None when there is one.
         method: how they are learned, by its name in `vitrail.learners.LEARNERS`.
-        n_concepts: number of concepts, K.
+        n_concepts: number of concepts, K; `auto`: K, and λ where it is not given, are chosen among several by how well
+            single concepts tell words of captions, by explained variance and stability (see `concepts.choosing`).
         penalty: λ of Semi-NMF's sparsity: a share of the states' spread, or in the paper's form in the units of the
             states; the method's own by default.
         seed: of everything random.
@@ -42,7 +43,7 @@ class LearningOptions(Options):
 
     layer: Layer | None = None
     method: Annotated[str, NameIn("vitrail.learners.registry:LEARNERS")] = "semi-nmf"
-    n_concepts: Count = 20
+    n_concepts: CountOrAuto = 20
     penalty: Penalty | None = None
     seed: Seed = 0
     stability: CountOrNone = 4
@@ -69,17 +70,22 @@ class LearningOptions(Options):
         return values
 
     @property
+    def n_samples(self) -> int:
+        """The fewest samples that concepts can be learned from: one for each."""
+        return 1 if self.n_concepts == "auto" else self.n_concepts
+
+    @property
     def standardised(self) -> bool:
         """Whether activations are compared relative to their root mean square; see `form`."""
         return self.form != "paper" and not learners.LEARNERS[self.method].prototypes
 
     def learner(self) -> learners.Learner:
-        """An unfitted learner.
+        """An unfitted learner; of one concept where their number is not chosen yet.
 
         Raises:
             UsageError: no such method, or options that do not go together.
         """
-        made = learners.make_learner(self.method, self.n_concepts, penalty=self.penalty, seed=self.seed, form=self.form)
+        made = learners.make_learner(self.method, self.n_samples, penalty=self.penalty, seed=self.seed, form=self.form)
         if self.named and self.method != "semi-nmf":
             raise UsageError(f"{made.title} has no named concepts; Semi-NMF has.")
         if self.consensus and not made.out_of_core:

@@ -18,6 +18,7 @@ from .run import (
     ground as ground,
     ground_as as ground_as,
     most_activating as most_activating,
+    overlap_of as overlap_of,
     share_of_samples as share_of_samples,
     word_reader as word_reader,
 )

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 
 from vitrail.activations import Activations
 from vitrail.artifacts import check_parent, is_current, one_writer, parent, plain, write_json, write_manifest
-from vitrail.concepts import Concepts
+from vitrail.concepts import Concepts, LearningOptions, Overlap, one_layer
 from vitrail.errors import ArtifactError
 from vitrail.grounding.artifact import (
     FILE,
@@ -27,8 +27,9 @@ from vitrail.grounding.artifact import (
 from vitrail.grounding.captions import Captions
 from vitrail.grounding.options import GroundingOptions
 from vitrail.grounding.reader import WordReader
+from vitrail.learners import Learner
 from vitrail.lmm import LMM, as_lmm
-from vitrail.scores import cosines, members
+from vitrail.scores import cosines, members, overlap
 
 #: A concept is the mean of the states if its cosine with it is as large, and so large a share of the samples has it.
 MEAN_COSINE = 0.95
@@ -107,6 +108,24 @@ def word_reader(
         own_word=options.own_word,
         language=options.language,
     )
+
+
+def overlap_of(lmm: LMM, activations: Activations, learning: LearningOptions, options: GroundingOptions) -> Overlap:
+    """A function from a fitted learner to the share of words that two of its concepts have in common, on average
+    (`Overlap(U)` of CoX-LMM).
+
+    Raises:
+        ArtifactError: the activations were made by another model.
+        UsageError: there is no dictionary of the language.
+    """
+    check_model(lmm, activations)
+    layer, standing = one_layer(activations, learning.layer), learning.form == "centred"
+    reader = word_reader(lmm, activations, layer, options)
+
+    def overlap_of_words(learner: Learner) -> float:
+        return overlap(reader.beside(learner.intercept if standing else None).words(learner.components_))
+
+    return overlap_of_words
 
 
 def check_model(lmm: LMM, activations: Activations) -> None:

@@ -117,18 +117,20 @@ def here(function: Callable[[int, Array], T], rows: Rows) -> Iterator[T]:
             yield function(i, piece)
 
 
-def sampled(rows: Rows, rng: np.random.RandomState) -> Int[np.ndarray, " some"]:
+def sampled(rows: Rows, rng: np.random.RandomState, most: int | None = None) -> Int[np.ndarray, " some"]:
     """The numbers of the rows that `sample` takes, in their order."""
-    n, most = sum(rows.lengths), max(1, _SAMPLE // rows.n_features)
+    n, fitting = sum(rows.lengths), max(1, _SAMPLE // rows.n_features)
+    most = fitting if most is None else min(most, fitting)
     return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
 
 
-def sample(rows: Rows, rng: np.random.RandomState, over: Map) -> Float[Array, "n d"]:
-    """All rows if they hold at most 2²⁵ numbers; otherwise a random sample of that size, in the order of the rows."""
+def sample(rows: Rows, rng: np.random.RandomState, over: Map, most: int | None = None) -> Float[Array, "n d"]:
+    """All rows if they hold at most 2²⁵ numbers and are at most `most`; otherwise a random sample of that size, in the
+    order of the rows."""
     if isinstance(rows, ChangedRows):
-        return rows.change(sample(rows.rows, rng, over))
+        return rows.change(sample(rows.rows, rng, over, most))
     n = sum(rows.lengths)
-    chosen = sampled(rows, rng)
+    chosen = sampled(rows, rng, most)
     if isinstance(rows, ArrayRows):
         return rows.Z if len(chosen) == n else rows.Z[chosen]
     ends = np.cumsum(rows.lengths)

@@ -1,6 +1,7 @@
 """Charts as inline SVG that take their colours from the page, so that one drawing serves light and dark.
 
-Matplotlib draws with the placeholder colours `INK` and `TONE`; `svg_of` replaces them by the variables of the page."""
+Matplotlib draws with the placeholder colours `INK`, `TONE` and those of `tone_of`; `svg_of` replaces them by the
+variables of the page."""
 
 from __future__ import annotations
 
@@ -38,6 +39,11 @@ STYLE: dict[Any, Any] = {
     "axes.linewidth": 0.6,
 }
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+
+
+def tone_of(k: int) -> str:
+    """The placeholder of the colour of concept `k`, or of any series."""
+    return f"#0a0b{k % TONES:02x}"
 
 
 def histogram(activations: Float[np.ndarray, " n"], name: str) -> Markup:

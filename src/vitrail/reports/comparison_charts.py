@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from vitrail.comparison import ConceptChange, LayerComparison
 from vitrail.comparison.models import LayerMove
 from vitrail.comparison.recovery import AlphaCurve
-from vitrail.reports.charts import INK, STYLE, TONE, TONES, figure_of, svg_of
+from vitrail.reports.charts import INK, STYLE, TONE, figure_of, svg_of, tone_of
 from vitrail.scores import Correlation, Estimate
 
 
@@ -26,7 +26,7 @@ def recovery_chart(concepts: Sequence[ConceptChange]) -> Markup:
     with matplotlib.rc_context(STYLE):
         figure, axes = figure_of(420, 60 + 16 * len(known))
         for y, c in enumerate(known):
-            colour = _tone(c.index)
+            colour = tone_of(c.index)
             before, after = c.t_overlap_before, c.t_overlap_after
             low, high = c.t_overlap_interval
             if not math.isnan(low):
@@ -64,7 +64,7 @@ def consistency_chart(concepts: Sequence[ConceptChange], correlation: Correlatio
     with matplotlib.rc_context(STYLE):
         figure, axes = figure_of(340, 230)
         for c in known:
-            axes.plot(c.consistency, c.cosine_gain, "o", markersize=5, color=_tone(c.index))
+            axes.plot(c.consistency, c.cosine_gain, "o", markersize=5, color=tone_of(c.index))
             axes.annotate(str(c.index), (c.consistency, c.cosine_gain), (4, 3), textcoords="offset points", fontsize=10)
         axes.axhline(0, color=INK, linewidth=0.6, alpha=0.4)
         axes.set(xlabel="consistency of the moves", ylabel="cosine gain of the shift")
@@ -81,9 +81,9 @@ def series_chart(found: Sequence[LayerComparison], over: Literal["layer", "step"
         for n, name in enumerate(("consistency", "cosine_gain", "magnitude")):
             values: list[Estimate] = [getattr(one, name) for one in found]
             means, low, high = ([getattr(value, end) for value in values] for end in ("mean", "low", "high"))
-            axes.plot(x, means, marker="o", markersize=4, color=_tone(n), label=name.replace("_", " "))
+            axes.plot(x, means, marker="o", markersize=4, color=tone_of(n), label=name.replace("_", " "))
             if not any(map(math.isnan, low)):
-                axes.fill_between(x, low, high, color=_tone(n), alpha=0.15, linewidth=0)
+                axes.fill_between(x, low, high, color=tone_of(n), alpha=0.15, linewidth=0)
         axes.set_xticks(x, [str(getattr(one, over)) for one in found])
         axes.set_xlabel(over)
         axes.legend(frameon=False)
@@ -112,10 +112,6 @@ def divergence_chart(values: Sequence[float]) -> Markup:
         axes.set(xlabel="token of the caption", ylabel="KL, nats", ylim=(0, None))
         _grid(axes, "y")
         return svg_of(figure, "divergence", "divergence of the next-token distributions along the caption")
-
-
-def _tone(k: int) -> str:
-    return f"#0a0b{k % TONES:02x}"
 
 
 def _grid(axes: Axes, axis: Any) -> None:

@@ -15,6 +15,7 @@ from vitrail.concepts.verdicts import of_concepts
 from vitrail.evaluation import EvaluationScores
 from vitrail.evaluation import verdicts as follows
 from vitrail.reports import charts, content
+from vitrail.reports.choice import choice_view
 from vitrail.reports.evaluation import view_of
 from vitrail.reports.terms import term
 from vitrail.scores import verdicts
@@ -52,6 +53,7 @@ def study_page(study: Study, *, out: str | Path, evaluation: EvaluationScores | 
         matrix=matrix,
         mean=grounding.mean,
         cards=content.cards(activations, concepts, grounding, truth),
+        choice=None if concepts.choice is None else choice_view(concepts.choice),
         left=content.unexplained(activations, concepts),
         largest_share=max((c.share for c in grounding.concepts), default=0.0) or 1.0,
         truth=truth,

@@ -29,7 +29,7 @@ def check_study(
         DataError: there are no samples, or no image can be opened.
     """
     learned_from, _ = hold_out(samples, word, extraction.require)
-    check_word(learned_from, word, extraction.require, learning.n_concepts)
+    check_word(learned_from, word, extraction.require, learning.n_samples)
     learning.learner()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from vitrail.activations import ExtractionOptions
 from vitrail.artifacts import (
@@ -27,7 +28,7 @@ from vitrail.concepts.verdicts import of_concept, of_concepts
 from vitrail.explanation import FILE, explain_samples, save_explanations
 from vitrail.explanation import KIND as EXPLANATIONS
 from vitrail.extraction import extract_as
-from vitrail.grounding import Grounding, GroundingOptions, ground_as
+from vitrail.grounding import Grounding, GroundingOptions, ground_as, overlap_of
 from vitrail.lmm import LMM, Layer, as_lmm
 from vitrail.progress import Progress, shown, silent
 from vitrail.runs.checks import check_study, hold_out
@@ -50,7 +51,7 @@ def study(
     out: str | Path | None = None,
     layer: Layer | None = None,
     method: str | None = None,
-    n_concepts: int | None = None,
+    n_concepts: int | Literal["auto"] | None = None,
     extraction: ExtractionOptions | None = None,
     learning: LearningOptions | None = None,
     grounding: GroundingOptions | None = None,
@@ -75,7 +76,7 @@ def study(
         out: `vitrail-studies/WORD` for None. Another study there is never overwritten, but refused.
         layer: short for `extraction` with this layer alone; the last block by default.
         method: short for `learning` with this method; "semi-nmf" by default.
-        n_concepts: short for `learning` with so many concepts; 20 by default.
+        n_concepts: short for `learning` with so many concepts; 20 by default. "auto" chooses among several.
         extraction: how states are extracted; `learning` and `grounding` likewise.
         factors: sample id → factor → value, where factors of the samples are known; the report compares concepts with
             them. Those of samples that are given by name are found beside them.
@@ -134,7 +135,11 @@ def _study(
         extraction = options.extraction
         activations = extract_as(lmm, learned_from, word, extraction, out=out / "activations", progress=progress)
     with _timed(seconds, "learn", progress):
-        concepts = learn_as(activations, options.learning, out=out / "concepts")
+        shared, chosen = None, options.learning.n_concepts == "auto"
+        if chosen:
+            shared = overlap_of(lmm, activations, options.learning, options.grounding)
+        told = progress if chosen else silent
+        concepts = learn_as(activations, options.learning, out=out / "concepts", overlap_of=shared, progress=told)
     with _timed(seconds, "ground", progress):
         grounded = ground_as(lmm, activations, concepts, options.grounding, out=out / "grounding")
     with _timed(seconds, "explain", progress):

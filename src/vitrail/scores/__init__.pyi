@@ -4,6 +4,7 @@ from .dictionary import (
     best_of_row as best_of_row,
     cosines as cosines,
     dead as dead,
+    duplicates as duplicates,
     explained_variance as explained_variance,
     hoyer as hoyer,
     l0 as l0,

@@ -107,6 +107,16 @@ def members(V: Real[np.ndarray, "n k"]) -> Int[np.ndarray, " n"]:
     return np.where(size.max(axis=1) > 0, size.argmax(axis=1), -1)
 
 
+def duplicates(U: Real[np.ndarray, "k d"], signed: bool = False, cosine: float = 0.95) -> Bool[np.ndarray, " k"]:
+    """For each concept, whether one before it has nearly its direction; with `signed` activations, or the opposite.
+
+    >>> duplicates(np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.1]])).tolist()
+    [False, False, True]
+    """
+    similar = cosines(U, U)
+    return np.any(np.tril(np.abs(similar) if signed else similar, -1) >= cosine, axis=1)
+
+
 def typical_size(V: Real[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
     """The root mean square of each concept's activations, `√(1/n Σ_m v_mk²)`; 1 for a dead concept.
 

@@ -53,6 +53,10 @@ class Properties:
         groups, values = tuple(self.groups[j] for j in columns), tuple(self.values[j] for j in columns)
         return Properties(groups, values, self.has[:, columns], self.known[:, columns])
 
+    def at(self, rows: Int[np.ndarray, " some"]) -> Properties:
+        """The samples with these numbers."""
+        return replace(self, has=self.has[rows], known=self.known[rows])
+
     def enough(self, share: float = 0.0) -> Bool[np.ndarray, " columns"]:
         """Whether at least `FEWEST` samples, and at least `share` of them, have the property, and as many lack it."""
         have, known = (self.has & self.known).sum(0), self.known.sum(0)
@@ -200,5 +204,4 @@ def matches(
 
 def dealt(properties: Properties, seed: int) -> Properties:
     """The same properties, dealt to other samples at random."""
-    rows = np.random.default_rng(seed).permutation(len(properties.has))
-    return replace(properties, has=properties.has[rows], known=properties.known[rows])
+    return properties.at(np.random.default_rng(seed).permutation(len(properties.has)))

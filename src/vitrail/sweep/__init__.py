@@ -1,8 +1,7 @@
 """Sweeps: how concepts change with their number K and their sparsity λ, as numbers and as a plot.
 
 options.py what is tried, and how it is measured
-run.py     `sweep`: learns at every K and λ, and measures
-point.py   what is measured at one K and λ
+run.py     `sweep`: learns at every K and λ, measures (`concepts.choosing`), and writes
 plot.py    the numbers as a plot
 """
 

@@ -4,13 +4,11 @@ from .options import (
     SweepOptions as SweepOptions,
 )
 from .plot import (
-    draw_sweep as draw_sweep,
-)
-from .point import (
     MEASURES as MEASURES,
-    SweepPoint as SweepPoint,
+    draw_sweep as draw_sweep,
 )
 from .run import (
     check_sweep as check_sweep,
     sweep as sweep,
+    write_sweep as write_sweep,
 )

@@ -20,8 +20,8 @@ class SweepOptions(Options):
         layer: which of the extracted layers; may be None when there is one.
         method: how they are learned, by its name in `vitrail.learners.LEARNERS`.
         n_concepts: numbers of concepts K.
-        penalties: values of λ, for a method that has one; by default 0, 0.02, 0.05, 0.1 and 0.2, or in the paper's form
-            0, and 0.02, 0.1 and 0.5 of the states' median norm.
+        penalties: values of λ, for a method that has one; by default 0.005, 0.02 and 0.1, or in the paper's form
+            0.02, 0.1 and 0.5 of the states' median norm.
         seed: of everything random.
         n_runs: number of runs with other seeds, and as many from resamples, that measure the stability.
         n_words: words per concept, to measure how concepts share words.

@@ -2,57 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vitrail.scores.verdicts import EXPLAINED, UNSTABLE
-from vitrail.sweep.point import MEASURES, SweepPoint
+from vitrail.concepts import Choice, Tried
+from vitrail.concepts.choosing import EXPLAINED_ENOUGH, STABLE_ENOUGH
 
-#: Measure → the level from which it counts, and what is said of less.
+#: What a sweep measures → the title of its panel.
+MEASURES = {
+    "auroc": "Words told by single concepts (AUROC)",
+    "explained_variance": "Explained variance of samples left out",
+    "stability_seeds": "Stability over seeds",
+    "stability_resamples": "Stability over resamples",
+    "word_overlap": "Word overlap",
+    "similarity": "Similarity of concepts",
+    "zeros": "Zero activations",
+}
+#: Measure → the level below which a choice is not taken, and what is said of that.
 LEVELS = {
-    "explained_variance": (EXPLAINED, "less than half is explained"),
-    "stability_seeds": (UNSTABLE, "unstable, do not interpret"),
-    "stability_resamples": (UNSTABLE, "unstable, do not interpret"),
+    "explained_variance": (EXPLAINED_ENOUGH, "too little is explained"),
+    "stability_seeds": (STABLE_ENOUGH, "unstable"),
+    "stability_resamples": (STABLE_ENOUGH, "unstable"),
 }
 
 
-def draw_sweep(points: Sequence[SweepPoint], path: Path) -> None:
-    """Writes the plot to the SVG file `path`. A measure that the points do not have gets no panel."""
+def value_of(tried: Tried, measure: str) -> float:
+    """One of the `MEASURES`; NaN where it was not measured."""
+    return tried.auroc.mean if measure == "auroc" else float(getattr(tried, measure))
+
+
+def lines_of(choice: Choice) -> list[tuple[str, list[Tried]]]:
+    """What was tried, by λ: its label and its points by K; one line without a label for a method without λ."""
+    penalties = sorted({t.penalty for t in choice.tried if not math.isnan(t.penalty)}) or [math.nan]
+    labels = ["" if math.isnan(p) else f"λ = {p:.3g}" for p in penalties]
+    by_size = sorted(choice.tried, key=lambda t: t.n_concepts)
+    return [
+        (label, [t for t in by_size if t.penalty == p or math.isnan(p)])
+        for label, p in zip(labels, penalties, strict=True)
+    ]
+
+
+def measured(choice: Choice) -> list[str]:
+    """The `MEASURES` that were measured."""
+    return [name for name in MEASURES if not math.isnan(value_of(choice.chosen, name))]
+
+
+def draw_sweep(choice: Choice, path: Path) -> None:
+    """Writes the plot to the SVG file `path`. A measure that was not measured gets no panel."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    measures = [name for name in MEASURES if getattr(points[0], name) is not None]
-    penalties = sorted({p.penalty for p in points}, key=lambda penalty: -1.0 if penalty is None else penalty)
-    rows = -(-len(measures) // 3)
+    names, lines = measured(choice), lines_of(choice)
+    rows = -(-len(names) // 3)
     with matplotlib.rc_context({"svg.hashsalt": "vitrail", "font.size": 10}):
         figure = Figure(figsize=(10.5, 3.1 * rows), layout="constrained")
-        for place, name in enumerate(measures):
-            _panel(figure.add_subplot(rows, 3, place + 1), points, penalties, name)
-        if penalties != [None]:
-            handles, labels = figure.axes[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=len(penalties), frameon=False)
+        tones = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(lines)))
+        for place, name in enumerate(names):
+            draw_measure(axes := figure.add_subplot(rows, 3, place + 1), choice, name, list(tones))
+            axes.set_title(MEASURES[name], fontsize=11)
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
         figure.savefig(path, format="svg", metadata={"Date": None})
 
 
-def _panel(axes: Any, points: Sequence[SweepPoint], penalties: Sequence[float | None], measure: str) -> None:
-    import matplotlib
+def draw_measure(axes: Any, choice: Choice, measure: str, tones: list[Any], soft: str = "grey") -> None:
+    """One measure against K, a line for each λ in one of `tones`, and a ring around the choice."""
     from matplotlib.ticker import MaxNLocator
 
-    tones = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(penalties)))
-    for penalty, tone in zip(penalties, tones, strict=True):
-        line = sorted((p for p in points if p.penalty == penalty), key=lambda p: p.n_concepts)
-        label = "" if penalty is None else f"λ = {penalty:.3g}"
-        axes.plot([p.n_concepts for p in line], [getattr(p, measure) for p in line], "o-", color=tone, label=label)
-    if measure in LEVELS:
-        level, said = LEVELS[measure]
-        axes.axhline(level, color="grey", linestyle=":", linewidth=1)
-        axes.text(0.98, 0.03, f"below {level:g}: {said}", transform=axes.transAxes, ha="right", color="grey")
-    axes.set_title(MEASURES[measure], fontsize=11)
+    for (label, line), tone in zip(lines_of(choice), tones, strict=True):
+        values = [value_of(t, measure) for t in line]
+        axes.plot([t.n_concepts for t in line], values, "o-", markersize=4, color=tone, label=label)
+    chosen = (choice.chosen.n_concepts, value_of(choice.chosen, measure))
+    axes.plot(*chosen, "o", markersize=13, markerfacecolor="none", color=soft, label="the choice", linestyle="none")
     axes.set_xlabel("concepts")
-    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]), top=max(1.0, axes.get_ylim()[1]))
+    if measure in LEVELS:
+        axes.axhline(LEVELS[measure][0], color=soft, linestyle=":", linewidth=1)
+        axes.set_xlabel(f"concepts (dotted: below, {LEVELS[measure][1]})")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.2)

@@ -6,25 +6,24 @@ OUT/sweep.json  sweep.svg
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from vitrail import learners
 from vitrail.activations import Activations
-from vitrail.artifacts import check_ours, one_writer, write_sealed, write_whole
-from vitrail.concepts import describe_fit, one_layer, ordinary
-from vitrail.concepts.stability import stability
+from vitrail.artifacts import check_ours, one_writer, plain, write_sealed, write_whole
+from vitrail.concepts import Choice, Judged, LearningOptions, choose, measure_all, one_layer, ordinary, penalties_for
 from vitrail.errors import NumericsError, UsageError
-from vitrail.grounding import GroundingOptions, check_model, word_reader
-from vitrail.lmm import LMM, Layer
+from vitrail.grounding import GroundingOptions, overlap_of
+from vitrail.lmm import LMM
 from vitrail.progress import Progress, silent
-from vitrail.scores import overlap, pairwise_cosine
 from vitrail.sweep.options import SweepOptions
 from vitrail.sweep.plot import draw_sweep
-from vitrail.sweep.point import SweepPoint
+from vitrail.words import words_said
+
+FILES = ("sweep.json", "sweep.svg")
 
 
 @one_writer
@@ -35,8 +34,9 @@ def sweep(
     out: str | Path,
     lmm: LMM | None = None,
     progress: Progress = silent,
-) -> list[SweepPoint]:
-    """Concepts at every K and λ, measured; the numbers and their plot are written to the folder `out`.
+) -> Choice:
+    """Concepts at every K and λ, measured on samples that were left out, and which choice follows; the numbers and
+    their plot are written to the folder `out`.
 
     Args:
         lmm: the model that made the activations; without it, the overlap of words is not measured.
@@ -47,25 +47,27 @@ def sweep(
         ArtifactError: the activations were made by another model.
     """
     out, options = Path(out), options or SweepOptions()
-    check_ours([out / "sweep.json"])
-    layer = one_layer(activations, options.layer)
-    Z = _states(activations, layer)
-    if max(options.n_concepts) > len(Z):
-        raise UsageError(f"Cannot learn {max(options.n_concepts)} concepts from {len(Z)} samples. Ask for fewer.")
-    overlap_of = None if lmm is None else _word_overlap(lmm, activations, layer, options)
-    choices = list(itertools.product(options.n_concepts, options.penalties or _penalties(Z, options)))
-    points = []
-    for done, (k, penalty) in enumerate(choices):
-        progress("sweep", done, len(choices))
-        learner = learners.make_learner(options.method, k, penalty=penalty, seed=options.seed, form=options.form)
-        points.append(_measure(learner, Z, penalty, options.n_runs, overlap_of))
-    progress("sweep", len(choices), len(choices))
+    check_ours([out / FILES[0]])
+    learning = _learning(options, one_layer(activations, options.layer))
+    judged = _judged(activations, learning)
+    words = GroundingOptions(options.n_words, language=options.language)
+    overlap = None if lmm is None else overlap_of(lmm, activations, learning, words)
+    choices = [
+        replace(learning, n_concepts=k, penalty=penalty)
+        for k, penalty in itertools.product(options.n_concepts, options.penalties or penalties_for(learning, judged.Z))
+    ]
+    choice = choose(measure_all(choices, judged, overlap, progress))
+    write_sweep(choice, learning, len(judged.Z), out)
+    return choice
+
+
+def write_sweep(choice: Choice, learning: LearningOptions, n_samples: int, out: Path) -> None:
+    """Writes what was tried, and the choice, as numbers and as a plot."""
     out.mkdir(parents=True, exist_ok=True)
-    tried = {"layer": layer, "method": options.method, "seed": options.seed, "n_runs": options.n_runs}
-    tried["form"] = options.form
-    write_sealed(out / "sweep.json", {**tried, "samples": len(Z), "points": [asdict(point) for point in points]})
-    write_whole(out / "sweep.svg", lambda path: draw_sweep(points, path))
-    return points
+    tried = {"layer": learning.layer, "method": learning.method, "seed": learning.seed, "form": learning.form}
+    content = {**tried, "n_runs": learning.stability, "samples": n_samples, **plain(choice)}
+    write_sealed(out / FILES[0], content)
+    write_whole(out / FILES[1], lambda path: draw_sweep(choice, path))
 
 
 def check_sweep(activations: Activations, options: SweepOptions) -> None:
@@ -74,63 +76,28 @@ def check_sweep(activations: Activations, options: SweepOptions) -> None:
     Raises:
         UsageError: no such layer or method, or fewer samples than concepts.
     """
-    shards = activations.shards(one_layer(activations, options.layer))
+    layer = one_layer(activations, options.layer)
+    shards = activations.shards(layer)
     if (k := max(options.n_concepts)) > (n := sum(length for _, length in shards)):
         raise UsageError(f"Cannot learn {k} concepts from {n} samples. Ask for fewer.")
     for penalty in options.penalties or (None,):
-        learners.make_learner(options.method, k, penalty=penalty)
+        replace(_learning(options, layer), penalty=penalty).learner()
 
 
-def _measure(
-    learner: learners.Learner,
-    Z: np.ndarray,
-    penalty: float | None,
-    n_runs: int,
-    overlap_of: Callable[[learners.Learner], float] | None,
-) -> SweepPoint:
-    """Fits `learner` to the states `Z` (n, d), and measures its concepts."""
-    V = learner.fit_transform(Z)
-    scores = describe_fit(Z, V, learner)
-    stable = stability(learner, Z, n_runs=n_runs)
-    U = learner.components_
-    return SweepPoint(
-        n_concepts=len(U),
-        penalty=penalty,
-        explained_variance=scores["explained_variance"],
-        zeros=scores["zeros"],
-        active=scores["active"],
-        dead=int(scores["dead"]),
-        stability_seeds=float(stable.seeds.mean()),
-        stability_resamples=float(stable.resamples.mean()),
-        similarity=float(pairwise_cosine(U).mean()),
-        word_overlap=None if overlap_of is None else overlap_of(learner),
+def _learning(options: SweepOptions, layer: int | str) -> LearningOptions:
+    """How concepts are learned, whatever their number and λ."""
+    return LearningOptions(
+        layer, options.method, max(options.n_concepts), seed=options.seed, stability=options.n_runs, form=options.form
     )
 
 
-def _states(activations: Activations, layer: Layer) -> np.ndarray:
-    """The states of a layer (n, d), without the outliers that are not learned from."""
-    Z = activations.states(layer)
+def _judged(activations: Activations, learning: LearningOptions) -> Judged:
+    """The states of the layer without the outliers, which are not learned from, and the words of their captions."""
+    assert learning.layer is not None
+    Z = activations.states(learning.layer)
     if not np.isfinite(Z).all():
-        raise NumericsError(f"{(~np.isfinite(Z)).any(1).sum()} of {len(Z)} states of layer {layer} are not finite.")
-    return Z[ordinary(Z)]
-
-
-def _word_overlap(
-    lmm: LMM, activations: Activations, layer: Layer, options: SweepOptions
-) -> Callable[[learners.Learner], float]:
-    """A function from a fitted learner to the overlap of its concepts' words."""
-    check_model(lmm, activations)
-    reader = word_reader(lmm, activations, layer, GroundingOptions(options.n_words, language=options.language))
-    centred = options.form == "centred"
-    return lambda learner: overlap(reader.beside(learner.intercept if centred else None).words(learner.components_))
-
-
-def _penalties(Z: np.ndarray, options: SweepOptions) -> tuple[float | None, ...]:
-    """The values of λ to try by default: none for a method without λ."""
-    known = learners.make_learner(options.method, 1, form=options.form).get_params()
-    if "penalty" not in known:
-        return (None,)
-    if known.get("form") == "centred":
-        return (0.0, 0.02, 0.05, 0.1, 0.2)
-    norm = float(np.median(np.linalg.norm(Z, axis=1)))
-    return tuple(float(f"{share * norm:.2g}") for share in (0.0, 0.02, 0.1, 0.5))
+        bad = (~np.isfinite(Z)).any(axis=1).sum()
+        raise NumericsError(f"{bad} of {len(Z)} states of layer {learning.layer} are not finite.")
+    kept = ordinary(Z)
+    captions: Sequence[Sequence[str]] = [activations.rows[i].references for i in np.flatnonzero(kept)]
+    return Judged.of(Z[kept], words_said(captions), activations.word)
