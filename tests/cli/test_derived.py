@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from vitrail.cli.application import command
 from vitrail.cli.derived import Named, Without, docs, options_of
 from vitrail.lmm.options import Layer
-from vitrail.options import AtLeast, Count, Options
+from vitrail.options import AtLeast, Count, CountOrAuto, Options
 
 #: Every option that there was when options were first derived, with its default. Others may be added.
 RECORDED = json.loads((Path(__file__).parent / "options.json").read_text(encoding="utf-8"))
@@ -49,6 +49,7 @@ class Ways(Options):
         how: how.
         keep: keep it.
         drop: drop it.
+        found: how many.
     """
 
     n_words: Count = 10
@@ -60,6 +61,7 @@ class Ways(Options):
     how: Literal["here", "there"] = "here"
     keep: bool = True
     drop: bool = False
+    found: CountOrAuto = 20
 
 
 def taken(*arguments: str, of: Any = Ways) -> Any:
@@ -90,6 +92,10 @@ def taken(*arguments: str, of: Any = Ways) -> Any:
         ("--names a,b", Ways(names=("a", "b"))),
         ("--how there", Ways(how="there")),
         ("--no-keep --drop", Ways(keep=False, drop=True)),
+        ("--found auto", Ways(found="auto")),
+        ("--found 7", Ways(found=7)),
+        ("--found some", "Expected a number of at least 1 or auto; got 'some'"),
+        ("--found 0", "Expected a number of at least 1 or auto; got '0'"),
         ("--words 0", "Invalid value for '--words'"),
         ("--share -1", "Invalid value for '--share'"),
         ("--layer middle", "A layer is a whole number or `final`; got 'middle'"),

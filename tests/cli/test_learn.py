@@ -54,6 +54,3 @@ def test_the_command_line_chooses_the_number_of_concepts_and_says_why(run, tmp_p
     code, out, err = run(*asked, "--json")
     assert code == 0, err
     assert json.loads(out)["choice"]["chosen"]["n_concepts"] == 10
-    code, _, err = run("learn", tmp_path, "--concepts", "many")
-    assert code == 2
-    assert "Expected a number of at least 1 or auto; got" in err.replace(" │ │", "")

@@ -106,9 +106,9 @@ def test_the_shifts_of_its_concepts_are_estimated_by_what_its_concepts_are(added
 
 def test_it_has_a_sweep_over_its_penalty_or_a_single_line(added, activations, tmp_path):
     options = SweepOptions(-1, "first-rows", (2, 3), n_runs=1)
-    points = sweep(activations, options, out=tmp_path / "sweep")
-    penalties = {point.penalty for point in points}
-    assert penalties == {None} if added is FirstDirections else len(penalties) > 1
+    choice = sweep(activations, options, out=tmp_path / "sweep")
+    penalties = {str(tried.penalty) for tried in choice.tried}
+    assert penalties == {"nan"} if added is FirstDirections else len(penalties) > 1
 
 
 def test_it_learns_from_pieces_if_it_says_so(added, activations, tmp_path):
