@@ -25,8 +25,8 @@ ARRAY_MODULES = (
 )
 install_import_hook(ARRAY_MODULES, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
-#: Fixtures of evaluations, which tests of pages and of runs use, too.
-pytest_plugins = ["tests.evaluation.fixtures"]
+#: Fixtures of evaluations, which tests of pages and of runs use, too; and a server that answers requests about images.
+pytest_plugins = ["tests.evaluation.fixtures", "tests.saying.server"]
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ LAYERS = (
     "learners",
     "samples",
     "lmm",
+    "saying",
     "activations",
     "concepts",
     "extraction",

@@ -34,13 +34,24 @@ from .lmm.scorers import (
     load_text_scorer as load_text_scorer,
 )
 
-# The line: states, concepts, words and images
+# The line: texts, states, concepts, words and images
+from .saying import (
+    Endpoint as Endpoint,
+    Texts as Texts,
+    open_texts as open_texts,
+    say as say,
+)
 from .activations import (
     Activations as Activations,
     ExtractionOptions as ExtractionOptions,
+    WordStore as WordStore,
     open_activations as open_activations,
+    open_words as open_words,
 )
-from .extraction import extract as extract
+from .extraction import (
+    extract as extract,
+    extract_words as extract_words,
+)
 from .concepts import (
     Concepts as Concepts,
     LearningOptions as LearningOptions,

@@ -129,7 +129,7 @@ def _read(lmm: LMM, activations: Activations, concepts: Concepts, samples: Seque
     check_model(lmm, activations)
     options = replace(activations.options, layers=(concepts.layer,), require="predicted")
     asked = replace(lmm, prompt=options.prompt or lmm.prompt)
-    return Reader(asked, activations.word, options).read(samples)
+    return Reader(asked, (activations.word,), options).read(samples)
 
 
 def _explained(

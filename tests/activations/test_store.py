@@ -412,7 +412,7 @@ def test_a_full_disk_leaves_no_partial_file_and_the_run_can_go_on(
     store = Store(tmp_path / "b", PARAMETERS, 3)
     write(store, 0)
 
-    def fill(_value, path):
+    def fill(_value, path, *_options):
         Path(path).write_bytes(b"as much as there was room for")
         raise error
 

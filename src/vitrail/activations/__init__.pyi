@@ -1,5 +1,10 @@
 # The names of the package; each is imported when it is first used.
 
+from .many import (
+    WordStore as WordStore,
+    open_words as open_words,
+    study_folder as study_folder,
+)
 from .options import (
     ExtractionOptions as ExtractionOptions,
     Require as Require,

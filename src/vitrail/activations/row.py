@@ -23,6 +23,7 @@ SCHEMA = pa.schema(
         ("token", pa.int32()),
         ("position", pa.int32()),
         ("thumbnail", pa.binary()),
+        ("word", pa.string()),
     ]
 )
 
@@ -42,6 +43,7 @@ class Row:
             for "reads".
         position: the position of the state in prompt and text together, padding left out.
         thumbnail: a small JPEG of the image, so that a folder can be shown wherever the images went.
+        word: the word of interest; empty in what was written before there were folders of many words.
     """
 
     sample_id: str
@@ -56,6 +58,7 @@ class Row:
     token: int
     position: int
     thumbnail: bytes
+    word: str = ""
 
     @classmethod
     def from_table(cls, values: Mapping[str, Any]) -> Row:

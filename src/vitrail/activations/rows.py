@@ -31,8 +31,8 @@ class ShardRows:
         self, activations: Activations, layer: int | str, kept: np.ndarray | None = None, rows: int = ROWS
     ) -> None:
         self.layer = layer
-        self.shards: list[tuple[Path, int]] = activations.shards(layer)
-        self.ends = np.cumsum([length for _, length in self.shards])
+        self.shards: list[tuple[Path, int, int]] = activations.shards(layer)
+        self.ends = np.cumsum([stop - start for _, start, stop in self.shards])
         self.kept = np.arange(self.ends[-1]) if kept is None else np.flatnonzero(kept)
         self.rows = rows
         self.n_features: int = activations.width(layer)
@@ -47,12 +47,12 @@ class ShardRows:
         piece = np.empty((len(wanted), self.n_features), dtype=np.float32)
         touched = np.searchsorted(self.ends, [wanted[0], wanted[-1]], side="right")
         for number in range(touched[0], touched[1] + 1):
-            path, length = self.shards[number]
-            start = self.ends[number] - length
-            first, last = np.searchsorted(wanted, [start, start + length])
+            path, at, stop = self.shards[number]  # its rows `at` to `stop` are states `start` and following
+            start = self.ends[number] - (stop - at)
+            first, last = np.searchsorted(wanted, [start, self.ends[number]])
             if first < last:
                 low, high = int(wanted[first] - start), int(wanted[last - 1] - start) + 1
-                states = read_states(path, self.layer, low, high)
+                states = read_states(path, self.layer, at + low, at + high)
                 whole = len(states) == last - first
                 piece[first:last] = states if whole else states[wanted[first:last] - start - low]
         return piece

@@ -5,6 +5,7 @@ json_text.py JSON in which nothing stands twice, and nothing is without end
 values.py    dataclasses as JSON and back; JSON that carries a digest of itself
 manifest.py  what made a folder: its options, its parents, and the hash of every file
 ours.py      files beside artifacts that say by themselves that they are ours
+shards.py    folders that are written shard by shard, so that a run that was stopped goes on
 lock.py      one writer at a time
 checking.py  the condition of any folder of ours
 
@@ -43,6 +44,7 @@ from vitrail.artifacts.manifest import (
     write_manifest,
 )
 from vitrail.artifacts.ours import check_ours, make_way, sealed_page, state_of
+from vitrail.artifacts.shards import Counts, Record, Run, Shards, Sources, shard_file
 from vitrail.artifacts.values import plain, read_json, read_sealed, typed, write_json, write_sealed
 
 __all__ = [
@@ -50,7 +52,12 @@ __all__ = [
     "MANIFEST",
     "SCHEMA",
     "Checked",
+    "Counts",
     "JSONError",
+    "Record",
+    "Run",
+    "Shards",
+    "Sources",
     "check_files",
     "check_free",
     "check_ours",
@@ -77,6 +84,7 @@ __all__ = [
     "same_run",
     "same_volume_free",
     "sealed_page",
+    "shard_file",
     "state_of",
     "typed",
     "verify",

@@ -45,6 +45,7 @@ AGAIN = {
     "steering search": "vitrail steer search",
     "study": "vitrail study",
     "sweep": "vitrail learn --sweep",
+    "texts": "vitrail say",
 }
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from vitrail.activations.options import ExtractionOptions
 from vitrail.cli.derived import Named, Without
+from vitrail.errors import UsageError
 from vitrail.lmm.options import DType, Layer
 from vitrail.options import AtLeast, Count, Options
 from vitrail.samples.bounds import ImageBounds
@@ -159,6 +160,48 @@ class DataChoice(DataSource):
         if self.ids is not None:
             samples = vocabulary.with_ids(samples, vocabulary.read_lines(self.ids))
         return samples if self.having is None else vocabulary.having(samples, vocabulary.read_words(self.having))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordsChoice:
+    """One word of interest, or many.
+
+    Args:
+        word: a word; several by commas; `nouns`, for every noun of the captions that occurs often enough; or a file
+            with one a line, other forms of it after commas (`dog, dogs, puppy`).
+        forms: other forms that count as the word, by commas, such as `dogs,puppy`; of one word alone.
+        match_case: whether "Dog" is a different word from "dog".
+        min_count: with `nouns`, how many samples must have the word in a caption.
+    """
+
+    word: str
+    forms: tuple[str, ...] = ()
+    match_case: bool = False
+    min_count: Count = 50
+
+    def words(self, samples: Iterable[Sample]) -> list[Word]:
+        """The words that are meant; `nouns` are those of `samples`, the most frequent first.
+
+        Raises:
+            UsageError: forms of several words, or there is no such file.
+        """
+        found = self._named(list(samples))
+        if self.forms and len(found) != 1:
+            raise UsageError("Forms are of one word. Name those of many words in a file: `dog, dogs, puppy` a line.")
+        return [Word(word, self.forms or tuple(others), self.match_case) for word, *others in found]
+
+    def _named(self, samples: list[Sample]) -> list[list[str]]:
+        """For each word its text, and its other forms."""
+        from vitrail.samples import vocabulary
+
+        if self.word == "nouns":
+            nouns = vocabulary.frequent_nouns(samples, len(samples) + 1)
+            held = vocabulary.counts(samples, list(nouns)) if nouns else {}
+            return [[noun] for noun, n in held.items() if n >= self.min_count]
+        listed = vocabulary.read_words(self.word)
+        if isinstance(listed, str):
+            return [[word.strip()] for word in listed.split(",")]
+        return [[form.strip() for form in line.split(",")] for line in listed if line.strip()]
 
 
 #: The word of interest.

@@ -9,6 +9,7 @@ import vitrail.cli.words
 import vitrail.cli.doctor
 import vitrail.cli.toyland
 import vitrail.cli.verify
+import vitrail.cli.say
 import vitrail.cli.extract
 import vitrail.cli.learn
 import vitrail.cli.ground

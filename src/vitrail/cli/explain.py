@@ -9,7 +9,7 @@ import typer
 
 from vitrail.cli.application import command
 from vitrail.cli.choices import StudyModel
-from vitrail.cli.options import Json, StudyFolder, file_to_write
+from vitrail.cli.options import Json, OfWord, StudyFolder, file_to_write
 from vitrail.cli.terminal import print_json, show_explanation
 
 
@@ -17,6 +17,7 @@ from vitrail.cli.terminal import print_json, show_explanation
 def explain(
     *,
     folder: StudyFolder,
+    word: OfWord = None,
     image: Annotated[Path, typer.Argument(help="The image to explain.")],
     concepts: Annotated[int, typer.Option("--concepts", min=1, help="How many of the most active concepts.")] = 5,
     picture: Annotated[
@@ -31,11 +32,12 @@ def explain(
     Example:
         vitrail explain studies/dog photo.png --concepts 3 --picture explanation.png
     """
+    from vitrail.activations import study_folder
     from vitrail.explanation import explain as run
     from vitrail.samples import Sample
     from vitrail.studies import open_study
 
-    study = open_study(folder)
+    study = open_study(study_folder(folder, word))
     Sample(str(image), image).open()
     lmm = model.load(study.activations)
     found = run(lmm, study.activations, study.concepts, study.grounding, image, n_concepts=concepts)

@@ -2,46 +2,86 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from vitrail.activations.options import ExtractionOptions
 from vitrail.cli.application import command
-from vitrail.cli.choices import DataChoice, ModelChoice, WordChoice
+from vitrail.cli.choices import DataChoice, ModelChoice, WordsChoice
 from vitrail.cli.derived import Without
 from vitrail.cli.options import Json, Out
-from vitrail.cli.terminal import print_json, progress_bars, say
+from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
+
+if TYPE_CHECKING:
+    from vitrail.activations import WordStore
+    from vitrail.artifacts import Counts
 
 
 @command(panel="Step by step")
 def extract(
     *,
-    word: WordChoice,
+    word: WordsChoice,
     out: Out,
     model: ModelChoice,
     data: DataChoice,
     extraction: Annotated[ExtractionOptions, Without("prompt", "shard_size")],
+    said: Annotated[
+        Path | None,
+        typer.Option("--said", help="Texts of `vitrail say`, or JSONL captions: read them; the model says nothing."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """States of a word, one per sample that has it, into OUT/activations.
+    """States of a word, one per sample that has it, into OUT/activations; of many words in one pass over the samples.
+
+    With many words OUT/words/WORD is the folder of a study of each: `vitrail learn OUT --word WORD`.
 
     Examples:
         vitrail extract --word dog --out studies/dog
         vitrail extract --word dog --data captions.jsonl --layers 4,-1,final --require truth --out studies/dog
+        vitrail extract --word nouns --min-count 200 --said texts/toyland --out studies/nouns
     """
-    from vitrail.extraction import check_word
+    from vitrail.extraction.checks import check_word, check_words
 
     with progress_bars() as progress:
         samples = data.load(progress)
-        check_word(samples, word, extraction.require)
-        lmm = model.load(progress, extraction.layers)
-        from vitrail.extraction import extract_as
+        words = word.words(samples)
+        if len(words) == 1:
+            check_word(samples, words[0], extraction.require)
+        else:
+            check_words(samples, words, extraction.require)
+        from vitrail.saying import open_texts
 
-        made = extract_as(lmm, samples, word, extraction, out=out / "activations", progress=progress)
+        texts = None if said is None else open_texts(said)
+        lmm = model.load(progress, extraction.layers)
+        from vitrail.extraction import extract_as, extract_words_as
+
+        if len(words) > 1:
+            store = extract_words_as(lmm, samples, words, extraction, out=out, said=texts, progress=progress)
+            _show_words(store, as_json)
+            return
+        where = out / "activations"
+        made = extract_as(lmm, samples, words[0], extraction, out=where, said=texts, progress=progress)
     counts = made.counts
     if as_json:
         print_json({"folder": str(made.folder), "layers": made.layers, **counts.as_dict()})
         return
     say(f"{counts.kept} of {counts.scanned} samples have the word; their states are in {made.folder}")
+    _show_unreadable(counts)
+
+
+def _show_words(store: WordStore, as_json: bool) -> None:
+    counts = store.counts
+    if as_json:
+        print_json({"folder": str(store.folder), "layers": store.layers, "words": store.kept, **counts.as_dict()})
+        return
+    show_rows(("word", "states"), store.kept.items())
+    say(f"of {counts.scanned} samples; the states of {len(store)} words are in {store.folder}")
+    _show_unreadable(counts)
+
+
+def _show_unreadable(counts: Counts) -> None:
     if counts.unreadable:
         say(f"{len(counts.unreadable)} images could not be read:")
         for sample, why in counts.unreadable[:10]:

@@ -7,7 +7,7 @@ from typing import Annotated
 from vitrail.cli.application import command
 from vitrail.cli.choices import StudyModel
 from vitrail.cli.derived import Named
-from vitrail.cli.options import Json, StudyFolder
+from vitrail.cli.options import Json, OfWord, StudyFolder
 from vitrail.cli.terminal import print_json, show_concepts
 from vitrail.grounding.options import GroundingOptions
 
@@ -16,6 +16,7 @@ from vitrail.grounding.options import GroundingOptions
 def ground(
     *,
     folder: StudyFolder,
+    word: OfWord = None,
     grounding: Annotated[GroundingOptions, Named(n_samples="--images-per-concept")],
     model: StudyModel,
     as_json: Json = False,
@@ -25,11 +26,12 @@ def ground(
     Example:
         vitrail ground studies/dog --words 10 --images-per-concept 5
     """
-    from vitrail.activations import open_activations
+    from vitrail.activations import open_activations, study_folder
     from vitrail.concepts import open_concepts
     from vitrail.grounding import ground_as
     from vitrail.runs.study import concept_summaries
 
+    folder = study_folder(folder, word)
     activations = open_activations(folder / "activations")
     concepts = open_concepts(folder / "concepts", activations)
     lmm = model.load(activations)

@@ -10,7 +10,7 @@ import typer
 from vitrail.cli.application import command
 from vitrail.cli.choices import StudyModel
 from vitrail.cli.derived import Named, Without
-from vitrail.cli.options import Json, StudyFolder
+from vitrail.cli.options import Json, OfWord, StudyFolder
 from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
 from vitrail.concepts.options import Engine, LearningOptions
 from vitrail.sweep.options import SweepOptions
@@ -40,6 +40,7 @@ class EngineChoice:
 def learn(
     *,
     folder: StudyFolder,
+    word: OfWord = None,
     learning: LearningOptions,
     at: EngineChoice,
     sweep: Annotated[
@@ -66,10 +67,12 @@ def learn(
     Examples:
         vitrail learn studies/dog --concepts 20
         vitrail learn studies/dog --concepts auto
+        vitrail learn studies/animals --word cat
         vitrail learn studies/dog --sweep --try-concepts 10,20,40 --no-words
     """
-    from vitrail.activations import open_activations
+    from vitrail.activations import open_activations, study_folder
 
+    folder = study_folder(folder, word)
     activations = open_activations(folder / "activations")
     if sweep:
         from vitrail.sweep import check_sweep

@@ -9,6 +9,10 @@ import typer
 
 StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")]
 
+OfWord = Annotated[
+    str | None, typer.Option("--word", help="The word, where STUDY holds the states of many (`vitrail extract`).")
+]
+
 
 def folder_to_write(path: Path | None) -> Path | None:
     """The folder that an option names, if it may be written."""

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from vitrail.cli.application import command
-from vitrail.cli.options import Json, Overwrite, StudyFolder, file_to_write
+from vitrail.cli.options import Json, OfWord, Overwrite, StudyFolder, file_to_write
 from vitrail.cli.terminal import print_json, say
 
 
 @command(panel="Step by step")
 def report(
     folder: StudyFolder,
+    word: OfWord = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", callback=file_to_write, help="The HTML file; STUDY/report.html by default."),
@@ -31,12 +32,14 @@ def report(
     Example:
         vitrail report studies/dog --out dog.html
     """
+    from vitrail.activations import study_folder
     from vitrail.artifacts import make_way
     from vitrail.runs.report import REPORT
     from vitrail.runs.report import report as run
     from vitrail.samples.facts import known_facts
     from vitrail.studies import open_study
 
+    folder = study_folder(folder, word)
     if overwrite:
         make_way([folder / REPORT if out is None else out])
     path = run(open_study(folder), out=out, factors=None if data is None else known_facts(data).factors)

@@ -5,6 +5,7 @@ from .checks import (
     check_images as check_images,
     check_unseen as check_unseen,
     check_word as check_word,
+    check_words as check_words,
     having as having,
 )
 from .reader import (
@@ -14,4 +15,6 @@ from .reader import (
 from .run import (
     extract as extract,
     extract_as as extract_as,
+    extract_words as extract_words,
+    extract_words_as as extract_words_as,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from vitrail import words
+from vitrail import words as vocabulary
 from vitrail.activations.options import Require
 from vitrail.errors import DataError, UsageError
 from vitrail.samples import Sample
@@ -16,15 +16,29 @@ def having(samples: Sequence[Sample], word: Word, require: Require = "both") -> 
     return [s for s in samples if require == "predicted" or any(word.find(text) for text in s.said)]
 
 
+def having_any(samples: Sequence[Sample], words: Sequence[Word], require: Require = "both") -> list[Sample]:
+    """The samples that have one of the words; all of them where only the model must say it."""
+    if require == "predicted":
+        return list(samples)
+    cased = [
+        vocabulary.whole_words({form for w in words if w.match_case is case for form in (w.text, *w.forms)}, case)
+        for case in {word.match_case for word in words}
+    ]
+    return [s for s in samples if any(pattern.search(text) for text in s.said for pattern in cased)]
+
+
 def candidates(samples: Sequence[Sample], word: Word, require: Require = "both") -> list[Sample]:
     """The samples that a model is asked about: those that have the word, or all where only the model must say it.
 
     Raises:
+        DataError: there are no samples.
         WordError: none has it; the nearest words that occur are named.
     """
+    if not samples:
+        raise DataError("There are no samples to extract from.")
     found = having(samples, word, require)
     if not found and require != "predicted":
-        raise words.absent(word, "references", (text for s in samples for text in s.said))
+        raise vocabulary.absent(word, "references", (text for s in samples for text in s.said))
     return found
 
 
@@ -49,6 +63,27 @@ def check_word(samples: Sequence[Sample], word: Word, require: Require = "both",
             "Ask for fewer concepts, or give more samples."
         )
     check_images(asked)
+
+
+def check_words(samples: Sequence[Sample], words: Sequence[Word], require: Require = "both") -> None:
+    """Raises unless states of many words may come from `samples`; no model is needed.
+
+    Raises:
+        UsageError: there are no words, or one is named twice.
+        WordError: no sample has one of them.
+        DataError: there are no samples, or no image can be opened.
+    """
+    texts = [word.text for word in words]
+    if not texts:
+        raise UsageError("There are no words to extract. Name some (--word), or lower --min-count.")
+    if twice := [text for text in dict.fromkeys(texts) if texts.count(text) > 1]:
+        raise UsageError(f"{', '.join(map(repr, twice))} is named more than once. Name each word once.")
+    if not samples:
+        raise DataError("There are no samples.")
+    for word in words if require != "predicted" else ():
+        if not any(word.find(text) for s in samples for text in s.said):
+            raise vocabulary.absent(word, "references", (text for s in samples for text in s.said))
+    check_images(having_any(samples, words, require))
 
 
 def check_unseen(learned_from: Collection[str], samples: Sequence[Sample]) -> None:

@@ -1,4 +1,4 @@
-"""Reads the states of a word: asks the model, finds the word in the answer, and reads the residual stream there."""
+"""Reads the states of words: asks the model, finds the words in its answer, and reads the residual stream there."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from vitrail.lmm.doctor import Diagnosis, quick
 from vitrail.lmm.running import halving, in_batches
 from vitrail.samples import Sample, thumbnail
 from vitrail.samples.opening import Opener
+from vitrail.saying import Asked, Texts, answers, asked_of
 from vitrail.words import Match, Word
 
 
@@ -28,8 +29,8 @@ class Reading:
 
     Args:
         states: layer → (n_rows, n_features), in the model's dtype.
-        rows: where each state comes from.
-        counts: how many samples were looked at, kept, and left out.
+        rows: where each state comes from: word by word, and sample by sample for each.
+        counts: how many samples were looked at, how many states were kept, and how many samples were left out.
         said: the answers of the model to all samples whose image could be read.
     """
 
@@ -40,43 +41,52 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """A sample, the size of its image by its header, and what the model is asked."""
+class _Spot:
+    """Where a word stands in an answer: `token` is the place of its token, `offset` that of the state that is read.
 
-    sample: Sample
-    size: tuple[int, int]
-    request: str
+    Both count the tokens of the answer; the state at −1 is the last one of the prompt.
+    """
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """What decides the width of a row in a batch: the image's size, and the length of the request."""
-        return (*self.size, len(self.request))
-
-    @property
-    def pixels(self) -> int:
-        return self.size[0] * self.size[1]
+    word: Word
+    match: Match
+    token: int
+    offset: int
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A sample whose answer has the word: `token` is the place of the state among the tokens of the answer."""
+    """An answer that has some of the words."""
 
-    asked: _Asked
+    asked: Asked
     answer: Generation
-    match: Match
-    token: int
+    spots: tuple[_Spot, ...]
+
+    @property
+    def needed(self) -> tuple[int, ...]:
+        """The tokens of the answer up to the last state that is read; later ones do not change it."""
+        return self.answer.ids[: max(spot.offset for spot in self.spots) + 1]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What decides the width of a row in a batch."""
+        return (*self.asked.shape, len(self.needed))
+
+
+#: A row, and layer → its state (n_features,).
+_Read = tuple[Row, dict[Layer, Tensor]]
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads the states of `word` in what `lmm` says, as `options` ask."""
+    """Reads the states of `words` in what `lmm` says, or in what was `said` before, as `options` ask."""
 
     lmm: LMM
-    word: Word
+    words: tuple[Word, ...]
     options: ExtractionOptions
+    said: Texts | None = None
 
     def read(self, samples: Sequence[Sample], step: Callable[[int], None] = lambda n: None) -> Reading:
-        """The states of those `samples` that have the word.
+        """The states of those `samples` that have a word.
 
         Args:
             samples: those of one shard; images that cannot be read are counted and left out.
@@ -85,34 +95,30 @@ class Reader:
         Raises:
             NumericsError: a state is not finite.
         """
-        size, opener = self.options.batch_size, Opener()
-        asked = [_Asked(s, wide, self.lmm.request(s)) for s in samples if (wide := opener.size(s)) is not None]
-        answers: list[Generation | None] = in_batches(
-            lambda batch: self._answers(batch, opener),
-            asked,
-            size,
-            shape=lambda a: a.shape,
-            pixels=lambda a: a.pixels,
-            step=lambda n: step(len(samples) - len(asked) + n),
-        )
-        answered = [(a, answer) for a, answer in zip(asked, answers, strict=True) if answer is not None]
-        found = [f for a, answer in answered if (f := self._find(a, answer))]
-        read = in_batches(
+        opener = Opener(skipped=self._unsaid(samples))
+        asked = asked_of(self.lmm, [s for s in samples if s.id not in opener.skipped], opener)
+        before = len(samples) - len(asked)
+        answered = self._answered(asked, opener, lambda n: step(before + n))
+        found = [f for one in answered if (f := self._find(*one))]
+        of_each = in_batches(
             lambda batch: opener.each(batch, lambda f: f.asked.sample, self._states),
             found,
-            size,
-            shape=lambda f: f.asked.shape,
+            self.options.batch_size,
+            shape=lambda f: f.shape,
             pixels=lambda f: f.asked.pixels,
+            step=lambda n: None if self._speaks else step(min(before + n, len(samples))),
         )
-        kept = [one for one in read if one is not None]
-        rows = tuple(row for row, _ in kept)
-        states = {layer: self._stacked([of_layer[layer] for _, of_layer in kept]) for layer in self.options.layers}
+        order = {word.text: i for i, word in enumerate(self.words)}
+        read = sorted((one for of_one in of_each for one in of_one or ()), key=lambda one: order[one[0].word])
+        rows = tuple(row for row, _ in read)
+        states = {layer: self._stacked([of_layer[layer] for _, of_layer in read]) for layer in self.options.layers}
         for layer, tensor in states.items():
             _check_finite(tensor, layer, rows)
         step(len(samples))
         unreadable = tuple((s.id, opener.skipped[s.id]) for s in samples if s.id in opener.skipped)
-        counts = Counts(len(samples), len(rows), len(samples) - len(rows) - len(unreadable), unreadable)
-        return Reading(states, rows, counts, tuple(answer.text for _, answer in answered))
+        without = len(samples) - len({row.sample_id for row in rows}) - len(unreadable)
+        counts = Counts(len(samples), len(rows), without, unreadable)
+        return Reading(states, rows, counts, tuple(answer.text for _, answer, _ in answered))
 
     def certificate(self, samples: Sequence[Sample]) -> dict[str, Any] | None:
         """The doctor's certificate of the model, from the first two of `samples` that can be opened; None without one.
@@ -133,36 +139,74 @@ class Reader:
         found = halving(examine, opened) if opened else []
         return found[0].certificate() if found else None
 
-    def _answers(self, batch: Sequence[_Asked], opener: Opener) -> list[Generation | None]:
-        """What the model says of each image, or the reference that takes its place; None without an image."""
-        if self.options.require != "truth":
-            return opener.each(batch, lambda a: a.sample, self._said)
-        texts = [next(text for text in a.sample.said if self.word.find(text)) for a in batch]
-        return [self.lmm.continuation(a.request, text) for a, text in zip(batch, texts, strict=True)]
+    @property
+    def _speaks(self) -> bool:
+        """Whether the model is asked now."""
+        return self.said is None and self.options.require != "truth"
 
-    def _said(self, batch: Sequence[_Asked], images: Sequence[Image.Image]) -> list[Generation]:
-        inputs = self.lmm.prepare(images, [a.request for a in batch])
-        return self.lmm.generate(inputs, self.options.max_new_tokens)
+    def _unsaid(self, samples: Sequence[Sample]) -> dict[str, str]:
+        """Those of `samples` of which nothing was said before, each with the reason."""
+        return {} if self.said is None else {s.id: self.said.unsaid[s.id] for s in samples if s.id in self.said.unsaid}
 
-    def _find(self, asked: _Asked, answer: Generation) -> _Found | None:
-        """Where the word stands in an answer; None without the word."""
-        match = self.word.find(answer.text)
-        if match is None:
+    def _answered(
+        self, asked: Sequence[Asked], opener: Opener, step: Callable[[int], None]
+    ) -> list[tuple[Asked, Generation, tuple[Word, ...]]]:
+        """What is said of each image, and the words that are looked for in it.
+
+        That is one answer of the model, or the references that take its place: the first that has the word.
+        """
+        if self._speaks:
+            n, size = self.options.max_new_tokens, self.options.batch_size
+            said = answers(self.lmm, asked, opener, max_new_tokens=n, batch_size=size, step=step)
+            return [(a, answer, self.words) for a, answer in zip(asked, said, strict=True) if answer is not None]
+        if self.said is not None:
+            return [(a, self.said.generation(self.lmm, a.sample), self.words) for a in asked]
+        found = []
+        for a in asked:
+            having: dict[str, list[Word]] = {}
+            for word in self.words:
+                text = next((text for text in a.sample.said if word.find(text)), None)
+                if text is not None:
+                    having.setdefault(text, []).append(word)
+            found += [(a, self.lmm.continuation(a.request, text), tuple(of)) for text, of in having.items()]
+        return found
+
+    def _counts(self, word: Word, sample: Sample) -> bool:
+        """Whether `word` counts for `sample` where the model says it."""
+        return self.options.require != "both" or any(word.find(text) for text in sample.said)
+
+    def _find(self, asked: Asked, answer: Generation, wanted: Sequence[Word]) -> _Found | None:
+        """Where the words stand in an answer; None without any."""
+        matches = [
+            (word, match) for word in wanted if (match := word.find(answer.text)) and self._counts(word, asked.sample)
+        ]
+        if not matches:
             return None
-        first, last = words.token_span(words.token_offsets(self.lmm.tokenizer, answer.ids), match)
-        return _Found(asked, answer, match, first if self.options.alignment == "predicts" else last)
+        offsets = words.token_offsets(self.lmm.tokenizer, answer.ids)
+        spots = []
+        for word, match in matches:
+            first, last = words.token_span(offsets, match)
+            # the state that predicts a token stands one position before it
+            token, offset = (first, first - 1) if self.options.alignment == "predicts" else (last, last)
+            spots.append(_Spot(word, match, token, offset))
+        return _Found(asked, answer, tuple(spots))
 
-    def _states(self, batch: Sequence[_Found], images: Sequence[Image.Image]) -> list[tuple[Row, dict[Layer, Tensor]]]:
-        """For each sample its row, and layer → (n_features,), in one teacher-forced pass."""
+    def _states(self, batch: Sequence[_Found], images: Sequence[Image.Image]) -> list[list[_Read]]:
+        """For each answer its rows with their states, in one teacher-forced pass."""
         inputs = self.lmm.prepare(images, [f.asked.request for f in batch])
         width = inputs["input_ids"].shape[1]
         lengths = inputs["attention_mask"].sum(1).tolist()
-        # the state that predicts a token stands one position before it
-        offsets = [f.token - 1 if self.options.alignment == "predicts" else f.token for f in batch]
-        ids = [f.answer.ids for f in batch]
-        states = self.lmm.states(inputs, ids, [width + offset for offset in offsets], self.options.layers)
-        rows = [_row(f, image, n + o) for f, image, n, o in zip(batch, images, lengths, offsets, strict=True)]
-        return [(row, {layer: states[layer][i] for layer in self.options.layers}) for i, row in enumerate(rows)]
+        spots = [(i, spot) for i, f in enumerate(batch) for spot in f.spots]
+        positions = [width + spot.offset for _, spot in spots]
+        states = self.lmm.states(
+            inputs, [f.needed for f in batch], positions, self.options.layers, [i for i, _ in spots]
+        )
+        found: list[list[_Read]] = [[] for _ in batch]
+        pictures = [thumbnail(image) for image in images]
+        for k, (i, spot) in enumerate(spots):
+            row = _row(batch[i], spot, lengths[i] + spot.offset, pictures[i])
+            found[i].append((row, {layer: states[layer][k] for layer in self.options.layers}))
+        return found
 
     def _stacked(self, states: list[Tensor]) -> Tensor:
         """(n, n_features), also where there are none."""
@@ -171,7 +215,7 @@ class Reader:
         )
 
 
-def _row(found: _Found, image: Image.Image, position: int) -> Row:
+def _row(found: _Found, spot: _Spot, position: int, picture: bytes) -> Row:
     asked, answer = found.asked, found.answer
     return Row(
         sample_id=asked.sample.id,
@@ -179,13 +223,14 @@ def _row(found: _Found, image: Image.Image, position: int) -> Row:
         references=asked.sample.said,
         request=asked.request,
         text=answer.text,
-        form=found.match.form,
-        start=found.match.start,
-        end=found.match.end,
+        form=spot.match.form,
+        start=spot.match.start,
+        end=spot.match.end,
         token_ids=answer.ids,
-        token=found.token,
+        token=spot.token,
         position=position,
-        thumbnail=thumbnail(image),
+        thumbnail=picture,
+        word=spot.word.text,
     )
 
 

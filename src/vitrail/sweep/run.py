@@ -78,7 +78,7 @@ def check_sweep(activations: Activations, options: SweepOptions) -> None:
     """
     layer = one_layer(activations, options.layer)
     shards = activations.shards(layer)
-    if (k := max(options.n_concepts)) > (n := sum(length for _, length in shards)):
+    if (k := max(options.n_concepts)) > (n := sum(stop - start for _, start, stop in shards)):
         raise UsageError(f"Cannot learn {k} concepts from {n} samples. Ask for fewer.")
     for penalty in options.penalties or (None,):
         replace(_learning(options, layer), penalty=penalty).learner()

@@ -1,0 +1,86 @@
+"""`vitrail say`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
+
+from vitrail.cli.application import command
+from vitrail.cli.choices import DataChoice, ModelChoice
+from vitrail.cli.derived import Without
+from vitrail.cli.options import Json, Out
+from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.cli.terminal import say as echo
+from vitrail.options import Count, CountOrNone
+from vitrail.saying.options import SayingOptions
+
+if TYPE_CHECKING:
+    from vitrail.saying import Endpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerChoice:
+    """A server whose model is asked instead of one here.
+
+    Args:
+        endpoint: its address up to `/v1`; it speaks the protocol of OpenAI's chat completions (vLLM, SGLang,
+            llama.cpp, TGI). Its key, if it asks for one, is read from the environment: VITRAIL_ENDPOINT_KEY.
+        endpoint_model: the model's name there; needed where the server has several.
+        concurrency: how many requests are under way at the same time.
+        retries: how often a request is made again that failed because the server was busy or could not be reached.
+    """
+
+    endpoint: str | None = None
+    endpoint_model: str | None = None
+    concurrency: Count = 8
+    retries: CountOrNone = 5
+
+    def endpoint_or_none(self) -> Endpoint | None:
+        """The server; None where the model is here.
+
+        Raises:
+            UsageError: its address is none.
+        """
+        if self.endpoint is None:
+            return None
+        from vitrail.saying import Endpoint
+
+        return Endpoint(self.endpoint, self.endpoint_model, self.concurrency, self.retries)
+
+
+@command(panel="Step by step")
+def say(
+    *,
+    out: Out,
+    model: ModelChoice,
+    server: ServerChoice,
+    data: DataChoice,
+    saying: Annotated[SayingOptions, Without("prompt", "shard_size")],
+    as_json: Json = False,
+) -> None:
+    """What the model says of each sample, into OUT. Then `vitrail extract --said OUT` reads states without generating.
+
+    Many words, layers and studies may read the same texts.
+
+    Examples:
+        vitrail say --out texts/toyland
+        vitrail say --endpoint http://127.0.0.1:8000/v1 --data captions.jsonl --out texts/mine
+    """
+    from vitrail.extraction.checks import check_images
+
+    with progress_bars() as progress:
+        samples = data.load(progress)
+        options = replace(saying, prompt=model.prompt)
+        check_images(samples)
+        endpoint = server.endpoint_or_none()
+        lmm = model.load(progress) if endpoint is None else endpoint
+        from vitrail.saying import say_as
+
+        texts = say_as(lmm, samples, options, out=out, progress=progress)
+    if as_json:
+        found = {"folder": str(texts.path), "said": len(texts), "by": texts.by}
+        print_json({**found, "unreadable": [list(pair) for pair in texts.unsaid.items()]})
+        return
+    echo(f"{len(texts)} of {len(samples)} samples have a text; they are in {texts.path}")
+    for sample, why in list(texts.unsaid.items())[:10]:
+        echo(f"  left out: {sample}: {why}")

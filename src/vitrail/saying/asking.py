@@ -1,0 +1,68 @@
+"""Samples that a model is asked about, and what it says of them. Images are opened when a batch needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from vitrail.lmm import LMM, Generation
+from vitrail.lmm.running import in_batches
+from vitrail.samples import Sample
+from vitrail.samples.opening import Opener
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A sample, the size of its image by its header, and what the model is asked."""
+
+    sample: Sample
+    size: tuple[int, int]
+    request: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What decides the width of a row in a batch: the image's size, and the length of the request."""
+        return (*self.size, len(self.request))
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels the image has."""
+        return self.size[0] * self.size[1]
+
+
+def asked_of(lmm: LMM, samples: Sequence[Sample], opener: Opener) -> list[Asked]:
+    """The samples whose image has a size; `opener` lists the others."""
+    return [Asked(s, size, lmm.request(s)) for s in samples if (size := opener.size(s)) is not None]
+
+
+def answers(
+    lmm: LMM,
+    asked: Sequence[Asked],
+    opener: Opener,
+    *,
+    max_new_tokens: int,
+    batch_size: int,
+    step: Callable[[int], None],
+) -> list[Generation | None]:
+    """What the model says of each, in batches of similar shape; None without an image.
+
+    Args:
+        opener: opens the images, and lists those that cannot be opened.
+        max_new_tokens: longest text, in tokens.
+        batch_size: samples per batch.
+        step: told how many are done.
+    """
+
+    def said(batch: Sequence[Asked], images: Sequence[Image.Image]) -> list[Generation]:
+        return lmm.generate(lmm.prepare(images, [a.request for a in batch]), max_new_tokens)
+
+    return in_batches(
+        lambda batch: opener.each(batch, lambda a: a.sample, said),
+        asked,
+        batch_size,
+        shape=lambda a: a.shape,
+        pixels=lambda a: a.pixels,
+        step=step,
+    )
