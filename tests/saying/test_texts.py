@@ -137,7 +137,9 @@ def test_captions_from_elsewhere_are_read_as_references_are(lmm, dogs, activatio
     ("content", "message"),
     [
         ("", "holds no texts"),
-        ("a dog\n", r":1: JSONL has one JSON object a line"),
+        (b'{"id": 1, "text": "\xff"}', "is not UTF-8 text"),
+        ('{"id": 1, "text": "a", "text": "b"}\n', "the name 'text' stands twice"),
+        ("a dog\n", r":1: malformed JSON"),
         ('{"id": 1}\n', r":1: expected an object with 'id' and one of 'text' or 'caption' or 'answer'"),
         ('{"id": 1, "text": "a", "caption": "a"}\n', r":1: expected an object"),
         ('{"text": "a"}\n', r":1: expected an object"),
@@ -147,7 +149,7 @@ def test_captions_from_elsewhere_are_read_as_references_are(lmm, dogs, activatio
 )
 def test_a_file_that_holds_no_captions_is_an_error_that_names_the_line(tmp_path, content, message):
     path = tmp_path / "a.jsonl"
-    path.write_text(content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=message):
         open_texts(path)
 

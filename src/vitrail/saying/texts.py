@@ -6,7 +6,6 @@ A folder of texts is Parquet shards (see `artifacts.shards`), with a row per sam
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ from vitrail.artifacts import (
 from vitrail.errors import ArtifactError, DataError, UsageError
 from vitrail.lmm import LMM, Generation, ModelDescription
 from vitrail.samples import Sample
+from vitrail.samples.files import read_text, to_json
 
 KIND = "texts"
 #: The ending of a shard's table.
@@ -222,23 +222,20 @@ def texts_of(folder: Path, manifest: Mapping[str, Any]) -> Texts:
 
 def _from_jsonl(path: Path) -> Texts:
     said: dict[str, Utterance] = {}
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                key, text = _line(line, f"{path}:{number}")
-                if key in said:
-                    raise DataError(f"{path}:{number}: the sample {key!r} has a text already; keep one.")
-                said[key] = Utterance(text)
+    # not str.splitlines(): a JSON string may hold U+2028, which is no end of line here
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if line.strip():
+            key, text = _line(line, f"{path}:{number}")
+            if key in said:
+                raise DataError(f"{path}:{number}: the sample {key!r} has a text already; keep one.")
+            said[key] = Utterance(text)
     if not said:
         raise DataError(f"{path} holds no texts.")
     return Texts(path, {"file": path.name, "sha256": file_hash(path)}, said)
 
 
 def _line(line: str, where: str) -> tuple[str, str]:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where}: JSONL has one JSON object a line ({error})") from error
+    record = to_json(line, where)
     given = [name for name in TEXT_FIELDS if name in record] if isinstance(record, dict) else []
     key = record.get("id") if isinstance(record, dict) else None
     if len(given) != 1 or not isinstance(record[given[0]], str) or not isinstance(key, int | str):
