@@ -13,6 +13,10 @@ from .artifact import (
 from .reader import (
     WordReader as WordReader,
 )
+from .logit import (
+    WordLogit as WordLogit,
+    word_logit as word_logit,
+)
 from .run import (
     check_model as check_model,
     ground as ground,

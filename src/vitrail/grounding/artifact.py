@@ -12,6 +12,7 @@ from typing import Any
 
 from vitrail.artifacts import check_parent, plain, read_finished, read_json, typed
 from vitrail.concepts import Concepts
+from vitrail.grounding.logit import WordLogit
 from vitrail.grounding.options import GroundingOptions
 from vitrail.words import lemma
 
@@ -160,6 +161,12 @@ class Grounding:
         """The mean of the states in words, where it is a row of its own; else None."""
         found = self.manifest.get("mean")
         return None if found is None else typed(found, GroundedMean)
+
+    @cached_property
+    def word_logit(self) -> WordLogit | None:
+        """What the concepts hold of the logit of their word; None where the states read it, or in older groundings."""
+        found = self.manifest.get("word_logit")
+        return None if found is None else typed(found, WordLogit)
 
     @property
     def words(self) -> list[list[str]]:

@@ -25,6 +25,7 @@ from vitrail.grounding.artifact import (
     open_grounding,
 )
 from vitrail.grounding.captions import Captions
+from vitrail.grounding.logit import word_logit
 from vitrail.grounding.options import GroundingOptions
 from vitrail.grounding.reader import WordReader
 from vitrail.learners import Learner
@@ -92,6 +93,7 @@ def ground_as(
         grounded.append(GroundedConcept(k, by_words[k], samples, float(shares[k]), shared, bool(means[k]), named))
     write_json(out / FILE, grounded)
     content = {"parameters": options.parameters(), "parents": parents, "mean": plain(mean)}
+    content["word_logit"] = plain(word_logit(lmm, activations, concepts))
     return Grounding(out, write_manifest(out, KIND, content, [FILE]), tuple(grounded))
 
 

@@ -331,7 +331,7 @@ def origins(activations: Activations, concepts: Concepts, grounding: Grounding) 
 
 
 def _origin(kind: str, artifact: Activations | Concepts | Grounding, call: str, asked: Mapping[str, Any]) -> Origin:
-    shown_elsewhere = {"counts", "scores", "stability", "dropped", "files", "kind", "complete", "choice"}
+    shown_elsewhere = {"counts", "scores", "stability", "dropped", "files", "kind", "complete", "choice", "word_logit"}
     details = {k: v for k, v in artifact.manifest.items() if k not in shown_elsewhere}
     arguments = "".join(f", {name}={value!r}" for name, value in asked.items())
     folder = artifact.folder

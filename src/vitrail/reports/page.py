@@ -54,6 +54,7 @@ def study_page(study: Study, *, out: str | Path, evaluation: EvaluationScores | 
         mean=grounding.mean,
         cards=content.cards(activations, concepts, grounding, truth),
         choice=None if concepts.choice is None else choice_view(concepts.choice),
+        logit=grounding.word_logit,
         left=content.unexplained(activations, concepts),
         largest_share=max((c.share for c in grounding.concepts), default=0.0) or 1.0,
         truth=truth,

@@ -1,0 +1,84 @@
+"""What the concepts hold of the logit of the word of interest: how likely the model is to say the word, read from the
+states themselves, from the states as their concepts rebuild them, and from the mean state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from vitrail.activations import Activations
+from vitrail.concepts import Concepts
+from vitrail.learners import NamedSemiNMF
+from vitrail.lmm import LMM, Layer
+from vitrail.scores import Estimate, explained_variance
+
+#: Samples whose logits are read, at most; a random choice of them.
+MOST_SAMPLES = 500
+_BLOCK = 64  # states at a time: their logits over a whole vocabulary must fit in memory
+
+
+@dataclass(frozen=True)
+class WordLogit:
+    """The logit of the word's token through the final norm and the unembedding, as words are decoded.
+
+    Args:
+        states: its mean over samples, read from their states.
+        concepts: the same, read from the states as all concepts rebuild them.
+        mean: the same, read from the mean of the states.
+        held: share of the variance of the logit over samples that the concepts hold, `1 − Σ(l − l̂)² / Σ(l − l̄)²`, where
+            `l̂` is read from the rebuilt states; with its 95 % interval.
+        named: `held` of the named concepts alone; None where no concept is named.
+        samples: how many samples were read.
+    """
+
+    states: float
+    concepts: float
+    mean: float
+    held: Estimate
+    named: Estimate | None
+    samples: int
+
+
+def word_logit(lmm: LMM, activations: Activations, concepts: Concepts) -> WordLogit | None:
+    """What `concepts` hold of the logit of their word; None where the states do not predict it, but read it."""
+    if activations.options.alignment != "predicts":
+        return None
+    numbers, V = np.flatnonzero(concepts.kept), concepts.V
+    if len(numbers) > MOST_SAMPLES:
+        chosen = np.sort(np.random.default_rng(0).choice(len(numbers), MOST_SAMPLES, replace=False))
+        numbers, V = numbers[chosen], V[chosen]
+    rows = [activations.rows[i] for i in numbers]
+    tokens = np.array([row.token_ids[row.token] for row in rows])
+    Z = activations.states(concepts.layer)
+    mean, Z = Z[concepts.kept].mean(axis=0, dtype=np.float64), Z[numbers]
+    learner = concepts.learner
+
+    def read(states: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        return _logits(lmm, states, concepts.layer, tokens)
+
+    own, rebuilt = read(Z), read(np.asarray(learner.inverse_transform(V)))
+
+    def held(logits: Float[np.ndarray, " n"]) -> Estimate:
+        return explained_variance(own[:, None], logits[:, None], own.mean(keepdims=True))
+
+    named = None
+    if isinstance(learner, NamedSemiNMF):
+        alone = np.where(np.arange(V.shape[1]) < learner.n_named, V, 0)
+        named = held(read(np.asarray(learner.inverse_transform(alone))))
+    at_mean = read(np.broadcast_to(mean, Z.shape)).mean()
+    return WordLogit(float(own.mean()), float(rebuilt.mean()), float(at_mean), held(rebuilt), named, len(rows))
+
+
+def _logits(
+    lmm: LMM, states: Float[np.ndarray, "n d"], layer: Layer, tokens: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """The logit of one token in each state, in float64."""
+    found = []
+    for start in range(0, len(states), _BLOCK):
+        block = np.array(states[start : start + _BLOCK], np.float32)
+        logits = lmm.logits(torch.from_numpy(block), layer).cpu().numpy()
+        found.append(logits[np.arange(len(block)), tokens[start : start + _BLOCK]])
+    return np.concatenate(found).astype(np.float64)
