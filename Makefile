@@ -8,7 +8,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: demo test check wheel-check docs picture families clean bench bench-evaluate bench-learn bench-memory bench-named bench-real bench-scale bench-shift bench-steer
+.PHONY: demo test check wheel-check docs picture families clean bench bench-evaluate bench-extract bench-learn bench-memory bench-named bench-real bench-scale bench-shift bench-steer
 
 ## demo: what does the bundled model think of when it says "dog"? → vitrail-demo/report.html
 demo: $(CORE)
@@ -29,6 +29,10 @@ check: $(READY)
 ## bench: what is fast and how fast → benchmarks/results/*.json
 bench: $(READY)
 	$(BIN)/python benchmarks/learn.py --no-converged
+	$(BIN)/python benchmarks/extract.py --samples 128 --runs 3 --pairs 10
+
+## bench-extract: extraction by every way, and what limits it, on the bundled model; alone on a quiet machine
+bench-extract: $(READY)
 	$(BIN)/python benchmarks/extract.py
 
 ## bench-evaluate: methods side by side on four words → benchmarks/results/evaluate.json

@@ -92,11 +92,14 @@ def families() -> str:
         "library's hidden states, concepts are learned and grounded, a vector steers, and the doctor finds nothing.",
         "The error is the doctor's largest relative one. `vitrail doctor MODEL` proves a model with its own weights.",
         "",
+        "“States” says how extraction gets them where the model itself speaks: they are kept while it does, where the",
+        "doctor finds that they are those of another pass over its answers; else they are read again in such a pass.",
+        "",
         "In each cell the run without torchvision comes first, then the run with it, where images go through it; – is",
         "what could not run.",
         "",
-        f"| family | class | {' | '.join(TESTS.values())} | largest error | inputs |",
-        f"|---|---|{'---|' * len(TESTS)}---|---|",
+        f"| family | class | {' | '.join(TESTS.values())} | largest error | states | inputs |",
+        f"|---|---|{'---|' * len(TESTS)}---|---|---|",
     ]
     ordered = [{f["family"]: f for f in run["families"]} for _, run in sorted(runs.items(), reverse=True)]
     known = {name: f for found in ordered for name, f in found.items()}
@@ -109,8 +112,9 @@ def families() -> str:
     for name, f in known.items():
         done = [cell(name, lambda f, test=test: marks.get(f["tests"].get(test), "–")) for test in TESTS]
         error = cell(name, lambda f: f"{f['worst']:.0e}" if "worst" in f else "–")
+        states = cell(name, lambda f: {True: "kept", False: "read again"}.get(f.get("live"), "–"))
         proof = cell(name, lambda f: str(proofs.index(f["proof"]) + 1))
-        lines.append(f"| {name} | `{f['class']}` | {' | '.join(done)} | {error} | {proof} |")
+        lines.append(f"| {name} | `{f['class']}` | {' | '.join(done)} | {error} | {states} | {proof} |")
     lines += ["", "Inputs:", "", *(f"{i}. {proof}" for i, proof in enumerate(proofs, 1))]
     lines += ["", "## What was taken for what", "", "| family | vision | connector | blocks | norm | unembedding |"]
     lines.append("|---|---|---|---|---|---|")

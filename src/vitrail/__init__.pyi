@@ -73,6 +73,10 @@ from .runs.opened import (
     open_study as open_study,
 )
 from .runs.study import study as study
+from .runs.atlas import (
+    Atlas as Atlas,
+    atlas as atlas,
+)
 from .runs.report import report as report
 
 # How well concepts are grounded

@@ -78,6 +78,8 @@ COMMANDS = [
     ("evaluate --words dog --methods magic", "'magic' is not one of 'semi-nmf'"),
     ("evaluate study --data captions.jsonl --held-out captions.jsonl", "are not in these data"),
     ("ground study --word cat", "holds the states of 'dog', not of 'cat'"),
+    ("atlas nowhere", "nowhere"),
+    ("atlas study", "holds the states of 'dog' alone"),
     ("learn study --sweep --layer 8 --try-concepts 5,999", "Cannot learn 999 concepts from"),
     ("learn study --sweep --layer 5 --try-concepts 5", "Layer 5 was not extracted"),
     ("finetune --words zebra --data captions.jsonl --out o", "zebra"),

@@ -9,7 +9,7 @@ from vitrail.concepts import learn
 from vitrail.extraction import extract
 from vitrail.grounding import ground
 from vitrail.lmm import load
-from vitrail.lmm.doctor import doctor, hidden_states
+from vitrail.lmm.doctor import doctor, hidden_states, keeps_states
 from vitrail.lmm.loading import n_blocks_of
 from vitrail.samples import Sample
 
@@ -77,6 +77,7 @@ def test_the_doctor_finds_nothing(tiny, pictures, record_property):
         c.name for c in proven
     }
     record_property("worst", max(c.error for c in proven if c.error is not None))
+    record_property("live", keeps_states(found.certificate()))
 
 
 def test_a_folder_is_loaded_as_it_was_saved(family, tiny, pictures, tmp_path):

@@ -72,8 +72,10 @@ def pages(
     tmp_path_factory,
 ) -> dict[str, Path]:
     """Name → file of every page."""
+    from tests.reports.test_atlas import ENTRIES
+
     from vitrail.explanation import explain_samples
-    from vitrail.reports import methods_page, study_page
+    from vitrail.reports import atlas_page, methods_page, study_page
     from vitrail.reports.comparison import comparison_page
 
     folder = tmp_path_factory.mktemp("pages")
@@ -84,6 +86,7 @@ def pages(
         "study": study_page(study, out=folder / "study.html", evaluation=evaluation.scores),
         "chosen study": study_page(chosen_of(dog_study), out=folder / "chosen.html"),
         "plain study": study_page(dog_study, out=folder / "plain.html"),
+        "atlas": atlas_page(ENTRIES, model="toyland", out=folder / "atlas.html"),
         "methods": methods_page(side_by_side, out=folder / "methods.html"),
         "comparison": comparison_page(comparison, *before_and_after, out=folder / "comparison.html"),
         **steered_pages,

@@ -330,7 +330,7 @@ def test_the_page_works_as_it_is_and_the_script_brings_the_controls(study, tmp_p
     script = re.search(r"<script>(.*)</script>", page.source, re.DOTALL).group(1)
     named = set(re.findall(r'\$\("(\w+)"\)', script))
     assert named <= {a.get("id") for _, a in page.elements}
-    assert named == {"tools", "theme", "filter", "sort", "count", "cards", "nothing"}
+    assert named == {"tools", "theme", "filter", "sort", "count", "nothing"}
 
 
 def test_a_photo_that_is_not_there_leaves_a_place(study, tmp_path):

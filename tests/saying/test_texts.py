@@ -12,6 +12,7 @@ from vitrail.activations import open_activations
 from vitrail.artifacts import verify
 from vitrail.errors import ArtifactError, DataError, UsageError
 from vitrail.extraction import extract
+from vitrail.lmm import LMM
 from vitrail.saying import open_texts, say
 
 CLOSE = {"rtol": 1e-3, "atol": 1e-3}
@@ -40,7 +41,7 @@ def test_what_is_said_is_what_the_model_generates(lmm, dogs, texts):
 def test_reading_what_was_said_gives_the_states_of_a_run_that_asks_itself(lmm, dogs, texts, tmp_path, monkeypatch):
     options = {"layers": [2, "final"], "max_new_tokens": 16, "require": "predicted"}
     live = extract(lmm, dogs[:10], "dog", out=tmp_path / "live", **options)
-    monkeypatch.setattr("vitrail.saying.asking.answers", None)  # nobody is asked
+    monkeypatch.setattr(LMM, "generate", None)  # nobody is asked
     read = extract(lmm, dogs[:10], "dog", out=tmp_path / "read", said=texts.path, **options)
     assert read.rows == live.rows
     assert len(read) > 1

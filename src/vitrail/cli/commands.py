@@ -5,6 +5,7 @@ from __future__ import annotations
 # Each adds its commands to `app`, in the order of `--help`.
 # isort: off
 import vitrail.cli.study
+import vitrail.cli.atlas
 import vitrail.cli.words
 import vitrail.cli.doctor
 import vitrail.cli.toyland

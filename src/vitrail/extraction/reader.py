@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,14 @@ from torch import Tensor
 
 from vitrail import words
 from vitrail.activations import Counts, ExtractionOptions, Row
-from vitrail.errors import DataError, NumericsError
+from vitrail.errors import DataError, ModelError, NumericsError
 from vitrail.lmm import LMM, Generation, Layer
 from vitrail.lmm.doctor import Diagnosis, quick
 from vitrail.lmm.running import halving, in_batches
+from vitrail.lmm.watching import Spoken
 from vitrail.samples import Sample, thumbnail
 from vitrail.samples.opening import Opener
-from vitrail.saying import Asked, Texts, answers, asked_of
+from vitrail.saying import Asked, Texts, asked_of, in_turn
 from vitrail.words import Match, Word
 
 
@@ -77,13 +78,37 @@ _Read = tuple[Row, dict[Layer, Tensor]]
 
 
 @dataclass(frozen=True)
+class _Answer:
+    """What is said of one sample.
+
+    Args:
+        text: the answer.
+        found: the words in it; None without any.
+        read: the states of these words where they are known already; None where another pass must read them.
+    """
+
+    text: str
+    found: _Found | None
+    read: list[_Read] | None = None
+
+
+@dataclass(frozen=True)
 class Reader:
-    """Reads the states of `words` in what `lmm` says, or in what was `said` before, as `options` ask."""
+    """Reads the states of `words` in what `lmm` says, or in what was `said` before, as `options` ask.
+
+    Args:
+        lmm: the model.
+        words: those that are looked for.
+        options: which states, and of which answers.
+        said: what was said before; None asks the model.
+        live: whether states are kept while the model speaks, so that there is no second pass; see `doctor.LIVE`.
+    """
 
     lmm: LMM
     words: tuple[Word, ...]
     options: ExtractionOptions
     said: Texts | None = None
+    live: bool = False
 
     def read(self, samples: Sequence[Sample], step: Callable[[int], None] = lambda n: None) -> Reading:
         """The states of those `samples` that have a word.
@@ -98,16 +123,18 @@ class Reader:
         opener = Opener(skipped=self._unsaid(samples))
         asked = asked_of(self.lmm, [s for s in samples if s.id not in opener.skipped], opener)
         before = len(samples) - len(asked)
-        answered = self._answered(asked, opener, lambda n: step(before + n))
-        found = [f for one in answered if (f := self._find(*one))]
-        of_each = in_batches(
+        answers = self._answers(asked, opener, lambda n: step(before + n))
+        having = [(a.found, a.read) for a in answers if a.found is not None]
+        again = in_batches(
             lambda batch: opener.each(batch, lambda f: f.asked.sample, self._states),
-            found,
+            [found for found, read in having if read is None],
             self.options.batch_size,
             shape=lambda f: f.shape,
             pixels=lambda f: f.asked.pixels,
             step=lambda n: None if self._speaks else step(min(before + n, len(samples))),
         )
+        others = iter(again)
+        of_each = [next(others) if read is None else read for _, read in having]
         order = {word.text: i for i, word in enumerate(self.words)}
         read = sorted((one for of_one in of_each for one in of_one or ()), key=lambda one: order[one[0].word])
         rows = tuple(row for row, _ in read)
@@ -118,7 +145,7 @@ class Reader:
         unreadable = tuple((s.id, opener.skipped[s.id]) for s in samples if s.id in opener.skipped)
         without = len(samples) - len({row.sample_id for row in rows}) - len(unreadable)
         counts = Counts(len(samples), len(rows), without, unreadable)
-        return Reading(states, rows, counts, tuple(answer.text for _, answer, _ in answered))
+        return Reading(states, rows, counts, tuple(answer.text for answer in answers))
 
     def certificate(self, samples: Sequence[Sample]) -> dict[str, Any] | None:
         """The doctor's certificate of the model, from the first two of `samples` that can be opened; None without one.
@@ -148,28 +175,72 @@ class Reader:
         """Those of `samples` of which nothing was said before, each with the reason."""
         return {} if self.said is None else {s.id: self.said.unsaid[s.id] for s in samples if s.id in self.said.unsaid}
 
-    def _answered(
-        self, asked: Sequence[Asked], opener: Opener, step: Callable[[int], None]
-    ) -> list[tuple[Asked, Generation, tuple[Word, ...]]]:
-        """What is said of each image, and the words that are looked for in it.
-
-        That is one answer of the model, or the references that take its place: the first that has the word.
-        """
+    def _answers(self, asked: Sequence[Asked], opener: Opener, step: Callable[[int], None]) -> list[_Answer]:
+        """What is said of each image: an answer of the model, or what was said before, or the references that take its
+        place: the first that has the word."""
         if self._speaks:
-            n, size = self.options.max_new_tokens, self.options.batch_size
-            said = answers(self.lmm, asked, opener, max_new_tokens=n, batch_size=size, step=step)
-            return [(a, answer, self.words) for a, answer in zip(asked, said, strict=True) if answer is not None]
+            said = in_turn(asked, opener, self._spoken, batch_size=self.options.batch_size, step=step)
+            return [answer for answer in said if answer is not None]
         if self.said is not None:
-            return [(a, self.said.generation(self.lmm, a.sample), self.words) for a in asked]
-        found = []
-        for a in asked:
-            having: dict[str, list[Word]] = {}
-            for word in self.words:
-                text = next((text for text in a.sample.said if word.find(text)), None)
-                if text is not None:
-                    having.setdefault(text, []).append(word)
-            found += [(a, self.lmm.continuation(a.request, text), tuple(of)) for text, of in having.items()]
+            texts = [(a, self.said.generation(self.lmm, a.sample), self.words) for a in asked]
+        else:
+            texts = [
+                (a, self.lmm.continuation(a.request, text), of_text)
+                for a in asked
+                for text, of_text in self._references(a.sample).items()
+            ]
+        return [_Answer(answer.text, self._find(a, answer, wanted)) for a, answer, wanted in texts]
+
+    def _references(self, sample: Sample) -> dict[str, tuple[Word, ...]]:
+        """The references that are read, each with the words that it is the first to have."""
+        found: dict[str, tuple[Word, ...]] = {}
+        for word in self.words:
+            text = next((text for text in sample.said if word.find(text)), None)
+            if text is not None:
+                found[text] = (*found.get(text, ()), word)
         return found
+
+    def _spoken(self, batch: Sequence[Asked], images: Sequence[Image.Image]) -> list[_Answer]:
+        """What the model says of each image, with the states of the words in it where they could be kept."""
+        inputs = self.lmm.prepare(images, [a.request for a in batch])
+        heard: list[Spoken | ModelError] = []
+        with self.lmm.watched(self.options.layers, heard.append) if self.live else nullcontext():
+            said = self.lmm.generate(inputs, self.options.max_new_tokens)
+        found = [self._find(a, answer, self.words) for a, answer in zip(batch, said, strict=True)]
+        kept = self._kept(heard, self.lmm.together(inputs), found) if self.live else {}
+        lengths = inputs["attention_mask"].sum(1).tolist()
+        return [
+            _Answer(answer.text, f, _rows(f, lengths[i], images[i], kept[i]) if f and i in kept else None)
+            for i, (answer, f) in enumerate(zip(said, found, strict=True))
+        ]
+
+    def _kept(
+        self, heard: Sequence[Spoken | ModelError], groups: Sequence[Sequence[int]], found: Sequence[_Found | None]
+    ) -> dict[int, list[dict[Layer, Tensor]]]:
+        """Row of the batch → layer → state for each of its spots, on the host; without rows that lack one.
+
+        The state after the last token of an answer that was cut was never computed, nor is any known where passes could
+        not be told apart: those are read in another pass.
+        """
+        kept: dict[int, list[dict[Layer, Tensor]]] = {}
+        if len(heard) != len(groups):
+            return kept
+        for group, spoken in zip(groups, heard, strict=True):
+            if isinstance(spoken, ModelError):
+                continue
+            n = spoken.ids.shape[1]
+            spots = [
+                (i, k, spot.offset + 1)
+                for k, i in enumerate(group)
+                if (f := found[i]) and all(spot.offset + 1 < n for spot in f.spots)
+                for spot in f.spots
+            ]
+            if spots:
+                rows, steps = [k for _, k, _ in spots], [step for _, _, step in spots]
+                states = {layer: spoken.at(layer, rows, steps).cpu() for layer in self.options.layers}
+                for j, (i, _, _) in enumerate(spots):
+                    kept.setdefault(i, []).append({layer: states[layer][j] for layer in self.options.layers})
+        return kept
 
     def _counts(self, word: Word, sample: Sample) -> bool:
         """Whether `word` counts for `sample` where the model says it."""
@@ -201,12 +272,10 @@ class Reader:
         states = self.lmm.states(
             inputs, [f.needed for f in batch], positions, self.options.layers, [i for i, _ in spots]
         )
-        found: list[list[_Read]] = [[] for _ in batch]
-        pictures = [thumbnail(image) for image in images]
-        for k, (i, spot) in enumerate(spots):
-            row = _row(batch[i], spot, lengths[i] + spot.offset, pictures[i])
-            found[i].append((row, {layer: states[layer][k] for layer in self.options.layers}))
-        return found
+        of_row: list[list[dict[Layer, Tensor]]] = [[] for _ in batch]
+        for k, (i, _) in enumerate(spots):
+            of_row[i].append({layer: states[layer][k] for layer in self.options.layers})
+        return [_rows(f, lengths[i], images[i], of_row[i]) for i, f in enumerate(batch)]
 
     def _stacked(self, states: list[Tensor]) -> Tensor:
         """(n, n_features), also where there are none."""
@@ -215,23 +284,30 @@ class Reader:
         )
 
 
-def _row(found: _Found, spot: _Spot, position: int, picture: bytes) -> Row:
-    asked, answer = found.asked, found.answer
-    return Row(
-        sample_id=asked.sample.id,
-        image=asked.sample.name,
-        references=asked.sample.said,
-        request=asked.request,
-        text=answer.text,
-        form=spot.match.form,
-        start=spot.match.start,
-        end=spot.match.end,
-        token_ids=answer.ids,
-        token=spot.token,
-        position=position,
-        thumbnail=picture,
-        word=spot.word.text,
-    )
+def _rows(found: _Found, length: int, image: Image.Image, states: Sequence[dict[Layer, Tensor]]) -> list[_Read]:
+    """The row of each word in an answer, with its states; `length` is that of the prompt."""
+    asked, answer, picture = found.asked, found.answer, thumbnail(image)
+    return [
+        (
+            Row(
+                sample_id=asked.sample.id,
+                image=asked.sample.name,
+                references=asked.sample.said,
+                request=asked.request,
+                text=answer.text,
+                form=spot.match.form,
+                start=spot.match.start,
+                end=spot.match.end,
+                token_ids=answer.ids,
+                token=spot.token,
+                position=length + spot.offset,
+                thumbnail=picture,
+                word=spot.word.text,
+            ),
+            of_layer,
+        )
+        for spot, of_layer in zip(found.spots, states, strict=True)
+    ]
 
 
 def _check_finite(states: Tensor, layer: Layer, rows: Sequence[Row]) -> None:

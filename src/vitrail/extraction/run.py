@@ -1,8 +1,8 @@
 """`extract` and `extract_words`: samples + LMM + word, or many words → activations.
 
 For every sample the model is asked for a caption (or for the answer to its question), the word is looked for in the
-decoded text, and the residual stream at the word is read in one teacher-forced pass over all layers wanted
-(CoX-LMM, Parekh et al. 2024, section 3.2: `X = {X_i : t ∈ f(X_i) and t ∈ y_i}`).
+decoded text, and the residual stream at the word is kept while the model speaks, or read in one teacher-forced pass
+over all layers wanted (CoX-LMM, Parekh et al. 2024, section 3.2: `X = {X_i : t ∈ f(X_i) and t ∈ y_i}`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from vitrail.errors import ArtifactError, DataError, UsageError, WordError
 from vitrail.extraction.checks import candidates, check_word, check_words, having_any
 from vitrail.extraction.reader import Reader
 from vitrail.lmm import LMM, Layer, as_lmm
+from vitrail.lmm.doctor import keeps_states
 from vitrail.progress import Progress, shown, silent
 from vitrail.samples import Sample, as_samples
 from vitrail.saying import Texts, open_texts
@@ -219,6 +220,7 @@ def _written(asked: _Asked, out: Path, named: dict[str, Any], progress: Progress
     missing = store.missing()
     if missing and store.certificate is None and (certificate := reader.certificate(shards[missing[0]])):
         store.certify(certificate)
+    reader = replace(reader, live=keeps_states(store.certificate))
     texts: list[str] = []
     done, total = 0, sum(len(shards[i]) for i in missing)
     for number in missing:

@@ -8,7 +8,7 @@ quick part of it on its first batch.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from vitrail.errors import ModelError, NumericsError, VitrailError
 from vitrail.lmm import LMM, Batch, Generation, as_lmm, hooks
 from vitrail.lmm.diagnosis import Check, Diagnosis
 from vitrail.lmm.messages import first_line
+from vitrail.lmm.watching import Spoken
 from vitrail.samples import Sample
 from vitrail.words import Word
 
@@ -35,6 +36,9 @@ TOLERANCE = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 REQUEST = "What is in the picture, and where in the picture is it?"
 #: How many tokens the doctor has the model generate.
 SPOKEN = 6
+#: The check that says how states are extracted: while the model speaks, or from another pass over what it said.
+REPLAYED = "extraction reads its answers again"
+LIVE = "states while it speaks are as read"
 #: Plain, capitalised, first in a sentence, with a hyphen, in pieces, inside another word (which must not be found).
 SENTENCES = (
     ("plain", "a photo of a dog on grass", "dog", True),
@@ -150,6 +154,7 @@ class Examiner:
         yield self._tried("logits are the model's", self.logits)
         yield self._tried("left padding changes nothing", self.padding)
         yield self._tried("what is said is the most likely", self.said)
+        yield self._tried(LIVE, self.live)
 
     def _tried(self, name: str, check: Callable[[], Finding]) -> Check:
         try:
@@ -302,6 +307,36 @@ class Examiner:
         says = f"{compared} states of {len(said)} captions, as spoken with a cache and as read"
         return self._within(error, says)
 
+    def live(self) -> Finding:
+        """States of all layers that are kept while the model speaks are those that one pass over its answers reads.
+
+        Where they are not, or cannot be told apart, extraction reads them in another pass; that is no fault.
+        """
+        if not getattr(self.lmm.backend, "greedy", True):
+            return Finding(None, None, f"{REPLAYED}: it generates as its own generation configuration says")
+        inputs = self._prepare(range(len(self.images)))
+        heard: list[Spoken | ModelError] = []
+        with self.lmm.watched(self.layers, heard.append):
+            said = self.lmm.backend.generate(inputs, SPOKEN)
+        groups = self.lmm.together(inputs)
+        spoken = [one for one in heard if isinstance(one, Spoken)]
+        if len(spoken) != len(groups) or len(heard) != len(groups):
+            return Finding(None, None, f"{REPLAYED}: its passes do not read one token each")
+        width, error, n = inputs["input_ids"].shape[1], 0.0, 0
+        for group, one in zip(groups, spoken, strict=True):
+            places = [(k, i, j) for k, i in enumerate(group) for j in range(min(len(said[i].ids) + 1, SPOKEN))]
+            places = [(k, i, j) for k, i, j in places if j < one.ids.shape[1]]
+            ids = [answer.ids for answer in said]
+            rows, steps = [i for _, i, _ in places], [j for _, _, j in places]
+            read = self.lmm.states(inputs, ids, [width - 1 + j for j in steps], self.layers, rows)
+            for layer in self.layers:
+                kept = one.at(self.lmm.layer(layer), [k for k, _, _ in places], steps)
+                error = max(error, relative(kept, read[layer]))
+            n += len(places)
+        if error > self.tolerance:
+            return Finding(None, error, f"{REPLAYED}: {n} states of each layer differ by more than rounding explains")
+        return Finding(True, error, f"extraction keeps them: {n} states of each of {len(self.layers)} layers")
+
     def _spoken(self, inputs: Batch) -> tuple[list[Generation], list[list[Tensor]]]:
         """What the model says, and for each generation that ran the last block's states (rows, features), step by
         step."""
@@ -392,6 +427,12 @@ class Examiner:
         return Finding(
             text in pieces.lower(), None, f"{text!r} is in tokens {first} to {last} of {len(ids)}: {pieces!r}"
         )
+
+
+def keeps_states(certificate: Mapping[str, Any] | None) -> bool:
+    """Whether states may be kept while the model speaks, by its certificate: the check `LIVE` passed."""
+    checks = [] if certificate is None else certificate["checks"]
+    return any(check["name"] == LIVE and check["passed"] for check in checks)
 
 
 def _where(one: Tensor, other: Tensor, width: int) -> str | None:

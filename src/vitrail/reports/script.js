@@ -8,7 +8,7 @@ function toggleTheme() {
   root.dataset.theme = dark ? "light" : "dark";
 }
 
-/** Cards that can be filtered by their text, and sorted by their data. */
+/** Cards, or rows of a table, that can be filtered by their text, and sorted by their data. */
 function searchable(cards) {
   const text = (card) => [...card.querySelectorAll("[data-search]")].map((e) => e.textContent).join(" ").toLowerCase();
   const texts = new Map(cards.map((card) => [card, text(card)]));
@@ -28,7 +28,7 @@ function searchable(cards) {
     const by = $("sort").value;
     const sign = by === "index" ? 1 : -1; // numbers go up, everything else has the largest first
     const order = (a, b) => sign * (a.dataset[by] - b.dataset[by]) || a.dataset.index - b.dataset.index;
-    $("cards").append(...[...cards].sort(order));
+    cards[0]?.parentNode.append(...[...cards].sort(order));
   }
 
   function reveal() {
@@ -51,4 +51,4 @@ function searchable(cards) {
 
 $("theme").addEventListener("click", toggleTheme);
 $("theme").hidden = false;
-if ($("tools")) searchable([...document.querySelectorAll(".card[data-index]")]);
+if ($("tools")) searchable([...document.querySelectorAll("[data-index]")]);

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from vitrail.activations import ExtractionOptions
+from vitrail.activations import Activations, ExtractionOptions
 from vitrail.artifacts import (
     MANIFEST,
     check_free,
@@ -135,11 +135,7 @@ def _study(
         extraction = options.extraction
         activations = extract_as(lmm, learned_from, word, extraction, out=out / "activations", progress=progress)
     with _timed(seconds, "learn", progress):
-        shared, chosen = None, options.learning.n_concepts == "auto"
-        if chosen:
-            shared = overlap_of(lmm, activations, options.learning, options.grounding)
-        told = progress if chosen else silent
-        concepts = learn_as(activations, options.learning, out=out / "concepts", overlap_of=shared, progress=told)
+        concepts = learned(lmm, activations, options.learning, options.grounding, out=out, progress=progress)
     with _timed(seconds, "ground", progress):
         grounded = ground_as(lmm, activations, concepts, options.grounding, out=out / "grounding")
     with _timed(seconds, "explain", progress):
@@ -152,6 +148,22 @@ def _study(
         report(made)
     write_sealed(out / SUMMARY, plain(summary(made, seconds)))
     return made
+
+
+def learned(
+    lmm: LMM,
+    activations: Activations,
+    learning: LearningOptions,
+    grounding: GroundingOptions,
+    *,
+    out: Path,
+    progress: Progress = silent,
+) -> Concepts:
+    """The concepts of a study in `out`; where their number is chosen, by how they share words, too."""
+    if learning.n_concepts != "auto":
+        return learn_as(activations, learning, out=out / "concepts")
+    shared = overlap_of(lmm, activations, learning, grounding)
+    return learn_as(activations, learning, out=out / "concepts", overlap_of=shared, progress=progress)
 
 
 def loose_files(out: Path) -> list[Path]:

@@ -2,8 +2,8 @@
 
 from .asking import (
     Asked as Asked,
-    answers as answers,
     asked_of as asked_of,
+    in_turn as in_turn,
 )
 from .endpoint import (
     Endpoint as Endpoint,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from PIL import Image
 
-from vitrail.lmm import LMM, Generation
+from vitrail.lmm import LMM
 from vitrail.lmm.running import in_batches
 from vitrail.samples import Sample
 from vitrail.samples.opening import Opener
+
+B = TypeVar("B")
 
 
 @dataclass(frozen=True)
@@ -37,29 +40,24 @@ def asked_of(lmm: LMM, samples: Sequence[Sample], opener: Opener) -> list[Asked]
     return [Asked(s, size, lmm.request(s)) for s in samples if (size := opener.size(s)) is not None]
 
 
-def answers(
-    lmm: LMM,
+def in_turn(
     asked: Sequence[Asked],
     opener: Opener,
+    run: Callable[[Sequence[Asked], Sequence[Image.Image]], list[B]],
     *,
-    max_new_tokens: int,
     batch_size: int,
     step: Callable[[int], None],
-) -> list[Generation | None]:
-    """What the model says of each, in batches of similar shape; None without an image.
+) -> list[B | None]:
+    """The results of `run` for all that is asked, in batches of similar shape; None without an image.
 
     Args:
         opener: opens the images, and lists those that cannot be opened.
-        max_new_tokens: longest text, in tokens.
-        batch_size: samples per batch.
+        run: is given a batch with its images, and gives one result for each.
+        batch_size: samples per batch; it is halved when memory runs out.
         step: told how many are done.
     """
-
-    def said(batch: Sequence[Asked], images: Sequence[Image.Image]) -> list[Generation]:
-        return lmm.generate(lmm.prepare(images, [a.request for a in batch]), max_new_tokens)
-
     return in_batches(
-        lambda batch: opener.each(batch, lambda a: a.sample, said),
+        lambda batch: opener.each(batch, lambda a: a.sample, run),
         asked,
         batch_size,
         shape=lambda a: a.shape,

@@ -11,14 +11,15 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 from vitrail.artifacts import Counts, Run, Shards, folder_for, one_writer
 from vitrail.errors import DataError
-from vitrail.lmm import DEFAULT_PROMPT, LMM, as_lmm
+from vitrail.lmm import DEFAULT_PROMPT, LMM, Generation, as_lmm
 from vitrail.progress import Progress, shown, silent
 from vitrail.samples import Sample, as_samples
 from vitrail.samples.opening import Opener
-from vitrail.saying.asking import answers, asked_of
+from vitrail.saying.asking import Asked, asked_of, in_turn
 from vitrail.saying.endpoint import Endpoint
 from vitrail.saying.options import SayingOptions
 from vitrail.saying.texts import KIND, SCHEMA, SUFFIX, Texts, Utterance, texts_of
@@ -111,20 +112,17 @@ def _here(lmm: LMM, options: SayingOptions) -> tuple[Speak, dict[str, Any]]:
     prompted = lmm if options.prompt is None else replace(lmm, prompt=options.prompt)
     options = replace(options, prompt=prompted.prompt)
 
+    def generate(batch: Sequence[Asked], images: Sequence[Image.Image]) -> list[Generation]:
+        return lmm.generate(lmm.prepare(images, [a.request for a in batch]), options.max_new_tokens)
+
     def speak(
         samples: Sequence[Sample], step: Callable[[int], None]
     ) -> tuple[dict[str, Utterance], list[tuple[str, str]]]:
         opener = Opener(room=0)  # each image is opened once
         asked = asked_of(prompted, samples, opener)
         before = len(samples) - len(asked)
-        said = answers(
-            prompted,
-            asked,
-            opener,
-            max_new_tokens=options.max_new_tokens,
-            batch_size=options.batch_size,
-            step=lambda n: step(before + n),
-        )
+        size = options.batch_size
+        said = in_turn(asked, opener, generate, batch_size=size, step=lambda n: step(before + n))
         found = {
             a.sample.id: Utterance(answer.text, answer.ids, a.request, a.sample.name)
             for a, answer in zip(asked, said, strict=True)
