@@ -123,10 +123,17 @@ from .steering import (
 
 # A model at work
 from .monitoring import (
+    Alarm as Alarm,
     Monitor as Monitor,
     MonitorOptions as MonitorOptions,
     Observation as Observation,
+    Reference as Reference,
+    ReferenceOptions as ReferenceOptions,
+    Watch as Watch,
+    WatchOptions as WatchOptions,
+    fit_reference as fit_reference,
     monitor as monitor,
+    open_reference as open_reference,
     read_observations as read_observations,
 )
 

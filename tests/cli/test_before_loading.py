@@ -104,6 +104,12 @@ COMMANDS = [
     ("extract --word d\udcff --out o", "A word must be valid Unicode"),
     ("monitor run nowhere", "There is no study at nowhere"),
     ("monitor run study --sink nowhere:o", "is no sink: give a function, or one of jsonl:ADDRESS"),
+    ("monitor run study --reference nowhere", "--reference and --out belong together"),
+    ("monitor run study --reference nowhere --out o", "nowhere holds no reference"),
+    ("monitor fit nowhere --out o", "There is no study at nowhere"),
+    ("monitor fit study --out study", "study is not empty and holds no reference"),
+    ("monitor fit study --data blind.jsonl --out o", "images could be read. The first: sample"),
+    ("monitor fit study --observations nowhere --out o", "There are no observations at nowhere"),
     ("monitor run study --data nowhere.jsonl --sink jsonl:o.jsonl", "nowhere.jsonl does not exist"),
     ("monitor run study --data blind.jsonl --sink jsonl:o.jsonl", "images could be read. The first: sample"),
     # files and folders

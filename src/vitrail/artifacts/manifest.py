@@ -39,6 +39,7 @@ AGAIN = {
     "explanations": "vitrail study",
     "finetune": "vitrail finetune",
     "grounding": "vitrail ground",
+    "reference": "vitrail monitor fit",
     "methods": "vitrail evaluate --words",
     "shift": "vitrail compare",
     "steering": "vitrail steer make",

@@ -5,6 +5,11 @@ live.py         `monitor`: the context in which words are observed
 coding.py       states → activations of a study's concepts
 observation.py  one observation
 sinks/          where observations go
+streams.py      what is followed: concepts, novelty, words of the captions
+reference.py    `fit_reference`: samples that nothing was learned from, to compare with
+summary.py      summaries of windows, which add up
+watch.py        `Watch`: the sink that compares, and raises alarms
+alarms.py       what an alarm says: which streams moved, how far, since when
 """
 
 import lazy_loader as _lazy

@@ -9,6 +9,29 @@ from .observation import (
 )
 from .options import (
     MonitorOptions as MonitorOptions,
+    ReferenceOptions as ReferenceOptions,
+    WatchOptions as WatchOptions,
+)
+from .alarms import (
+    Alarm as Alarm,
+)
+from .reference import (
+    Reference as Reference,
+    fit_reference as fit_reference,
+    open_reference as open_reference,
+    reference_of as reference_of,
+)
+from .summary import (
+    Summary as Summary,
+    merge as merge,
+    read_summary as read_summary,
+    write_summary as write_summary,
+)
+from .watch import (
+    Status as Status,
+    Watch as Watch,
+    acknowledge as acknowledge,
+    read_status as read_status,
 )
 from .sinks import (
     Sink as Sink,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from vitrail.options import Count, Options
+from vitrail.options import Above, Count, CountOrNone, Options, Seed, Within
+
+#: More than 0, and 1 at most.
+Share = Annotated[float, Above(0), Within(1.0)]
 
 
 @dataclass(frozen=True)
@@ -28,3 +31,39 @@ class MonitorOptions(Options):
     every: Count = 64
     on_error: Literal["raise", "log"] = "raise"
     another_model: bool = False
+
+
+@dataclass(frozen=True)
+class ReferenceOptions(Options):
+    """What a reference is made of.
+
+    Args:
+        n_samples: how many answers that say the word it takes; fewer where there are fewer, but at least 50.
+        n_words: how many frequent words of the captions are watched beside the concepts.
+        fewest: the smallest share of the reference's captions that have such a word.
+        language: of these words, by a dictionary; "any" for all that is in letters.
+    """
+
+    n_samples: Count = 1000
+    n_words: CountOrNone = 32
+    fewest: Share = 0.02
+    language: str = "en"
+
+
+@dataclass(frozen=True)
+class WatchOptions(Options):
+    """How observations are compared with a reference.
+
+    Args:
+        window: how many observations a summary is of, and a window test compares.
+        alpha: the probability that a watch ever raises a false alarm.
+        horizon: after so many observations a new watch begins, with an error of its own.
+        seed: of the random ties of ranks, and of permutations.
+        images: whether summaries keep small images.
+    """
+
+    window: Count = 300
+    alpha: Share = 0.05
+    horizon: Count = 100_000
+    seed: Seed = 0
+    images: bool = True

@@ -1,3 +1,4 @@
-"""`vitrail monitor`: run."""
+"""`vitrail monitor`: run, fit, check, merge, status, acknowledge."""
 
+import vitrail.cli.monitor.compare
 import vitrail.cli.monitor.run  # noqa: F401 – these add their commands to the group

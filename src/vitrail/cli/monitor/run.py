@@ -10,10 +10,11 @@ import typer
 from vitrail.cli.application import command
 from vitrail.cli.choices import DataChoice, StudyModel
 from vitrail.cli.derived import Parser
-from vitrail.cli.monitor.common import monitoring
-from vitrail.cli.options import Json
+from vitrail.cli.monitor.common import AnyReference, monitoring
+from vitrail.cli.options import Json, folder_to_write
 from vitrail.cli.parsing import to_list
 from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.errors import UsageError
 from vitrail.monitoring.options import MonitorOptions
 
 Sinks = Annotated[
@@ -31,6 +32,13 @@ def run(
     *,
     folders: Annotated[list[Path], typer.Argument(metavar="STUDY...", help="The studies whose words are watched.")],
     sink: Sinks = "jsonl:observations.jsonl",
+    reference: AnyReference = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", callback=folder_to_write, help="With --reference: the folder of the watch that compares."
+        ),
+    ] = None,
     data: DataChoice,
     model: StudyModel,
     monitor: MonitorOptions,
@@ -46,15 +54,21 @@ def run(
         vitrail monitor run studies/dog --data toyland --split test --sink parquet:observed
     """
     from vitrail.extraction import check_images
+    from vitrail.monitoring import Watch, open_reference
     from vitrail.monitoring import monitor as watch
     from vitrail.monitoring.sinks import as_sinks
     from vitrail.studies import open_study
 
+    if (reference is None) != (out is None):
+        raise UsageError("--reference and --out belong together: what to compare with, and the folder of the watch.")
     studies, sinks = [open_study(folder) for folder in folders], as_sinks(sink)
+    compared = None if reference is None else open_reference(reference)
     with progress_bars() as progress:
         samples = data.load(progress)
         check_images(samples)
         lmm = model.load(studies[0].activations)
+        if compared is not None and out is not None:
+            sinks.append(Watch(compared, out=out))
         with watch(lmm, studies, sink=sinks, options=monitor) as watching:
             for start in range(0, len(samples), batch_size):
                 part = samples[start : start + batch_size]

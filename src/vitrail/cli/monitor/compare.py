@@ -1,0 +1,179 @@
+"""`vitrail monitor fit`, `check`, `merge`, `status` and `acknowledge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitrail.cli.application import command
+from vitrail.cli.choices import DataChoice, StudyModel
+from vitrail.cli.monitor.common import Reference, monitoring
+from vitrail.cli.options import Json, Out, StudyFolder, file_to_write
+from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.errors import UsageError
+from vitrail.monitoring.options import ReferenceOptions, WatchOptions
+
+if TYPE_CHECKING:
+    from vitrail.monitoring import Alarm
+
+WatchFolder = Annotated[Path, typer.Argument(metavar="WATCH", help="The folder of the watch.")]
+
+
+@command(monitoring)
+def fit(
+    *,
+    folder: StudyFolder,
+    out: Out,
+    observations: Annotated[
+        Path | None,
+        typer.Option("--observations", help="Take these, which were made before, instead of asking the model."),
+    ] = None,
+    data: DataChoice,
+    model: StudyModel,
+    reference: ReferenceOptions,
+    as_json: Json = False,
+) -> None:
+    """A reference: how a word's concepts are active in samples that nothing was learned from, to compare others with.
+
+    Examples:
+        vitrail monitor fit studies/dog --data toyland --split val --out references/dog
+        vitrail monitor fit studies/dog --observations quiet-week.jsonl --out references/dog
+    """
+    from vitrail.artifacts import check_free, plain
+    from vitrail.extraction import check_images
+    from vitrail.monitoring import fit_reference, read_observations, reference_of
+    from vitrail.studies import open_study
+
+    study = open_study(folder)
+    check_free(out, "reference")
+    if observations is not None:
+        made = reference_of(study, read_observations(observations), out=out, options=reference)
+    else:
+        with progress_bars() as progress:
+            samples = data.load(progress)
+            check_images(samples)
+            lmm = model.load(study.activations)
+            made = fit_reference(study, lmm, samples, out=out, options=reference, progress=progress)
+    finds = made.detectable()
+    if as_json:
+        print_json({"n": len(made), "words": made.streams.words, "detectable": plain(finds)})
+        return
+    typer.echo(f"A reference of {len(made)} answers that say {made.word!r}: {out}")
+    typer.echo(
+        f"A window of 300 shows, in 95 of 100 cases, that a stream which 10 % of the answers have rises to "
+        f"{finds.rate_of_10:.0%}, and one that 50 % have to {finds.rate_of_50:.0%}."
+    )
+
+
+@command(monitoring)
+def check(
+    *,
+    observations: Annotated[Path, typer.Argument(help="Observations: JSON lines, or a folder of Parquet files.")],
+    reference: Reference,
+    out: Out,
+    watch: WatchOptions,
+    as_json: Json = False,
+) -> None:
+    """Compares observations that were written before with a reference: summaries, tests and alarms.
+
+    Example:
+        vitrail monitor check observations.jsonl --reference references/dog --out watched/dog
+    """
+    from vitrail.monitoring import Watch, read_observations
+
+    found = read_observations(observations)
+    watching = Watch(reference, out=out, options=watch)
+    try:
+        watching.write(found)
+    finally:
+        watching.close()
+    _tell(out, as_json)
+
+
+@command(monitoring)
+def merge(
+    *,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Summaries, or folders of watches.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", callback=file_to_write, help="The Parquet file; its figures as JSON beside it."),
+    ],
+    as_json: Json = False,
+) -> None:
+    """One summary of several: of the windows of a watch, and of several replicas.
+
+    Example:
+        vitrail monitor merge watched/dog --out all.parquet
+    """
+    from vitrail.monitoring import merge as together
+    from vitrail.monitoring import read_summary, write_summary
+
+    if out.suffix != ".parquet":
+        raise UsageError(f"A summary is a Parquet file; {out} should end in .parquet.")
+    files = [file for path in paths for file in (sorted(path.glob("windows/*.parquet")) if path.is_dir() else [path])]
+    made = together(read_summary(file) for file in files)
+    write_summary(made, out)
+    if as_json:
+        print_json(made.as_dict())
+    else:
+        typer.echo(f"{len(files)} summaries, {len(made)} observations of {made.word!r}: {out}")
+
+
+@command(monitoring)
+def status(*, folder: WatchFolder, as_json: Json = False) -> None:
+    """What a watch has seen. The exit code is 3 while an alarm stands.
+
+    Example:
+        vitrail monitor status watched/dog --json
+    """
+    _tell(folder, as_json)
+
+
+@command(monitoring)
+def acknowledge(*, folder: WatchFolder, as_json: Json = False) -> None:
+    """Acknowledges the alarms of a watch: they stand no longer, and a new watch begins with the next window.
+
+    Example:
+        vitrail monitor acknowledge watched/dog
+    """
+    from vitrail.monitoring import acknowledge as run
+
+    run(folder)
+    _tell(folder, as_json)
+
+
+def _tell(folder: Path, as_json: bool) -> None:
+    """Shows a watch, and exits with 3 while an alarm stands."""
+    from vitrail.artifacts import plain
+    from vitrail.monitoring import read_status
+
+    found = read_status(folder)
+    if as_json:
+        print_json(
+            {**plain(found), "alarms": [_without_images(a) for a in found.alarms], "stands": bool(found.standing)}
+        )
+    else:
+        typer.echo(f"{found.word!r}: {found.observations} observations, {found.windows} windows.")
+        for alarm in found.alarms:
+            _show(alarm, alarm in found.standing)
+        if not found.alarms:
+            typer.echo("No alarm.")
+    if found.standing:
+        raise typer.Exit(3)
+
+
+def _without_images(alarm: Alarm) -> dict[str, Any]:
+    from vitrail.artifacts import plain
+
+    return {"text": str(alarm), **{k: v for k, v in plain(alarm).items() if k not in ("before", "now")}}
+
+
+def _show(alarm: Alarm, stands: bool) -> None:
+    typer.echo(f"{'ALARM' if stands else 'Acknowledged'} {alarm.number}: {alarm}")
+    for moved in alarm.moved:
+        typer.echo(f"  {moved}")
+    if alarm.explained is not None:
+        names = ", ".join(map(str, alarm.explained.streams)) or "nothing"
+        typer.echo(f"  The smallest set that explains it: {names} (AUROC {alarm.explained.auroc:.2f}).")
