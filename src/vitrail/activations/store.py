@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 
 from vitrail.activations.options import ExtractionOptions, word_from_manifest
 from vitrail.activations.row import SCHEMA, Row
+from vitrail.activations.streaming import StateStream
 from vitrail.artifacts import (
     Counts,
     Run,
@@ -184,6 +185,23 @@ class Activations:
         """The sample of each state, in order: cheaper than `rows`."""
         return [row["sample_id"] for row in self._columns("sample_id")]
 
+    def to_torch(self, layer: int | str | None = None) -> StateStream:
+        """The states of `layer` for a `DataLoader` of torch: (state (n_features,) float32, sample id) for each.
+
+            loader = DataLoader(activations.to_torch(), batch_size=256)
+            for states, sample_ids in loader: ...
+
+        Args:
+            layer: by its own name; may be None when there is one.
+
+        Raises:
+            UsageError: the layer was not extracted, or there are several.
+        """
+        if layer is None and len(self.layers) > 1:
+            raise UsageError(f"Several layers were extracted: {self.layers}. Say which one.")
+        layer = self.layers[0] if layer is None else layer
+        return StateStream(self.shards(layer), partial(_states_of, layer), self.sample_ids())
+
     def _repr_html_(self) -> str:
         p = self.parameters
         return (
@@ -226,6 +244,10 @@ def read_states(path: Path, layer: int | str, start: int, stop: int) -> np.ndarr
             return file.get_slice(f"layer.{layer}")[start:stop].float().numpy()
 
     return _read(path, load)
+
+
+def _states_of(layer: int | str, path: Path, start: int, stop: int) -> np.ndarray:
+    return read_states(path, layer, start, stop)
 
 
 def _rows(path: Path, part: tuple[int, int] | None, columns: Sequence[str] | None) -> pa.Table:

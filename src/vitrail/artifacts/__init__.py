@@ -8,6 +8,7 @@ ours.py      files beside artifacts that say by themselves that they are ours
 shards.py    folders that are written shard by shard, so that a run that was stopped goes on
 lock.py      one writer at a time
 checking.py  the condition of any folder of ours
+showing.py   what an artifact is, from its manifest alone
 
 What lies on disk is right, or it is refused. Never pickle.
 """

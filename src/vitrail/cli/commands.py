@@ -10,6 +10,7 @@ import vitrail.cli.words
 import vitrail.cli.doctor
 import vitrail.cli.toyland
 import vitrail.cli.verify
+import vitrail.cli.show
 import vitrail.cli.say
 import vitrail.cli.extract
 import vitrail.cli.learn
