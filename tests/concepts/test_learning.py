@@ -18,6 +18,7 @@ from vitrail.activations import Activations, Counts, Store
 from vitrail.artifacts import MANIFEST
 from vitrail.concepts import describe_fit, learn, open_concepts, ordinary
 from vitrail.concepts.learning import FILE
+from vitrail.concepts.verdicts import of_concepts
 from vitrail.errors import ArtifactError, NumericsError, UsageError
 from vitrail.learners import LEARNERS, make_learner
 
@@ -75,7 +76,7 @@ def test_concepts_opened_again_are_the_same_and_activate_new_states_alike(activa
 
 
 def test_the_penalty_and_the_seed_reach_the_learner(activations, tmp_path):
-    assert learn(activations, out=tmp_path / "a", n_concepts=4, penalty=7.5).learner.penalty == 7.5
+    assert learn(activations, out=tmp_path / "a", n_concepts=4, penalty=0.75).learner.penalty == 0.75
     assert learn(activations, out=tmp_path / "b", n_concepts=4, seed=9).learner.random_state == 9
 
 
@@ -214,6 +215,43 @@ def test_principal_components_explain_the_share_of_the_largest_singular_values(a
     values = np.linalg.svd(Z - Z.mean(0), compute_uv=False) ** 2
     found = learn(activations, out=tmp_path / "c", method="pca", n_concepts=3)
     assert found.scores["explained_variance"] == pytest.approx(values[:3].sum() / values.sum(), rel=1e-4)
+
+
+DEGENERATE = {
+    "one state": (representations(1), 1, "There is one state at layer 4"),
+    "all the same": (np.ones((30, 12), "f4"), 1, "All 30 states are the same at layer 4"),
+    "few different": (np.repeat(representations(3), 9, axis=0), 4, "n_samples=27, of which 3 differ"),
+    "large": (1e19 * representations(), 4, "States of layer 4: values so large .* that float32 cannot hold"),
+    "small": (1e-30 * representations(), 4, "States of layer 4: values so small .* that float32 cannot hold"),
+}
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+@pytest.mark.parametrize("kind", DEGENERATE)
+def test_states_that_no_concepts_can_be_learned_from_are_refused_and_nothing_is_written(tmp_path, method, kind):
+    Z, k, message = DEGENERATE[kind]
+    with pytest.raises((UsageError, NumericsError), match=message):
+        learn(stored(tmp_path / "a", Z), out=tmp_path / "c", method=method, n_concepts=k)
+    assert not (tmp_path / "c" / MANIFEST).exists()
+
+
+def test_concepts_that_no_sample_activates_are_no_finding(activations, tmp_path):
+    with pytest.raises(UsageError, match="No sample activates any of the 4 concepts that Semi-NMF found in the states"):
+        learn(activations, out=tmp_path / "c", n_concepts=4, penalty=1e6)
+    assert not (tmp_path / "c" / MANIFEST).exists()
+
+
+def test_concepts_that_are_the_same_are_counted_and_said(tmp_path):
+    along = np.abs(np.random.default_rng(0).standard_normal((30, 1))).astype("f4") @ np.ones((1, 1), "f4")
+    found = learn(stored(tmp_path / "a", along), out=tmp_path / "c", n_concepts=3)
+    assert found.scores["equal"] == 1  # in one dimension there are two directions
+    assert "1 the same as an earlier concept" in of_concepts(found)["equal"].text
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+def test_stability_is_measured_where_nearly_every_sample_is_needed(tmp_path, method):
+    found = learn(stored(tmp_path / "a", representations(5)), out=tmp_path / "c", method=method, n_concepts=4)
+    assert np.isfinite(found.stability["resamples"]).all()
 
 
 def test_percentiles_are_those_of_scipy(activations, tmp_path):

@@ -20,6 +20,7 @@ from vitrail.errors import ArtifactError, UsageError
 from vitrail.learners import (
     LEARNERS,
     PCA,
+    ArrayRows,
     ConceptLearner,
     KMeans,
     SemiNMF,
@@ -33,6 +34,7 @@ from vitrail.learners import (
 )
 from vitrail.learners.descent import Problem, Run, State, Stopping, descend
 from vitrail.learners.starts import revive, sums_with_codes
+from vitrail.scores import equal
 
 ALL = pytest.mark.parametrize("name", LEARNERS)
 
@@ -127,9 +129,7 @@ def unusual(kind):
     rng = np.random.default_rng(0)
     Z = planted(n=30, d=80)[0]
     return {
-        "zero": np.zeros((30, 80)),
-        "constant": np.full((30, 80), 3.0),
-        "duplicates": np.repeat(Z[:3], 10, axis=0),
+        "duplicates": np.repeat(Z[:5], 6, axis=0),
         "rank deficient": 5 * rng.standard_normal((30, 2)) @ rng.standard_normal((2, 80)),
         "float16": Z.astype(np.float16),
         "integers": rng.integers(-9, 9, (30, 80)),
@@ -140,14 +140,44 @@ def unusual(kind):
 
 
 UNUSUAL = [
-    *("zero", "constant", "duplicates", "rank deficient", "float16", "integers"),
+    *("duplicates", "rank deficient", "float16", "integers"),
     *("as many concepts as samples", "one feature", "transposed in memory"),
 ]
 
 
+DEGENERATE = {
+    "zero": (np.zeros((30, 8)), "of which 1 differ from each other"),
+    "constant": (np.full((30, 8), 3.0), "of which 1 differ from each other"),
+    "zeros of both signs": (np.where(np.arange(30)[:, None] % 2, 0.0, -0.0) * np.ones(8), "of which 1 differ"),
+    "few different": (np.repeat(planted(n=4, d=8)[0], 10, axis=0), "of which 4 differ from each other"),
+    "one": (planted(n=1, d=8)[0], "n_samples=1"),
+    "large": (1e19 * planted(n=30, d=8, dtype=np.float32)[0], "so large .* that float32 cannot hold their squares"),
+    "one large": (np.diag([1e160] + [1] * 9), "so large .* that float64 cannot hold their squares"),
+    "small": (1e-30 * planted(n=30, d=8, dtype=np.float32)[0], "so small .* that float32 cannot hold their squares"),
+}
+
+
+@ALL
+@pytest.mark.parametrize("kind", DEGENERATE)
+def test_data_that_no_concepts_can_be_learned_from_are_refused_with_the_reason(name, kind):
+    Z, message = DEGENERATE[kind]
+    with pytest.raises(ValueError, match=message) as raised:
+        learner(name).fit(Z)
+    assert type(raised.value) is ValueError  # no LinAlgError, which is one
+    if LEARNERS[name].out_of_core and "differ" in message:
+        with pytest.raises(ValueError, match=message):
+            learner(name).fit_rows(ArrayRows(Z))
+
+
+@ALL
+def test_concepts_are_different_where_samples_are_there_several_times(name):
+    Z = planted(n=40, d=12)[0]
+    U = learner(name).fit(np.concatenate([Z, *[Z[:2]] * 20])).components_
+    assert equal(U) == 0
+
+
 @ALL
 @pytest.mark.parametrize("kind", UNUSUAL)
-@pytest.mark.filterwarnings("ignore:Number of distinct clusters:sklearn.exceptions.ConvergenceWarning")
 def test_unusual_data_give_finite_concepts_and_activations(name, kind):
     Z = unusual(kind)
     n_concepts = 1 if name == "pca" and kind == "one feature" else 5

@@ -18,18 +18,18 @@ def test_a_sweep_measures_every_choice_and_draws_it(tmp_path):
     Z = representations(150)
     activations = stored(tmp_path / "a", Z, (150,))
     told = []
-    options = SweepOptions(n_concepts=(2, 6), penalties=(0.0, 5.0), n_runs=1)
+    options = SweepOptions(n_concepts=(2, 6), penalties=(0.0, 0.4), n_runs=1)
     choice = sweep(activations, options, out=tmp_path / "s", progress=lambda *step: told.append(step))
-    assert [(t.n_concepts, t.penalty) for t in choice.tried] == [(2, 0.0), (2, 5.0), (6, 0.0), (6, 5.0)]
+    assert [(t.n_concepts, t.penalty) for t in choice.tried] == [(2, 0.0), (2, 0.4), (6, 0.0), (6, 0.4)]
     by = {(t.n_concepts, t.penalty): t for t in choice.tried}
     assert by[6, 0.0].explained_variance > by[2, 0.0].explained_variance
-    assert by[6, 5.0].zeros > by[6, 0.0].zeros
+    assert by[6, 0.4].zeros > by[6, 0.0].zeros
     assert choice.chosen in choice.tried
-    alone = learn(activations, out=tmp_path / "b", n_concepts=6, penalty=5.0, stability=1)
-    assert by[6, 5.0].stability_seeds == pytest.approx(sum(alone.stability["seeds"]) / 6)
+    alone = learn(activations, out=tmp_path / "b", n_concepts=6, penalty=0.4, stability=1)
+    assert by[6, 0.4].stability_seeds == pytest.approx(sum(alone.stability["seeds"]) / 6)
     written = json.loads((tmp_path / "s" / "sweep.json").read_text())
     assert written["samples"] == 150
-    assert written["tried"][3]["zeros"] == by[6, 5.0].zeros
+    assert written["tried"][3]["zeros"] == by[6, 0.4].zeros
     assert written["reason"] == choice.reason
     drawing = (tmp_path / "s" / "sweep.svg").read_text()
     assert drawing.lstrip().startswith("<?xml")

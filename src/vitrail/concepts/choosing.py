@@ -152,7 +152,7 @@ def measure_all(
     """What is measured of each choice; `stability` of its options says in how many runs.
 
     Raises:
-        UsageError: more concepts than samples to learn from.
+        UsageError: more concepts than samples to learn from, or than different ones.
     """
     most, n = max(choice.n_samples for choice in choices), len(judged.Z)
     if most > (left := n - -(-n // FOLDS)):
@@ -164,7 +164,10 @@ def measure_all(
         progress("choices", done, len(choices))
         with warnings.catch_warnings():  # that a try is not quite finished does not matter; the result says so itself
             warnings.simplefilter("ignore", ConvergenceWarning)
-            tried.append(measure(choice, judged, overlap_of))
+            try:
+                tried.append(measure(choice, judged, overlap_of))
+            except ValueError as error:
+                raise UsageError(str(error)) from error
     progress("choices", len(choices), len(choices))
     return tuple(tried)
 

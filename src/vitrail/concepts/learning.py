@@ -40,7 +40,7 @@ from vitrail.errors import NumericsError, UsageError
 from vitrail.learners import Form
 from vitrail.lmm import Layer
 from vitrail.progress import Progress, shown, silent
-from vitrail.scores import matched_cosine, typical_size
+from vitrail.scores import equal, matched_cosine, typical_size
 from vitrail.words import words_said
 
 logger = logging.getLogger(__name__)
@@ -223,6 +223,7 @@ def learn_as(
         in_memory = engine == "local" and 4 * len(kept) * rows.n_features <= IN_MEMORY
         if in_memory or not learner.out_of_core:
             rows = learners.ArrayRows(np.concatenate([rows[i] for i in range(len(rows.lengths))]))
+        _check_different(rows, layer)
         naming = _naming(activations, options, labels, rows, kept, over)
         choice = None
         if options.n_concepts == "auto":
@@ -240,6 +241,11 @@ def learn_as(
         if naming is not None and found is not None:
             found["resamples"][: learner.n_named] = naming.stability(options).tolist()
         V, scores = _describe(learner, rows, over)
+    if scores["dead"] == len(learner.components_):
+        raise UsageError(
+            f"No sample activates any of the {len(learner.components_)} concepts that {learner.title} found in the "
+            f"states of layer {layer}. Ask for another layer, a smaller penalty or the other form."
+        )
     engine_used = {"name": engine, "in_memory": isinstance(rows, learners.ArrayRows)}
     content = {**made, "engine": engine_used, "scores": scores, "stability": found}
     content |= {} if naming is None else {"named": plain(naming.concepts)}
@@ -384,16 +390,30 @@ def ordinary_rows(
         UsageError: they are fewer than `n_concepts`.
         NumericsError: some are not finite.
     """
-    norms = np.concatenate(list(over(lambda _, Z: np.linalg.norm(Z, axis=1), ShardRows(activations, layer))))
+    norms = np.concatenate(list(over(lambda _, Z: _norms(Z), ShardRows(activations, layer))))
     if not np.isfinite(norms).all():
         raise NumericsError(f"{(~np.isfinite(norms)).sum()} of {len(norms)} states of layer {layer} are not finite.")
     kept = _ordinary(norms)
+    try:
+        learners.check_squares(float(norms[kept].max(initial=0)), len(norms), np.dtype(np.float32))
+    except ValueError as error:
+        raise NumericsError(f"States of layer {layer}: {error}.") from error
     if n_concepts > kept.sum():
         raise UsageError(
             f"Cannot learn {n_concepts} concepts from {kept.sum()} samples. "
             "Ask for fewer concepts, or extract from more samples."
         )
     return ShardRows(activations, layer, kept), kept
+
+
+def _check_different(rows: learners.Rows, layer: int | str) -> None:
+    """Raises `UsageError` if all states are the same."""
+    if learners.count_different(rows, 2) < 2:
+        n = sum(rows.lengths)
+        what = "There is one state" if n == 1 else f"All {n} states are the same"
+        raise UsageError(
+            f"{what} at layer {layer}: concepts tell how states differ. Ask for another layer, or for more samples."
+        )
 
 
 def _fit(learner: learners.Learner, rows: learners.Rows, over: learners.Map, progress: Progress) -> None:
@@ -436,7 +456,12 @@ def one_layer(activations: Activations, layer: int | str | None) -> int | str:
 
 def ordinary(Z: np.ndarray) -> np.ndarray:
     """(n,) bool: rows whose norm is at most `OUTLIER_NORM` times the median norm."""
-    return _ordinary(np.linalg.norm(Z, axis=1))
+    return _ordinary(_norms(Z))
+
+
+def _norms(Z: np.ndarray) -> np.ndarray:
+    """(n,) float64: float32 cannot hold the squares of all that it holds."""
+    return np.linalg.norm(Z.astype(np.float64), axis=1)
 
 
 def _ordinary(norms: np.ndarray) -> np.ndarray:
@@ -508,7 +533,7 @@ class _FitSums:
 def _describe(
     learner: learners.Learner, rows: learners.Rows, over: learners.Map
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """The activations of all rows, and what `describe_fit` says of them."""
+    """The activations of all rows, what `describe_fit` says of them, and how many concepts equal an earlier one."""
 
     def piece(_: int, Z: np.ndarray) -> tuple[np.ndarray, _FitSums]:
         V = np.asarray(learner.transform(Z))
@@ -520,7 +545,7 @@ def _describe(
         V[start : start + len(codes)] = codes
         start += len(codes)
         sums.append(of_piece)
-    return V, reduce(add, sums).scores()
+    return V, reduce(add, sums).scores() | {"equal": equal(learner.components_)}
 
 
 def open_concepts(folder: str | Path, activations: Activations | None = None) -> Concepts:

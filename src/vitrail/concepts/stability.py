@@ -16,7 +16,7 @@ from jaxtyping import Float, Real
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 
-from vitrail.learners import Learner
+from vitrail.learners import ArrayRows, Learner, count_different
 from vitrail.progress import Progress, silent
 from vitrail.scores import cosines, matched_cosine, unit
 
@@ -70,8 +70,18 @@ def stability(
         return matched_cosine(learner.components_, runs[-1], learner.signed)
 
     seeds = np.mean([again(Z, own + 1 + i) for i in range(n_runs)], axis=0)
-    resamples = np.mean([again(Z[rng.integers(len(Z), size=len(Z))], own) for _ in range(n_runs)], axis=0)
+    resamples = np.mean([again(_resampled(Z, len(learner.components_), rng), own) for _ in range(n_runs)], axis=0)
     return Stability(seeds, resamples, tuple(runs))
+
+
+def _resampled(Z: Real[np.ndarray, "n d"], k: int, rng: np.random.Generator) -> Real[np.ndarray, "n d"]:
+    """As many rows as `Z` has, drawn with replacement. `k` different ones are among them, since fewer cannot give `k`
+    concepts; if need be these are drawn first."""
+    rows = Z[rng.integers(len(Z), size=len(Z))]
+    if count_different(ArrayRows(rows), k) == k:
+        return rows
+    _, different = np.unique(Z, axis=0, return_index=True)
+    return np.concatenate([Z[rng.choice(different, k, replace=False)], rows[k:]])
 
 
 def consensus(dictionaries: Sequence[Real[np.ndarray, "k d"]]) -> Real[np.ndarray, "k d"]:

@@ -18,6 +18,8 @@ def of_concepts(concepts: Concepts) -> dict[str, Verdict]:
         found["active"] = verdicts.sparse(scores["active"], len(concepts))
     if "dead" in scores:
         found["dead"] = verdicts.dead(int(scores["dead"]))
+    if scores.get("equal"):
+        found["equal"] = verdicts.equal(int(scores["equal"]))
     if stable is not None:
         found["seeds"] = verdicts.stability(float(np.mean(stable["seeds"])), "seeds")
         found["resamples"] = verdicts.stability(float(np.mean(stable["resamples"])), "resamples")

@@ -33,6 +33,7 @@ from vitrail.finetuning.training import STATE, Training, split_examples
 from vitrail.lmm import LMM, as_lmm
 from vitrail.lmm.adapters import trainable_lora
 from vitrail.lmm.doctor import certificate
+from vitrail.lmm.likeness import Likeness, likeness
 from vitrail.progress import Progress, shown
 from vitrail.samples.examples import Example, examples_hash
 
@@ -80,8 +81,9 @@ def finetune(
         check_free(out, KIND)
     doctor = certificate(lmm, [e.sample for e in split_examples(examples, options.seed)[0][:2]])
     write_manifest(out, KIND, {"parameters": parameters, "complete": False})
+    base = {"base": likeness(lmm.model)} if options.method == "lora" else {}
     with _trainable(lmm, options) as (pupil, trained):
-        writer = _Writer(pupil, parameters, options)
+        writer = _Writer(pupil, parameters, options, base)
         training = Training(pupil, trained, examples, options, out, writer.write_checkpoint(out / CHECKPOINTS))
         with shown(progress) as tell:
             training.run(tell)
@@ -89,7 +91,7 @@ def finetune(
         draw_loss(training.finish(), out / PICTURE)
     for checkpoint in sorted((out / CHECKPOINTS).glob("step-*")):
         read_finished(checkpoint, CHECKPOINT, "fine-tune")
-    content = {"parameters": parameters, "complete": True, "doctor": doctor, "parents": {}}
+    content = {"parameters": parameters, "complete": True, "doctor": doctor, "parents": {}, **base}
     write_manifest(out, KIND, content, written_files(out))
     return open_finetune(out)
 
@@ -149,8 +151,10 @@ def written_files(folder: Path) -> list[str]:
 class _Writer:
     """Writes the trained model as it is now; nothing in the files says where its base was on this machine."""
 
-    def __init__(self, pupil: LMM, parameters: dict[str, Any], options: FineTuneOptions) -> None:
-        self.pupil, self.parameters, self.options = pupil, parameters, options
+    def __init__(
+        self, pupil: LMM, parameters: dict[str, Any], options: FineTuneOptions, base: dict[str, Likeness]
+    ) -> None:
+        self.pupil, self.parameters, self.options, self.base = pupil, parameters, options, base
 
     def write_checkpoint(self, folder: Path) -> Callable[[int], None]:
         """What writes the checkpoint after a step, to a folder of its own in `folder`, with a manifest."""
@@ -158,7 +162,8 @@ class _Writer:
         def write(step: int) -> None:
             own = folder / f"step-{step:05d}"
             self.write(own)
-            write_manifest(own, CHECKPOINT, {"parameters": {**self.parameters, "step": step}}, written_files(own))
+            content = {"parameters": {**self.parameters, "step": step}, **self.base}
+            write_manifest(own, CHECKPOINT, content, written_files(own))
 
         return write
 

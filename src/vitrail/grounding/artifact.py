@@ -70,7 +70,7 @@ class GroundedConcept:
 
     Args:
         index: its row in `U`.
-        words: decoded from its direction.
+        words: decoded from its direction; none for a concept that no sample activates.
         samples: those that activate it most.
         share: of samples whose strongest concept it is; see `Concepts.comparable`.
         captions: words that the captions of its samples have more often than the others'; empty where the samples have
@@ -91,10 +91,12 @@ class GroundedConcept:
     @property
     def title(self) -> tuple[str, ...]:
         """What it was named, and that it was; or up to three words that name it: those of its captions, else those
-        decoded from it, of forms of one word the first. It is the same on every page."""
+        decoded from it, of forms of one word the first; or "never active". It is the same on every page."""
         if self.named:
             return (f"{self.named} (named)",)
         words = [w.word for w in self.captions] or [w.word for w in self.words]
+        if not words and not self.samples:
+            return ("never active",)
         first_of = {_lemma(word): word for word in reversed(words)}
         return tuple(dict.fromkeys(first_of[_lemma(word)] for word in words))[:3]
 

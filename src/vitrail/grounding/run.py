@@ -90,7 +90,8 @@ def ground_as(
         )
         shared = captions.of(column)
         named = names[k] if k < len(names) else ""
-        grounded.append(GroundedConcept(k, by_words[k], samples, float(shares[k]), shared, bool(means[k]), named))
+        words = by_words[k] if samples else ()  # what no sample activates means nothing, whatever it decodes to
+        grounded.append(GroundedConcept(k, words, samples, float(shares[k]), shared, bool(means[k]), named))
     write_json(out / FILE, grounded)
     content = {"parameters": options.parameters(), "parents": parents, "mean": plain(mean)}
     content["word_logit"] = plain(word_logit(lmm, activations, concepts))

@@ -4,6 +4,7 @@ from .base import (
     ConceptLearner as ConceptLearner,
     Learner as Learner,
     PieceLearner as PieceLearner,
+    check_squares as check_squares,
 )
 from .codes import (
     codes_from_gram as codes_from_gram,
@@ -35,6 +36,7 @@ from .rows import (
     ArrayRows as ArrayRows,
     Map as Map,
     Rows as Rows,
+    count_different as count_different,
     here as here,
     sample as sample,
     sampled as sampled,

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from vitrail.learners.arrays import (
     Array,
     device,
+    dtype_of,
     finite,
     floats,
     in_place,
@@ -28,7 +29,7 @@ from vitrail.learners.arrays import (
     row_blocks,
     to_host,
 )
-from vitrail.learners.rows import Map, Rows
+from vitrail.learners.rows import ArrayRows, Map, Rows, count_different
 from vitrail.progress import Progress, silent
 
 Self = TypeVar("Self", bound="Learner")
@@ -111,7 +112,8 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
         """Learns K concepts from `Z`, and returns the learner itself; `y` is ignored, as pipelines expect.
 
         Raises:
-            ValueError: `Z` holds NaN or infinity, a parameter is out of range, or there are more concepts than samples.
+            ValueError: `Z` holds NaN or infinity or values whose squares its dtype cannot hold, a parameter is out of
+                range, or there are more concepts than different samples.
         """
         self._fit_checked(Z, progress)
         return self
@@ -129,7 +131,9 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
 
     def _fit_checked(self, Z: Array, progress: Progress) -> Array | None:
         rows = self._validated(Z, reset=True)[0]
-        self._check(len(rows))
+        self._check_rows(ArrayRows(rows))
+        largest = float(namespace(rows).max(namespace(rows).abs(rows)))
+        check_squares(largest * rows.shape[1] ** 0.5, len(rows), dtype_of(rows))
         V = self._fit(rows, progress)
         self.components_ = np.ascontiguousarray(self.components_)  # its layout decides the last bits of products
         return V
@@ -141,6 +145,17 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
             raise ValueError(
                 f"cannot learn n_components={self.n_components} concepts from n_samples={n_samples}: "
                 "use fewer concepts or more samples"
+            )
+
+    def _check_rows(self, rows: Rows) -> None:
+        """Raises ValueError for a parameter that is out of range, or more concepts than there are different samples."""
+        n = sum(rows.lengths)
+        self._check(n)
+        different = count_different(rows, self.n_components)
+        if different < self.n_components:
+            raise ValueError(
+                f"cannot learn n_components={self.n_components} concepts from n_samples={n}, of which {different} "
+                "differ from each other: use fewer concepts or other samples"
             )
 
     def transform(self, Z: Num[Array, "n d"]) -> Float[Array, "n k"]:
@@ -225,3 +240,16 @@ def check_count(name: str, value: int) -> None:
     """Raises ValueError if `value` is no whole number, or less than 1; the message names the parameter `name`."""
     if isinstance(value, bool) or not (isinstance(value, Integral) and value >= 1):
         raise ValueError(f"{name} must be a whole number ≥ 1, got {value!r}")
+
+
+def check_squares(norm: float, n: int, dtype: np.dtype) -> None:
+    """Raises ValueError unless `dtype` can hold the sum of the squares of `n` rows, of which `norm` is the largest norm
+    (or at least as large), and tell it from 0."""
+    limits = np.finfo(dtype)
+    size = None
+    if norm > (float(limits.max) / (4 * n)) ** 0.5:
+        size = "large"
+    elif 0 < norm < (float(limits.tiny) / float(limits.eps)) ** 0.5:
+        size = "small"
+    if size is not None:
+        raise ValueError(f"values so {size} (norms of {norm:.0e}) that {dtype} cannot hold their squares: scale them")

@@ -149,7 +149,7 @@ class NamedSemiNMF(Learner):
             ValueError: a parameter is out of range, no concept is named or all are, or there are more concepts than
                 samples.
         """
-        self._check(sum(rows.lengths))
+        self._check_rows(rows)
         self.n_features_in_ = rows.n_features
         rest = self._rest()
         self._take(rest.fit_rows(ChangedRows(rows, self._named.left), over, progress=progress))

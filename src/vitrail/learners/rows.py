@@ -105,6 +105,17 @@ def mean_and_spread(rows: Rows, over: Map) -> tuple[Float[np.ndarray, " d"], flo
     return first + shift, float(np.sqrt(max(0.0, sum(squares) / n - float(shift @ shift))))
 
 
+def count_different(rows: Rows, most: int) -> int:
+    """How many of the rows differ from each other, counted up to `most`; no more are read than that takes."""
+    seen: set[bytes] = set()
+    for i in range(len(rows.lengths)):
+        for row in to_host(rows[i])[0]:
+            seen.add((row + 0.0).tobytes())  # −0 is 0
+            if len(seen) == most:
+                return most
+    return len(seen)
+
+
 def here(function: Callable[[int, Array], T], rows: Rows) -> Iterator[T]:
     """The `Map` of this process: one piece after another, while the next one is being fetched."""
     n = len(rows.lengths)

@@ -130,9 +130,9 @@ class SemiNMF(Learner):
             progress: is told of the starts and the passes.
 
         Raises:
-            ValueError: a parameter is out of range, or there are more concepts than samples.
+            ValueError: a parameter is out of range, or there are more concepts than different samples.
         """
-        self._check(sum(rows.lengths))
+        self._check_rows(rows)
         self.n_features_in_ = rows.n_features
         self._learn(rows, over, progress, keep_codes=False)
         return self

@@ -10,7 +10,8 @@ from vitrail.progress import Progress
 
 
 class Simple(PrototypeLearner):
-    """The baseline "Simple" of CoX-LMM: concepts are the K rows of `Z` with the largest norms, the largest first.
+    """The baseline "Simple" of CoX-LMM: concepts are the K different rows of `Z` with the largest norms, the
+    largest first.
 
     Activations are `1 / (1 + distance)`. `inverse_transform` returns the nearest of the K rows. Nothing is random; of
     rows with the same norm the earlier comes first.
@@ -29,4 +30,6 @@ class Simple(PrototypeLearner):
 
     def _fit(self, Z: Float[np.ndarray, "n d"], progress: Progress) -> None:
         norms = np.einsum("ij,ij->i", Z, Z, dtype=np.float64)
-        self.components_ = Z[np.argsort(-norms, kind="stable")[: self.n_components]]
+        first = {(Z[i] + 0.0).tobytes(): i for i in reversed(range(len(Z)))}  # of rows that are the same, the first
+        different = sorted(first.values(), key=lambda i: (-norms[i], i))
+        self.components_ = Z[different[: self.n_components]]

@@ -15,8 +15,10 @@ from vitrail.artifacts import MANIFEST, parse, read_finished
 from vitrail.errors import ArtifactError, ModelError
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.identity import fingerprint, fingerprint_of_ends
+from vitrail.lmm.likeness import likeness, unlike
 from vitrail.lmm.messages import first_line
 from vitrail.lmm.model import LMM
+from vitrail.lmm.parts import quantisation
 
 #: A warning of transformers about a name that PEFT still uses.
 OLD_NAME = ".is_gradient_checkpointing. is deprecated"
@@ -147,17 +149,30 @@ def _adapter_location(adapter: str | Path) -> str:
 
 
 def _check_base(network: Any, path: str, adapter: str | Path) -> None:
-    """Refuses an adapter made by `vitrail.finetune` on other weights; its manifest has the fingerprint of its base."""
+    """Refuses an adapter made by `vitrail.finetune` on other weights. Its manifest has the fingerprint of its base, and
+    for a model that is held in another precision, where a fingerprint is another one, what its layers do."""
     manifest = Path(path) / "manifest.json"
     if not manifest.is_file():
         return
     try:
-        base = ModelDescription.from_dict(parse(manifest.read_text(encoding="utf-8"))["parameters"]["model"])
+        values = parse(manifest.read_text(encoding="utf-8"))
+        base = ModelDescription.from_dict(values["parameters"]["model"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return  # the manifest of something else
     found = fingerprint_of_ends(network) if base.is_older else fingerprint(network)
-    if found != base.fingerprint and str(network.dtype) == f"torch.{base.dtype}":  # rounding changes a fingerprint
-        raise ModelError(
-            f"{adapter} was made on {base.name} (fingerprint {base.fingerprint}), not on the model it is put on "
-            f"({found}). Load it on its own base, or fine-tune this one."
-        )
+    if found == base.fingerprint:
+        return
+    refused = (
+        f"{adapter} was made on {base.name} (fingerprint {base.fingerprint}), not on the model it is put on ({found}). "
+        "Load it on its own base, or fine-tune this one."
+    )
+    if _precision(network) == base.weights_dtype:
+        raise ModelError(refused)
+    if others := unlike(likeness(network), values.get("base", {})):
+        raise ModelError(f"{refused} {len(others)} of its layers are others, such as {others[0]}.")
+
+
+def _precision(network: Any) -> str:
+    """How the weights are held: quantised, or the dtype of most of them."""
+    config = getattr(network.config, "quantization_config", None)
+    return str(network.dtype).removeprefix("torch.") if config is None else quantisation(config)

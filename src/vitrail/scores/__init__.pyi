@@ -5,6 +5,7 @@ from .dictionary import (
     cosines as cosines,
     dead as dead,
     duplicates as duplicates,
+    equal as equal,
     explained_variance as explained_variance,
     hoyer as hoyer,
     l0 as l0,

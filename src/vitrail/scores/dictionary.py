@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
 from vitrail.scores.intervals import Estimate
 
@@ -95,6 +96,18 @@ def hoyer(V: Real[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
 def dead(V: Real[np.ndarray, "n k"]) -> Bool[np.ndarray, " k"]:
     """For each concept, whether no sample activates it."""
     return ~np.any(V != 0, axis=0)
+
+
+def equal(U: Real[np.ndarray, "k d"]) -> int:
+    """How many concepts are the same as an earlier one, up to rounding: no further apart than 10⁻⁵ of their norm.
+
+    >>> equal(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1e-9]]))
+    1
+    """
+    U = np.asarray(U, np.float64)
+    norms = np.linalg.norm(U, axis=1)
+    near = cdist(U, U) <= 1e-5 * np.maximum(norms[:, None], norms)
+    return int(np.tril(near, -1).any(axis=1).sum())
 
 
 def members(V: Real[np.ndarray, "n k"]) -> Int[np.ndarray, " n"]:

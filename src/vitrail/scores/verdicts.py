@@ -204,6 +204,13 @@ def dead(n: int) -> Verdict:
     return Verdict("warning", f"{n} are never active: ask for fewer") if n else Verdict("good", "every concept is used")
 
 
+def equal(n: int) -> Verdict:
+    """Concepts that are the same as another one."""
+    if not n:
+        return Verdict("good", "no two concepts are the same")
+    return Verdict("bad", f"{n} the same as an earlier concept: ask for fewer")
+
+
 def told(auroc: Estimate) -> Verdict:
     """Whether a property of new samples is told; the interval of the AUROC must exclude .50."""
     if missing(auroc.mean):
