@@ -308,7 +308,7 @@ def test_an_image_beyond_its_bounds_is_skipped_and_listed_and_other_bounds_make_
     assert sample == few[0].id
     assert "1 × 100000 pixels" in why
     narrow = [dataclasses.replace(s, bounds=ImageBounds(max_side=10)) for s in few[:4]]
-    with pytest.raises(DataError, match="None of 4 images could be read"):
+    with pytest.raises(DataError, match="None of 4 samples could be read"):
         quick(lmm, narrow, tmp_path / "b")
     with pytest.raises(ArtifactError, match=f"made from other samples: the image of 1, '{few[3].id}' among them"):
         quick(lmm, [*mixed[:3], narrow[3]], tmp_path / "a", shard_size=2)
@@ -336,7 +336,7 @@ def test_no_more_images_are_decoded_at_a_time_than_a_batch_has(lmm, few, tmp_pat
 
 def test_if_no_image_can_be_read_that_is_the_error_and_mending_them_is_enough(lmm, few, tmp_path):
     gone = [dataclasses.replace(s, image=Path(f"/no/such/{s.id}.jpg")) for s in few]
-    with pytest.raises(DataError, match=rf"None of 8 images could be read; the first, of sample {few[0].id}: "):
+    with pytest.raises(DataError, match=rf"None of 8 samples could be read; the first, {few[0].id}: "):
         quick(lmm, gone, tmp_path / "a")
     assert len(quick(lmm, few, tmp_path / "a")) == 8
 

@@ -155,11 +155,16 @@ def test_a_file_that_holds_no_captions_is_an_error_that_names_the_line(tmp_path,
         open_texts(path)
 
 
-def test_a_caption_with_a_control_token_is_refused(lmm, dogs, tmp_path):
+def test_a_caption_with_a_control_token_is_left_out_and_listed(lmm, dogs, tmp_path):
     end = lmm.tokenizer.eos_token
-    said = lines(tmp_path / "c.jsonl", {dogs[0].id: f"a dog {end} on grass"})
-    with pytest.raises(DataError, match=rf"The text of sample '{dogs[0].id}' .* is a control token"):
-        extract(lmm, dogs[:1], "dog", out=tmp_path / "a", said=said)
+    said = lines(tmp_path / "c.jsonl", {dogs[0].id: f"a dog {end} on grass", dogs[1].id: "a dog on grass"})
+    found = extract(lmm, dogs[:2], "dog", out=tmp_path / "a", said=said)
+    assert [row.sample_id for row in found.rows] == [dogs[1].id]
+    [(sample, why)] = found.counts.unreadable
+    assert sample == dogs[0].id
+    assert f"{end!r}, which is a control token" in why
+    with pytest.raises(DataError, match=rf"None of 1 samples could be read; the first, {sample}: .* control token"):
+        extract(lmm, dogs[:1], "dog", out=tmp_path / "b", said=said)
 
 
 def test_no_texts_are_an_error(tmp_path):

@@ -83,6 +83,6 @@ def _show_words(store: WordStore, as_json: bool) -> None:
 
 def _show_unreadable(counts: Counts) -> None:
     if counts.unreadable:
-        say(f"{len(counts.unreadable)} images could not be read:")
+        say(f"{len(counts.unreadable)} samples were left out:")
         for sample, why in counts.unreadable[:10]:
             say(f"  {sample}: {why}")

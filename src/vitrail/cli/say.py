@@ -11,6 +11,7 @@ from vitrail.cli.derived import Without
 from vitrail.cli.options import Json, Out
 from vitrail.cli.terminal import print_json, progress_bars
 from vitrail.cli.terminal import say as echo
+from vitrail.errors import UsageError
 from vitrail.options import Count, CountOrNone
 from vitrail.saying.options import SayingOptions
 
@@ -35,14 +36,16 @@ class ServerChoice:
     concurrency: Count = 8
     retries: CountOrNone = 5
 
-    def endpoint_or_none(self) -> Endpoint | None:
+    def endpoint_or_none(self, model: ModelChoice) -> Endpoint | None:
         """The server; None where the model is here.
 
         Raises:
-            UsageError: its address is none.
+            UsageError: its address is none, or a model here is named, too.
         """
         if self.endpoint is None:
             return None
+        if replace(model, prompt=None) != ModelChoice():
+            raise UsageError("Name either an --endpoint, with its --endpoint-model, or a model here (--model …).")
         from vitrail.saying import Endpoint
 
         return Endpoint(self.endpoint, self.endpoint_model, self.concurrency, self.retries)
@@ -72,7 +75,7 @@ def say(
         samples = data.load(progress)
         options = replace(saying, prompt=model.prompt)
         check_images(samples)
-        endpoint = server.endpoint_or_none()
+        endpoint = server.endpoint_or_none(model)
         lmm = model.load(progress) if endpoint is None else endpoint
         from vitrail.saying import say_as
 

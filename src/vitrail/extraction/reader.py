@@ -182,7 +182,7 @@ class Reader:
             said = in_turn(asked, opener, self._spoken, batch_size=self.options.batch_size, step=step)
             return [answer for answer in said if answer is not None]
         if self.said is not None:
-            texts = [(a, self.said.generation(self.lmm, a.sample), self.words) for a in asked]
+            texts = [(a, g, self.words) for a in asked if (g := self._said_before(a.sample, opener)) is not None]
         else:
             texts = [
                 (a, self.lmm.continuation(a.request, text), of_text)
@@ -190,6 +190,15 @@ class Reader:
                 for text, of_text in self._references(a.sample).items()
             ]
         return [_Answer(answer.text, self._find(a, answer, wanted)) for a, answer, wanted in texts]
+
+    def _said_before(self, sample: Sample, opener: Opener) -> Generation | None:
+        """What was said of `sample` before; None, and `opener` lists it, where that cannot be put into tokens."""
+        assert self.said is not None
+        try:
+            return self.said.generation(self.lmm, sample)
+        except DataError as error:
+            opener.skipped[sample.id] = str(error)
+            return None
 
     def _references(self, sample: Sample) -> dict[str, tuple[Word, ...]]:
         """The references that are read, each with the words that it is the first to have."""

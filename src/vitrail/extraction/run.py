@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from vitrail import words
-from vitrail.activations import Activations, Counts, ExtractionOptions, Require, Store, WordStore, open_words
+from vitrail.activations import Activations, Counts, ExtractionOptions, Require, Store, WordStore
 from vitrail.activations.many import index_of
 from vitrail.artifacts import folder_for, one_writer, same_volume_free
 from vitrail.errors import ArtifactError, DataError, UsageError, WordError
@@ -159,8 +159,7 @@ def extract_words_as(
     some = having_any(samples, words, options.require)
     asked = _Asked(lmm, samples, some, tuple(words), options, said)
     store = _written(asked, out / "activations", {"words": [asdict(word) for word in words]}, progress)
-    store.finish_files({"words": index_of(words, [record.words for record in store.records()])})
-    made = open_words(out)
+    made = WordStore(out, store.finish_files({"words": index_of(words, [r.words for r in store.records()])}))
     for word in words:  # a folder for the study of each
         made.of(word.text)
     return made
@@ -210,7 +209,7 @@ def _written(asked: _Asked, out: Path, named: dict[str, Any], progress: Progress
     lmm, options, some, said = asked.lmm, asked.options, asked.some, asked.said
     if options.require != "predicted":
         log.info("%d of %d samples hold %s in a reference", len(some), len(asked.samples), _named(asked.words))
-    _check_room(out, lmm, len(some), len(options.layers))
+    _check_room(out, lmm, _n_rows(some, asked.words), len(options.layers))
     size = options.shard_size
     shards = [some[i : i + size] for i in range(0, len(some), size)]
     sources = cache(lambda number: [s.digests() for s in shards[number]])
@@ -236,7 +235,7 @@ def _written(asked: _Asked, out: Path, named: dict[str, Any], progress: Progress
         done += len(shards[number])
     counts = store.counts()
     if counts.unreadable:
-        log.warning("%d images could not be read; the manifest in %s lists them", len(counts.unreadable), out)
+        log.warning("%d samples were left out; the manifest in %s lists them", len(counts.unreadable), out)
     if not counts.kept:
         store.discard()
         raise _nothing(counts, asked.words, some, texts)
@@ -252,6 +251,16 @@ def _ids_hash(samples: Sequence[Sample]) -> str:
     return hashlib.sha256("\n".join(s.id for s in samples).encode()).hexdigest()
 
 
+def _n_rows(samples: Sequence[Sample], words: Sequence[Word]) -> int:
+    """About how many rows there will be: one for each sample; with many words, by how many of them the references of
+    some samples have."""
+    if len(words) == 1 or not samples:
+        return len(samples)
+    some = samples[:: -(-len(samples) // 500)]
+    held = sum(any(word.find(text) for text in s.said) for s in some for word in words)
+    return max(len(samples), len(samples) * held // len(some))
+
+
 def _check_room(out: Path, lmm: LMM, n: int, n_layers: int) -> None:
     """Logs what a run may need before it starts.
 
@@ -261,7 +270,7 @@ def _check_room(out: Path, lmm: LMM, n: int, n_layers: int) -> None:
     thumbnails = 8_000 * n
     need = n * n_layers * lmm.n_features * torch.finfo(getattr(torch, lmm.dtype)).bits // 8 + thumbnails
     free = same_volume_free(out)
-    log.info("up to %d samples to look at; at most %.1f MB on disk, %.1f GB are free", n, need / 1e6, free / 1e9)
+    log.info("up to %d states; about %.1f MB on disk, %.1f GB are free", n, need / 1e6, free / 1e9)
     if need > free:
         raise ArtifactError(
             f"The disk is too small: up to {need / 1e9:.2f} GB may be written to {out}, {free / 1e9:.2f} GB are free."
@@ -272,7 +281,7 @@ def _nothing(counts: Counts, wanted: Sequence[Word], candidates: Sequence[Sample
     """The error that says why no state was found."""
     if len(counts.unreadable) == len(candidates):
         sample, why = counts.unreadable[0]
-        return DataError(f"None of {len(candidates)} images could be read; the first, of sample {sample}: {why}")
+        return DataError(f"None of {len(candidates)} samples could be read; the first, {sample}: {why}")
     instead = ", ".join(words.nearest(wanted[0].text, said))
     return WordError(
         f"The model never said {_named(wanted)} for {len(candidates)} samples."

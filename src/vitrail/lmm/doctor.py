@@ -235,7 +235,8 @@ class Examiner:
         """A padded row has the states of the same row without padding."""
         error, most = self._padded(self.requests)
         if not most:
-            error, most = self._padded([self.requests[0], *(f"{r} {REQUEST}" for r in self.requests[1:])])
+            longer = f"{REQUEST} {REQUEST}"  # by itself: a family's own request may take nothing beside it (Florence-2)
+            error, most = self._padded([self.requests[0], *[longer] * (len(self.requests) - 1)])
         if not most:
             return Finding(None, None, "no row of the batch needed padding")
         return self._within(error, f"rows with up to {most} padded positions against the same rows alone")
