@@ -8,7 +8,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: demo test check wheel-check docs picture families clean bench bench-evaluate bench-extract bench-learn bench-memory bench-named bench-real bench-scale bench-shift bench-steer
+.PHONY: demo test check wheel-check docs picture families clean bench bench-evaluate bench-extract bench-learn bench-memory bench-named bench-real bench-recovery bench-scale bench-shared bench-shift bench-steer
 
 ## demo: what does the bundled model think of when it says "dog"? → vitrail-demo/report.html
 demo: $(CORE)
@@ -46,6 +46,14 @@ bench-scale: $(READY)
 ## bench-named: what states, found and named concepts hold of Toyland's factors → benchmarks/results/named.json
 bench-named: $(READY)
 	$(BIN)/python benchmarks/named.py
+
+## bench-recovery: other ways to learn a dictionary, ten seeds each → benchmarks/results/recovery.json
+bench-recovery: $(READY)
+	$(BIN)/python -m benchmarks.recovery
+
+## bench-shared: one dictionary over six words against six → benchmarks/results/shared.json
+bench-shared: $(READY)
+	$(BIN)/python -m benchmarks.shared
 
 ## bench-shift: what three fine-tunes did to two words → benchmarks/results/shift.json
 bench-shift: $(READY)

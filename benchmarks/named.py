@@ -44,14 +44,16 @@ RESULT = Path(__file__).parent / "results" / "named.json"
 WORD = "dog"
 
 
-def states_of(lmm: LMM, n: int, seed: int, split: str | None, out: Path) -> tuple[Activations, list[dict[str, Any]]]:
-    """The states of the word in the last block, of `n` scenes, and the factors of these; what is in `out` is kept."""
+def states_of(
+    lmm: LMM, n: int, seed: int, split: str | None, out: Path, word: str = WORD
+) -> tuple[Activations, list[dict[str, Any]]]:
+    """The states of a word in the last block, of `n` scenes, and the factors of these; what is in `out` is kept."""
     world = toyland.dataset_path(n, seed=seed)
     factors = load_factors(world)
     assert factors is not None
-    samples = having(load_samples(world, split=split), [WORD])
+    samples = having(load_samples(world, split=split), [word])
     named = [replace(s, id=f"{seed}-{s.id}") for s in samples]
-    made = extract(lmm, named, WORD, out=out, layers=[-1])
+    made = extract(lmm, named, word, out=out, layers=[-1])
     return made, [factors[i.partition("-")[2]] for i in made.sample_ids()]
 
 

@@ -78,6 +78,11 @@ from .runs.atlas import (
     atlas as atlas,
 )
 from .runs.report import report as report
+from .runs.share import (
+    SharedDictionary as SharedDictionary,
+    open_dictionary as open_dictionary,
+    share as share,
+)
 
 # How well concepts are grounded
 from .evaluation import (

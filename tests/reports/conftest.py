@@ -59,8 +59,24 @@ def chosen_of(study):
 
 
 @pytest.fixture(scope="session")
+def dictionary_page(lmm, samples, tmp_path_factory) -> Path:
+    """The page of one dictionary over two words."""
+    from vitrail.activations import ExtractionOptions
+    from vitrail.concepts import LearningOptions
+    from vitrail.extraction import extract_words
+    from vitrail.runs.share import share
+
+    folder = tmp_path_factory.mktemp("dictionary")
+    options = ExtractionOptions(layers=(-1,), require="truth")
+    extract_words(lmm, samples, ["dog", "cat"], out=folder / "many", options=options)
+    learning = LearningOptions(n_concepts=6, stability=1)
+    return share([folder / "many"], out=folder / "shared", learning=learning, lmm=lmm, progress=False).page
+
+
+@pytest.fixture(scope="session")
 def pages(
     lmm,
+    dictionary_page,
     dog_study,
     evaluation,
     factors,
@@ -85,6 +101,7 @@ def pages(
     return {
         "study": study_page(study, out=folder / "study.html", evaluation=evaluation.scores),
         "chosen study": study_page(chosen_of(dog_study), out=folder / "chosen.html"),
+        "dictionary": dictionary_page,
         "plain study": study_page(dog_study, out=folder / "plain.html"),
         "atlas": atlas_page(ENTRIES, model="toyland", out=folder / "atlas.html"),
         "methods": methods_page(side_by_side, out=folder / "methods.html"),

@@ -41,6 +41,7 @@ AGAIN = {
     "grounding": "vitrail ground",
     "reference": "vitrail monitor fit",
     "methods": "vitrail evaluate --words",
+    "shared": "vitrail share",
     "shift": "vitrail compare",
     "steering": "vitrail steer make",
     "steering search": "vitrail steer search",

@@ -15,6 +15,7 @@ import vitrail.cli.say
 import vitrail.cli.extract
 import vitrail.cli.learn
 import vitrail.cli.ground
+import vitrail.cli.share
 import vitrail.cli.explain
 import vitrail.cli.report
 import vitrail.cli.import_file

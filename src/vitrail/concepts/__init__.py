@@ -4,6 +4,7 @@ options.py     how concepts are learned
 choosing.py    how many concepts, and how sparse
 learning.py    `learn`, and the concepts it writes
 named.py       concepts that are named, before the others are found
+shared.py      one dictionary over several words
 stability.py   whether concepts come back from other seeds and samples
 over_ray.py    learning on many machines
 """

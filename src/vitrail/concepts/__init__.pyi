@@ -26,3 +26,11 @@ from .learning import (
     open_concepts as open_concepts,
     ordinary as ordinary,
 )
+from .shared import (
+    SharedConcepts as SharedConcepts,
+    Use as Use,
+    check_shared as check_shared,
+    folder_of_word as folder_of_word,
+    open_shared as open_shared,
+    share_as as share_as,
+)

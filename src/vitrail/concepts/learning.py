@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
@@ -255,13 +255,20 @@ def learn_as(
 
 @one_writer
 def adopt_concepts(
-    activations: Activations, learner: learners.Learner, options: LearningOptions, *, out: str | Path
+    activations: Activations,
+    learner: learners.Learner,
+    options: LearningOptions,
+    *,
+    out: str | Path,
+    shared: tuple[Sequence[str], dict[str, list[float]] | None] | None = None,
 ) -> Concepts:
     """The concepts of a learner, whoever fitted it, with their activations on `activations`, in the folder `out`.
 
     Args:
         learner: fitted; its concepts are as wide as the states.
         options: what is known of how it was fitted; `layer` says which states are its.
+        shared: the words that share the dictionary, and its stability, where it was learned from others, too: then
+            there may be more concepts than states, and what is in `out` is made anew.
 
     Raises:
         UsageError: more concepts than states, or concepts of another width.
@@ -269,18 +276,19 @@ def adopt_concepts(
         ArtifactError: `out` holds something else.
     """
     out, layer = Path(out), one_layer(activations, options.layer)
+    words, stable = shared or ((), None)
     made = {
-        "parameters": replace(options, layer=layer).parameters(),
+        "parameters": replace(options, layer=layer).parameters() | ({"shared": list(words)} if words else {}),
         "parents": {"activations": parent(activations.folder)},
     }
-    if is_current(out, KIND, made["parameters"], made["parents"], FILE):
+    if shared is None and is_current(out, KIND, made["parameters"], made["parents"], FILE):
         return open_concepts(out, activations)
-    rows, kept = ordinary_rows(activations, layer, len(learner.components_), learners.here)
+    rows, kept = ordinary_rows(activations, layer, 1 if words else len(learner.components_), learners.here)
     if learner.components_.shape[1] != rows.n_features:
         raise UsageError(f"Concepts have {learner.components_.shape[1]} features, states {rows.n_features}.")
     V, scores = _describe(learner, rows, learners.here)
-    engine = {"name": "imported", "in_memory": True}
-    return _write(out, activations, learner, V, kept, {**made, "engine": engine, "scores": scores, "stability": None})
+    engine = {"name": "local" if words else "imported", "in_memory": True}
+    return _write(out, activations, learner, V, kept, {**made, "engine": engine, "scores": scores, "stability": stable})
 
 
 def _write(

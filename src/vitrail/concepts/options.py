@@ -58,7 +58,7 @@ class LearningOptions(Options):
     @classmethod
     def from_manifest(cls, parameters: Mapping[str, Any]) -> LearningOptions:
         """The options in the parameters of a manifest; without a form it is of a version that had the paper's alone."""
-        return cls(**{"form": "paper", **{k: v for k, v in parameters.items() if k != "labels"}})
+        return cls(**{"form": "paper", **{k: v for k, v in parameters.items() if k not in ("labels", "shared")}})
 
     def parameters(self) -> dict[str, Any]:
         """What a manifest keeps of them."""

@@ -83,6 +83,32 @@ class ChangedRows:
         return self.change(self.rows[index])
 
 
+@dataclass(frozen=True)
+class JoinedRows:
+    """Several rows of the same width, those of one after those of the other."""
+
+    parts: tuple[Rows, ...]
+
+    @property
+    def n_features(self) -> int:
+        return self.parts[0].n_features
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.parts[0].dtype
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        return [length for part in self.parts for length in part.lengths]
+
+    def __getitem__(self, index: int) -> Float[Array, "n d"]:
+        for part in self.parts:
+            if index < len(part.lengths):
+                return part[index]
+            index -= len(part.lengths)
+        raise IndexError(index)
+
+
 def minus(Z: Float[Array, "n d"], mean: Float[np.ndarray, " d"]) -> Float[Array, "n d"]:
     """`Z − 1 meanᵀ`, in the precision of `Z` and where `Z` is."""
     return Z - beside(mean, Z, Z.dtype)

@@ -1,0 +1,218 @@
+"""One dictionary over words: the same concepts for all of them, so that "snow" is one concept of dogs, cats and boats.
+
+From the states of each word their own mean is taken off, `z − μ_w`; the concepts `U` are learned on all of them
+together, with one spread. So `z ≈ μ_w + v U`: for every word these are concepts like any others, with the word's mean.
+
+    OUT/shared.safetensors            U
+    OUT/words/dog/concepts            those of one word: its mean, and its activations
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from safetensors.numpy import save_file
+
+from vitrail import learners, scores
+from vitrail.activations import Activations
+from vitrail.artifacts import (
+    MANIFEST,
+    check_free,
+    check_parent,
+    is_current,
+    one_writer,
+    parent,
+    read_finished,
+    write_manifest,
+    write_whole,
+)
+from vitrail.concepts.learning import IN_MEMORY, Concepts, adopt_concepts, one_layer, open_concepts, ordinary_rows
+from vitrail.concepts.options import LearningOptions
+from vitrail.concepts.stability import stability as stability_of
+from vitrail.errors import UsageError
+from vitrail.learners.rows import ChangedRows, JoinedRows, mean_and_spread, minus
+from vitrail.progress import Progress, silent
+
+KIND = "shared"
+FILE = "shared.safetensors"
+
+
+@dataclass(frozen=True)
+class Use:
+    """How a word uses a concept.
+
+    Args:
+        active: the share of the word's samples that activate it.
+        strength: the root mean square of the word's activations, over that of the samples of all words: 1 is as much as
+            words do on average.
+        strongest: the share of the word's samples whose strongest concept it is.
+    """
+
+    active: float
+    strength: float
+    strongest: float
+
+
+@dataclass(frozen=True)
+class SharedConcepts:
+    """The concepts of several words: `U` (n_concepts, n_features) is the same for all.
+
+    Args:
+        folder: where they lie.
+        manifest: what made them.
+        words: word → its concepts, with its own mean and activations.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    words: dict[str, Concepts]
+
+    @property
+    def U(self) -> np.ndarray:
+        return next(iter(self.words.values())).U
+
+    @property
+    def stability(self) -> dict[str, list[float]] | None:
+        """Of each concept over other `seeds` and over bootstrap `resamples` of all samples; None if not measured."""
+        return self.manifest["stability"]
+
+    def __len__(self) -> int:
+        return len(self.U)
+
+    @cached_property
+    def typical(self) -> Float[np.ndarray, " k"]:
+        """(n_concepts,): the root mean square of each concept's activations over the samples of all words."""
+        return scores.typical_size(np.concatenate([concepts.V for concepts in self.words.values()]))
+
+    @cached_property
+    def uses(self) -> dict[str, tuple[Use, ...]]:
+        """Word → how it uses each concept."""
+        return {word: self._uses(concepts.V) for word, concepts in self.words.items()}
+
+    def _uses(self, V: Float[np.ndarray, "n k"]) -> tuple[Use, ...]:
+        owners = np.bincount(scores.members(V / self.typical) + 1, minlength=len(self) + 1)[1:] / len(V)
+        active, size = np.mean(V != 0, axis=0), np.sqrt(np.mean(np.square(V, dtype=np.float64), axis=0))
+        return tuple(
+            Use(float(a), float(s), float(o)) for a, s, o in zip(active, size / self.typical, owners, strict=True)
+        )
+
+
+@one_writer
+def share_as(
+    parts: Sequence[Activations], options: LearningOptions, *, out: str | Path, progress: Progress = silent
+) -> SharedConcepts:
+    """One dictionary over the words of `parts`, in the folder `out`.
+
+    Args:
+        parts: the states of each word: of one model, layer and alignment.
+        options: how concepts are learned: Semi-NMF in the centred form, of a given number.
+
+    Raises:
+        UsageError: fewer than two words, one twice, states that do not go together, or options that cannot be.
+        NumericsError: states that are not finite.
+        ArtifactError: `out` holds something else.
+    """
+    out = Path(out)
+    options = replace(options, layer=check_shared(parts, options))
+    parameters = {**options.parameters(), "words": [part.word.text for part in parts]}
+    parents = {part.word.text: parent(part.folder) for part in parts}
+    if not (out / MANIFEST).exists():
+        check_free(out, KIND, own={FILE, "words"})  # what a run that was killed left
+    elif is_current(out, KIND, parameters, parents, FILE):
+        return open_shared(out, parts)
+    _learn(parts, options, out, {"parameters": parameters, "parents": parents}, progress)
+    return open_shared(out, parts)
+
+
+def open_shared(folder: str | Path, parts: Sequence[Activations] | None = None) -> SharedConcepts:
+    """The shared concepts in `folder`; where the states are given, they must be those that these were learned from.
+
+    Raises:
+        ArtifactError: missing, damaged, newer, or learned from other states.
+    """
+    folder = Path(folder)
+    manifest = read_finished(folder, KIND, "share")
+    by_word = {part.word.text: part for part in parts or ()}
+    for word, part in by_word.items():
+        check_parent(folder, manifest, part.folder, word)
+    words: list[str] = manifest["parameters"]["words"]
+    found = {w: open_concepts(folder_of_word(folder, words, w) / "concepts", by_word.get(w)) for w in words}
+    return SharedConcepts(folder, manifest, found)
+
+
+def folder_of_word(folder: Path, words: Sequence[str], word: str) -> Path:
+    """The folder of one of the `words` that share a dictionary."""
+    name = re.sub(r"[^\w.]+", "-", word).strip("-.").casefold() or "word"
+    alike = [w for w in words if (re.sub(r"[^\w.]+", "-", w).strip("-.").casefold() or "word") == name]
+    return folder / "words" / (name if len(alike) == 1 else f"{name}-{alike.index(word) + 1}")
+
+
+def check_shared(parts: Sequence[Activations], options: LearningOptions) -> int | str:
+    """The layer that the states share.
+
+    Raises:
+        UsageError: see `share_as`.
+    """
+    texts = [part.word.text for part in parts]
+    if len(texts) < 2 or len(set(texts)) < len(texts):
+        raise UsageError(f"A shared dictionary needs two words or more, each once; got {', '.join(texts) or 'none'}.")
+    if options.method != "semi-nmf" or options.form != "centred" or options.named or options.n_concepts == "auto":
+        raise UsageError(
+            "A shared dictionary is learned by semi-nmf in the centred form. Say how many concepts, and name none."
+        )
+    first, layer = parts[0], one_layer(parts[0], options.layer)
+    for part in parts:
+        other = one_layer(part, options.layer)
+        differing = first.model.differences(part.model)
+        if other != layer or part.options.alignment != first.options.alignment:
+            differing = [
+                f"layer {layer}, {first.options.alignment} / layer {other}, {part.options.alignment}",
+                *differing,
+            ]
+        if differing:
+            raise UsageError(
+                f"The states of {first.word.text!r} and {part.word.text!r} do not go together: {'; '.join(differing)}."
+            )
+    return layer
+
+
+def _learn(
+    parts: Sequence[Activations], options: LearningOptions, out: Path, made: Mapping[str, Any], progress: Progress
+) -> None:
+    """Learns the dictionary, and writes it with the concepts of every word."""
+    assert options.layer is not None
+    words = [part.word.text for part in parts]
+    rows = [ordinary_rows(part, options.layer, 1, learners.here)[0] for part in parts]
+    means = [mean_and_spread(some, learners.here)[0].astype(some.dtype) for some in rows]
+    joined: learners.Rows = JoinedRows(
+        tuple(ChangedRows(some, partial(minus, mean=mean)) for some, mean in zip(rows, means, strict=True))
+    )
+    if 4 * sum(joined.lengths) * joined.n_features <= IN_MEMORY:
+        joined = learners.ArrayRows(np.concatenate([joined[i] for i in range(len(joined.lengths))]))
+    learner = options.learner()
+    assert isinstance(learner, learners.SemiNMF)
+    try:
+        learner.fit_rows(joined, learners.here, progress=progress)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    stable = None
+    if options.stability:
+        Z = np.asarray(learners.sample(joined, np.random.RandomState(0), learners.here))
+        found = stability_of(learner, Z, n_runs=options.stability, progress=progress)
+        stable = {"seeds": found.seeds.tolist(), "resamples": found.resamples.tolist()}
+    U = learner.components_
+    write_whole(out / FILE, lambda path: save_file({"U": U}, path))
+    for part, mean in zip(parts, means, strict=True):
+        own = copy.copy(learner)
+        own.mean_ = mean
+        folder = folder_of_word(out, words, part.word.text) / "concepts"
+        adopt_concepts(part, own, options, out=folder, shared=(words, stable))
+    write_manifest(out, KIND, {**made, "stability": stable}, [FILE])
