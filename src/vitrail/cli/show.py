@@ -60,7 +60,7 @@ def _one(s: Shown) -> list[tuple[str, str]]:
 
 
 def _rows(s: Shown) -> str:
-    return "" if s.rows is None else f"{s.rows[0]:,} of {s.rows[1]:,} samples"
+    return "" if s.rows is None else f"{s.rows[0]:,}, of {s.rows[1]:,} samples"
 
 
 def _words(s: Shown, most: int = 4) -> str:

@@ -43,7 +43,8 @@ class WordLogit:
 
 
 def word_logit(lmm: LMM, activations: Activations, concepts: Concepts) -> WordLogit | None:
-    """What `concepts` hold of the logit of their word; None where the states do not predict it, but read it."""
+    """What `concepts` hold of the logit of their word; None where the states do not predict it, but read it, or where
+    its tokens are not known, as of states that were imported."""
     if activations.options.alignment != "predicts":
         return None
     numbers, V = np.flatnonzero(concepts.kept), concepts.V
@@ -51,6 +52,8 @@ def word_logit(lmm: LMM, activations: Activations, concepts: Concepts) -> WordLo
         chosen = np.sort(np.random.default_rng(0).choice(len(numbers), MOST_SAMPLES, replace=False))
         numbers, V = numbers[chosen], V[chosen]
     rows = [activations.rows[i] for i in numbers]
+    if not all(row.token_ids for row in rows):
+        return None
     tokens = np.array([row.token_ids[row.token] for row in rows])
     Z = activations.states(concepts.layer)
     mean, Z = Z[concepts.kept].mean(axis=0, dtype=np.float64), Z[numbers]

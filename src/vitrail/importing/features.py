@@ -132,7 +132,7 @@ def _row(content: Mapping[str, Any], i: int, word: Word, name: str) -> Row:
     image = _text(content["image"][i]) if "image" in content else ""
     match = word.find(said)
     form, start, end = (match.form, match.start, match.end) if match else (word.text, 0, 0)
-    return Row(name, image, tuple(texts), "", said, form, start, end, (), 0, 0, b"")
+    return Row(name, image, tuple(texts), "", said, form, start, end, (), 0, 0, b"", word.text)
 
 
 def _text(value: Any) -> str:
