@@ -41,7 +41,8 @@ def fingerprint(model: nn.Module) -> str:
     digest = xxhash.xxh3_128()
     for name, tensor in _weights(model):
         values = stored(model, name, tensor).detach()
-        digest.update(f"{name} {tuple(values.shape)} {values.dtype}".encode())
+        own = name.replace("_orig_mod.", "")  # of a block that `torch.compile` wrapped
+        digest.update(f"{own} {tuple(values.shape)} {values.dtype}".encode())
         digest.update(memoryview(_bytes(values)))
     return digest.hexdigest()
 

@@ -226,6 +226,19 @@ def _only(what: str, found: list[tuple[str, Any]], model: str) -> tuple[str, Any
 # ---- weights ---------------------------------------------------------------------------------------------------------
 
 
+def compiled_around(model: nn.Module, block: nn.Module) -> str | None:
+    """The class of a compiled module that has `block` inside it; None where there is none."""
+    for module in model.modules():
+        compiled = (
+            hasattr(module, "_orig_mod")
+            or module._compiled_call_impl is not None
+            or hasattr(module.forward, "_torchdynamo_orig_callable")
+        )
+        if compiled and module is not block and any(inner is block for inner in module.modules()):
+            return type(getattr(module, "_orig_mod", module)).__name__
+    return None
+
+
 def stored(model: nn.Module, name: str, parameter: Tensor) -> Tensor:
     """The values of a parameter, which accelerate may keep elsewhere (CPU, disk) until its module runs.
 

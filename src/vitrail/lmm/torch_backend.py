@@ -18,7 +18,7 @@ from vitrail.lmm.backend import Backend, Generation
 from vitrail.lmm.batches import Batch
 from vitrail.lmm.identity import active_adapters, tokenizer_digest
 from vitrail.lmm.options import Layer
-from vitrail.lmm.parts import Parts, place, quantisation, unwrapped
+from vitrail.lmm.parts import Parts, compiled_around, place, quantisation, unwrapped
 from vitrail.lmm.positions import Follower, Pass, forced
 from vitrail.lmm.watching import Recorder, Told
 
@@ -40,6 +40,17 @@ class TorchBackend(Backend):
     model: Any
     processor: Any
     parts: Parts
+
+    def __post_init__(self) -> None:
+        self._check_compiled()
+
+    def _check_compiled(self) -> None:
+        """Raises `ModelError` where a compiled module has the blocks inside it."""
+        if around := compiled_around(self.model, self.parts.blocks[0]):
+            raise ModelError(
+                f"{around} is compiled as a whole: once it runs, nothing reads or changes states inside it. Compile "
+                "its blocks by themselves, `for block in lmm.parts.blocks: block.compile()`."
+            )
 
     # ---- what it is --------------------------------------------------------------------------------------------------
 
@@ -173,6 +184,7 @@ class TorchBackend(Backend):
         rows: Sequence[int] | None = None,
     ) -> dict[Layer, Float[Tensor, "n d"]]:
         """See `LMM.states`."""
+        self._check_compiled()
         batch = self.extended(inputs, continuations)
         places = torch.arange(len(positions)) if rows is None else torch.as_tensor(rows)
         wanted = {str(layer): self._module(layer) for layer in layers}
@@ -186,6 +198,7 @@ class TorchBackend(Backend):
     @contextmanager
     def edited(self, layers: Sequence[Layer], change: LayerChange) -> Iterator[hooks.Edits]:
         """See `LMM.edited`; `layers` go by their own names."""
+        self._check_compiled()
         follower = Follower(self.ends, self.image_token)
         named = {str(layer): layer for layer in layers}
 
