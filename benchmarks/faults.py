@@ -1,6 +1,8 @@
-"""A campaign of faults: damage to every file of a study, edits of every manifest, kills at random moments, races.
+"""A campaign of faults: damage to every file of a study before every later stage, edits of every manifest, bad input to
+every command, kills at random moments, races.
 
     python benchmarks/faults.py [--kills 40] [--out benchmarks/results/faults.json]
+    python benchmarks/faults.py --quick        # a tenth of it, in minutes
 
 Each fault ends in one of these. Only the first two are right:
 
@@ -11,6 +13,8 @@ Each fault ends in one of these. Only the first two are right:
 | silently different | another result, and not a word |
 | traceback | an exception that is none of ours, or a traceback at the command line |
 | fault of ours | the command line blames itself |
+| unnamed | an error that does not say which file it is about |
+| waits | no end after a minute |
 """
 
 from __future__ import annotations
@@ -18,19 +22,26 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import io
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from PIL import Image
+
+from vitrail import cli
 from vitrail.activations import ExtractionOptions
 from vitrail.artifacts import verify
 from vitrail.errors import VitrailError
@@ -42,7 +53,10 @@ from vitrail.samples import load_samples
 from vitrail.studies import open_study
 from vitrail.toyland.dataset import write_dataset
 
-OUTCOMES = ("refused by name", "same result", "silently different", "traceback", "fault of ours")
+OUTCOMES = (
+    *("refused by name", "same result", "silently different", "traceback"),
+    *("fault of ours", "unnamed", "waits"),
+)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 Tally = dict[str, Counter[str]]
 
@@ -75,7 +89,7 @@ def outcome(run: Callable[[], str], expected: str, names: tuple[str, ...]) -> st
     try:
         found = run()
     except VitrailError as error:
-        return "refused by name" if any(name in str(error) for name in names) else "traceback"
+        return "refused by name" if any(name in str(error) for name in names) else "unnamed"
     except Exception:
         return "traceback"
     return "same result" if found == expected else "silently different"
@@ -102,6 +116,169 @@ def damage(made: Path, tally: Tally) -> None:
                 "refused by name" if seen else "same result" if alone else "silently different"
             ] += 1
             (made / file).write_bytes(whole)
+
+
+class Endless(BaseException):
+    """A command that has not ended after a minute."""
+
+
+@contextlib.contextmanager
+def in_a_minute() -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise Endless
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(60)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def said(lmm: Any, *arguments: Any) -> tuple[int, str, str]:
+    """What a command says in this process, with a model that is loaded already: exit code, stdout, stderr."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with (
+        mock.patch.object(sys, "argv", ["vitrail", *map(str, arguments)]),
+        mock.patch("vitrail.cli.watch", lambda: lambda: None),
+        mock.patch("vitrail.cli.choices.StudyModel.load", lambda *_, **__: lmm),
+        mock.patch("vitrail.cli.choices.ModelChoice.load", lambda *_, **__: lmm),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        in_a_minute(),
+    ):
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        except Exception:  # click ends its own way
+            err.write(f"\nTraceback\n{traceback.format_exc()}")
+    return code, out.getvalue(), err.getvalue()
+
+
+def of_command(lmm: Any, names: Iterable[str], expected: str | None, *arguments: Any) -> str:
+    """The outcome of a command: `expected` is what it writes to stdout where nothing is wrong; None if it must fail."""
+    try:
+        code, out, err = said(lmm, *arguments)
+    except Endless:
+        return "waits"
+    flat = "".join(character for character in out + err if not character.isspace() and character not in "│╭╮╰╯─")
+    if "Traceback" in flat:
+        return "traceback"
+    if "faultofours" in flat:
+        return "fault of ours"
+    if code == 0:
+        return "same result" if out == expected else "silently different"
+    return "refused by name" if any(name in flat for name in names) else "unnamed"
+
+
+def contents_of(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def restore(folder: Path, whole: dict[Path, bytes]) -> None:
+    for path in [p for p in folder.rglob("*") if p.is_file() and p not in whole]:
+        path.unlink()
+    for path, data in whole.items():
+        path.write_bytes(data)
+
+
+def stages(made: Path, image: Path, lmm: Any, tally: Tally, share: float) -> None:
+    """Every file of a study damaged × every command that reads it."""
+    chosen, whole = random.Random(2), contents_of(made)
+    commands = {
+        "learn": ["learn", made, "--concepts", 2, "--json"],
+        "ground": ["ground", made, "--json"],
+        "explain": ["explain", made, image, "--json"],
+        "steer make": ["steer", "make", "--study", made, "--to", 0, "--out", made.parent / "steering", "--json"],
+    }
+    for name, command in commands.items():
+        code, expected, err = said(lmm, *command)
+        assert code == 0, (name, err)
+        for path in sorted(whole):
+            for what, fault in faults_of(path):
+                restore(made, whole)
+                shutil.rmtree(made.parent / "steering", ignore_errors=True)
+                if chosen.random() >= share or (what == "missing" and path.parent == made):
+                    continue
+                fault()
+                file = path.relative_to(made)
+                found = of_command(lmm, (file.name, file.parts[0]), expected, *command)
+                tally[f"damage, then {name}"][found] += 1
+                if found not in OUTCOMES[:2]:
+                    print(found, name, file, what, file=sys.__stderr__)
+    restore(made, whole)
+
+
+# ---- bad input -------------------------------------------------------------------------------------------------------
+
+#: The name of a file that no command can use → what makes it.
+BAD: dict[str, Callable[[Path], Any]] = {
+    "empty.jsonl": lambda p: p.write_bytes(b""),
+    "blank.json": lambda p: p.write_text("  \n"),
+    "deep.json": lambda p: p.write_text("[" * 100_000),
+    "digits.json": lambda p: p.write_text('{"images": [' + "9" * 5000 + "]}"),
+    "twice.jsonl": lambda p: p.write_text('{"image": "a.png", "image": "b.png", "caption": "a dog"}\n'),
+    "latin.jsonl": lambda p: p.write_bytes('{"image": "é.png", "caption": "a dog"}'.encode("latin-1")),
+    "nan.json": lambda p: p.write_text('{"images": [NaN]}'),
+    "html.json": lambda p: p.write_text("<html><body>404</body></html>"),
+    "list.jsonl": lambda p: p.write_text("[1, 2]\n"),
+    "nul.csv": lambda p: p.write_bytes(b"image,caption\n\x00\x00,a dog\n"),
+    "short.csv": lambda p: p.write_text("image,caption\na.png\n"),
+    "half.parquet": lambda p: p.write_bytes(b"PAR1" + bytes(range(256))),
+    "none.tar": lambda p: p.write_bytes(b"no tar at all" * 100),
+    "surrogate.jsonl": lambda p: p.write_text('{"image": "a.png", "caption": "a dog \\ud800"}\n'),
+    "gone.jsonl": lambda p: p.write_text('{"image": "gone.png", "caption": "a red dog"}\n'),
+    "thin.jsonl": lambda p: [
+        Image.new("1", (1, 100_000)).save(p.with_suffix(".png")),
+        p.write_text('{"image": "thin.png", "caption": "a red dog"}\n'),
+    ],
+    "fifo.jsonl": os.mkfifo,
+    "folder.jsonl": lambda p: p.mkdir(),
+    "dangling.jsonl": lambda p: p.symlink_to("nowhere"),
+    "device.jsonl": lambda p: p.symlink_to("/dev/zero"),
+    "pickle.pth": lambda p: p.write_bytes(
+        b"\x80\x04\x95\x0c\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94\x8c\x06system\x94\x93\x94."
+    ),
+    "missing.json": lambda p: None,
+}
+
+
+def bad_input(made: Path, image: Path, lmm: Any, tally: Tally, share: float) -> None:
+    """Every bad file × every place of the command line where a file is named."""
+    home, chosen = Path(tempfile.mkdtemp()), random.Random(3)
+    out = home / "out"
+    takers: dict[str, Callable[[Path], list[Any]]] = {
+        "words --data": lambda p: ["words", "--data", p],
+        "extract --data": lambda p: ["extract", "--word", "dog", "--require", "truth", "--data", p, "--out", out],
+        "study --data": lambda p: ["study", "--word", "dog", "--concepts", 1, "--data", p, "--out", out],
+        "finetune --data": lambda p: ["finetune", "--words", "dog", "--data", p, "--out", out],
+        "evaluate --data": lambda p: ["evaluate", made, "--data", p],
+        "steer make --data": lambda p: ["steer", "make", "--task", "colour", "--data", p, "--out", out],
+        "extract --ids": lambda p: ["extract", "--word", "dog", "--ids", p, "--out", out],
+        "explain image": lambda p: ["explain", made, p],
+        "report": lambda p: ["report", p],
+        "learn": lambda p: ["learn", p],
+        "verify": lambda p: ["verify", p],
+        "compare --a": lambda p: ["compare", "--a", p, "--b", made, "--out", out],
+        "steer apply": lambda p: ["steer", "apply", p, "--task", "colour", "--strength", 1],
+        "steer make --tensor": lambda p: ["steer", "make", "--tensor", p, "--layers", 4, "--out", out],
+        "import": lambda p: ["import", p, "--out", out, "--word", "dog", "--model", "toyland"],
+    }
+    fine = {("verify", "folder.jsonl"), ("extract --ids", "gone.jsonl")}  # an empty folder is whole
+    for name, make in BAD.items():
+        for taker, command in takers.items():
+            if chosen.random() >= share or (taker, name) in fine:
+                continue
+            folder = home / taker.replace(" ", "-") / name.partition(".")[0]
+            folder.mkdir(parents=True)
+            make(folder / name)
+            found = of_command(lmm, (name, name.partition(".")[0]), None, *command(folder / name))
+            tally["bad input"][found] += 1
+            if found not in OUTCOMES[:2]:
+                print(found, taker, name, file=sys.__stderr__)
+            shutil.rmtree(out, ignore_errors=True)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -173,7 +350,9 @@ def kills(data: Path, n: int, tally: Tally) -> None:
         "extract": ["extract", "--word", "dog", "--require", "truth", "--batch-size", 2],
         "study": ["study", "--word", "dog", "--require", "truth", "--concepts", 2],
         "finetune": ["finetune", "--words", "dog", "--steps", 12, "--batch-size", 2, "--checkpoints", 3],
+        "search": ["steer", "search", home / "steering", "--task", "colour", "--strengths", "0.5,1", "--batch-size", 4],
     }
+    call("steer", "make", "--task", "colour", *common, "--layers", "4,8", "--out", home / "steering").communicate()
 
     def contents(folder: Path) -> dict[str, bytes]:
         files = (p for p in folder.rglob("*") if p.is_file() and p.name != "summary.json")
@@ -225,7 +404,12 @@ def main() -> None:
     parser.add_argument("--races", type=int, default=6)
     parser.add_argument("--edits", type=int, default=40)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "faults.json")
+    parser.add_argument("--share", type=float, default=1.0, help="of the faults before later stages, and of bad input")
+    parser.add_argument("--only", nargs="+", default=["damage", "edits", "again", "stages", "input", "races", "kills"])
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     options = parser.parse_args()
+    if options.quick:
+        options.kills, options.races, options.edits, options.share = 4, 1, 4, 0.1
     tally: Tally = defaultdict(Counter)
     with tempfile.TemporaryDirectory() as home, contextlib.redirect_stderr(open(os.devnull, "w")):
         world = write_dataset(Path(home) / "world", 200, seed=3)
@@ -233,17 +417,20 @@ def main() -> None:
         made = Path(home) / "study"
         extraction = ExtractionOptions((-1,), require="truth", shard_size=4)
         study(lmm, samples, "dog", out=made, extraction=extraction, n_concepts=2, progress=False)
-        damage(made, tally)
-        write(tally, options.out)
-        edits(made, tally, options.edits)
-        write(tally, options.out)
-        apart = Path(home) / "apart"
+        apart, data, image = Path(home) / "apart", world / "dataset_coco.json", samples[0].image
         extract_as(lmm, samples, "dog", extraction, out=apart / "activations")
-        again(apart, lmm, samples, tally)
-        write(tally, options.out)
-        races(world / "dataset_coco.json", options.races, tally)
-        write(tally, options.out)
-        kills(world / "dataset_coco.json", options.kills, tally)
+        parts: dict[str, Callable[[], None]] = {
+            "damage": lambda: damage(made, tally),
+            "edits": lambda: edits(made, tally, options.edits),
+            "again": lambda: again(apart, lmm, samples, tally),
+            "stages": lambda: stages(made, image, lmm, tally, options.share),
+            "input": lambda: bad_input(made, image, lmm, tally, options.share),
+            "races": lambda: races(data, options.races, tally),
+            "kills": lambda: kills(data, options.kills, tally),
+        }
+        for name in options.only:
+            parts[name]()
+            write(tally, options.out)
     rows = write(tally, options.out)
     print("| fault | tried | " + " | ".join(OUTCOMES) + " |\n|---|" + "---|" * (len(OUTCOMES) + 1))
     for what, row in rows.items():
