@@ -25,6 +25,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -141,9 +142,9 @@ def said(lmm: Any, *arguments: Any) -> tuple[int, str, str]:
     out, err, code = io.StringIO(), io.StringIO(), 0
     with (
         mock.patch.object(sys, "argv", ["vitrail", *map(str, arguments)]),
-        mock.patch("vitrail.cli.watch", lambda: lambda: None),
-        mock.patch("vitrail.cli.choices.StudyModel.load", lambda *_, **__: lmm),
-        mock.patch("vitrail.cli.choices.ModelChoice.load", lambda *_, **__: lmm),
+        mock.patch("vitrail.cli.watch", return_value=lambda: None),
+        mock.patch("vitrail.cli.choices.StudyModel.load", return_value=lmm),
+        mock.patch("vitrail.cli.choices.ModelChoice.load", return_value=lmm),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         in_a_minute(),
@@ -238,9 +239,7 @@ BAD: dict[str, Callable[[Path], Any]] = {
     "folder.jsonl": lambda p: p.mkdir(),
     "dangling.jsonl": lambda p: p.symlink_to("nowhere"),
     "device.jsonl": lambda p: p.symlink_to("/dev/zero"),
-    "pickle.pth": lambda p: p.write_bytes(
-        b"\x80\x04\x95\x0c\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94\x8c\x06system\x94\x93\x94."
-    ),
+    "pickle.pth": lambda p: p.write_bytes(pickle.dumps(os.system)),
     "missing.json": lambda p: None,
 }
 
@@ -266,7 +265,8 @@ def bad_input(made: Path, image: Path, lmm: Any, tally: Tally, share: float) -> 
         "steer make --tensor": lambda p: ["steer", "make", "--tensor", p, "--layers", 4, "--out", out],
         "import": lambda p: ["import", p, "--out", out, "--word", "dog", "--model", "toyland"],
     }
-    fine = {("verify", "folder.jsonl"), ("extract --ids", "gone.jsonl")}  # an empty folder is whole
+    captions_alone = ("gone.jsonl", "thin.jsonl", "nul.csv")  # that is all that `words` reads
+    fine = {("verify", "folder.jsonl"), *(("words --data", name) for name in captions_alone)}
     for name, make in BAD.items():
         for taker, command in takers.items():
             if chosen.random() >= share or (taker, name) in fine:

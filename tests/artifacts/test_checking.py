@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -36,6 +37,11 @@ def conditions(folder: Path) -> dict[str, str]:
     return {c.path: c.condition for c in verify(folder) if c.condition != "whole"}
 
 
+def as_fifo(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
 FAULTS = {
     "states": ("activations/part-00000.safetensors", flip, "damaged"),
     "rows": ("activations/part-00001.parquet", flip, "damaged"),
@@ -47,6 +53,11 @@ FAULTS = {
     "no words": ("grounding/grounding.json", Path.unlink, "missing"),
     "notes": ("notes.txt", lambda p: p.write_text("mine"), "foreign"),
     "JSON of someone": ("mine.json", lambda p: p.write_text("{}"), "foreign"),
+    "a FIFO for words": ("grounding/grounding.json", as_fifo, "damaged"),
+    "a FIFO for a manifest": ("grounding/manifest.json", as_fifo, "damaged"),
+    "a FIFO for a record": ("activations/part-00001.json", as_fifo, "damaged"),
+    "a FIFO of someone": ("mine.json", as_fifo, "foreign"),
+    "a link to nothing": ("mine.html", lambda p: p.symlink_to("nowhere"), "foreign"),
     "half a file": ("concepts/.x.partial", lambda p: p.write_text("half"), "unfinished"),
 }
 

@@ -52,7 +52,7 @@ def verify(folder: Path) -> list[Checked]:
     found: list[Checked] = []
     for path in manifests:
         found += _artifact(folder, path, known)
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p not in known):
+    for path in sorted(p for p in folder.rglob("*") if not p.is_dir() and p not in known):
         if ASIDE not in path.parts and path.name != LOCK:
             found.append(_alone(folder, path))
     return found
@@ -116,6 +116,8 @@ def _alone(folder: Path, path: Path) -> Checked:
     where = str(path.relative_to(folder))
     if path.name.endswith(PARTIAL):
         return Checked(where, "file", "unfinished", "What a run left that was killed.")
+    if not path.is_file():
+        return Checked(where, "file", "foreign", "It is no file: a link to nothing, a FIFO, a socket or a device.")
     if path.suffix in LOOSE:
         state = state_of(path)
         if state == "whole" and path.stem.startswith("part-"):  # embeddings: the index holds the hash of its vectors

@@ -83,6 +83,12 @@ def open_regular(path: Path) -> BufferedReader:
     raise OSError(errno.EINVAL, "it is a FIFO, a socket or a device, and no file", str(path))
 
 
+def read_regular(path: Path) -> bytes:
+    """The bytes of the file at `path`; raises as `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
+
+
 def file_hash(path: Path) -> str:
     """sha256 of a file's bytes, in hexadecimal; raises as `open_regular`."""
     with open_regular(path) as stream:

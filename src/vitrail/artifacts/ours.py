@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from vitrail.artifacts.files import read_regular
 from vitrail.artifacts.json_text import parse
 from vitrail.artifacts.manifest import MANIFEST
 from vitrail.artifacts.values import SEAL, read_sealed
@@ -36,7 +37,7 @@ def state_of(path: Path) -> State:
 
 
 def _state_of_page(path: Path) -> State:
-    data = path.read_bytes()
+    data = read_regular(path)
     if found := _SEALED_PAGE.search(data):
         return "whole" if hashlib.sha256(data[: found.start()]).hexdigest() == found[1].decode() else "damaged"
     if b"<!-- written by Vitrail" in data[-200:]:
@@ -48,7 +49,7 @@ def _state_of_json(path: Path) -> State:
     try:
         values = read_sealed(path)
     except (OSError, ValueError):
-        return "damaged" if f'"{SEAL}"'.encode() in path.read_bytes()[-200:] else "foreign"
+        return "damaged" if f'"{SEAL}"'.encode() in read_regular(path)[-200:] else "foreign"
     if SEAL in values:
         return "whole"
     return "older" if _is_older(path.parent) else "foreign"
@@ -58,7 +59,7 @@ def _is_older(folder: Path) -> bool:
     """Whether version 0.1.0 wrote the folder, or the activations in it."""
     for path in (folder / MANIFEST, folder / "activations" / MANIFEST, folder.parent / "activations" / MANIFEST):
         try:
-            return parse(path.read_text(encoding="utf-8"))["schema"] == 1
+            return parse(read_regular(path).decode())["schema"] == 1
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return False

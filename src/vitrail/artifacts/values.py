@@ -11,7 +11,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vitrail.artifacts.files import write_text
+from vitrail.artifacts.files import read_regular, write_text
 from vitrail.artifacts.json_text import parse
 from vitrail.errors import ArtifactError
 
@@ -83,7 +83,7 @@ def read_json(path: Path, kind: type[T], again: str) -> T:
         ArtifactError: the file is missing, is no JSON, or its content does not have the fields of `kind`.
     """
     try:
-        values = parse(path.read_text(encoding="utf-8"))
+        values = parse(read_regular(path).decode())
         if isinstance(values, dict) and SEAL in values:
             values = {k: v for k, v in read_sealed(path).items() if k != SEAL}
         return typed(values, kind)
@@ -117,7 +117,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
         OSError: it cannot be read.
         ValueError: it is no JSON object, or not the one that was written.
     """
-    values = parse(path.read_text(encoding="utf-8"))
+    values = parse(read_regular(path).decode())
     if not isinstance(values, dict):
         raise ValueError(f"an object was expected, not {type(values).__name__}")
     if SEAL in values and values[SEAL] != _seal({k: v for k, v in values.items() if k != SEAL}):

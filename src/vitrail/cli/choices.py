@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from vitrail.activations.options import ExtractionOptions
 from vitrail.cli.derived import Named, Without
-from vitrail.errors import UsageError
+from vitrail.errors import DataError, UsageError
 from vitrail.lmm.options import DType, Layer
 from vitrail.options import AtLeast, Count, Options
 from vitrail.samples.bounds import ImageBounds
@@ -158,7 +158,10 @@ class DataChoice(DataSource):
 
         samples = super().load(progress)
         if self.ids is not None:
-            samples = vocabulary.with_ids(samples, vocabulary.read_lines(self.ids))
+            try:
+                samples = vocabulary.with_ids(samples, vocabulary.read_lines(self.ids))
+            except DataError as error:
+                raise DataError(f"{self.ids}: {error}") from error
         return samples if self.having is None else vocabulary.having(samples, vocabulary.read_words(self.having))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from vitrail.artifacts import open_regular
+from vitrail.artifacts import open_regular, read_regular
 from vitrail.errors import DataError, UsageError
 from vitrail.samples.bounds import ImageBounds
 
@@ -36,7 +36,7 @@ class EncodedImage:
     def read(self) -> bytes:
         """The bytes of the image file, from the table, or from the file that the cell names."""
         content = self._content()
-        return content if isinstance(content, bytes) else _read(self.root / content)
+        return content if isinstance(content, bytes) else read_regular(self.root / content)
 
     def key(self) -> str:
         """A hash of the bytes; where the cell has only a path, the path as written."""
@@ -57,7 +57,7 @@ def content(image: Path | EncodedImage | Image.Image) -> bytes:
     if isinstance(image, Image.Image):
         pixels = to_rgb(ImageOps.exif_transpose(image))
         return str(pixels.size).encode() + pixels.tobytes()
-    return image.read() if isinstance(image, EncodedImage) else _read(image)
+    return image.read() if isinstance(image, EncodedImage) else read_regular(image)
 
 
 def size(image: Path | EncodedImage | Image.Image, bounds: ImageBounds) -> tuple[int, int]:
@@ -97,11 +97,6 @@ def _opened(image: Path | EncodedImage | Image.Image, bounds: ImageBounds) -> It
             raise Image.DecompressionBombError(f"{pixels} pixels, more than the {most} that are allowed")
         with opened:
             yield opened
-
-
-def _read(path: Path) -> bytes:
-    with open_regular(path) as file:
-        return file.read()
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

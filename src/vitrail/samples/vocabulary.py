@@ -108,9 +108,11 @@ def with_ids(samples: Sequence[Sample], ids: Collection[str]) -> list[Sample]:
     """The samples with these ids, in the order of `samples`.
 
     Raises:
-        DataError: no sample has one of the ids.
+        DataError: there are no ids, or no sample has one of them.
     """
     wanted = {i for i in ids if i.strip()}
+    if not wanted:
+        raise DataError("There are no ids.")
     found = [s for s in samples if s.id in wanted]
     if missing := sorted(wanted - {s.id for s in found}):
         raise DataError(f"{len(missing)} of {len(wanted)} ids belong to no sample, such as {', '.join(missing[:5])}.")
