@@ -16,6 +16,7 @@ from tests.resealing import reseal
 from vitrail.artifacts import file_hash
 from vitrail.errors import ArtifactError, DataError, UsageError, WordError
 from vitrail.explanation import FILE, explain, explain_samples, open_explanations, save_explanations
+from vitrail.extraction import extract
 from vitrail.lmm import LMM
 from vitrail.samples import thumbnail
 from vitrail.words import Word
@@ -223,3 +224,11 @@ def test_the_bundled_model_explains_pictures_of_dogs_in_its_own_words(study, dog
         assert Word("dog").find(e.caption)
         assert e.concepts
         assert e.explained_variance < 1
+
+
+def test_an_answer_without_the_positions_of_the_study_is_no_missing_word(lmm, dogs, study_by, saying, tmp_path):
+    found = extract(lmm, dogs, "dog", out=tmp_path / "a", require="truth", read_at="answer:3", layers=[-1])
+    study = study_by("kmeans", found, tmp_path, 2)
+    saying("a dog")
+    with pytest.raises(DataError, match="has no 'answer:3': 'a dog'"):
+        explain(lmm, found, study.concepts, study.grounding, dogs[0].open())

@@ -16,7 +16,7 @@ from vitrail.activations import Activations
 from vitrail.activations.rows import ShardRows
 from vitrail.artifacts import SCHEMA, check_parent, parent, read_finished, read_json, typed, write_json, write_manifest
 from vitrail.concepts import Concepts
-from vitrail.errors import ArtifactError, UsageError, WordError
+from vitrail.errors import ArtifactError, DataError, UsageError, WordError
 from vitrail.extraction import Reader, Reading
 from vitrail.grounding import Grounding, check_model
 from vitrail.lmm import LMM, as_lmm
@@ -96,7 +96,7 @@ def explain(
     """The explanation of one image (path or PIL).
 
     Raises:
-        DataError: the image cannot be read.
+        DataError: the image cannot be read, or the answer does not have the positions that the study reads.
         WordError: the model does not say the word of this image; what it says is in the message.
         ArtifactError: the model is not the one that the study was made with.
     """
@@ -105,6 +105,10 @@ def explain(
     sample = Sample(id=name, image=source)
     sample.open()  # says what is wrong with it
     read = _read(as_lmm(lmm), activations, concepts, [sample])
+    if read.counts.without_state:
+        raise DataError(
+            f"What the model says of {name} has no {activations.options.read_at!r}: {read.said[0].strip()!r}."
+        )
     if not read.rows:
         raise WordError(
             f"The model does not say {activations.word.text!r} of {name}; it says: {read.said[0].strip()!r}. "

@@ -161,6 +161,18 @@ COMMANDS = [
     (f"study {DATA} --word dog --out o --concepts 1 --layer -9", "Layer -9 does not exist"),
     ("evaluate --words dog --concepts 2 --layers 4,12 --data WORLD --out o", "Layer 12 does not exist"),
     ("steer make --task colour --data WORLD --layers 11 --out o", "Layer 11 does not exist"),
+    (f"study {DATA} --word dog --out o --concepts 1 --layer connector", "Layer 'connector' is no layer of the decoder"),
+    ("steer make --task colour --data WORLD --layers vision --out o", "Layer 'vision' is no layer of the decoder"),
+    (f"extract {DATA} --word dog --out o --layers tower", "got 'tower'"),
+    # positions
+    (f"extract {DATA} --word dog --out o --read-at nowhere", "got 'nowhere'"),
+    (f"study {DATA} --word dog --out o --read-at answer:x", "in whole numbers; got 'answer:x'"),
+    (f"extract {DATA} --word dog --out o --read-at answer --alignment reads", "a choice between states of the word"),
+    (
+        f"extract {DATA} --word dog --out o --read-at patches",
+        "One row a patch is for layers that the image goes through",
+    ),
+    ("steer make --task colour --data WORLD --read-at word --out o", "not at 'word'"),
     (f"extract {DATA} --word dog --out o --model nowhere", "neither a model folder nor a model on the hub"),
     (f"extract {DATA} --word dog --out o --model other", "not an image-text-to-text model"),
     (f"extract {DATA} --word dog --out o --adapter file", "file is not an adapter"),

@@ -76,3 +76,33 @@ def test_an_output_folder_of_another_study(run, captioned, tmp_path: Path) -> No
     assert "belongs to another run" in err
     assert '"dog"' in err
     assert '"grass"' in err
+
+
+@pytest.mark.parametrize(
+    ("asked", "rows", "says"),
+    [
+        (["--read-at", "answer", "--layers", "3"], 3, "3 of 3 samples have the word; their states are in"),
+        (["--read-at", "question:-1"], 3, "3 of 3 samples have the word; their states are in"),
+        (["--layers", "vision.encoder.layers.1,2"], 3, "3 of 3 samples have the word; their states are in"),
+        (
+            ["--layers", "connector", "--read-at", "patches"],
+            192,
+            "3 of 3 samples have the word; their 192 states are in",
+        ),
+    ],
+)
+def test_states_of_several_positions_and_of_the_image(run, captioned, tmp_path: Path, asked, rows, says) -> None:
+    from vitrail.activations import open_activations
+
+    common = ("--data", captioned(tmp_path / "d", 3), "--word", "dog", "--require", "truth", "--out", tmp_path / "s")
+    code, out, err = run("extract", *common, *asked)
+    assert code == 0, err
+    assert says in out
+    assert len(open_activations(tmp_path / "s" / "activations")) == rows
+
+
+def test_answers_that_are_too_short_are_counted(run, captioned, tmp_path: Path) -> None:
+    common = ("--data", captioned(tmp_path / "d", 3), "--word", "dog", "--require", "truth", "--out", tmp_path / "s")
+    code, _, err = run("extract", *common, "--read-at", "answer:40")
+    assert code == 1
+    assert "None of 3 answers with 'dog' has the positions 'answer:40'" in err

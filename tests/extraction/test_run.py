@@ -570,3 +570,107 @@ def test_a_process_that_was_killed_has_lost_nothing_that_was_written(lmm, world,
     fresh = extract(lmm, samples, "hot dog", out=tmp_path / "b", **options)
     assert found.rows == fresh.rows
     np.testing.assert_allclose(found.states(1), fresh.states(1), **CLOSE)
+
+
+# ---- states of several positions, and of the image's side ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("at", "part"),
+    [
+        ("answer", lambda start, n: slice(start - 1, start + n - 1)),
+        ("generated", lambda start, n: slice(start - 1, start + n)),
+        ("said", lambda start, n: slice(start, start + n)),
+        ("answer:0:2", lambda start, n: slice(start - 1, start + 1)),
+        ("last", lambda start, n: slice(start - 1, start)),
+    ],
+)
+def test_a_row_is_the_mean_over_positions_of_the_librarys_states(lmm, few, library_states, tmp_path, at, part):
+    found = quick(lmm, few, tmp_path / "a", layers=[3, "final"], read_at=at)
+    assert found.options.read_at == open_activations(found.folder).parameters["read_at"] == at
+    for i, (row, sample) in enumerate(zip(found.rows, few, strict=True)):
+        ids, states = library_states(lmm, sample.open(), row.request, row.text.strip())
+        start = ids.index(lmm.tokenizer.convert_tokens_to_ids("<assistant>")) + 1
+        where = part(start, len(row.token_ids))
+        assert (row.position, row.n_positions) == (where.start, where.stop - where.start)
+        for layer in found.layers:
+            expected = states[-1 if layer == "final" else layer][where].mean(0)
+            torch.testing.assert_close(torch.from_numpy(found.states(layer)[i]), expected, **CLOSE)
+
+
+def test_the_question_is_read_where_it_ends_and_not_where_the_prompt_ends(lmm, world, library_states, tmp_path):
+    asked = load_samples(world / "v2_OpenEnded_mscoco_train2014_questions.json", limit=20)
+    found = extract(lmm, asked, "yes", out=tmp_path / "a", layers=[2], require="truth", read_at="question:-1")
+    by_id = {s.id: s for s in asked}
+    for i, row in enumerate(found.rows):
+        ids, states = library_states(lmm, by_id[row.sample_id].open(), row.request, "yes")
+        last = ids.index(lmm.tokenizer.convert_tokens_to_ids("<assistant>")) - 1
+        assert lmm.tokenizer.decode(ids[last]).strip() == row.request.split()[-1] == "?"
+        assert row.position == last
+        torch.testing.assert_close(torch.from_numpy(found.states(2)[i]), states[2][last], **CLOSE)
+
+
+def test_an_answer_without_the_positions_is_counted_and_has_no_row(lmm, few, tmp_path):
+    lengths = [len(row.token_ids) for row in quick(lmm, few, tmp_path / "all").rows]
+    middle = sorted(lengths)[len(lengths) // 2]
+    short = sum(n < middle for n in lengths)
+    found = quick(lmm, few, tmp_path / "a", read_at=f"answer:{middle - 1}")
+    assert 0 < short < len(few)
+    assert found.counts == Counts(scanned=8, kept=8 - short, without_state=short)
+    assert len(found) == len(found.states(1)) == 8 - short
+    with pytest.raises(DataError, match="None of 8 answers with 'dog' has the positions 'answer:50'"):
+        quick(lmm, few, tmp_path / "b", read_at="answer:50")
+
+
+def test_the_image_has_a_row_a_sample_or_a_row_a_patch_with_its_place(lmm, few, tmp_path):
+    names = ("vision", "connector")
+    mean = quick(lmm, few, tmp_path / "mean", layers=[1, *names])
+    assert mean.layers == [1, *names]
+    assert mean.parameters["modules"] == {"vision": "model.vision_tower", "connector": "model.multi_modal_projector"}
+    each = quick(lmm, few, tmp_path / "each", layers=["connector"], read_at="patches")
+    assert (len(each), each.counts.kept) == (8 * 64, 8)
+    images = lmm.prepare_samples(few)
+    with torch.no_grad():
+        tower = lmm.model.model.vision_tower(images["pixel_values"]).last_hidden_state
+        patches = lmm.model.model.get_image_features(images["pixel_values"]).pooler_output
+    patches = torch.stack(list(patches)).reshape(8, 64, -1)
+    close = {"rtol": 1e-3, "atol": 1e-3}
+    torch.testing.assert_close(torch.from_numpy(mean.states("vision")), tower[:, 1:].mean(1), **close)
+    torch.testing.assert_close(torch.from_numpy(mean.states("connector")), patches.mean(1), **close)
+    torch.testing.assert_close(torch.from_numpy(each.states("connector")), patches.flatten(0, 1), **close)
+    first = [row for row in each.rows if row.sample_id == few[0].id]
+    assert [(r.patch.row, r.patch.column) for r in first] == [(i, j) for i in range(8) for j in range(8)]
+    assert (first[0].thumbnail, first[1].thumbnail, first[0].position) == (thumbnail(few[0].open()), b"", None)
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"read_at": "nowhere"}, "got 'nowhere'"),
+        ({"read_at": "answer", "alignment": "reads"}, "choice between states of the word"),
+        ({"layers": ["vision"], "read_at": "answer"}, "passed by the image alone"),
+        ({"layers": [1, "vision"], "read_at": "patches"}, "One row a patch is for layers that the image goes through"),
+        ({"layers": ["vision.nothing"]}, r"no layer 'vision.nothing' .* such as vision.encoder.layers.0"),
+        ({"layers": ["vision", "connector.linear_1"], "read_at": "patches"}, None),
+    ],
+)
+def test_states_that_make_no_sense_are_refused(lmm, few, tmp_path, options, what):
+    if what is None:  # tower and connector have the same grid here
+        assert len(quick(lmm, few[:1], tmp_path / "a", **options)) == 64
+        return
+    with pytest.raises(UsageError, match=what):
+        quick(lmm, few, tmp_path / "a", **options)
+
+
+def test_states_of_the_image_can_be_learned_from_and_have_no_words(lmm, few, tmp_path):
+    from vitrail.comparison.pairs import pair_samples
+    from vitrail.concepts import learn
+    from vitrail.grounding import ground
+
+    each = quick(lmm, few, tmp_path / "each", layers=["connector"], read_at="patches")
+    concepts = learn(each, out=tmp_path / "concepts", n_concepts=4, stability=0)
+    assert concepts.U.shape == (4, lmm.n_features)
+    with pytest.raises(UsageError, match="they have no words"):
+        ground(lmm, each, concepts, out=tmp_path / "grounding")
+    with pytest.raises(UsageError, match="cannot be paired by sample"):
+        pair_samples(each, each)

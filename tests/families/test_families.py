@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from families.conftest import built
 from vitrail.concepts import learn
+from vitrail.errors import ModelError, UsageError
 from vitrail.extraction import extract
 from vitrail.grounding import ground
 from vitrail.lmm import load
@@ -60,6 +62,108 @@ def test_states_are_the_librarys_hidden_states_of_the_whole_text(tiny, pictures,
         # a norm that belongs to the head, as BERT's, lies behind the library's last state
         last_state = tiny.n_blocks if "predictions" in tiny.parts.names["norm"] else "final"
         torch.testing.assert_close(ours[last_state][i], library[-1][0, -1], rtol=2e-3, atol=2e-3)
+
+
+#: Positions of an answer of n tokens, from the end of the text.
+FROM_THE_END = {
+    "answer": lambda n: slice(-n - 1, -1),
+    "generated": lambda n: slice(-n - 1, None),
+    "said": lambda n: slice(-n, None),
+    "said:0:-1": lambda n: slice(-n, -1),
+    "answer:1:3": lambda n: slice(-n, -n + 2),
+    "last": lambda n: slice(-n - 1, -n),
+}
+
+
+@pytest.mark.parametrize("at", FROM_THE_END)
+def test_means_over_positions_are_those_of_the_librarys_hidden_states(tiny, pictures, requests, at):
+    answers = [tiny.continuation(r, a).ids for r, a in zip(requests, SAID, strict=False)]
+    inputs = tiny.prepare(pictures[:2], requests)
+    rows, positions = (found.tolist() for found in tiny.whole(inputs, answers, requests, at).nonzero(as_tuple=True))
+    states = tiny.states(inputs, answers, positions, [1], rows)[1]
+    for i in range(2):
+        alone = tiny.extended(tiny.prepare([pictures[i]], [requests[i]]), [answers[i]])
+        with torch.no_grad():
+            library = hidden_states(tiny.run(alone, output_hidden_states=True))[1][0]
+        ours = states[[row == i for row in rows]]
+        torch.testing.assert_close(ours, library[FROM_THE_END[at](len(answers[i]))], rtol=2e-3, atol=2e-3)
+
+
+def test_the_question_is_the_tokens_of_the_request(tiny, pictures, requests):
+    inputs = tiny.prepare(pictures[:2], requests)
+    if tiny.backend.translates or not tiny.prompt:
+        with pytest.raises(ModelError, match=r"An encoder reads|The request '' is not in the prompt"):
+            tiny.whole(inputs, [(), ()], requests, "question")
+        return
+    where = tiny.whole(inputs, [(), ()], requests, "question")
+    for ids, marked, request in zip(inputs["input_ids"], where, requests, strict=True):
+        tokens = ids[marked].tolist()
+        assert request in tiny.tokenizer.decode(tokens)
+        assert request not in tiny.tokenizer.decode(tokens[1:])
+        assert request not in tiny.tokenizer.decode(tokens[:-1])
+
+
+#: Families of which a side of the image cannot be read as a whole, and why.
+NOT_READ = {
+    "vision": {"Mllama": "pads", "Chameleon": "run once", "Florence-2": r"\(1, 16, 4, 4\)"},
+    "connector": {
+        "Mllama": "pads",
+        "Aya Vision": r"1, 1, 32\)",
+        **dict.fromkeys(("Qwen2-VL", "Qwen2.5-VL", "Qwen3-VL", "Chameleon"), "No connector was found"),
+        **dict.fromkeys(
+            ("Idefics", "BLIP-2 (OPT)", "BLIP-2 (T5)", "InstructBLIP", "ViT + BERT", "Florence-2"), "could be meant"
+        ),
+    },
+}
+
+
+#: Families of which the positions of a side are no patches in their order.
+NO_PLACES = {
+    "vision": {"Qwen2-VL", "Qwen2.5-VL", "Qwen3-VL", "Molmo2"},
+    "connector": {"Idefics2", "Kosmos-2", "Molmo2"},
+}
+
+
+@pytest.mark.parametrize("layer", ["vision", "connector"])
+def test_states_of_the_images_side_are_what_its_modules_put_out(tiny, family, pictures, layer):
+    """Against a plain hook of torch; the mean leaves class tokens out, and coordinates are proven or refused."""
+    inputs = tiny.prepare(pictures[2:3], [tiny.prompt])
+    if why := NOT_READ[layer].get(family.name):
+        with pytest.raises((ModelError, UsageError), match=why):
+            tiny.seen(inputs, [layer])
+        return
+    kept = []
+    module = tiny.model.get_submodule(tiny.sight([layer])[layer])
+    handle = module.register_forward_hook(lambda _module, _args, out: kept.append(out))
+    with torch.no_grad():
+        tiny.run(inputs)
+    handle.remove()
+    (out,) = kept
+    expected = out if isinstance(out, torch.Tensor) else out[0]
+    seen = tiny.seen(inputs, [layer])[layer]
+    torch.testing.assert_close(seen.states, expected.reshape(seen.states.shape), rtol=1e-4, atol=1e-4)
+    n = seen.states.shape[1] if seen.grid is None else seen.grid[0] * seen.grid[1]
+    flat = seen.states[:, seen.states.shape[1] - n :].reshape(-1, seen.states.shape[2])
+    torch.testing.assert_close(seen.mean, flat.mean(0), rtol=1e-4, atol=1e-4)
+    assert (seen.grid is None) == (family.name in NO_PLACES[layer])
+    if seen.grid is None:
+        with pytest.raises(ModelError, match="no coordinates"):
+            tiny.prove_places(inputs, [layer])
+    else:
+        tiny.prove_places(inputs, [layer])
+
+
+def test_a_module_that_moves_its_patches_gives_them_no_coordinates(pictures):
+    """Such as one that reads them in windows: nothing but the proof can tell."""
+    lmm = built("LLaVA 1.5")
+    inputs = lmm.prepare(pictures[:1], [lmm.prompt])
+    lmm.prove_places(inputs, ["connector"])
+    handle = lmm.model.get_submodule("model.multi_modal_projector").register_forward_hook(
+        lambda _m, _a, out: out.flip(1)
+    )
+    with pytest.raises(ModelError, match="not in the order of the patches"):
+        lmm.prove_places(inputs, ["connector"])
+    handle.remove()
 
 
 def test_a_forced_answer_decodes_to_itself_and_ends(tiny):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from vitrail.errors import ModelError, UsageError
+from vitrail.lmm.options import read_at
 from vitrail.lmm.positions import Follower, Pass, check, forced, prompt_width
 
 END, IMAGE = 9, 7
@@ -47,6 +50,7 @@ def marked(mask: torch.Tensor) -> list[list[int]]:
         ("last", [[0, 0, 0, 1], [0, 0, 0, 1]], [[0], [0]]),
         ("ends", [[1, 0, 0, 1], [0, 1, 0, 1]], [[0], [0]]),
         ("generated", [[0, 0, 0, 1], [0, 0, 0, 1]], [[1], [1]]),
+        ("said", [[0, 0, 0, 0], [0, 0, 0, 0]], [[1], [1]]),
         ("all", [[1, 1, 1, 1], [0, 1, 1, 1]], [[1], [1]]),
     ],
 )
@@ -100,6 +104,54 @@ def test_what_cannot_be_a_selection_is_refused(positions, what):
     (first,) = passes(PROMPT)
     with pytest.raises(UsageError, match=what):
         first.mask(positions)
+
+
+#: Prompts of width 4, of which the second is padded, and answers of three tokens and of one, with their end tokens.
+WHOLE = {
+    "input_ids": torch.tensor([[7, 7, 1, 2, 5, 5, 5, END], [0, 7, 3, 4, 5, END, 0, 0]]),
+    "attention_mask": torch.tensor([[1, 1, 1, 1, 1, 1, 1, 1], [0, 1, 1, 1, 1, 1, 0, 0]]),
+}
+
+
+@pytest.mark.parametrize(
+    ("at", "marks"),
+    [
+        ("answer", ["00011100", "00010000"]),
+        ("generated", ["00011110", "00011000"]),
+        ("said", ["00001110", "00001000"]),
+        ("said:0:-1", ["00001100", "00000000"]),
+        ("answer:1:", ["00001100", "00000000"]),
+        ("answer:0:2", ["00011000", "00010000"]),
+        ("generated:-1", ["00000010", "00001000"]),
+        ("image", ["11000000", "01000000"]),
+        ("image:1", ["01000000", "00000000"]),
+        ("prompt:-2:", ["00110000", "00110000"]),
+        ("all:1:3", ["01100000", "00110000"]),
+        ("question", ["00110000", "00010000"]),
+        ("question:-1", ["00010000", "00010000"]),
+        ("first", ["10000000", "01000000"]),
+    ],
+)
+def test_prompts_with_their_answers_can_be_read_at_more_places(at, marks):
+    with forced(4):
+        (whole,) = passes(WHOLE)
+    whole = replace(whole, question=torch.tensor([[0, 0, 1, 1], [0, 0, 0, 1]], dtype=torch.bool))
+    assert ["".join(map(str, row)) for row in marked(whole.read(at))] == marks
+
+
+@pytest.mark.parametrize(
+    ("at", "what"),
+    [
+        ("anywhere", "generated, said, all, or at a slice .* got 'anywhere'"),
+        ("word:0", "word and patches have none"),
+        ("answer:", "NAME:INDEX"),
+        ("answer:x", "whole numbers"),
+        ("answer:1:2:3", "NAME:START:STOP"),
+    ],
+)
+def test_places_that_cannot_be_read_are_refused(at, what):
+    with pytest.raises(UsageError, match=what):
+        read_at(at)
 
 
 def test_a_wrong_name_is_refused_at_once():

@@ -156,6 +156,13 @@ def test_a_sink_that_fails_takes_no_answer_away_from_a_service(lmm, dog_study, n
     assert watching.counts["errors"] == 1
 
 
+def test_a_study_of_other_states_than_those_of_the_word_is_refused(lmm, dog_study):
+    parameters = {**dog_study.activations.parameters, "read_at": "answer"}
+    of_answers = replace(dog_study.activations, manifest={**dog_study.activations.manifest, "parameters": parameters})
+    with pytest.raises(UsageError, match="of the states at 'answer'"):
+        vitrail.monitor(lmm, replace(dog_study, activations=of_answers))
+
+
 def test_another_model_is_refused_unless_it_is_wanted(lmm, changed_lmm, dog_study, new_dogs):
     with pytest.raises(ArtifactError, match="model"):
         vitrail.monitor(changed_lmm, dog_study)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from tests.reports.conftest import choice_among_twelve
 
-from vitrail.activations import Activations, Counts, Row, Store
+from vitrail.activations import Activations, Counts, ExtractionOptions, Row, Store
 from vitrail.artifacts import parent, plain, write_manifest
 from vitrail.concepts import Concepts, describe_fit
 from vitrail.errors import ArtifactError, UsageError
@@ -403,3 +403,16 @@ def test_the_choice_of_the_number_of_concepts_is_shown_with_its_reason_and_its_a
     assert page.text.count("(taken)") == 1
     assert all(tried.name in page.text for tried in choice.tried)
     assert sum("by number of concepts" in svg.get("aria-label", "") for svg in page.all("svg")) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({}, "the state that predicts the word"),
+        ({"alignment": "reads"}, "the state that reads the word"),
+        ({"read_at": "answer"}, "the mean of the states that predict the answer"),
+        ({"read_at": "question:-1"}, "the mean of the states at question:-1"),
+    ],
+)
+def test_a_page_says_which_states_were_read(options, says):
+    assert content.states_in_words(ExtractionOptions(**options)) == says

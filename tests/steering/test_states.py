@@ -7,10 +7,7 @@ import torch
 
 from vitrail.errors import DataError
 from vitrail.samples.examples import Example
-from vitrail.steering import (
-    TASKS,
-    example_states,
-)
+from vitrail.steering import TASKS, SteeringOptions, example_states, make_steering
 
 YES_NO = TASKS["yes-no"]
 
@@ -40,3 +37,43 @@ def test_states_can_be_those_that_predict_some_words(lmm, samples):
     torch.testing.assert_close(found.by_layer[4][0], states.mean(0), rtol=1e-4, atol=1e-4)
     with pytest.raises(DataError, match="zebra"):
         example_states(lmm, [e], [4], saying={"zebra"})
+
+
+@pytest.mark.parametrize(
+    ("at", "part"),
+    [
+        ("answer", lambda start, n: range(start - 1, start + n - 1)),
+        ("said", lambda start, n: range(start, start + n)),
+        ("said:-1", lambda start, n: range(start + n - 1, start + n)),
+        ("prompt:-2:", lambda start, n: range(start - 2, start)),
+    ],
+)
+def test_states_can_be_read_at_positions_that_are_not_steered(lmm, samples, library_states, at, part):
+    examples = [Example(s, s.references[0]) for s in samples[:2]]
+    found = example_states(lmm, examples, [3], positions=at)
+    for i, e in enumerate(examples):
+        ids, states = library_states(lmm, e.sample.open(), lmm.prompt, e.answer)
+        start = ids.index(lmm.tokenizer.convert_tokens_to_ids("<assistant>")) + 1
+        expected = states[3][list(part(start, len(ids) - 1 - start))].mean(0)
+        torch.testing.assert_close(found.by_layer[3][i], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_states_of_a_question_end_before_the_template_goes_on(lmm, asked, library_states):
+    examples = [Example(s, "yes") for s in asked[:2]]
+    found = example_states(lmm, examples, [3], positions="question:-1")
+    for i, e in enumerate(examples):
+        ids, states = library_states(lmm, e.sample.open(), e.sample.question, "yes")
+        last = ids.index(lmm.tokenizer.convert_tokens_to_ids("<assistant>")) - 1
+        torch.testing.assert_close(found.by_layer[3][i], states[3][last], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["mean", "l2s"])
+def test_a_steering_is_made_of_the_states_that_are_asked_for(lmm, asked, tmp_path, method):
+    """With the positions in its manifest, and other vectors than those of the task's own positions."""
+    own, other = (
+        make_steering(lmm, YES_NO, asked, SteeringOptions((6,), read_at=at), method=method, out=tmp_path / str(at))
+        for at in (None, "question:-1")
+    )
+    assert (own.parameters["read_at"], other.parameters["read_at"]) == ("last", "question:-1")
+    name = next(iter(own.tensors))
+    assert not torch.allclose(own.tensors[name], other.tensors[name])

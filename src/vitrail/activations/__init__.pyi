@@ -10,6 +10,7 @@ from .options import (
     Require as Require,
 )
 from .row import (
+    Patch as Patch,
     Row as Row,
 )
 from .store import (

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vitrail.lmm.options import Layer
+from vitrail.errors import UsageError
+from vitrail.lmm.options import Layer, is_sight, read_at
 from vitrail.options import Count, Options
 from vitrail.words import Alignment, Word
 
@@ -19,7 +20,8 @@ class ExtractionOptions(Options):
 
     Args:
         layers: any of 0 (embeddings), 1..N or −N..−1 (residual stream after a block), "final" (after the final
-            norm), or "all" of them.
+            norm), or "all" of them; also "vision", "connector", or a module inside one of them by its name, such as
+            vision.encoder.layers.3.
         alignment: "predicts" takes the state whose next-token prediction is the word's first sub-token, "reads" the
             state at the position where the word's last sub-token is input.
         require: "both" keeps samples with the word in the generated text and in a reference (CoX-LMM, Parekh et al.
@@ -29,6 +31,11 @@ class ExtractionOptions(Options):
         max_new_tokens: longest generated text, in tokens.
         batch_size: samples per batch; it is halved when memory runs out.
         shard_size: samples per shard. A run that was stopped goes on at the first shard missing.
+        read_at: the states that a row is the mean of: "word" (one state, see `alignment`), "answer" (those that predict
+            the tokens of the answer), "generated" (these, and the one that predicts its end), "said" (those at the
+            tokens of the answer), "question" (at the tokens of the request), "first" or "last" (of the prompt), "ends",
+            "prompt", "image" or "all"; or a slice of these, such as answer:0:3 or question:-1. Of layers that the image
+            goes through, a row is the mean over its patches; with "patches" there is one row a patch.
     """
 
     layers: tuple[Layer, ...] = (-1,)
@@ -38,10 +45,47 @@ class ExtractionOptions(Options):
     max_new_tokens: Count = 40
     batch_size: Count = 32
     shard_size: Count = 256
+    read_at: str = "word"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "layers", tuple(self.layers))
+        name, _ = read_at(self.read_at)
+        if name != "word" and self.alignment != "predicts":
+            raise UsageError(
+                f"The alignment {self.alignment!r} is a choice between states of the word; states are read at "
+                f"{self.read_at!r} here. Leave one of them out."
+            )
+        if self.sight and name not in ("word", "patches"):
+            raise UsageError(
+                f"{', '.join(map(str, self.sight))} is passed by the image alone, which has no {self.read_at!r}; leave "
+                "that out, or extract the layers of the decoder by themselves."
+            )
+        if name == "patches" and self.decoder:
+            raise UsageError(
+                "One row a patch is for layers that the image goes through (vision, connector, or a module inside "
+                f"them); got {', '.join(map(str, self.layers))}."
+            )
+
+    @property
+    def of_the_word(self) -> bool:
+        """Whether every state is that of the word, which the model computes when it says it."""
+        return self.read_at == "word" and not self.sight
+
+    @property
+    def one_a_patch(self) -> bool:
+        """Whether there is one row a patch, so that a sample has many."""
+        return self.read_at == "patches"
+
+    @property
+    def sight(self) -> tuple[Layer, ...]:
+        """Those of the layers that the image goes through before it reaches the decoder."""
+        return tuple(layer for layer in self.layers if is_sight(layer))
+
+    @property
+    def decoder(self) -> tuple[Layer, ...]:
+        """The other layers."""
+        return tuple(layer for layer in self.layers if not is_sight(layer))
 
     @classmethod
     def from_manifest(cls, parameters: Mapping[str, Any]) -> ExtractionOptions:

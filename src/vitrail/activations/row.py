@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -22,10 +22,31 @@ SCHEMA = pa.schema(
         ("token_ids", pa.list_(pa.int32())),
         ("token", pa.int32()),
         ("position", pa.int32()),
+        ("n_positions", pa.int32()),
+        ("patch", pa.struct([(n, pa.int32()) for n in ("view", "row", "column", "rows", "columns")])),
         ("thumbnail", pa.binary()),
         ("word", pa.string()),
     ]
 )
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Where a patch stands in what the model sees: the image, as its processor crops and scales it.
+
+    Args:
+        view: the number of the view (tile), in the model's order; 0 where an image is seen in one.
+        row: from the top, of `rows`.
+        column: from the left, of `columns`.
+        rows: of the grid over the view.
+        columns: of the grid over the view.
+    """
+
+    view: int
+    row: int
+    column: int
+    rows: int
+    columns: int
 
 
 @dataclass(frozen=True)
@@ -41,8 +62,13 @@ class Row:
         form: the form of the word that was found, at the characters `[start, end)` of `text`.
         token: the place of the word's token in `token_ids`: its first sub-token for the alignment "predicts", its last
             for "reads".
-        position: the position of the state in prompt and text together, padding left out.
-        thumbnail: a small JPEG of the image, so that a folder can be shown wherever the images went.
+        position: the position of the state in prompt and text together, padding left out; of a mean over several, the
+            first of them. None for states of the vision encoder and of the connector.
+        n_positions: over how many positions of the text the state is a mean; 0 for states of the vision encoder and of
+            the connector.
+        patch: where the patch of the state stands; None for all other states.
+        thumbnail: a small JPEG of the image, so that a folder can be shown wherever the images went; of the patches of
+            an image, the first one has it.
         word: the word of interest; empty in what was written before there were folders of many words.
     """
 
@@ -56,12 +82,19 @@ class Row:
     end: int
     token_ids: tuple[int, ...]
     token: int
-    position: int
+    position: int | None
     thumbnail: bytes
     word: str = ""
+    n_positions: int = 1
+    patch: Patch | None = None
 
     @classmethod
     def from_table(cls, values: Mapping[str, Any]) -> Row:
         """A row of a table, as pyarrow gives it."""
         lists = {name: tuple(values[name] or ()) for name in ("references", "token_ids")}
-        return cls(**{**values, **lists})
+        patch = values.get("patch")
+        return cls(**{**values, **lists, "patch": None if patch is None else Patch(**patch)})
+
+    def as_dict(self) -> dict[str, Any]:
+        """The values of a table's row."""
+        return {**vars(self), "patch": None if self.patch is None else asdict(self.patch)}

@@ -81,7 +81,7 @@ class Store(Shards):
         if any(n != len(rows) for n in lengths.values()):
             raise AssertionError(f"{len(rows)} rows, but states of {lengths}")
         tensors = {f"layer.{layer}": tensor.contiguous() for layer, tensor in states.items()}
-        table = pa.Table.from_pylist([vars(row) for row in rows], schema=SCHEMA)
+        table = pa.Table.from_pylist([row.as_dict() for row in rows], schema=SCHEMA)
         writers = (lambda path: save_file(tensors, path), lambda path: pq.write_table(table, path, ROWS_PER_GROUP))
         words = Counter(row.word for row in rows) if "words" in self.run.parameters else None
         self.write_files(number, dict(zip(SUFFIXES, writers, strict=True)), counts, words)
@@ -144,7 +144,9 @@ class Activations:
             UsageError: the layer was not extracted.
             ArtifactError: a shard is damaged, or its tensors and rows disagree.
         """
-        return np.concatenate([read_states(path, layer, start, stop) for path, start, stop in self.shards(layer)])
+        return np.concatenate(
+            [read_states(path, layer, *part) for path, *part in self.shards(layer) if part[0] < part[1]]
+        )
 
     def shards(self, layer: int | str) -> list[Slice]:
         """The files that hold the states of `layer`, in order, and which of the states in each are meant.
@@ -179,7 +181,8 @@ class Activations:
 
     def width(self, layer: int | str) -> int:
         """n_features of the states of `layer`; raises as `states`."""
-        return _read(self.shards(layer)[0][0], lambda p: _shape(p, layer))[1]
+        path = next(path for path, start, stop in self.shards(layer) if start < stop)
+        return _read(path, lambda p: _shape(p, layer))[1]
 
     def sample_ids(self) -> list[str]:
         """The sample of each state, in order: cheaper than `rows`."""

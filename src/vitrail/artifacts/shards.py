@@ -35,12 +35,21 @@ SAME_VERSIONS = ("torch", "transformers")
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the samples of a shard, or of all."""
+    """What became of the samples of a shard, or of all.
+
+    Args:
+        scanned: how many samples were looked at.
+        kept: how many rows were kept.
+        without_word: how many samples lack the word.
+        unreadable: (id, reason) of the samples whose image cannot be read.
+        without_state: how many samples have the word, but none of the positions to read.
+    """
 
     scanned: int = 0
     kept: int = 0
     without_word: int = 0
     unreadable: tuple[tuple[str, str], ...] = ()
+    without_state: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -48,6 +57,7 @@ class Counts:
             self.kept + other.kept,
             self.without_word + other.without_word,
             self.unreadable + other.unreadable,
+            self.without_state + other.without_state,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -56,12 +66,14 @@ class Counts:
             "kept": self.kept,
             "without_word": self.without_word,
             "unreadable": [list(pair) for pair in self.unreadable],
+            "without_state": self.without_state,
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Counts:
         unreadable = tuple((str(sample), str(why)) for sample, why in values["unreadable"])
-        return cls(values["scanned"], values["kept"], values["without_word"], unreadable)
+        without_state = values.get("without_state", 0)  # not in those of version 0.1.0
+        return cls(values["scanned"], values["kept"], values["without_word"], unreadable, without_state)
 
 
 @dataclass(frozen=True)

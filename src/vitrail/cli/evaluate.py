@@ -125,7 +125,7 @@ def evaluate(
     data: Annotated[EvaluatedData, Without("limit")],
     scorers: ScorerChoice,
     evaluation: Annotated[EvaluationOptions, Named(n_ablated="--ablate")],
-    extraction: Annotated[ExtractionOptions, Without("layers", "alignment", "prompt", "shard_size")],
+    extraction: Annotated[ExtractionOptions, Without("layers", "read_at", "alignment", "prompt", "shard_size")],
     as_json: Json = False,
 ) -> None:
     """How well concepts are grounded: the papers' scores, with controls, intervals and known factors.

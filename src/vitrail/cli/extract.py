@@ -40,6 +40,8 @@ def extract(
     Examples:
         vitrail extract --word dog --out studies/dog
         vitrail extract --word dog --data captions.jsonl --layers 4,-1,final --require truth --out studies/dog
+        vitrail extract --word dog --read-at answer --out answers/dog
+        vitrail extract --word dog --layers connector --read-at patches --out patches/dog
         vitrail extract --word nouns --min-count 200 --said texts/toyland --out studies/nouns
     """
     from vitrail.extraction.checks import check_word, check_words
@@ -54,7 +56,7 @@ def extract(
         from vitrail.saying import open_texts
 
         texts = None if said is None else open_texts(said)
-        lmm = model.load(progress, extraction.layers)
+        lmm = model.load(progress, extraction.decoder)
         from vitrail.extraction import extract_as, extract_words_as
 
         if len(words) > 1:
@@ -67,7 +69,11 @@ def extract(
     if as_json:
         print_json({"folder": str(made.folder), "layers": made.layers, **counts.as_dict()})
         return
-    say(f"{counts.kept} of {counts.scanned} samples have the word; their states are in {made.folder}")
+    having = counts.scanned - counts.without_word - len(counts.unreadable)
+    many = f" {counts.kept}" if counts.kept > having else ""
+    say(f"{having} of {counts.scanned} samples have the word; their{many} states are in {made.folder}")
+    if counts.without_state:
+        say(f"{counts.without_state} of them have no {extraction.read_at!r}, and no state.")
     _show_unreadable(counts)
 
 

@@ -6,25 +6,28 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from vitrail.errors import UsageError
-from vitrail.lmm.options import Layer
+from vitrail.lmm.options import Layer, is_sight
 
 T = TypeVar("T")
 Number = TypeVar("Number", int, float)
 
 
 def to_layer(text: str) -> Layer:
-    """A layer from its number, or `final`.
+    """A layer from its number, or by its name.
 
     Raises:
         UsageError: it is neither.
     """
     text = text.strip()
-    if text == "final":
-        return "final"
+    if text == "final" or is_sight(text):
+        return text
     try:
         return int(text)
     except ValueError:
-        raise UsageError(f"A layer is a whole number or `final`; got {text!r}.") from None
+        raise UsageError(
+            "A layer is a whole number, `final`, `vision`, `connector`, or a module inside one of these two; "
+            f"got {text!r}."
+        ) from None
 
 
 def to_layers(text: str) -> tuple[Layer, ...]:

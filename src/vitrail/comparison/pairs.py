@@ -38,8 +38,11 @@ def pair_samples(a: Activations, b: Activations) -> SamplePairs:
     """The samples that have a state in both, in the order of `a`.
 
     Raises:
+        UsageError: the states are those of patches, of which a sample has many.
         DataError: there is none; an id of each is named.
     """
+    if patches := [one.folder for one in (a, b) if one.options.one_a_patch]:
+        raise UsageError(f"States of patches cannot be paired by sample: {patches[0]} has many of one sample.")
     places = {sample: i for i, sample in enumerate(b.sample_ids())}
     ids = a.sample_ids()
     found = [(i, places[sample]) for i, sample in enumerate(ids) if sample in places]
@@ -57,12 +60,13 @@ def check_comparable(a: Activations, b: Activations) -> None:
     """Raises unless states of `a` and `b` can be compared; the error names what differs, and both values.
 
     Raises:
-        UsageError: the word, alignment, prompt or requirement differs, so the states do not mean the same.
+        UsageError: the word, alignment, position, prompt or requirement differs, so the states do not mean the same.
         ArtifactError: the models have states of different widths, or different numbers of blocks.
     """
     for name, here, there in (
         ("word", a.word, b.word),
         ("alignment", a.options.alignment, b.options.alignment),
+        ("position of the states", a.options.read_at, b.options.read_at),
         ("requirement", a.options.require, b.options.require),
         ("prompt", a.options.prompt, b.options.prompt),
     ):

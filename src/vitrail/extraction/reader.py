@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from vitrail import words
-from vitrail.activations import Counts, ExtractionOptions, Row
-from vitrail.errors import DataError, ModelError, NumericsError
-from vitrail.lmm import LMM, Generation, Layer
+from vitrail.activations import Counts, ExtractionOptions, Patch, Row
+from vitrail.errors import DataError, ModelError, NumericsError, UsageError
+from vitrail.lmm import LMM, Batch, Generation, Layer
 from vitrail.lmm.doctor import Diagnosis, quick
 from vitrail.lmm.running import halving, in_batches
 from vitrail.lmm.watching import Spoken
@@ -43,7 +43,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Spot:
-    """Where a word stands in an answer: `token` is the place of its token, `offset` that of the state that is read.
+    """Where a word stands in an answer: `token` is the place of its token, `offset` that of the state of the word.
 
     Both count the tokens of the answer; the state at −1 is the last one of the prompt.
     """
@@ -61,11 +61,12 @@ class _Found:
     asked: Asked
     answer: Generation
     spots: tuple[_Spot, ...]
+    whole: bool = False
 
     @property
     def needed(self) -> tuple[int, ...]:
-        """The tokens of the answer up to the last state that is read; later ones do not change it."""
-        return self.answer.ids[: max(spot.offset for spot in self.spots) + 1]
+        """The tokens of the answer up to the last state that is read; later ones do not change it. All if `whole`."""
+        return self.answer.ids if self.whole else self.answer.ids[: max(spot.offset for spot in self.spots) + 1]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -143,8 +144,10 @@ class Reader:
             _check_finite(tensor, layer, rows)
         step(len(samples))
         unreadable = tuple((s.id, opener.skipped[s.id]) for s in samples if s.id in opener.skipped)
-        without = len(samples) - len({row.sample_id for row in rows}) - len(unreadable)
-        counts = Counts(len(samples), len(rows), without, unreadable)
+        found = {f.asked.sample.id for (f, _), of_one in zip(having, of_each, strict=True) if of_one is not None}
+        without_word = len(samples) - len(found) - len(unreadable)
+        without_state = len(found) - len({row.sample_id for row in rows})
+        counts = Counts(len(samples), len(rows), without_word, unreadable, without_state)
         return Reading(states, rows, counts, tuple(answer.text for answer in answers))
 
     def certificate(self, samples: Sequence[Sample]) -> dict[str, Any] | None:
@@ -165,6 +168,30 @@ class Reader:
 
         found = halving(examine, opened) if opened else []
         return found[0].certificate() if found else None
+
+    def check(self, samples: Sequence[Sample]) -> int:
+        """Checks that the states can be read in this model, and gives about how many bytes those of a sample take.
+
+        Args:
+            samples: of which the first that can be opened is looked at.
+
+        Raises:
+            UsageError: there is no such layer, or no such position.
+            ModelError: the model does not have the positions, or its patches have no coordinates.
+        """
+        options, size = self.options, torch.finfo(getattr(torch, self.lmm.dtype)).bits // 8
+        if options.read_at not in ("word", "patches"):
+            self.lmm.check_read_at(options.read_at)
+        n_values = len(options.decoder) * self.lmm.n_features
+        for sample in samples if options.sight else ():
+            with suppress(DataError):  # it is listed when it is read
+                inputs = self.lmm.prepare([sample.open()], [self.lmm.request(sample)])
+                if options.one_a_patch:
+                    self.lmm.prove_places(inputs, options.sight)
+                seen = self.lmm.seen(inputs, options.sight).values()
+                n_values += sum(s.patches.numel() if options.one_a_patch else s.mean.numel() for s in seen)
+                break
+        return size * n_values
 
     @property
     def _speaks(self) -> bool:
@@ -269,22 +296,79 @@ class Reader:
             # the state that predicts a token stands one position before it
             token, offset = (first, first - 1) if self.options.alignment == "predicts" else (last, last)
             spots.append(_Spot(word, match, token, offset))
-        return _Found(asked, answer, tuple(spots))
+        return _Found(asked, answer, tuple(spots), self.options.read_at != "word")
 
     def _states(self, batch: Sequence[_Found], images: Sequence[Image.Image]) -> list[list[_Read]]:
-        """For each answer its rows with their states, in one teacher-forced pass."""
-        inputs = self.lmm.prepare(images, [f.asked.request for f in batch])
-        width = inputs["input_ids"].shape[1]
-        lengths = inputs["attention_mask"].sum(1).tolist()
+        """For each answer its rows with their states: one a word, or one a patch, or none without the positions."""
+        pictures = [thumbnail(image) for image in images]
+        if self.options.decoder:
+            read = self._of_text(batch, images, pictures)
+        else:
+            read = [
+                [(_row(f, spot, (None, 0), picture), {}) for spot in f.spots]
+                for f, picture in zip(batch, pictures, strict=True)
+            ]
+        if self.options.sight:
+            read = [self._with_sight(f, image, of) for f, image, of in zip(batch, images, read, strict=True)]
+        return read
+
+    def _of_text(
+        self, batch: Sequence[_Found], images: Sequence[Image.Image], pictures: Sequence[bytes]
+    ) -> list[list[_Read]]:
+        """The states of the decoder's layers, each the mean over its positions, in one teacher-forced pass."""
+        inputs, layers = self.lmm.prepare(images, [f.asked.request for f in batch]), self.options.decoder
         spots = [(i, spot) for i, f in enumerate(batch) for spot in f.spots]
-        positions = [width + spot.offset for _, spot in spots]
-        states = self.lmm.states(
-            inputs, [f.needed for f in batch], positions, self.options.layers, [i for i, _ in spots]
-        )
-        of_row: list[list[dict[Layer, Tensor]]] = [[] for _ in batch]
-        for k, (i, _) in enumerate(spots):
-            of_row[i].append({layer: states[layer][k] for layer in self.options.layers})
-        return [_rows(f, lengths[i], images[i], of_row[i]) for i, f in enumerate(batch)]
+        of_spots = self._positions(batch, inputs)
+        positions = [place for places in of_spots for place in places]
+        samples = [i for (i, _), places in zip(spots, of_spots, strict=True) for _ in places]
+        states = self.lmm.states(inputs, [f.needed for f in batch], positions, layers, samples) if positions else {}
+        padded = (inputs["attention_mask"] == 0).sum(1).tolist()
+        found: list[list[_Read]] = [[] for _ in batch]
+        start = 0
+        for (i, spot), places in zip(spots, of_spots, strict=True):
+            part = slice(start, start := start + len(places))
+            if places:
+                row = _row(batch[i], spot, (places[0] - padded[i], len(places)), pictures[i])
+                found[i].append((row, {layer: _mean(states[layer][part]) for layer in layers}))
+        return found
+
+    def _positions(self, batch: Sequence[_Found], inputs: Batch) -> list[list[int]]:
+        """The positions to read for each word of each answer, in prompts and answers."""
+        if self.options.read_at == "word":
+            width = inputs["input_ids"].shape[1]
+            return [[width + spot.offset] for f in batch for spot in f.spots]
+        requests, answers = [f.asked.request for f in batch], [f.needed for f in batch]
+        where = self.lmm.whole(inputs, answers, requests, self.options.read_at)
+        places = [marked.nonzero().flatten().tolist() for marked in where]
+        return [places[i] for i, f in enumerate(batch) for _ in f.spots]
+
+    def _with_sight(self, found: _Found, image: Image.Image, read: Sequence[_Read]) -> list[_Read]:
+        """The rows of an answer with the states of the layers that the image goes through: their means, or one a
+        patch."""
+        seen = self.lmm.seen(self.lmm.prepare([image], [found.asked.request]), self.options.sight)
+        if not self.options.one_a_patch:
+            means = {layer: one.mean for layer, one in seen.items()}
+            return [(row, {**states, **means}) for row, states in read]
+        grids = {(len(one.states), one.grid) for one in seen.values()}
+        if len(grids) > 1:
+            raise UsageError(
+                f"The layers {', '.join(map(str, seen))} have patches of different grids; extract them one by one."
+            )
+        ((views, grid),) = grids
+        rows, columns = grid or (0, 0)
+        places = [(view, k) for view in range(views) for k in range(rows * columns)]
+        return [
+            (
+                replace(
+                    row,
+                    patch=Patch(view, *divmod(k, columns), rows, columns),
+                    thumbnail=b"" if view or k else row.thumbnail,
+                ),
+                {layer: one.patches[view, k] for layer, one in seen.items()},
+            )
+            for row, _ in read
+            for view, k in places
+        ]
 
     def _stacked(self, states: list[Tensor]) -> Tensor:
         """(n, n_features), also where there are none."""
@@ -295,28 +379,37 @@ class Reader:
 
 def _rows(found: _Found, length: int, image: Image.Image, states: Sequence[dict[Layer, Tensor]]) -> list[_Read]:
     """The row of each word in an answer, with its states; `length` is that of the prompt."""
-    asked, answer, picture = found.asked, found.answer, thumbnail(image)
+    picture = thumbnail(image)
     return [
-        (
-            Row(
-                sample_id=asked.sample.id,
-                image=asked.sample.name,
-                references=asked.sample.said,
-                request=asked.request,
-                text=answer.text,
-                form=spot.match.form,
-                start=spot.match.start,
-                end=spot.match.end,
-                token_ids=answer.ids,
-                token=spot.token,
-                position=length + spot.offset,
-                thumbnail=picture,
-                word=spot.word.text,
-            ),
-            of_layer,
-        )
+        (_row(found, spot, (length + spot.offset, 1), picture), of_layer)
         for spot, of_layer in zip(found.spots, states, strict=True)
     ]
+
+
+def _mean(states: Tensor) -> Tensor:
+    """The mean of states (n, n_features), in their dtype."""
+    return states.float().mean(0).to(states.dtype)
+
+
+def _row(found: _Found, spot: _Spot, where: tuple[int | None, int], picture: bytes) -> Row:
+    """The row of a word; `where` is the first of the positions that are read, and how many there are."""
+    asked, answer = found.asked, found.answer
+    return Row(
+        sample_id=asked.sample.id,
+        image=asked.sample.name,
+        references=asked.sample.said,
+        request=asked.request,
+        text=answer.text,
+        form=spot.match.form,
+        start=spot.match.start,
+        end=spot.match.end,
+        token_ids=answer.ids,
+        token=spot.token,
+        position=where[0],
+        n_positions=where[1],
+        thumbnail=picture,
+        word=spot.word.text,
+    )
 
 
 def _check_finite(states: Tensor, layer: Layer, rows: Sequence[Row]) -> None:

@@ -15,8 +15,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vitrail import words
 from vitrail.activations import Activations, Counts, ExtractionOptions, Require, Store, WordStore
 from vitrail.activations.many import index_of
@@ -46,10 +44,11 @@ def extract(
     max_new_tokens: int = 40,
     batch_size: int = 32,
     shard_size: int = 256,
+    read_at: str = "word",
     said: Texts | str | Path | None = None,
     progress: Progress | bool = True,
 ) -> Activations:
-    """States of `word`, one row per sample that has it, written to the folder `out`.
+    """States of `word`, one row per sample that has it (or per patch), written to the folder `out`.
 
     A run that was stopped goes on, and gives the same bytes: what is there is checked, each file against its hash and
     each sample by its content, and shards that are missing, damaged, or made from other samples are made again.
@@ -64,7 +63,8 @@ def extract(
 
     Raises:
         WordError: no sample has the word; the nearest words that occur are named.
-        DataError: no samples, or no image could be read.
+        DataError: no samples, or no image could be read, or no answer has the positions to read.
+        ModelError: the model does not have the positions to read, or its patches have no coordinates.
         NumericsError: a state is not finite.
         ArtifactError: `out` belongs to another run, or the disk cannot hold the result.
     """
@@ -76,6 +76,7 @@ def extract(
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
         shard_size=shard_size,
+        read_at=read_at,
     )
     word = Word(word) if isinstance(word, str) else word
     out = out or folder_for(None, "studies", word.text, progress) / "activations"
@@ -180,7 +181,8 @@ class _Asked:
         """The same with the model's own prompt and its own names of layers, checked against what was said."""
         prompt, said, options = self.options.prompt, self.said, self.options
         lmm = self.lmm if prompt is None else replace(self.lmm, prompt=prompt)
-        options = replace(options, layers=lmm.layers(options.layers), prompt=lmm.prompt)
+        layers = (*lmm.layers(options.decoder), *lmm.sight(options.sight))
+        options = replace(options, layers=layers, prompt=lmm.prompt)
         if said is not None:
             if options.require == "truth":
                 raise UsageError("What was said is not looked at with `require` “truth”, which reads the references.")
@@ -191,11 +193,13 @@ class _Asked:
     def parameters(self) -> dict[str, Any]:
         """What decides the states, beside the words."""
         said = {} if self.said is None else {"said": {**self.said.by, "tokens": self.said.tokens, **self.said.sealed}}
+        sight = self.lmm.sight(self.options.sight)
         return {
             "model": self.lmm.describe().as_dict(),
             "samples": {"n": len(self.samples), "ids_sha256": _ids_hash(self.samples)},
             **said,
             **asdict(self.options),
+            **({"modules": sight} if sight else {}),
         }
 
 
@@ -209,17 +213,17 @@ def _written(asked: _Asked, out: Path, named: dict[str, Any], progress: Progress
     lmm, options, some, said = asked.lmm, asked.options, asked.some, asked.said
     if options.require != "predicted":
         log.info("%d of %d samples hold %s in a reference", len(some), len(asked.samples), _named(asked.words))
-    _check_room(out, lmm, _n_rows(some, asked.words), len(options.layers))
+    reader = Reader(lmm, asked.words, options, said)
+    _check_room(out, _n_rows(some, asked.words), reader.check(some))
     size = options.shard_size
     shards = [some[i : i + size] for i in range(0, len(some), size)]
     sources = cache(lambda number: [s.digests() for s in shards[number]])
     parents = {} if said is None else said.parents
     store = Store(out, {**named, **asked.parameters()}, len(shards), sources, parents)
-    reader = Reader(lmm, asked.words, options, said)
     missing = store.missing()
     if missing and store.certificate is None and (certificate := reader.certificate(shards[missing[0]])):
         store.certify(certificate)
-    reader = replace(reader, live=keeps_states(store.certificate))
+    reader = replace(reader, live=options.of_the_word and keeps_states(store.certificate))
     texts: list[str] = []
     done, total = 0, sum(len(shards[i]) for i in missing)
     for number in missing:
@@ -238,6 +242,11 @@ def _written(asked: _Asked, out: Path, named: dict[str, Any], progress: Progress
         log.warning("%d samples were left out; the manifest in %s lists them", len(counts.unreadable), out)
     if not counts.kept:
         store.discard()
+        if counts.without_state:
+            raise DataError(
+                f"None of {counts.without_state} answers with {_named(asked.words)} has the positions "
+                f"{options.read_at!r}."
+            )
         raise _nothing(counts, asked.words, some, texts)
     return store
 
@@ -261,14 +270,13 @@ def _n_rows(samples: Sequence[Sample], words: Sequence[Word]) -> int:
     return max(len(samples), len(samples) * held // len(some))
 
 
-def _check_room(out: Path, lmm: LMM, n: int, n_layers: int) -> None:
-    """Logs what a run may need before it starts.
+def _check_room(out: Path, n: int, each: int) -> None:
+    """Logs what a run may need before it starts: `each` bytes for the states of each of `n` rows, and thumbnails.
 
     Raises:
         ArtifactError: the disk cannot hold the result.
     """
-    thumbnails = 8_000 * n
-    need = n * n_layers * lmm.n_features * torch.finfo(getattr(torch, lmm.dtype)).bits // 8 + thumbnails
+    need = n * (each + 8_000)
     free = same_volume_free(out)
     log.info("up to %d states; about %.1f MB on disk, %.1f GB are free", n, need / 1e6, free / 1e9)
     if need > free:

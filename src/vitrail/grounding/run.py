@@ -56,7 +56,8 @@ def ground(
         n_words: this and the following as in `GroundingOptions`.
 
     Raises:
-        UsageError: a number below 1, or a language without a dictionary.
+        UsageError: a number below 1, a language without a dictionary, or a layer of the vision encoder or of the
+            connector, whose states have no words.
         ArtifactError: the model, the activations and the concepts do not belong together.
     """
     options = GroundingOptions(n_words, n_samples, own_word, language)
@@ -69,6 +70,7 @@ def ground_as(
 ) -> Grounding:
     """`ground` with its options as one value: those of another grounding ground in the same way again; see `ground`."""
     out = Path(out)
+    lmm.layer(concepts.layer)  # refuses the layers that have no words
     check_model(lmm, activations)
     check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
     parents = {"concepts": parent(concepts.folder)}

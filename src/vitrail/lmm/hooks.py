@@ -39,19 +39,21 @@ def residual(output: object, where: str) -> Tensor:
 
 #: Takes a module's states; gives those to put in their place, or None to leave them.
 See = Callable[[Tensor], "Tensor | None"]
+#: (what a module puts out, its name) → the states in it.
+StatesOf = Callable[[object, str], Tensor]
 
 
-def _hook(module: nn.Module, name: str, see: See, of_input: bool) -> RemovableHandle:
+def _hook(module: nn.Module, name: str, see: See, of_input: bool, states_of: StatesOf = residual) -> RemovableHandle:
     """Shows `see` what `module` puts out in every call, or what goes into it, and puts what it gives in its place."""
 
     def before(_module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
-        new = see(residual(args[0] if args else kwargs.get("hidden_states"), name))
+        new = see(states_of(args[0] if args else kwargs.get("hidden_states"), name))
         if new is None:
             return None
         return ((new, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": new})
 
     def after(_module: nn.Module, _args: object, output: object) -> object:
-        new = see(residual(output, name))
+        new = see(states_of(output, name))
         return (new, *output[1:]) if new is not None and isinstance(output, tuple) else new
 
     if of_input:
@@ -75,7 +77,11 @@ class Captured(dict[str, Tensor]):
 
 @contextmanager
 def capture(
-    modules: Mapping[str, nn.Module], select: Select, *, inputs: frozenset[str] = frozenset()
+    modules: Mapping[str, nn.Module],
+    select: Select,
+    *,
+    inputs: frozenset[str] = frozenset(),
+    states_of: StatesOf = residual,
 ) -> Iterator[Captured]:
     """Captures what `modules` put out, `select`ed at once, during exactly one forward pass inside the `with` block.
 
@@ -85,6 +91,7 @@ def capture(
         modules: name → module whose output (batch, positions, features) is wanted.
         select: what to keep of it; called inside the hook, so that nothing else stays in memory.
         inputs: names of those whose *input* is wanted instead.
+        states_of: finds the states in what a module puts out.
 
     Raises:
         ModelError: a module was not called exactly once. That happens under compilation, or when a module was
@@ -99,7 +106,7 @@ def capture(
         if all(calls.values()):
             raise _Enough
 
-    handles = [_hook(module, name, partial(keep, name), name in inputs) for name, module in modules.items()]
+    handles = [_hook(module, name, partial(keep, name), name in inputs, states_of) for name, module in modules.items()]
     with _removed(handles), suppress(_Enough):
         yield captured
     wrong = {name: n for name, n in calls.items() if n != 1}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
@@ -19,8 +19,11 @@ from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT
 from vitrail.lmm.hooks import Edits
 from vitrail.lmm.identity import fingerprint, fingerprint_of_ends
-from vitrail.lmm.options import Layer, own_layer, own_layers
+from vitrail.lmm.options import Layer, own_layer, own_layers, read_at
 from vitrail.lmm.parts import Parts
+from vitrail.lmm.positions import Pass
+from vitrail.lmm.prompts import question_tokens
+from vitrail.lmm.sight import Seen, look, modules_of, prove_places
 from vitrail.lmm.torch_backend import LayerChange, TorchBackend
 from vitrail.lmm.watching import Told
 from vitrail.samples import Sample
@@ -286,6 +289,82 @@ class LMM:
         return self._torch.run(batch, output_hidden_states)
 
     # ---- states ------------------------------------------------------------------------------------------------------
+
+    def check_read_at(self, at: str) -> None:
+        """Checks that states can be read at the positions of that name (`options.read_at`).
+
+        Raises:
+            UsageError: there are no such positions.
+            ModelError: this model does not have them.
+        """
+        name, _ = read_at(at)
+        if name == "image" and self.image_token is None:
+            raise ModelError(f"{self.name} has no tokens of the image among those of the text; read other positions.")
+        if name == "question" and self._torch.translates:
+            raise ModelError(
+                f"An encoder reads the requests of {self.name}, so they stand at no position of the decoder. "
+                "Read the answer instead: answer, generated or said."
+            )
+
+    def question(self, inputs: Batch, requests: Sequence[str], width: int) -> Bool[Tensor, "batch {width}"]:
+        """The tokens of the requests in prompts of `width` positions, which `inputs` begin with.
+
+        Raises:
+            ModelError: a prompt does not have its request in it.
+        """
+        ids, real = inputs["input_ids"][:, :width], inputs["attention_mask"][:, :width].bool()
+        text = real if self.image_token is None else real & (ids != self.image_token)
+        return question_tokens(self.tokenizer, ids.cpu(), text.cpu(), requests)
+
+    def whole(
+        self, inputs: Batch, continuations: Sequence[Sequence[int]], requests: Sequence[str], at: str
+    ) -> Bool[Tensor, "batch positions"]:
+        """The positions `at` (a name of `options.read_at`) of prompts with their continuations.
+
+        Args:
+            inputs: a batch made by `prepare` from `requests`.
+            continuations: the token ids that follow each prompt, without an end token.
+
+        Raises:
+            UsageError: there are no such positions.
+            ModelError: this model does not have them.
+        """
+        self.check_read_at(at)
+        batch, width = self.extended(inputs, continuations), inputs["input_ids"].shape[1]
+        ids, real = batch["input_ids"], batch["attention_mask"].bool()
+        image = None if self.image_token is None else ids == self.image_token
+        question = self.question(inputs, requests, width) if read_at(at)[0] == "question" else None
+        return Pass(real, ids, image, 0, width, question=question).read(at)
+
+    def seen(self, inputs: Batch, layers: Sequence[Layer]) -> dict[Layer, Seen]:
+        """Layer → what a module of the vision encoder or of the connector makes of an image.
+
+        Args:
+            inputs: a batch made by `prepare` of one image, so that no padding comes to it.
+            layers: names as `options.is_sight` takes them.
+
+        Raises:
+            UsageError: there is no such module.
+            ModelError: a module did not run once, or what it gives has no positions.
+        """
+        return look(self._torch, inputs, layers)
+
+    def prove_places(self, inputs: Batch, layers: Sequence[Layer]) -> None:
+        """Proves on one image that the patches of `layers` stand where `seen` says; see `sight.prove_places`.
+
+        Raises:
+            UsageError: there is no such module.
+            ModelError: the positions of a layer are no patches of a grid, or stand elsewhere.
+        """
+        prove_places(self._torch, inputs, layers)
+
+    def sight(self, layers: Sequence[Layer]) -> dict[Layer, str]:
+        """Layer of the vision encoder or the connector → the whole name of its module.
+
+        Raises:
+            UsageError: there is no such module.
+        """
+        return modules_of(self._torch, layers)
 
     def states(
         self,

@@ -128,8 +128,8 @@ def speaker(model: Any) -> Any:
     return next(inner, base)
 
 
-def find_sight(model: Any) -> dict[str, str]:
-    """The names of the vision encoder and of the connector, for people to look at.
+def find_sight(model: Any) -> dict[str, tuple[str, ...]]:
+    """The names of the modules that are the vision encoder ("vision"), and of those that are the connector.
 
     Raises:
         ModelError: the decoder or a part of it was not found.
@@ -147,7 +147,7 @@ def find_sight(model: Any) -> dict[str, str]:
         return name in known or (module is not decoder and read is not None and _holds(module, read))
 
     between = _outermost_between("", base, known, is_known)
-    return {"vision": ", ".join(vision) or "none", "connector": ", ".join(between) or "none"}
+    return {"vision": tuple(vision), "connector": tuple(between)}
 
 
 def _vision(base: Any) -> list[str]:

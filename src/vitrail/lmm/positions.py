@@ -7,11 +7,20 @@
 | `"last"` | the last of the prompt, whose state predicts the first token of the answer |
 | `"first"` | the first of the prompt that is no padding |
 | `"ends"` | `"first"` and `"last"`: those that ReFT changes |
-| `"generated"` | those whose states predict the answer: `"last"`, and every token generated but the end token |
+| `"generated"` | those whose states predict the answer and its end: `"last"`, and the tokens of the answer |
+| `"said"` | the tokens of the answer, without the end token |
 | `"all"` | prompt and answer |
 | an `UntilSaid` | `"generated"`, until the row has said what is wanted |
 | a bool tensor (batch, width of the prompt) | those that it marks, in prompts padded as they are |
 | a function of a `Pass` | those that it marks in each pass, as a bool tensor (batch, width of the pass) |
+
+Some can be read only, in a pass that holds prompts and answers (`Pass.read`):
+
+| name | positions |
+|---|---|
+| `"answer"` | those whose states predict the tokens of the answer: `"generated"` but the last, which predicts the end |
+| `"question"` | the tokens of the request in the prompt, without the template around it |
+| `"NAME:START:STOP"` | a slice of positions in their order; `"NAME:INDEX"` is one of them |
 
 Padding is never selected, nor is a row that has said its end token and waits for the others of its batch.
 """
@@ -30,7 +39,7 @@ from torch import Tensor
 
 from vitrail.errors import ModelError, UsageError
 from vitrail.lmm.options import PositionName as Name
-from vitrail.lmm.options import Positions
+from vitrail.lmm.options import Positions, read_at
 
 #: Width of the prompts where prompt and answer go through in one pass; see `forced`.
 _FORCED: ContextVar[int | None] = ContextVar("forced", default=None)
@@ -62,6 +71,7 @@ class Pass:
         start: how many positions went through before this pass, and lie in the cache.
         prompt: width of the prompts, padding included.
         memory: what an intervention notes for later passes of the same generation.
+        question: (batch, prompt) bool, the tokens of the requests; None where they were not looked for.
     """
 
     real: Tensor
@@ -70,6 +80,7 @@ class Pass:
     start: int
     prompt: int
     memory: dict[Any, Tensor] = field(default_factory=dict, repr=False)
+    question: Tensor | None = None
 
     @property
     def width(self) -> int:
@@ -92,12 +103,38 @@ class Pass:
             return self.mask("first") | self.mask("last")
         return self.real & self._named(positions)
 
+    def read(self, at: Positions | str) -> Bool[Tensor, "batch width"]:
+        """The positions to read in this pass, which holds prompts and answers: as `mask`, or by a name that can be
+        read only.
+
+        Raises:
+            UsageError: there are no such positions.
+            ModelError: the positions of the image are not known here.
+        """
+        if not isinstance(at, str):
+            return self.mask(at)
+        name, part = read_at(at)
+        match name:
+            case "word" | "patches":
+                raise UsageError(f"Where the {name} are cannot be told from a pass; name other positions.")
+            case "question":
+                assert self.question is not None, "whoever reads the question looks for it"
+                marked = self.mask(self.question)
+            case "answer":
+                after = torch.nn.functional.pad(self.real, (0, 1))[:, 1:]
+                marked = self.mask("generated") & after
+            case _:
+                marked = self.mask(name)  # type: ignore[arg-type]
+        return marked if part == slice(None) else _part(marked, part)
+
     def _named(self, name: str) -> Tensor:
         """The positions of that name, padding and ended rows among them."""
         where = torch.arange(self.start, self.start + self.width, device=self.real.device)
         match name:
             case "generated":
                 return where >= self.prompt - 1
+            case "said":
+                return where >= self.prompt
             case "last":
                 return where == self.prompt - 1
             case "first":
@@ -132,6 +169,14 @@ class Pass:
         part = marked[:, self.start : self.start + self.width].to(here.device)
         here[:, : part.shape[1]] = part
         return here
+
+
+def _part(marked: Bool[Tensor, "batch width"], part: slice) -> Bool[Tensor, "batch width"]:
+    """The slice `part` of the marked positions of each row."""
+    kept = torch.zeros_like(marked)
+    for row, here in zip(marked, kept, strict=True):
+        here[row.nonzero().flatten()[part]] = True
+    return kept
 
 
 class UntilSaid:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from vitrail import words
 from vitrail.errors import ModelError
 from vitrail.lmm.families import Plain
+from vitrail.words import Match
 
 
 def chat(processor: Any, request: str, answer: str | None = None) -> str:
@@ -40,3 +48,29 @@ def tail(tokenizer: Any, prompt: str, whole: str) -> list[int]:
     if both[: len(first)] == first:
         return both[len(first) :]
     return tokenizer.encode(whole[len(prompt) :], add_special_tokens=False)
+
+
+def question_tokens(
+    tokenizer: Any, ids: Int[Tensor, "batch prompt"], text: Bool[Tensor, "batch prompt"], requests: Sequence[str]
+) -> Bool[Tensor, "batch prompt"]:
+    """The tokens of each request in its prompt: those that hold a character of it, where it stands last.
+
+    Args:
+        ids: of the prompts.
+        text: False for padding and for the image's tokens.
+        requests: what each prompt asks. Spaces and capitals may differ from those of the prompt.
+
+    Raises:
+        ModelError: a prompt does not have its request in it.
+    """
+    found = torch.zeros_like(text)
+    for row, here, marked, request in zip(ids, text, found, requests, strict=True):
+        places = here.nonzero().flatten()
+        tokens = row[places].tolist()
+        prompt = words.decode(tokenizer, tokens)
+        matches = list(re.finditer(r"\s+".join(map(re.escape, request.split())), prompt, re.IGNORECASE))
+        if not request.strip() or not matches:
+            raise ModelError(f"The request {request!r} is not in the prompt {prompt!r}; its states cannot be read.")
+        first, last = words.token_span(words.token_offsets(tokenizer, tokens), Match(request, *matches[-1].span()))
+        marked[places[first : last + 1]] = True
+    return found

@@ -90,6 +90,11 @@ class TorchBackend(Backend):
         return self.parts.names
 
     @property
+    def sight(self) -> dict[str, tuple[str, ...]]:
+        """The names of the modules that are the "vision" encoder and the "connector"; none where that is not known."""
+        return {}
+
+    @property
     def image_token(self) -> int | None:
         """The id that stands for a piece of the image among the input ids; None where there is none."""
         return None
@@ -105,6 +110,11 @@ class TorchBackend(Backend):
             ModelError: it has none.
         """
         raise ModelError(f"{type(self).__name__} has no generation configuration of its own.")
+
+    @property
+    def translates(self) -> bool:
+        """Whether an encoder reads the prompt, so that the decoder starts with a token of its own."""
+        return False
 
     @property
     def never_said(self) -> frozenset[int]:

@@ -68,7 +68,11 @@ class TransformersBackend(TorchBackend):
 
     @property
     def modules(self) -> dict[str, str]:
-        return {**find_sight(self.model), **self.parts.names}
+        return {**{side: ", ".join(names) or "none" for side, names in self.sight.items()}, **self.parts.names}
+
+    @property
+    def sight(self) -> dict[str, tuple[str, ...]]:
+        return find_sight(self.model)
 
     @property
     def image_token(self) -> int | None:
@@ -127,7 +131,7 @@ class TransformersBackend(TorchBackend):
     # ---- inputs ------------------------------------------------------------------------------------------------------
 
     @property
-    def _translates(self) -> bool:
+    def translates(self) -> bool:
         return translates(self.model)
 
     @property
@@ -151,7 +155,7 @@ class TransformersBackend(TorchBackend):
     def prepare(self, images: Sequence[Image.Image], requests: Sequence[str]) -> Batch:
         made = self._processed(images, requests)
         batch = {k: self._placed(v) if isinstance(v, Tensor) else v for k, v in made.items() if k != "labels"}
-        if self._translates:
+        if self.translates:
             return self._with_decoder_start(batch, len(images))
         return batches.padded_first(batch)
 
@@ -188,7 +192,7 @@ class TransformersBackend(TorchBackend):
         raise ModelError(f"This {self.kind} does not say with which token its decoder starts (decoder_start_token_id).")
 
     def answer_ids(self, request: str, answer: str) -> list[int]:
-        if self._translates:
+        if self.translates:
             ids = self.tokenizer.encode(answer)
             return ids[1:] if ids[:1] == [self._decoder_start()] else ids
         style = self._style
@@ -238,7 +242,7 @@ class TransformersBackend(TorchBackend):
 
     def _arguments(self, batch: Batch) -> dict[str, Any]:
         """A batch by the names that the model has for its inputs."""
-        if not self._translates:
+        if not self.translates:
             return dict(batch)
         own = {"input_ids": "decoder_input_ids", "attention_mask": "decoder_attention_mask"}
         return {own.get(k, k.removeprefix("encoder_")): v for k, v in batch.items()}
@@ -249,7 +253,7 @@ class TransformersBackend(TorchBackend):
         A model with absolute positions would otherwise read a padded batch at other positions than it spoke at.
         """
         base = self._base
-        if self._translates or speaker(base) is not base:  # decoders that generate by themselves count by themselves
+        if self.translates or speaker(base) is not base:  # decoders that generate by themselves count by themselves
             return {}
         if "position_ids" not in inspect.signature(base.forward).parameters:
             return {}
@@ -260,7 +264,7 @@ class TransformersBackend(TorchBackend):
         return super()._entrances() if inner is base else [inner]
 
     def _text_of(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        if "decoder_input_ids" not in arguments or not self._translates:
+        if "decoder_input_ids" not in arguments or not self.translates:
             return arguments
         own = {"decoder_input_ids": "input_ids", "decoder_attention_mask": "attention_mask"}
         text = {own[k]: v for k, v in arguments.items() if k in own}

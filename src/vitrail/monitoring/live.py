@@ -57,7 +57,8 @@ def monitor(
         options: how it is watched.
 
     Raises:
-        UsageError: no studies, two of the same word and layer, or no such sink.
+        UsageError: no studies, two of the same word and layer, one of other states than those of a word, or no such
+            sink.
         ArtifactError: a study is damaged, or was made with another model.
         ModelError: the model's states cannot be read.
     """
@@ -287,6 +288,11 @@ class Monitor:
 
 def _check(lmm: LMM, coder: Coder, options: MonitorOptions) -> None:
     """Raises unless the model may be watched with the coder's study."""
+    if (at := coder.study.activations.options.read_at) != "word":
+        raise UsageError(
+            f"A monitor reads the state of a word, and the study of {coder.word.text!r} is of the states at {at!r}. "
+            "Watch a study of the states of the word."
+        )
     if not options.another_model:
         check_model(lmm, coder.study.activations)
     made = coder.study.activations.model

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from vitrail.activations import Activations, Row
+from vitrail.activations import Activations, ExtractionOptions, Row
 from vitrail.artifacts import MANIFEST, file_hash
 from vitrail.concepts import Concepts, NamedConcept
 from vitrail.concepts.verdicts import of_concept
@@ -130,7 +130,7 @@ class Headline:
     forms: tuple[str, ...]
     model: str
     place: str
-    alignment: str
+    states: str
     method: str
 
 
@@ -292,7 +292,23 @@ def _local(explanation: Explanation, titles: Sequence[str], by_id: Mapping[str, 
     )
 
 
-_ALIGNMENTS = {"predicts": "the state that predicts the word", "reads": "the state that reads the word"}
+#: How the states are called that are read at some positions, and those of the word by their alignment.
+_STATES = {
+    "predicts": "the state that predicts the word",
+    "reads": "the state that reads the word",
+    "answer": "the mean of the states that predict the answer",
+    "generated": "the mean of the states that predict the answer and its end",
+    "said": "the mean of the states at the tokens of the answer",
+    "question": "the mean of the states at the tokens of the request",
+    "first": "the state at the start of the prompt",
+    "last": "the state at the end of the prompt",
+}
+
+
+def states_in_words(options: ExtractionOptions) -> str:
+    """Which states are read, in words."""
+    at = options.read_at
+    return _STATES.get(options.alignment if at == "word" else at, f"the mean of the states at {at}")
 
 
 def headline(activations: Activations, concepts: Concepts) -> Headline:
@@ -303,7 +319,7 @@ def headline(activations: Activations, concepts: Concepts) -> Headline:
         forms=activations.word.forms,
         model=Path(model.name).name or model.name,
         place=place(concepts.layer, model.n_blocks),
-        alignment=_ALIGNMENTS[activations.options.alignment],
+        states=states_in_words(activations.options),
         method=concepts.options.method,
     )
 

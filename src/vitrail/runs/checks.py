@@ -28,6 +28,11 @@ def check_study(
         UsageError: fewer samples have it than there are concepts, or options that do not go together.
         DataError: there are no samples, or no image can be opened.
     """
+    if extraction.sight:
+        raise UsageError(
+            f"A study shows concepts in words, and states of {extraction.sight[0]!r} have none. Use the commands "
+            "`vitrail extract` and `vitrail learn` for them."
+        )
     learned_from, _ = hold_out(samples, word, extraction.require)
     check_word(learned_from, word, extraction.require, learning.n_samples)
     learning.learner()

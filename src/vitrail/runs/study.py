@@ -216,6 +216,7 @@ class Summary:
     model: str
     layer: Layer
     alignment: str
+    read_at: str
     method: str
     n_concepts: int
     samples: SampleCounts
@@ -235,6 +236,7 @@ def summary(made: Study, seconds: dict[str, float] | None = None) -> Summary:
         model=made.activations.model.name,
         layer=made.concepts.layer,
         alignment=made.activations.options.alignment,
+        read_at=made.activations.options.read_at,
         method=made.concepts.options.method,
         n_concepts=len(made.concepts),
         samples=SampleCounts(counts.scanned, counts.kept, [i for i, _ in counts.unreadable]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from vitrail.lmm import LMM, Layer, ModelDescription
 from vitrail.lmm.positions import Name, Positions
 from vitrail.progress import Progress
 from vitrail.samples import Sample
+from vitrail.steering.contrast import Contrast
 from vitrail.steering.interventions import Intervention
 from vitrail.steering.options import Application, SteeringOptions
 from vitrail.steering.tasks import Task
@@ -52,6 +53,20 @@ class Assignment:
     options: SteeringOptions
     out: Path
     progress: Progress
+
+    def contrast(self, guarded: bool = False) -> Contrast:
+        """The examples of the task that are not as wanted and those that are, read where the options say.
+
+        Args:
+            guarded: of a guarded vector, with the examples that it must leave alone.
+
+        Raises:
+            UsageError: there is nothing for a guard to watch for.
+            DataError: the samples do not show the task.
+        """
+        choose, at = self.task.guarded if guarded else self.task.contrast, self.options.read_at
+        found = choose(self.samples, saying=self.options.saying and at is None)
+        return found if at is None else replace(found, read_at=at)
 
 
 @dataclass(frozen=True)

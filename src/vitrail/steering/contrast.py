@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vitrail.lmm.positions import Name
 from vitrail.samples.examples import Example, examples_hash
 
 
@@ -37,14 +36,15 @@ class Contrast:
     Args:
         toward: examples of what is wanted.
         away: examples of what is to change.
-        read_at: the positions of each request and answer that are read; an example's state is the mean over them.
+        read_at: the positions of each request and answer that are read, as `lmm.options.read_at` takes them; the state
+            of an example is the mean over them.
         stay: examples whose answers should stay as they are.
         others: examples that a guarded vector must leave alone.
     """
 
     toward: ExampleSet
     away: ExampleSet
-    read_at: Name = "generated"
+    read_at: str = "generated"
     stay: Sequence[Example] = ()
     others: tuple[ExampleSet, ...] = ()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from vitrail.errors import UsageError
-from vitrail.lmm.options import Layer, PositionName, Positions
+from vitrail.lmm.options import Layer, PositionName, Positions, read_at
 from vitrail.options import Count, Options, Seed, Within
 
 #: Where L2S reads its targets: in answers that are wanted and not wanted, or in requests that ask for it and do not.
@@ -38,6 +38,10 @@ class SteeringOptions(Options):
         steps: of the optimiser, at most; of LoReFT and DiReFT.
         batch_size: samples in a batch.
         seed: of everything random.
+        read_at: the states that are read of an example: "answer" (those that predict the tokens of the answer),
+            "generated" (these, and the one that predicts its end), "said" (those at the tokens of the answer),
+            "question", "first", "last", "prompt", "image" or "all", or a slice of these, such as answer:0:3 or
+            question:-1; those of the task if None. A row is the mean over them, and `saying` does not count.
     """
 
     layers: tuple[Layer, ...] = (-1,)
@@ -48,6 +52,15 @@ class SteeringOptions(Options):
     steps: Count = 100
     batch_size: Count = 32
     seed: Seed = 0
+    read_at: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.read_at is not None and read_at(self.read_at)[0] in ("word", "patches"):
+            raise UsageError(
+                f"A steering is made of states at positions of the text, such as answer or question:-1, not at "
+                f"{self.read_at!r}. Those that predict the words of a task are read by default."
+            )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,6 +13,7 @@ from vitrail import words
 from vitrail.errors import DataError, NumericsError
 from vitrail.finetuning.forcing import TeacherForced, teacher_forced
 from vitrail.lmm import LMM, Layer
+from vitrail.lmm.options import read_at
 from vitrail.lmm.positions import Pass, Positions, forced
 from vitrail.progress import Progress, silent
 from vitrail.samples.examples import Example
@@ -47,7 +48,7 @@ def example_states(
     examples: Sequence[Example],
     layers: Sequence[Layer],
     *,
-    positions: Positions = "generated",
+    positions: Positions | str = "generated",
     saying: Collection[str] = (),
     batch_size: int = 32,
     progress: Progress = silent,
@@ -55,17 +56,20 @@ def example_states(
     """The states of `examples` at some layers; their answers are teacher-forced after their requests.
 
     Args:
-        positions: a row is the mean over these positions of an example.
+        positions: a row is the mean over these positions of an example, which may be those that can be read only.
         saying: read only positions whose states predict the beginning of one of these words. Examples without such a
             position have no row.
         batch_size: examples in a batch.
 
     Raises:
-        UsageError: a layer does not exist, or is named twice.
+        UsageError: a layer or positions do not exist, or a layer is named twice.
+        ModelError: the model does not have such positions.
         DataError: no example has a selected position, or an image cannot be read.
         NumericsError: a state is not finite.
     """
     layers = [*lmm.own_names(layers)]
+    if isinstance(positions, str):
+        lmm.check_read_at(positions)
     parts: dict[Layer, list[Tensor]] = {layer: [] for layer in layers}
     norms: dict[Layer, list[Tensor]] = {layer: [] for layer in layers}
     kept: list[int] = []
@@ -94,7 +98,7 @@ def _before(saying: Collection[str]) -> str:
 class _Reader:
     """Reads one batch: `means` layer → (rows, features), `norms` layer → (positions,), `rows` of the batch."""
 
-    def __init__(self, lmm: LMM, positions: Positions, saying: Collection[str]) -> None:
+    def __init__(self, lmm: LMM, positions: Positions | str, saying: Collection[str]) -> None:
         self.lmm, self.positions, self.saying = lmm, positions, saying
         self.means: dict[Layer, Tensor] = {}
         self.norms: dict[Layer, Tensor] = {}
@@ -103,9 +107,13 @@ class _Reader:
     def read(self, batch: Sequence[Example], layers: Sequence[Layer]) -> None:
         given = teacher_forced(self.lmm, batch)
         said = _beginnings(self.lmm, given, self.saying) if self.saying else None
+        question = None
+        if isinstance(self.positions, str) and read_at(self.positions)[0] == "question":
+            requests = [self.lmm.request(e.sample) for e in batch]
+            question = self.lmm.question(given.inputs, requests, given.prompt_width)
 
         def look(layer: Layer, states: Tensor, now: Pass) -> Tensor:
-            where = now.mask(self.positions)
+            where = replace(now, question=question).read(self.positions)
             where = (where if said is None else where & said.to(where.device)).to(states.device)
             total = (states.float() * where[..., None]).sum(1) / where.sum(1, keepdim=True).clamp_min(1)
             self.means[layer] = total[where.any(1)].cpu()

@@ -57,9 +57,7 @@ def add_behind_guard(steering: Steering, application: Application) -> Interventi
 
 def make_from_task(method: SteeringMethod, assignment: Assignment) -> Steering:
     """Vectors between the examples of a task that are not as wanted and those that are."""
-    task, options = assignment.task, assignment.options
-    choose = task.guarded if method.guarded else task.contrast
-    contrast = choose(assignment.samples, saying=options.saying)
+    contrast, options = assignment.contrast(method.guarded), assignment.options
     return make_vectors(
         assignment.lmm, contrast, options, method=method, out=assignment.out, progress=assignment.progress
     )

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from vitrail.errors import UsageError
 from vitrail.lmm import LMM, Layer
 from vitrail.lmm.doctor import certificate
-from vitrail.lmm.positions import Name
 from vitrail.progress import Progress, silent
 from vitrail.samples.examples import Example
 from vitrail.steering.artifact import (
@@ -152,11 +151,12 @@ def make_from_task(method: SteeringMethod, assignment: Assignment) -> Steering:
     task, samples, options = assignment.task, assignment.samples, assignment.options
     if options.targets not in get_args(Targets):
         raise UsageError(f"Targets of L2S are {' or '.join(get_args(Targets))}; got {options.targets!r}.")
-    contrast = task.contrast(samples, saying=options.saying)
+    contrast = assignment.contrast()
     if options.targets == "prompts":
         plain = task.asked_plainly(samples)
         asking = [Example(task.asked(e.sample), e.answer) for e in plain]
-        contrast = replace(contrast, toward=ExampleSet(asking), away=ExampleSet(plain), read_at="last")
+        read = options.read_at or "last"
+        contrast = replace(contrast, toward=ExampleSet(asking), away=ExampleSet(plain), read_at=read)
     return learn_from_pairs(assignment.lmm, contrast, options, out=assignment.out, progress=assignment.progress)
 
 
@@ -246,7 +246,7 @@ class _StateReader:
     batch_size: int
     progress: Progress
 
-    def read(self, chosen: ExampleSet, layer: Layer, positions: Name) -> States:
+    def read(self, chosen: ExampleSet, layer: Layer, positions: str) -> States:
         return example_states(
             self.lmm,
             chosen.examples,
