@@ -628,7 +628,7 @@ def test_the_image_has_a_row_a_sample_or_a_row_a_patch_with_its_place(lmm, few, 
     assert mean.layers == [1, *names]
     assert mean.parameters["modules"] == {"vision": "model.vision_tower", "connector": "model.multi_modal_projector"}
     each = quick(lmm, few, tmp_path / "each", layers=["connector"], read_at="patches")
-    assert (len(each), each.counts.kept) == (8 * 64, 8)
+    assert (len(each), each.counts.scanned) == (8 * 64, 8)
     images = lmm.prepare_samples(few)
     with torch.no_grad():
         tower = lmm.model.model.vision_tower(images["pixel_values"]).last_hidden_state
