@@ -33,7 +33,7 @@ def test_activations_are_those_of_extract_and_transform(
     options = replace(activations.options, alignment=alignment, layers=(8,), require="predicted")
     learned = extract_as(lmm, dogs, "dog", options, out=tmp_path / "activations")
     study = study_by(method, learned, tmp_path)
-    want = Reader(lmm, study.activations.word, options).read(new_dogs)
+    want = Reader(lmm, (study.activations.word,), options).read(new_dogs)
     got, _, _ = observed(lmm, study, new_dogs)
     assert [o.sample for o in got] == [row.sample_id for row in want.rows]
     assert [o.caption for o in got] == [row.text.strip() for row in want.rows]

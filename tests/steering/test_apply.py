@@ -239,11 +239,11 @@ def test_lo_reft_changes_states_only_within_its_rows():
         (lambda v: Add({}), "at least one layer"),
         (lambda v: Add({5: v[:3]}), "has 3 features"),
         (lambda v: Add({5: v * float("nan")}), "finite"),
-        (lambda v: Add({5: v}, float("nan")), "alpha must be from .* got nan"),
-        (lambda v: Add({5: v}, -1e300), "alpha must be from .* got -1e\\+300"),
-        (lambda v: ProjectOut({5: v[None]}, 1e7), "alpha must be from"),
-        (lambda v: Function({5: LoReFT(len(v), 1)}, float("inf")), "alpha must be from .* got inf"),
-        (lambda v: FromContext(4, {5: TwoLayer(len(v))}, float("nan")), "alpha must be from"),
+        (lambda v: Add({5: v}, float("nan")), "alpha must be a number; got nan"),
+        (lambda v: Add({5: v}, -1e300), "alpha must be at least .* got -1e\\+300"),
+        (lambda v: ProjectOut({5: v[None]}, 1e7), "alpha must be at most"),
+        (lambda v: Function({5: LoReFT(len(v), 1)}, float("inf")), "alpha must be a number; got inf"),
+        (lambda v: FromContext(4, {5: TwoLayer(len(v))}, float("nan")), "alpha must be a number"),
         (lambda v: Clamp(5, Activation(v), float("nan")), "finite threshold or value"),
         (lambda v: Add({8: v, -1: v}), "Layer 8 of toyland is named twice, as 8 and as -1"),
         (lambda v: Add({99: v}), "does not exist"),
@@ -279,3 +279,18 @@ def test_a_negative_strength_pushes_the_other_way(lmm, images, vector):
 def test_steering_with_nothing_is_refused(lmm):
     with pytest.raises(UsageError, match="no intervention"), steer(lmm):
         pass
+
+
+def test_every_sample_can_have_a_vector_of_its_own(lmm, images, vector):
+    """As prompt-to-steer asks for: each row is steered as it is alone by its own vector, generation included."""
+    vectors = torch.stack([vector, -vector, 0.5 * vector.flip(0), vector.roll(7)])
+    inputs = lmm.prepare(images, REQUESTS)
+    with steer(lmm, Add({5: vectors})) as done:
+        together = [g.text for g in lmm.generate(inputs, 6)]
+    assert done.changed == done.selected
+    for i, own in enumerate(vectors):
+        with steer(lmm, Add({5: own})):
+            assert lmm.generate(lmm.prepare([images[i]], [REQUESTS[i]]), 6)[0].text == together[i]
+    assert len(set(together)) > 1
+    with steer(lmm, Add({5: vectors})), pytest.raises(UsageError, match="for 4 samples, and the batch has 2"):
+        lmm.generate(lmm.prepare(images[:2], REQUESTS[:2]), 2)

@@ -135,6 +135,11 @@ class Steering:
         return self.manifest.get("seconds")
 
     @property
+    def fit(self) -> dict[str, Any] | None:
+        """How well a network of L2S fits its targets (`methods.l2s.Fit`); None where that is not known."""
+        return self.manifest.get("fit")
+
+    @property
     def medians(self) -> dict[Layer, float]:
         """Layer → the median norm of its states: the unit of `norms`."""
         return {layer: float(self.manifest["medians"][str(layer)]) for layer in self.layers}
@@ -288,6 +293,7 @@ class Content:
         parents: kind → folder of the artifacts that it was made from.
         seconds: how long it took.
         doctor: the certificate of the model that was read.
+        fit: of a learned function, how well it fits what it was learned from.
     """
 
     tensors: Mapping[str, Tensor]
@@ -295,6 +301,7 @@ class Content:
     parents: Mapping[str, Path] | None = None
     seconds: float | None = None
     doctor: Mapping[str, Any] | None = None
+    fit: Mapping[str, Any] | None = None
 
 
 def write_steering(out: Path, method: SteeringMethod, parameters: Mapping[str, Any], made: Content) -> Steering:
@@ -307,8 +314,7 @@ def write_steering(out: Path, method: SteeringMethod, parameters: Mapping[str, A
         "seconds": made.seconds,
         "parents": {kind: parent(folder) for kind, folder in (made.parents or {}).items()},
     }
-    if made.doctor is not None:
-        content["doctor"] = dict(made.doctor)
+    content |= {name: dict(value) for name, value in (("doctor", made.doctor), ("fit", made.fit)) if value is not None}
     return load_steering(out, method, write_manifest(out, KIND, content, [FILE]))
 
 

@@ -80,16 +80,15 @@ class _Copies:
         return self._made[key]
 
 
-def _checked(directions: Directions, ndim: int) -> dict[Layer, Tensor]:
+def _checked(directions: Directions, *ndim: int) -> dict[Layer, Tensor]:
     """The directions in float32. Raises `UsageError` for no layer, another shape, or numbers that are not finite."""
     if not directions:
         raise UsageError("An intervention needs at least one layer.")
     for layer, d in directions.items():
-        if not isinstance(d, Tensor) or d.ndim != ndim or not torch.isfinite(d).all():
+        if not isinstance(d, Tensor) or d.ndim not in ndim or not torch.isfinite(d).all():
             came = tuple(d.shape) if isinstance(d, Tensor) else type(d).__name__
-            raise UsageError(
-                f"Expected a finite tensor of {ndim} dimension{'s' * (ndim > 1)} for layer {layer}; got {came}."
-            )
+            dimensions = f"{' or '.join(map(str, ndim))} dimension{'s' * (max(ndim) > 1)}"
+            raise UsageError(f"Expected a finite tensor of {dimensions} for layer {layer}; got {came}.")
     return {layer: d.detach().float() for layer, d in directions.items()}
 
 
@@ -103,11 +102,11 @@ def finite(number: float) -> float:
 class _Directed(Intervention):
     """With a tensor per layer."""
 
-    ndim = 1
+    ndim: tuple[int, ...] = (1,)
 
     def __init__(self, directions: Directions, positions: Positions) -> None:
         check(positions)
-        self.directions = _checked(directions, self.ndim)
+        self.directions = _checked(directions, *self.ndim)
         self.layers, self.positions = tuple(self.directions), positions
         self._copies = _Copies()
 
@@ -116,10 +115,13 @@ class Add(_Directed):
     """Adds a vector: `h + α s` (Khayatan et al. 2025, section 5).
 
     Args:
-        directions: layer → `s` (features,).
+        directions: layer → `s` (features,), or one `s` for every row of the batch that will be steered (batch,
+            features), such as the vectors that prompts make (prompt-to-steer, Parekh et al. 2025).
         alpha: strength; 0 leaves every bit as it is.
         keep_norm: whether the result is given the norm of `h`, so that only its direction changes.
     """
+
+    ndim = (1, 2)
 
     def __init__(
         self,
@@ -136,7 +138,13 @@ class Add(_Directed):
     def move(self, layer: Layer, states: Tensor, now: Pass) -> Tensor:
         if self.alpha == 0.0:
             return states
-        moved = states + self._copies.like(layer, self._pushes[layer], states)
+        push = self._copies.like(layer, self._pushes[layer], states)
+        if push.ndim == 2 and len(push) != len(states):
+            raise UsageError(
+                f"There is one vector a sample for {len(push)} samples, and the batch has {len(states)}. Steer one "
+                "batch of these samples, in their order."
+            )
+        moved = states + (push if push.ndim == 1 else push[:, None])
         if self.keep_norm:
             norms = torch.linalg.vector_norm(states, dim=-1, keepdim=True, dtype=torch.float32)
             new = torch.linalg.vector_norm(moved, dim=-1, keepdim=True, dtype=torch.float32)
@@ -155,7 +163,7 @@ class ProjectOut(_Directed):
         alpha: 1 takes all of it out, 2 mirrors it.
     """
 
-    ndim = 2
+    ndim = (2,)
 
     def __init__(self, directions: Directions, alpha: float = 1.0, *, positions: Positions = "generated") -> None:
         super().__init__(directions, positions)

@@ -9,8 +9,9 @@ from vitrail.errors import UsageError
 from vitrail.lmm.options import Layer, PositionName, Positions, read_at
 from vitrail.options import Count, Options, Seed, Within
 
-#: Where L2S reads its targets: in answers that are wanted and not wanted, or in requests that ask for it and do not.
-Targets = Literal["answers", "prompts"]
+#: Where L2S reads its targets: in answers that are wanted and not wanted, in both answers to the same request, in the
+#: true answer and its opposite, or in requests that ask for it and do not.
+Targets = Literal["answers", "forced", "truth", "prompts"]
 
 #: The largest strength, either way. At strength 1 a vector is about as long as states differ; a million such vectors
 #: still have a norm, and a square of it, that float32 and bfloat16 hold.
@@ -32,8 +33,13 @@ class SteeringOptions(Options):
         layers: the layers whose states are changed.
         applied_at: the positions whose states will be changed, unless `steer` is told otherwise.
         saying: of captions, read only the states that predict the task's words; read whole captions otherwise.
-        targets: of L2S, "answers": the states of wanted answers against those of the others; "prompts", as published:
-            the state at the end of a request that asks for it against that of the plain request.
+        targets: of L2S, "answers": the states of wanted answers against those of the others; "forced": those of a
+            wanted answer against those of the other one, both forced after the same request; "truth": so for the true
+            answer and its opposite, as published for POPE; "prompts": the state at the end of a request that asks for
+            it against that of the plain request.
+        hidden: of L2S, the width of its network's inner layer.
+        epochs: of L2S, passes over the examples, at most; how many is chosen on held-out samples.
+        context: of L2S, the layer of the state that its network reads; the layer that is changed if None.
         rank: of LoReFT and DiReFT.
         steps: of the optimiser, at most; of LoReFT and DiReFT.
         batch_size: samples in a batch.
@@ -52,6 +58,9 @@ class SteeringOptions(Options):
     steps: Count = 100
     batch_size: Count = 32
     seed: Seed = 0
+    hidden: Count = 100
+    epochs: Count = 100
+    context: Layer | None = None
     read_at: str | None = None
 
     def __post_init__(self) -> None:

@@ -241,6 +241,32 @@ class AnswerTask:
         toward, away = ExampleSet(self.toward(samples)), ExampleSet(self.away(samples))
         return Contrast(toward, away, self.read_at, stay=self.stay(samples))
 
+    def forced(self, samples: Sequence[Sample]) -> Contrast:
+        """A target against the answer, both after the same question: for questions whose answer is among `source`,
+        read over the tokens of the answers.
+
+        Raises:
+            DataError: there is none.
+        """
+        away, goals = self.away(samples), sorted(self.target)
+        toward = [Example(e.sample, goals[i % len(goals)]) for i, e in enumerate(away)]
+        return Contrast(ExampleSet(toward), ExampleSet(away), "said", stay=self.stay(samples))
+
+    def opposites(self, samples: Sequence[Sample]) -> Contrast:
+        """The true answer against its opposite, both after the same question, for questions whose answer is the source
+        or the target; read over the tokens of the answers (L2S on POPE, Parekh et al. 2025).
+
+        Raises:
+            UsageError: there is more than one source or target, so an answer has no opposite.
+            DataError: no question has such an answer.
+        """
+        if len(self.source) != 1 or len(self.target) != 1:
+            raise UsageError(f"Answers of {self.name!r} have no single opposite; choose a task such as yes-no.")
+        (one,), (other,) = self.source, self.target
+        true = [e for e in _answered(samples) if self.is_source(e.answer) or self.is_target(e.answer)]
+        false = [Example(e.sample, other if self.is_source(e.answer) else one) for e in true]
+        return Contrast(ExampleSet(_some(true, f"an answer {one!r} or {other!r}")), ExampleSet(false), "said")
+
     def guarded(self, samples: Sequence[Sample], *, saying: bool = True) -> Contrast:
         """The contrast of a guarded vector: it must leave every answer alone that is not among `source`."""
         found = self.contrast(samples)
@@ -258,6 +284,19 @@ class AnswerTask:
 
 
 Task = CaptionTask | AnswerTask
+
+
+def answers_of(task: Task) -> AnswerTask:
+    """`task`, which must be one of answers.
+
+    Raises:
+        UsageError: it is one of captions, which have no opposite.
+    """
+    if isinstance(task, CaptionTask):
+        raise UsageError(
+            f"{task.name!r} is a task of captions, which have no opposite; take the targets of answers or prompts."
+        )
+    return task
 
 
 def _some_words(words: Collection[str], most: int = 4) -> str:

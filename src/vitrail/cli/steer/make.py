@@ -143,7 +143,17 @@ def make(
     end = f"; strength 1 adds {size}, in units of the layer's median norm" if size else ""
     if made.share < 1:
         end += f". Each of the {len(made.layers)} layers gets {made.share:.2g} of the strength"
+    if made.fit is not None:
+        end += f"; {_fitted(made.fit)}"
     say(f"{made.method.name} is in {out}{end}.")
+
+
+def _fitted(fit: dict[str, Any]) -> str:
+    """How well a network fits its targets, in words."""
+    held_out = "too few samples to hold some out"
+    if fit["held_out"] is not None:
+        held_out = f"{fit['held_out']:.2f} of that of held-out samples"
+    return f"it explains {fit['learned']:.2f} of the variance of its targets, {held_out} ({fit['epochs']} epochs)"
 
 
 def _summary(made: Steering) -> dict[str, Any]:
@@ -151,4 +161,6 @@ def _summary(made: Steering) -> dict[str, Any]:
     if made.method.is_vector:
         found["norms"] = {str(layer): norm for layer, norm in made.norms.items()}
         found["share"] = made.share
+    if made.fit is not None:
+        found["fit"] = made.fit
     return found | {"numbers": made.n_parameters, "seconds": made.seconds}
