@@ -27,6 +27,15 @@ def test_what_a_server_says_is_read_for_many_words_and_learned_from(run, data, s
 
 
 def test_samples_that_are_left_out_are_listed(run, data, serve, tmp_path):
+    (tmp_path / "d" / "3.png").write_bytes(b"not a picture")
+    server = serve(lambda image, request, n: "a dog")
+    code, out, err = run("say", "--endpoint", server.url, "--data", data, "--out", tmp_path / "t")
+    assert code == 0, err
+    assert "5 of 6 samples have a text" in out
+    assert "left out: 3.png: " in out
+
+
+def test_a_server_that_refuses_every_sample_is_an_error(run, data, serve, tmp_path):
     server = serve(lambda image, request, n: "a dog", refuse=lambda image: True)
     code, _, err = run("say", "--endpoint", server.url, "--data", data, "--out", tmp_path / "t")
     assert code == 1

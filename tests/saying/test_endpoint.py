@@ -83,6 +83,20 @@ def test_an_image_that_the_server_refuses_is_left_out_and_listed(serve, tmp_path
     assert "too small" in why
 
 
+def test_a_server_that_refuses_everything_ends_the_run_at_the_first_shard(serve, tmp_path):
+    seen = []
+    server = serve(by_colour, refuse=lambda image: seen.append(image) is None)
+    with pytest.raises(ModelError, match=r"Each of 25 samples was refused; the first, s0: .* 400 .*too small"):
+        say(Endpoint(server.url), pictures(60), out=tmp_path / "a", shard_size=25)
+    assert len(seen) == 25
+
+
+def test_a_last_sample_that_is_refused_alone_in_its_shard_ends_nothing(serve, tmp_path):
+    server = serve(by_colour, refuse=lambda image: image.getpixel((0, 0))[0] == 4)
+    found = say(Endpoint(server.url), pictures(5), out=tmp_path / "a", shard_size=4)
+    assert list(found.unsaid) == ["s4"]
+
+
 @pytest.mark.parametrize(
     ("settings", "asked", "message"),
     [

@@ -30,6 +30,8 @@ KEY = "VITRAIL_ENDPOINT_KEY"
 AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 #: Answers that are about one sample: it is left out, and listed.
 OF_A_SAMPLE = frozenset({400, 413, 415, 422})
+#: If so many samples in turn are refused, it is not the samples.
+MANY = 20
 #: The longest wait between two tries, in seconds.
 LONGEST_WAIT = 30.0
 #: Formats that every server reads, by their type of media.
@@ -113,13 +115,18 @@ class Endpoint(Options):
             request = sample.question or prompt
             try:
                 body = _request(self.model, data_url(sample), request, max_new_tokens)
+            except DataError as error:
+                return str(error)
+            try:
                 answer = server.answer("POST", "/chat/completions", body)
             except DataError as error:
+                refused.append(sample.id)
                 return str(error)
             return Utterance(_text_of(answer, self.url), None, request, sample.name)
 
         said: dict[str, Utterance] = {}
         left_out: list[tuple[str, str]] = []
+        refused: list[str] = []
         pool = ThreadPoolExecutor(self.concurrency)
         with self._server() as server:
             try:
@@ -131,6 +138,9 @@ class Endpoint(Options):
                     step(number)
             finally:  # after Ctrl-C or a refusal, what has not begun does not begin
                 pool.shutdown(wait=True, cancel_futures=True)
+        if len(refused) == len(samples) >= MANY:
+            first, why = left_out[0]
+            raise ModelError(f"Each of {len(samples)} samples was refused; the first, {first}: {why}")
         return said, left_out
 
 
