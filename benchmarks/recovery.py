@@ -45,6 +45,7 @@ from vitrail.lmm import LMM, load, quieten
 from vitrail.samples import Sample, load_samples
 
 RESULT = Path(__file__).parent / "results" / "recovery.json"
+STEPS = 3000  # of training the autoencoder
 PENALTY = {20: 0.1, 40: 0.005}  # K → λ: the default, and what `--concepts auto` chooses for "dog"
 
 Array = np.ndarray
@@ -174,7 +175,7 @@ def batch_top_k(X: Array, k: int, weight: float, seed: int) -> Learned:
     decoder = torch.nn.functional.normalize(torch.randn(k, X.shape[1]), dim=1).requires_grad_()
     encoder, bias = decoder.detach().clone().requires_grad_(), torch.zeros(k, requires_grad=True)
     optimiser, kept = torch.optim.Adam([encoder, bias, decoder], 3e-3), max(1, round(active * len(X)))
-    for _ in range(3000):
+    for _ in range(STEPS):
         codes = torch.relu(data @ encoder.T + bias)
         least = codes.flatten().topk(kept).values[-1]
         top = codes * (codes >= least)

@@ -4,8 +4,9 @@ A choice is measured on samples that it was not learned from, each quarter by th
 that it explains, and how well its best single concepts tell the frequent words of the captions. Beside these stand
 its stability, dead concepts, concepts that are nearly the same, and the words that concepts share.
 
-Of the choices that pass the `GATES`, those that tell as well as the best one (within one standard error: Breiman et
-al. 1984, section 3.4.3) are equal, and the one with the fewest concepts is taken, of these the sparsest.
+A choice with a fault (unstable, too little explained, dead or duplicate concepts, many words in common) is not weighed
+where there are others. Of those that are weighed, all that tell as well as the best one (within one standard error:
+Breiman et al. 1984, section 3.4.3) are equal. The one with the fewest concepts is taken, of these the sparsest.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -237,7 +237,6 @@ def penalties_for(options: LearningOptions, Z: Float[np.ndarray, "n d"]) -> tupl
     known = options.learner().get_params()
     if "penalty" not in known:
         return (None,)
-    assert options.form in get_args(Form)
     if options.form == "centred":
         return PENALTIES["centred"]
     norm = float(np.median(np.linalg.norm(Z, axis=1)))
