@@ -30,8 +30,8 @@ def atlas(
     """Concepts and a report of every word in FOLDER, and FOLDER/atlas.html, which lists them.
 
     Examples:
-        vitrail extract --word nouns --min-count 200 --out studies/nouns
         vitrail atlas studies/nouns --concepts 10
+        vitrail atlas studies/nouns --word dog,cat
     """
     from vitrail.activations import open_words
     from vitrail.artifacts import make_way, plain
