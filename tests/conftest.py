@@ -239,14 +239,6 @@ def study_by(lmm):
     return make
 
 
-@pytest.fixture(scope="session")
-def dog_study(activations, study_by, tmp_path_factory: pytest.TempPathFactory):
-    """A study of the dogs: six concepts of the last layer. Read only."""
-    folder = tmp_path_factory.mktemp("study")
-    (folder / "activations").symlink_to(activations.folder)
-    return study_by("semi-nmf", activations, folder)
-
-
 @pytest.fixture(scope="session", params=["kmeans", "semi-nmf"])
 def before_and_after(request, changed_lmm, activations, study_by, dogs, tmp_path_factory):
     """Studies of the dogs by `lmm` and by `changed_lmm`. Read only."""

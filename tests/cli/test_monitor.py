@@ -64,6 +64,8 @@ def test_status_exits_with_3_while_an_alarm_stands(run, dog_study, files):
     told = json.loads(out)
     assert (code, told["stands"], told["observations"]) == (3, True, 700)
     assert told["alarms"][0]["moved"][0]["rate_now"] > 0.4
+    code, out, _ = run("monitor", "report", files / "watch")
+    assert (code, (files / "watch" / "report.html").exists()) == (0, True)
     code, out, _ = run("monitor", "acknowledge", files / "watch")
     assert (code, "Acknowledged 0" in out) == (0, True)
     assert run("monitor", "status", files / "watch")[0] == 0
@@ -88,6 +90,7 @@ def test_windows_merge_to_one_summary(run, dog_study, files):
         ("check week.jsonl --out o", "Missing option '--reference'"),
         ("merge nowhere --out o.parquet", "nowhere is damaged, or holds no summary"),
         ("merge week.jsonl --out o.json", "should end in .parquet"),
+        ("report nowhere", "There is no watch at nowhere"),
         ("status nowhere", "There is no watch at nowhere"),
         ("acknowledge nowhere", "There is no watch at nowhere"),
     ],

@@ -58,6 +58,26 @@ def chosen_of(study):
     return dataclasses.replace(study, learned=dataclasses.replace(study.learned, manifest=manifest))
 
 
+def _watch_pages(study, folder: Path) -> dict[str, Path]:
+    """The pages of a watch: one that has seen nothing, one that is quiet, and one with an alarm."""
+    from tests.monitoring.conftest import observations
+
+    from vitrail.monitoring import Watch, WatchOptions, read_status, read_windows, reference_of
+    from vitrail.reports.monitoring import watch_page
+
+    reference = reference_of(study, observations(300, 1), out=folder / "reference")
+    quiet = observations(150, 4)
+    seen = {"new watch": [], "quiet watch": quiet, "watch": [*quiet, *observations(250, 8, snow=0.6, start=9000.0)]}
+    made = {}
+    for name, found in seen.items():
+        watch = Watch(reference, out=folder / name, options=WatchOptions(window=50))
+        watch.write(found)
+        watch.close()
+        out = folder / f"{name}.html"
+        made[name] = watch_page(read_status(folder / name), read_windows(folder / name), out=out)
+    return made
+
+
 @pytest.fixture(scope="session")
 def dictionary_page(lmm, samples, tmp_path_factory) -> Path:
     """The page of one dictionary over two words."""
@@ -104,6 +124,7 @@ def pages(
         "dictionary": dictionary_page,
         "plain study": study_page(dog_study, out=folder / "plain.html"),
         "atlas": atlas_page(ENTRIES, model="toyland", out=folder / "atlas.html"),
+        **_watch_pages(dog_study, folder),
         "methods": methods_page(side_by_side, out=folder / "methods.html"),
         "comparison": comparison_page(comparison, *before_and_after, out=folder / "comparison.html"),
         **steered_pages,

@@ -30,8 +30,10 @@ from .summary import (
 from .watch import (
     Status as Status,
     Watch as Watch,
+    Window as Window,
     acknowledge as acknowledge,
     read_status as read_status,
+    read_windows as read_windows,
 )
 from .sinks import (
     Sink as Sink,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
@@ -17,10 +15,13 @@ from vitrail.monitoring.observation import Observation
 from vitrail.monitoring.reference import Reference
 from vitrail.monitoring.streams import Stream
 from vitrail.scores.betting import Wealth, adjusted, e_bh
+from vitrail.scores.verdicts import percent
 
 #: So many observations at least are compared, and so many images are shown.
 FEWEST, PICTURES = 40, 5
-_STRENGTHS = np.logspace(-3, 0.5, 10)
+#: The smallest set has so many streams at most.
+MOST = 5
+_STRENGTHS = tuple(np.logspace(-3, 0.5, 15).tolist())
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Moved:
         verb = "rises" if self.rises else "falls"
         if self.stream.kind == "novelty":
             return f"novelty {verb} from {self.before:.2f} to {self.now:.2f}"
-        return f"{self.stream} {verb} from {self.rate_before:.0%} to {self.rate_now:.0%} of answers"
+        return f"{self.stream} {verb} from {percent(self.rate_before)} to {percent(self.rate_now)} of answers"
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def explained(reference: Reference, window: np.ndarray, seed: int = 0) -> Explai
     """The smallest set of streams that tells `window` from the reference; None for fewer than 40 values.
 
     A logistic regression with an L1 penalty chooses it on one half of both: the strongest penalty whose AUROC, over
-    three folds, is within a standard error of the best. The AUROC is that on the other half.
+    three folds, is within a standard error of the best, with five streams at most. The AUROC is that on the other half.
     """
     if len(window) < FEWEST:
         return None
@@ -189,8 +190,7 @@ def explained(reference: Reference, window: np.ndarray, seed: int = 0) -> Explai
     for group in (0, 1):
         own = rng.permutation(np.flatnonzero(is_new == group))
         half[own[: len(own) // 2]] = True
-    chosen = _path(values[half], is_new[half], seed)
-    fitted = _sparse(chosen).fit(values[half], is_new[half])
+    fitted = _sparse(_chosen(values[half], is_new[half], seed)).fit(values[half], is_new[half])
     used = np.flatnonzero(fitted.coef_[0])
     auroc = float(roc_auc_score(is_new[~half], fitted.decision_function(values[~half])))
     ordered = sorted(used, key=lambda i: -abs(fitted.coef_[0][i]))
@@ -201,20 +201,22 @@ def _sparse(strength: float) -> LogisticRegression:
     return LogisticRegression(l1_ratio=1, C=strength, solver="liblinear", class_weight="balanced", max_iter=500)
 
 
-def _path(values: np.ndarray, is_new: np.ndarray, seed: int) -> float:
-    """The smallest inverse penalty whose AUROC over three folds is within a standard error of the best."""
-    scores = np.empty((len(_STRENGTHS), 3))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        folds = list(StratifiedKFold(3, shuffle=True, random_state=seed).split(values, is_new))
-        for i, strength in enumerate(_STRENGTHS):
-            for j, (train, test) in enumerate(folds):
-                fitted = _sparse(float(strength)).fit(values[train], is_new[train])
-                scores[i, j] = roc_auc_score(is_new[test], fitted.decision_function(values[test]))
-    means = scores.mean(axis=1)
+def _chosen(values: np.ndarray, is_new: np.ndarray, seed: int) -> float:
+    """The smallest inverse penalty whose AUROC over three folds is within a standard error of the best, of those that
+    leave one stream to five."""
+    tried, scores = [], []
+    folds = list(StratifiedKFold(3, shuffle=True, random_state=seed).split(values, is_new))
+    for strength in _STRENGTHS:
+        used = np.count_nonzero(_sparse(strength).fit(values, is_new).coef_)
+        if used > MOST and tried:
+            break
+        if used:
+            fitted = [(_sparse(strength).fit(values[train], is_new[train]), test) for train, test in folds]
+            tried.append(strength)
+            scores.append([roc_auc_score(is_new[test], one.decision_function(values[test])) for one, test in fitted])
+    means, errors = np.mean(scores, axis=1), np.std(scores, axis=1, ddof=1) / np.sqrt(3)
     best = int(means.argmax())
-    error = scores[best].std(ddof=1) / np.sqrt(3)
-    return float(_STRENGTHS[np.flatnonzero(means >= means[best] - error)[0]])
+    return tried[int(np.flatnonzero(means >= means[best] - errors[best])[0])]
 
 
 def _of_reference(reference: Reference, index: int) -> tuple[Picture, ...]:

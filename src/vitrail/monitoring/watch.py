@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import urllib.request
 from collections import deque
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -22,6 +24,7 @@ from vitrail.monitoring.alarms import Alarm, Seen, alarm_of
 from vitrail.monitoring.observation import Observation
 from vitrail.monitoring.options import WatchOptions
 from vitrail.monitoring.reference import Reference, as_reference
+from vitrail.monitoring.streams import Stream
 from vitrail.monitoring.summary import Summary, sketches, write_summary
 from vitrail.scores.betting import Bets, ConformalRanks, Wealth, shares
 from vitrail.scores.drift import window_test
@@ -38,6 +41,59 @@ Tell = Callable[[Alarm], None] | str
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """What the figures of a window are compared with.
+
+    Args:
+        n: how many answers the reference has.
+        streams: what is followed.
+        rates: of each stream, the share of the reference's values above 0.
+        means: of each stream.
+        spreads: their standard deviations.
+    """
+
+    n: int
+    streams: tuple[Stream, ...]
+    rates: tuple[float, ...]
+    means: tuple[float, ...]
+    spreads: tuple[float, ...]
+
+    @classmethod
+    def of(cls, reference: Reference) -> Baseline:
+        """The figures of a reference."""
+        values = reference.values.astype(float)
+        figures = ((values > 0).mean(axis=0), values.mean(axis=0), values.std(axis=0))
+        return cls(len(reference), reference.streams.all, *(tuple(figure.tolist()) for figure in figures))
+
+
+@dataclass(frozen=True)
+class Window:
+    """The figures of a window.
+
+    Args:
+        n: how many observations it has, without those of attention sinks.
+        start: when the first was made, in seconds since 1970.
+        end: when the last was made.
+        outliers: how many attention sinks were left out.
+        rates: of each stream, the share of values above 0.
+        means: of each stream.
+        q: of each stream, the false discovery rate of the window test; NaN for a window of one observation.
+        psi: of each stream, the population stability index.
+        joint: the p-value of all streams together.
+    """
+
+    n: int
+    start: float
+    end: float
+    outliers: int
+    rates: tuple[float, ...]
+    means: tuple[float, ...]
+    q: tuple[float, ...]
+    psi: tuple[float, ...]
+    joint: float
+
+
+@dataclass(frozen=True)
 class Status:
     """A watch as it lies on disk.
 
@@ -49,6 +105,7 @@ class Status:
         observations: how many were compared so far, in all watches of this folder.
         windows: how many summaries there are.
         begins: the first window of the watch that goes on now.
+        baseline: the figures of the reference.
         alarms: all so far.
         acknowledged: the numbers of those that somebody has acknowledged.
     """
@@ -60,6 +117,7 @@ class Status:
     observations: int
     windows: int
     begins: int
+    baseline: Baseline
     alarms: tuple[Alarm, ...]
     acknowledged: tuple[int, ...] = ()
 
@@ -242,6 +300,7 @@ class Watch:
             self._total,
             self._windows,
             self._begins,
+            Baseline.of(self.reference),
             tuple(self.alarms),
         )
         write_json(self.folder / STATE, status)
@@ -276,6 +335,35 @@ def read_status(folder: str | Path) -> Status:
         raise ArtifactError(f"There is no watch at {folder}: `vitrail monitor run --reference` makes one.")
     found = read_json(folder / STATE, Status, "watch")
     return Status(**{**vars(found), "acknowledged": acknowledged(folder)})
+
+
+def read_windows(folder: str | Path) -> list[Window]:
+    """The figures of the windows of the watch in `folder`, in their order.
+
+    Raises:
+        ArtifactError: one is damaged.
+    """
+    return [_window(path) for path in sorted((Path(folder) / "windows").glob("*.json"))]
+
+
+def _window(path: Path) -> Window:
+    found = read_json(path, dict[str, Any], "watch")
+    try:
+        streams, test = found["streams"], found["test"] or {}
+        nothing = [math.nan] * len(streams)
+        return Window(
+            n=found["n"],
+            start=found["start"],
+            end=found["end"],
+            outliers=found["outliers"],
+            rates=tuple(stream["rate"] for stream in streams),
+            means=tuple(stream["mean"] for stream in streams),
+            q=tuple(test.get("q", nothing)),
+            psi=tuple(test.get("psi", nothing)),
+            joint=test.get("joint", math.nan),
+        )
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is damaged, or of another version of Vitrail ({error}).") from error
 
 
 def acknowledged(folder: Path) -> tuple[int, ...]:

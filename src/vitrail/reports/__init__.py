@@ -4,6 +4,7 @@ page.py, content.py            the page of a study, and what it shows
 evaluation.py, methods.py      the section on an evaluation; the page that compares methods
 atlas.py                       the page that lists the words of a folder of many
 comparison.py                  the page of a fine-tune
+monitoring.py                  the page of a watch
 charts.py, tables.py, layout.py        charts as SVG; tables, and how they are written
 explanation.py                 one explanation, drawn as PNG, SVG or PDF
 *.html.j2, *.css, script.js    the pages themselves

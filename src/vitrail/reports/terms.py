@@ -22,6 +22,8 @@ TERMS: dict[str, str] = {
     "cosine": "cosine of the two directions: 1 if they are the same, 0 if they have nothing in common",
     "cosine gain": "how much nearer the shift brings the concept to its match, as a share of the cosine before",
     "different bigrams": "share of the pairs of neighbouring words that differ: low where a model repeats itself",
+    "evidence": "e-value: the capital of who bet against no change, from 1: 20 is as rare as p = .05, "
+    "however often one looks",
     "explained variance": "share of the states' squared distance from their mean that the concepts account for: "
     "1 − ‖Z − VU‖² / ‖Z − mean‖²",
     "images shared": "share of the match's most activating images that are the concept's, too",

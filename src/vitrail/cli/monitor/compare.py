@@ -1,4 +1,4 @@
-"""`vitrail monitor fit`, `check`, `merge`, `status` and `acknowledge`."""
+"""`vitrail monitor fit`, `check`, `merge`, `status`, `acknowledge` and `report`."""
 
 from __future__ import annotations
 
@@ -142,6 +142,34 @@ def acknowledge(*, folder: WatchFolder, as_json: Json = False) -> None:
 
     run(folder)
     _tell(folder, as_json)
+
+
+@command(monitoring)
+def report(
+    *,
+    folder: WatchFolder,
+    out: Annotated[
+        Path | None, typer.Option("--out", callback=file_to_write, help="The HTML file; WATCH/report.html by default.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """One self-contained page of a watch: its alarms with causes and pictures, and every stream over time.
+
+    Example:
+        vitrail monitor report watched/dog
+    """
+    from vitrail.artifacts import check_ours
+    from vitrail.monitoring import read_status, read_windows
+    from vitrail.reports.monitoring import watch_page
+
+    page = out or folder / "report.html"
+    found, windows = read_status(folder), read_windows(folder)
+    check_ours([page])
+    watch_page(found, windows, out=page)
+    if as_json:
+        print_json({"report": str(page)})
+    else:
+        typer.echo(f"The report is {page}")
 
 
 def _tell(folder: Path, as_json: bool) -> None:
