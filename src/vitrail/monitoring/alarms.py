@@ -204,7 +204,7 @@ def _sparse(strength: float) -> LogisticRegression:
 def _chosen(values: np.ndarray, is_new: np.ndarray, seed: int) -> float:
     """The smallest inverse penalty whose AUROC over three folds is within a standard error of the best, of those that
     leave one stream to five."""
-    tried, scores = [], []
+    tried, scores = list[float](), list[list[float]]()
     folds = list(StratifiedKFold(3, shuffle=True, random_state=seed).split(values, is_new))
     for strength in _STRENGTHS:
         used = np.count_nonzero(_sparse(strength).fit(values, is_new).coef_)
