@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from vitrail.errors import DataError
+from vitrail.scores import meteor
 from vitrail.steering import (
     TASKS,
 )
@@ -48,6 +49,15 @@ def test_the_rest_of_a_caption_is_what_the_topic_leaves(samples):
     outcome = judge.judge([f"red {b}" for b in before])
     assert (outcome.effect.mean, outcome.cost) == (1.0, pytest.approx(0.0))
     assert judge.judge(["a red red thing"] * 6).cost > 0.3
+
+
+def test_captions_are_scored_by_meteor_where_nltk_is_installed(samples, monkeypatch):
+    colour, said = TASKS["colour"], [s.references[1] for s in samples[:4]]
+    judge = Judge(colour, samples[:4], said)
+    references = [s.references for s in samples[:4]]
+    assert judge.judge(said).side.meteor == pytest.approx(float(meteor(said, references).mean()))
+    monkeypatch.setattr("vitrail.trials.judge.has_meteor", lambda: False)
+    assert judge.judge(said).side.meteor is None
 
 
 def test_rare_types_of_questions_are_judged_together(asked):

@@ -17,7 +17,7 @@ CAPTIONS = {
     "p": 0.129,
     "cost": 0.16,
     "loss": LOSS,
-    "side": {"clip_score": None, "cider_rest": INTERVAL, "cider_rest_p": 0.0293, "bleu": 29.5},
+    "side": {"clip_score": None, "cider_rest": INTERVAL, "cider_rest_p": 0.0293, "bleu": 29.5, "meteor": 0.31},
 }
 ANSWERS = {
     "effect": {"mean": 1.0, "std": 0.0, "low": None, "high": None, "n": 1},
@@ -49,6 +49,10 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     (found,) = open_contest(tmp_path)
     assert (found.parameters, found.speed.share.mean) == (513, 0.02)
     assert found.as_dict() == row
+    older = json.loads(json.dumps(row))
+    del older["side"]["meteor"]  # which earlier versions did not measure
+    (tmp_path / "evaluate.json").write_text(json.dumps([older]))
+    assert open_contest(tmp_path)[0].outcome.side.meteor is None
     del row["side"]["bleu"]
     (tmp_path / "evaluate.json").write_text(json.dumps([row]))
     with pytest.raises(ArtifactError, match=r"damaged.*bleu"):

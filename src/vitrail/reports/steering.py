@@ -104,6 +104,7 @@ def pieces(text: str, words: frozenset[str]) -> list[tuple[str, bool]]:
 SIDE_EFFECTS = {
     "cider": ("CIDEr-D", 1.0),
     "bleu": ("BLEU", 1.0),
+    "meteor": ("METEOR", 1.0),
     "clip_score": ("CLIPScore", 1.0),
     "perplexity": ("perplexity, unsteered model", 1.0),
     "words": ("words", 1.0),

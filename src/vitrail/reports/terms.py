@@ -30,6 +30,7 @@ TERMS: dict[str, str] = {
     "KL divergence": "how far two distributions of the next token lie apart, in nats: 0 if they are the same",
     "logit": "of the word when the concept's direction is read by the model's unembedding; larger is likelier",
     "magnitude": "length of the shift, ‖Δ‖, in the units of the states",
+    "METEOR": "how well captions fit those of people, by equal words and stems in their order, 0 to 1",
     "mass": "share of all activation that is the concept's",
     "pairwise consistency": "mean cosine of the moves of two of the samples",
     "percentile": "share of the samples learned from that activate the concept less, in %",

@@ -64,6 +64,7 @@ from .texts import (
     bleu as bleu,
     cider_d as cider_d,
     distinct as distinct,
+    has_meteor as has_meteor,
     meteor as meteor,
     normal_answer as normal_answer,
     repeats as repeats,

@@ -11,6 +11,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import numpy as np
 from jaxtyping import Float
@@ -78,6 +79,11 @@ def bleu(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> floa
     streams = [[" ".join(tokens(refs[i])) if i < len(refs) else None for refs in references] for i in range(most)]
     scorer = BLEU(tokenize="none", force=True)
     return float(scorer.corpus_score([" ".join(tokens(c)) for c in candidates], streams).score)  # type: ignore[arg-type]
+
+
+def has_meteor() -> bool:
+    """Whether METEOR can be computed here: NLTK is an extra (`pip install 'vitrail[meteor]'`)."""
+    return find_spec("nltk") is not None
 
 
 def meteor(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> Float[np.ndarray, " n"]:

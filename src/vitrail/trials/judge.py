@@ -20,6 +20,8 @@ from vitrail.scores import (
     cider_d,
     clip_score,
     estimate,
+    has_meteor,
+    meteor,
     normal_answer,
     paired_p,
     vqa_accuracy,
@@ -106,6 +108,7 @@ class Judge:
             cider_rest=estimate(without),
             cider_rest_p=paired_p(without, unsteered),
             bleu=bleu(said, references),
+            meteor=float(meteor(said, references).mean()) if has_meteor() else None,
         )
         return side, float(1 - without.mean() / level) if level > 0 else float("nan")
 

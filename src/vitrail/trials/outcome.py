@@ -20,12 +20,14 @@ class CaptionSideEffects:
         cider_rest: CIDEr-D of the captions without the topic.
         cider_rest_p: p-value of its difference to no steering.
         bleu: BLEU-4 of the captions, 0 to 100.
+        meteor: METEOR of the captions, equal words and stems, 0 to 1; None without NLTK.
     """
 
     clip_score: Estimate | None
     cider_rest: Estimate
     cider_rest_p: float
     bleu: float
+    meteor: float | None = None
 
 
 @dataclass(frozen=True)

@@ -212,21 +212,27 @@ def _show_results(results: list[ContenderResult]) -> None:
     scored = any(_clip_score(r) is not None for r in results)
     timed = any(r.speed is not None for r in results)
     heads = ["method", "as wanted, %", "p", "rest lost", "texts", "changed", "perplexity"]
-    heads += ["CLIPScore"] * scored + ["trained", "to make"] + ["time"] * timed
-    show_rows(heads, (_cells(r, scored, timed) for r in results))
+    meteored = any(_meteor(r) is not None for r in results)
+    heads += ["CLIPScore"] * scored + ["METEOR"] * meteored + ["trained", "to make"] + ["time"] * timed
+    show_rows(heads, (_cells(r, scored, meteored, timed) for r in results))
 
 
 def _clip_score(result: ContenderResult) -> Estimate | None:
     return getattr(result.outcome.side, "clip_score", None)
 
 
-def _cells(r: ContenderResult, scored: bool, timed: bool) -> list[str]:
+def _meteor(result: ContenderResult) -> float | None:
+    return getattr(result.outcome.side, "meteor", None)
+
+
+def _cells(r: ContenderResult, scored: bool, meteored: bool, timed: bool) -> list[str]:
     """The row of a contender in the table."""
-    effect, loss, score = r.outcome.effect, r.outcome.loss, _clip_score(r)
+    effect, loss, score, meteor = r.outcome.effect, r.outcome.loss, _clip_score(r), _meteor(r)
     perplexity = loss.steered.perplexity
     cells = [r.name, f"{100 * effect.mean:.1f} [{100 * effect.low:.1f}, {100 * effect.high:.1f}]"]
     cells += [f"{r.outcome.p:.4f}", f"{r.outcome.cost:.1%}", "broken" if loss.broken else "not broken"]
     cells += [f"{loss.changed:.1%}", "" if perplexity is None else f"{perplexity:.2f}"]
     cells += ["" if score is None else f"{score.mean:.3f}"] if scored else []
+    cells += ["" if meteor is None else f"{meteor:.3f}"] if meteored else []
     cells += [f"{r.parameters:,}", f"{r.seconds:.0f} s"]
     return cells + (["" if r.speed is None else f"{r.speed.share.mean:+.1%}"] if timed else [])
