@@ -55,6 +55,10 @@ bench-recovery: $(READY)
 bench-shared: $(READY)
 	$(BIN)/python -m benchmarks.shared
 
+## bench-monitor: planted changes, how soon and by what name they are found → benchmarks/results/monitor.json
+bench-monitor: $(READY)
+	$(BIN)/python -m benchmarks.monitor
+
 ## bench-shift: what three fine-tunes did to two words → benchmarks/results/shift.json
 bench-shift: $(READY)
 	$(BIN)/python benchmarks/shift.py
