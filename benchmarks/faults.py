@@ -417,7 +417,9 @@ def main() -> None:
         made = Path(home) / "study"
         extraction = ExtractionOptions((-1,), require="truth", shard_size=4)
         study(lmm, samples, "dog", out=made, extraction=extraction, n_concepts=2, progress=False)
-        apart, data, image = Path(home) / "apart", world / "dataset_coco.json", samples[0].image
+        apart, data = Path(home) / "apart", world / "dataset_coco.json"
+        dogs = (s for s in samples if any("dog" in text.split() for text in s.said))
+        image = next(s.image for s in dogs if "dog" in lmm.caption([s.open()])[0].split())
         extract_as(lmm, samples, "dog", extraction, out=apart / "activations")
         parts: dict[str, Callable[[], None]] = {
             "damage": lambda: damage(made, tally),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -154,6 +154,8 @@ class TransformersBackend(TorchBackend):
 
     def prepare(self, images: Sequence[Image.Image], requests: Sequence[str]) -> Batch:
         made = self._processed(images, requests)
+        if "input_ids" in made and not self._translates:
+            self._check_embedded(made["input_ids"].unique().tolist())
         batch = {k: self._placed(v) if isinstance(v, Tensor) else v for k, v in made.items() if k != "labels"}
         if self.translates:
             return self._with_decoder_start(batch, len(images))
@@ -204,8 +206,20 @@ class TransformersBackend(TorchBackend):
         return tail(self.tokenizer, prompt, whole)
 
     def extended(self, inputs: Batch, continuations: Sequence[Sequence[int]]) -> Batch:
+        self._check_embedded({token for ids in continuations for token in ids})
         fill, marked = self.tokenizer.pad_token_id or 0, family_of(self.family).answers_marked
         return batches.extended(inputs, continuations, fill=fill, marked=marked)
+
+    def _check_embedded(self, ids: Iterable[int]) -> None:
+        """Raises `ModelError` for token ids of a text that the model has no embedding for."""
+        n = getattr(speaker(self.model).get_input_embeddings(), "num_embeddings", None)
+        beyond = [i for i in ids if n is not None and i >= n and i != self.image_token]
+        if beyond:
+            token = self.tokenizer.convert_ids_to_tokens(min(beyond))
+            raise ModelError(
+                f"The tokenizer makes the token {token!r} ({min(beyond)}) of a text, and the model has embeddings of "
+                f"{n} tokens. Load the tokenizer that belongs to it, or resize its embeddings and train the new ones."
+            )
 
     # ---- passes ------------------------------------------------------------------------------------------------------
 
