@@ -154,7 +154,7 @@ class TransformersBackend(TorchBackend):
 
     def prepare(self, images: Sequence[Image.Image], requests: Sequence[str]) -> Batch:
         made = self._processed(images, requests)
-        if "input_ids" in made and not self._translates:
+        if "input_ids" in made and not self.translates:
             self._check_embedded(made["input_ids"].unique().tolist())
         batch = {k: self._placed(v) if isinstance(v, Tensor) else v for k, v in made.items() if k != "labels"}
         if self.translates:
