@@ -16,11 +16,12 @@ from tests.resealing import reseal
 
 from vitrail.activations import Activations, Counts, Row, Store, open_activations
 from vitrail.activations import store as module
+from vitrail.activations.rows import ShardRows
 from vitrail.artifacts import file_hash
 from vitrail.errors import ArtifactError, UsageError
 
 PARAMETERS = {
-    "model": {"name": "m"},
+    "model": {"name": "m", "n_blocks": 3},
     "word": {"text": "dog", "forms": []},
     "layers": [2, "final"],
     "alignment": "reads",
@@ -125,6 +126,15 @@ def test_the_manifest_says_what_made_the_folder_and_the_hash_of_every_file(folde
 def test_a_layer_that_was_not_extracted_is_refused(folder):
     with pytest.raises(UsageError, match=r"Layer 3 was not extracted; .* has \[2, 'final'\]"):
         open_activations(folder).states(3)
+
+
+@pytest.mark.parametrize("same", [-2, np.int64(2), np.int16(-2)])
+def test_a_layer_has_the_same_states_whatever_it_is_called(folder, same):
+    found = open_activations(folder)  # of a model with three blocks
+    np.testing.assert_array_equal(found.states(same), found.states(2))
+    assert found.width(same) == found.width(2)
+    rows = ShardRows(found, same)
+    np.testing.assert_array_equal(np.concatenate([rows[i] for i in range(len(rows.lengths))]), found.states(2))
 
 
 def test_states_that_disagree_with_rows_are_never_written(tmp_path):

@@ -248,10 +248,10 @@ def test_a_model_without_a_chat_template_is_refused_when_asked(lmm, images, monk
 
 def test_layers_go_by_their_own_names(lmm):
     n = lmm.n_blocks
-    assert [lmm.layer(k) for k in (0, 1, n, -1, -n, "final")] == [0, 1, n, n, 1, "final"]
+    assert [lmm.layer(k) for k in (0, 1, n, -1, -n, np.int64(-1), "final")] == [0, 1, n, n, 1, n, "final"]
 
 
-@pytest.mark.parametrize("layer", [9, -9, "last", "3", None, 2.0])
+@pytest.mark.parametrize("layer", [9, -9, "last", "3", None, 2.0, True, False])
 def test_a_layer_that_is_not_there_is_refused_and_the_range_named(lmm, layer):
     with pytest.raises(UsageError, match=r"toyland has layers 0 to 8, −1 to −8, and 'final'"):
         lmm.layer(layer)

@@ -805,6 +805,56 @@ def test_an_image_stands_upright(tmp_path):
     assert Sample("x", image).open().size == (2, 4)
 
 
+#: Every mode that Pillow has → a grey image in it (128 of 255, opaque).
+GREY = {
+    "1": Image.new("1", (4, 3), 1),  # which has black and white alone
+    "L": Image.new("L", (4, 3), 128),
+    "P": Image.new("L", (4, 3), 128).convert("P"),
+    "RGB": Image.new("RGB", (4, 3), (128,) * 3),
+    "RGBA": Image.new("RGBA", (4, 3), (128, 128, 128, 255)),
+    "RGBa": Image.new("RGBA", (4, 3), (128, 128, 128, 255)).convert("RGBa"),
+    "RGBX": Image.new("RGB", (4, 3), (128,) * 3).convert("RGBX"),
+    "CMYK": Image.new("CMYK", (4, 3), (0, 0, 0, 127)),
+    "YCbCr": Image.new("YCbCr", (4, 3), (128, 128, 128)),
+    "HSV": Image.new("HSV", (4, 3), (0, 0, 128)),
+    "LAB": Image.new("LAB", (4, 3), (137, 128, 128)),
+    "LA": Image.new("LA", (4, 3), (128, 255)),
+    "La": Image.new("LA", (4, 3), (128, 255)).convert("La"),
+    "PA": Image.new("L", (4, 3), 128).convert("P").convert("PA"),
+    **{mode: Image.new(mode, (4, 3), 128 * 256) for mode in ("I;16", "I;16L", "I;16B", "I;16N")},
+    "I": None,
+    "F": None,
+}
+
+
+def test_every_mode_of_pillow_has_a_row():
+    assert set(Image.MODES) <= set(GREY)
+
+
+@pytest.mark.parametrize("mode", [mode for mode, image in GREY.items() if image is not None])
+def test_an_image_of_any_mode_is_read_in_its_own_range(mode):
+    result = Sample("x", GREY[mode]).open()
+    assert result.mode == "RGB"
+    [(n, colour)] = result.getcolors()
+    assert n == 12
+    expected = 255 if mode == "1" else 128
+    assert all(abs(value - expected) <= 2 for value in colour)
+
+
+@pytest.mark.parametrize("numbers", [np.int32, np.float32])
+def test_an_image_of_32_bits_is_refused_since_nothing_says_what_is_white(tmp_path, numbers):
+    Image.fromarray(np.array([[0, 1, 1000]], numbers)).save(tmp_path / "x.tif")
+    with pytest.raises(DataError, match=r"x\.tif cannot be read \(ValueError: it has 32-bit numbers"):
+        Sample("x", tmp_path / "x.tif").open()
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "ppm"])
+def test_sixteen_bits_are_read_from_every_format(tmp_path, suffix):
+    Image.fromarray(np.array([[0, 30000, 65535]], np.uint16)).save(tmp_path / f"x.{suffix}")
+    result = Sample("x", tmp_path / f"x.{suffix}").open()
+    assert [result.getpixel((x, 0)) for x in range(3)] == [(0,) * 3, (117,) * 3, (255,) * 3]
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"])
 def test_an_image_of_any_mode_becomes_rgb(tmp_path, mode):
     image = Image.new("I;16", (4, 3)) if mode == "I;16" else picture().convert(mode)

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vitrail.errors import UsageError
-from vitrail.words import Match, Word
+from vitrail.words import Match, Word, spoken, unified
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,56 @@ def test_a_match_has_no_word_character_on_either_side(before, after):
     if match:
         outside = text[: match.start][-1:] + text[match.end :][:1]
         assert not any(map(belongs_to_a_word, outside))
+
+
+#: A word, and texts that have it in another spelling.
+EQUAL = {
+    "café": ["a cafe\u0301.", "CAFÉ", "CAFE\u0301"],
+    "cafe\u0301": ["a café."],
+    "ế": ["e\u0302\u0301", "ê\u0301", "Ế"],
+    "ộ": ["o\u0323\u0302", "o\u0302\u0323", "ọ\u0302", "ô\u0323"],
+    "Ångström": ["\u212bngstro\u0308m", "A\u030angström"],
+    "한국": ["\u1112\u1161\u11ab\u1100\u116e\u11a8", "\ud558\u11ab국"],
+    "が": ["か\u3099"],
+    "t-shirt": ["a t\u2011shirt", "a t\u2010shirt", "a t–shirt"],
+    "rock'n'roll": ["rock’n’roll", "rock‘n’roll", "rock\u02bcn\u02bcroll"],
+    "hot dog": ["a hot\ndog", "a hot  dog", "hot\u00a0dog", "hot\u3000dog", "hot\r\n\tdog"],
+    "hot\tdog": ["a hot dog"],
+}
+
+
+@pytest.mark.parametrize(("word", "text"), [(word, text) for word, texts in EQUAL.items() for text in texts], ids=ascii)
+def test_a_word_is_found_in_every_spelling_that_is_equal(word, text):
+    match = Word(word).find(text)
+    assert match is not None
+    assert text[match.start : match.end] == match.form
+    assert unified(match.form).lower() == unified(word).lower()
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [("か", "か\u3099"), ("か", "が"), ("하", "한"), ("ô", "ộ"), ("o", "o\u0323"), ("t-shirt", "t—shirt"), ("e", "é")],
+    ids=ascii,
+)
+def test_another_letter_is_not_equal(word, text):
+    assert Word(word).find(text) is None
+
+
+def test_words_in_two_spellings_are_one_word():
+    assert Word("cafe\u0301", ("hot\ndog",)) == Word("café", ("hot dog",))
+    assert spoken("Cafe\u0301 café") == ["café", "café"]
+
+
+LETTERS = st.text(
+    st.characters(categories=["L"], max_codepoint=0x2FFF) | st.characters(codec="utf-8", categories=["Mn"])
+)
+
+
+@given(LETTERS.filter(lambda w: w.strip() and not unicodedata.combining(w[0])), st.sampled_from(["NFC", "NFD"]))
+def test_a_word_is_found_in_its_normal_forms(word, form):
+    text = unicodedata.normalize(form, word)
+    match = Word(word, match_case=True).find(f"{text} {text}")
+    assert match == Match(text, 0, len(text))
 
 
 def test_a_match_is_a_form_and_its_place():

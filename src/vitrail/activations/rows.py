@@ -30,7 +30,7 @@ class ShardRows:
     def __init__(
         self, activations: Activations, layer: int | str, kept: np.ndarray | None = None, rows: int = ROWS
     ) -> None:
-        self.layer = layer
+        self.layer = activations.layer(layer)
         self.shards: list[tuple[Path, int, int]] = activations.shards(layer)
         self.ends = np.cumsum([stop - start for _, start, stop in self.shards])
         self.kept = np.arange(self.ends[-1]) if kept is None else np.flatnonzero(kept)

@@ -36,6 +36,8 @@ from vitrail.artifacts import (
 )
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.lmm import ModelDescription
+from vitrail.lmm.options import Layer
+from vitrail.options import whole
 from vitrail.words import Word
 
 if TYPE_CHECKING:
@@ -129,6 +131,11 @@ class Activations:
     def layers(self) -> list[int | Literal["final"]]:
         return self.parameters["layers"]
 
+    def layer(self, layer: Layer) -> Layer:
+        """The layer by its own name: −1 becomes N. Whether it was extracted is not looked at."""
+        number = whole(layer)
+        return layer if number is None else number if number >= 0 else self.parameters["model"]["n_blocks"] + 1 + number
+
     def __len__(self) -> int:
         return self.counts.kept
 
@@ -144,15 +151,15 @@ class Activations:
             UsageError: the layer was not extracted.
             ArtifactError: a shard is damaged, or its tensors and rows disagree.
         """
-        return np.concatenate(
-            [read_states(path, layer, *part) for path, *part in self.shards(layer) if part[0] < part[1]]
-        )
+        own = self.layer(layer)
+        return np.concatenate([read_states(path, own, *part) for path, *part in self.shards(own) if part[0] < part[1]])
 
     def shards(self, layer: int | str) -> list[Slice]:
         """The files that hold the states of `layer`, in order, and which of the states in each are meant.
 
         Raises as `states`.
         """
+        layer = self.layer(layer)
         if layer not in self.layers:
             raise UsageError(f"Layer {layer!r} was not extracted; {self.folder} has {self.layers}.")
         found = []
@@ -181,8 +188,9 @@ class Activations:
 
     def width(self, layer: int | str) -> int:
         """n_features of the states of `layer`; raises as `states`."""
-        path = next(path for path, start, stop in self.shards(layer) if start < stop)
-        return _read(path, lambda p: _shape(p, layer))[1]
+        own = self.layer(layer)
+        path = next(path for path, start, stop in self.shards(own) if start < stop)
+        return _read(path, lambda p: _shape(p, own))[1]
 
     def sample_ids(self) -> list[str]:
         """The sample of each state, in order: cheaper than `rows`."""

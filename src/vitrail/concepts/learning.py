@@ -457,9 +457,7 @@ def one_layer(activations: Activations, layer: int | str | None) -> int | str:
         if len(activations.layers) > 1:
             raise UsageError(f"Several layers were extracted: {activations.layers}. Say which one to learn from.")
         return activations.layers[0]
-    if isinstance(layer, int) and layer < 0:
-        layer += activations.parameters["model"]["n_blocks"] + 1
-    return layer
+    return activations.layer(layer)
 
 
 def ordinary(Z: np.ndarray) -> np.ndarray:

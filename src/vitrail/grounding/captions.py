@@ -15,7 +15,7 @@ from scipy import special, stats
 
 from vitrail.grounding.artifact import CaptionWord
 from vitrail.scores import corrected
-from vitrail.words import Word, frequent_among, words_said
+from vitrail.words import Word, frequent_among, unified, words_said
 
 #: The share of the samples that count as those which activate a concept most; at least `FEWEST` of them.
 SHARE = 0.1
@@ -40,7 +40,7 @@ class Captions:
         self.words = sorted(frequent_among(said, word, language, RAREST))
         self.has: Bool[np.ndarray, "n w"] = np.array([[w in words for w in self.words] for words in said], bool)
         self.has = self.has.reshape(len(said), len(self.words))
-        self._texts = "\n".join(text.lower() for texts in references for text in texts)
+        self._texts = "\n".join(unified(text).lower() for texts in references for text in texts)
         self._word = word
 
     def of(self, activations: Float[np.ndarray, " n"], n_words: int = 5) -> tuple[CaptionWord, ...]:

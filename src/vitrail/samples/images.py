@@ -99,11 +99,26 @@ def _opened(image: Path | EncodedImage | Image.Image, bounds: ImageBounds) -> It
             yield opened
 
 
+#: Formats that have at most 16 bits, which Pillow may give in mode "I" all the same.
+_SIXTEEN_BITS = ("PNG", "PPM")
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image as a new one in RGB: 16 bits scaled to 8, transparent parts over white."""
+    """The image as a new one in RGB: 16 bits scaled to 8, transparent parts over white.
+
+    Raises:
+        ValueError: 32-bit numbers, which do not say what is white.
+    """
+    if image.mode == "F" or (image.mode == "I" and image.format not in _SIXTEEN_BITS):
+        raise ValueError(
+            f"it has 32-bit numbers (mode {image.mode}), and nothing says which of them is white; save it with 8 or 16 "
+            "bits per channel"
+        )
     if image.mode.startswith("I"):  # 16 bits, which convert() would clip to 8: nearly every pixel white
         image = Image.fromarray(np.clip(np.asarray(image) // 256, 0, 255).astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
+    if image.mode == "La":  # transparency that is multiplied in already; Pillow converts it in two steps
+        image = image.convert("LA")
+    if image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")

@@ -20,7 +20,7 @@ from typing import Any
 from vitrail.errors import DataError, UsageError
 from vitrail.samples import Sample
 from vitrail.samples.files import read_text
-from vitrail.words import common_words, is_word, nearest, spoken, whole_words
+from vitrail.words import common_words, is_word, nearest, spoken, unified, whole_words
 
 
 def _list(words: str) -> frozenset[str]:
@@ -58,7 +58,7 @@ def listed(words: str | Collection[str]) -> frozenset[str]:
     """
     if isinstance(words, str):
         words = TOPICS.get(words) or [w.strip() for w in words.split(",")]
-    found = frozenset(w.strip() for w in words if w.strip())
+    found = frozenset(unified(w.strip()) for w in words if w.strip())
     if not found:
         raise UsageError(f"Name a word, several by commas, or one of the lists {', '.join(TOPICS)}.")
     return found
@@ -85,7 +85,7 @@ def read_lines(path: Path) -> list[str]:
     """
     if not os.path.isfile(path):
         raise UsageError(f"There is no file {path}; name one with one word or id per line.")
-    return read_text(path).split("\n")
+    return [line.removesuffix("\r") for line in read_text(path).split("\n")]
 
 
 def having(samples: Sequence[Sample], words: str | Collection[str]) -> list[Sample]:
@@ -125,7 +125,7 @@ def counts(samples: Iterable[Sample], words: str | Collection[str]) -> dict[str,
     find = whole_words(wanted)
     found = Counter(dict.fromkeys(sorted(wanted), 0))
     for sample in samples:
-        found.update({match.lower() for text in sample.said for match in find.findall(text)})
+        found.update({unified(match).lower() for text in sample.said for match in find.findall(text)})
     return dict(found.most_common())
 
 
@@ -195,7 +195,7 @@ _OPENS_A_PHRASE = _list(
 
 def _nouns(text: str) -> list[tuple[str, bool]]:
     """The words of `text` that may be nouns: the singular of each, and whether its neighbours say that it is one."""
-    words = re.findall(r"[a-z]+(?:-[a-z]+)*|[^\w\s]", text.lower())
+    words = re.findall(r"[a-z]+(?:-[a-z]+)*|[^\w\s]", unified(text).lower())
     found = []
     for i, word in enumerate(words):
         kinds = _kinds(word)

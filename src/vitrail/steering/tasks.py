@@ -20,7 +20,7 @@ from vitrail.samples.examples import Example
 from vitrail.samples.vocabulary import TOPICS
 from vitrail.scores import normal_answer
 from vitrail.steering.contrast import Contrast, ExampleSet
-from vitrail.words import Word
+from vitrail.words import Word, unified
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class CaptionTask:
         said = Counter(w for e in _captioned(samples) for w in e.answer.lower().split())
         by_word = {w: max(sorted(new), key=said.__getitem__) for old, new in self.rewrites for w in old}
         return [e for e in _captioned(samples) if self.worked(e.answer, "")] + [
-            Example(e.sample, self.pattern.sub(lambda m: by_word[m.group().lower()], e.answer))
+            Example(e.sample, self.pattern.sub(lambda m: by_word[unified(m.group()).lower()], e.answer))
             for e in self.away(samples)
         ]
 

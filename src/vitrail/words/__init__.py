@@ -6,6 +6,7 @@ A word is searched for in *decoded text*, by character offsets and word boundari
 | file | what |
 |---|---|
 | `matching.py` | a word of interest, and where it stands in a text |
+| `equal.py` | texts that people hold for the same |
 | `tokens.py` | which tokens hold a word, and which tokens are words |
 | `captions.py` | the words of captions, and which are frequent |
 | `dictionary.py` | what is a word in a language, and which words to suggest |

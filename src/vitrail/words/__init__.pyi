@@ -12,6 +12,9 @@ from .dictionary import (
     lemma as lemma,
     nearest as nearest,
 )
+from .equal import (
+    unified as unified,
+)
 from .matching import (
     Match as Match,
     Word as Word,

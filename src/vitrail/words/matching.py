@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from vitrail.errors import UsageError
 from vitrail.options import is_unicode
-from vitrail.words.scripts import combining_marks, unspaced
+from vitrail.words.equal import spellings, unified
+from vitrail.words.scripts import VOICING, combining_marks, unspaced
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Word:
     Match(form='dogs', start=4, end=8)
 
     Args:
-        text: the word as people write it, "dog" or "hot dog".
+        text: the word as people write it, "dog" or "hot dog"; kept in one spelling, see `equal.unified`.
         forms: other forms that count as the word, such as "dogs" or "puppy". Nothing is added to them.
         match_case: whether "Dog" is a different word from "dog".
 
@@ -42,6 +43,8 @@ class Word:
     match_case: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "text", unified(self.text))
+        object.__setattr__(self, "forms", tuple(map(unified, self.forms)))
         for form in (self.text, *self.forms):
             if not form.strip() or form != form.strip():
                 raise UsageError(f"A word must not be empty or begin or end with a space; got {form!r}.")
@@ -64,17 +67,18 @@ def whole_words(forms: Iterable[str], match_case: bool = False) -> re.Pattern[st
 
     A whole word has no letter, digit or combining mark on either side (a vowel sign of Hindi belongs to its word).
     Scripts without spaces between words (Chinese, Japanese, Thai …) are the exception: anything may stand beside a
-    form that begins or ends in such a script.
+    form that begins or ends in such a script. Texts that are equivalent match (see `equal`): composed and decomposed
+    letters, any apostrophe and hyphen, any white space between parts.
 
     >>> whole_words(["cat", "cats"]).findall("Cats in a category, and a cat.")
     ['Cats', 'cat']
     """
-    by_length = sorted(forms, key=lambda form: (-len(form), form))
+    by_length = sorted(set(map(unified, forms)), key=lambda form: (-len(form), form))
     marks = combining_marks()
     found = [
         ("" if unspaced(form[0]) else rf"(?<![\w{marks}])")
-        + re.escape(form)
-        + ("" if unspaced(form[-1]) else rf"(?![\w{marks}])")
+        + spellings(form)
+        + (f"(?![{VOICING}])" if unspaced(form[-1]) else rf"(?![\w{marks}])")
         for form in by_length
     ]
     return re.compile("|".join(found), 0 if match_case else re.IGNORECASE)
@@ -86,7 +90,7 @@ def spoken(text: str) -> list[str]:
     >>> spoken("A dog's ball, No. 7")
     ['a', 'dog', 's', 'ball', 'no', '7']
     """
-    return _runs().findall(text.lower())
+    return _runs().findall(unified(text).lower())
 
 
 @functools.cache

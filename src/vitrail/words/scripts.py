@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import unicodedata
 
+#: Marks that make another letter of the one before them, in scripts without spaces: "か" becomes "が".
+VOICING = "\u3099\u309a\u102e"
 _UNSPACED = ("CJK ", "HIRAGANA ", "KATAKANA ", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
 
 
