@@ -15,11 +15,12 @@ from vitrail.artifacts import (
     make_way,
     read_finished,
     read_manifest,
-    sealed_page,
     write_manifest,
+    write_ours,
     write_sealed,
     write_text,
 )
+from vitrail.artifacts.ours import BESIDE, LOOSE
 from vitrail.errors import ArtifactError
 
 PARAMETERS = {"k": 2, "word": {"text": "dog"}}
@@ -72,9 +73,9 @@ def test_a_fault_is_refused_by_name(folder, fault, says):
 
 
 def test_a_damaged_file_makes_an_artifact_be_made_again(folder, caplog):
-    assert is_current(folder, "concepts", PARAMETERS, {}, "a.json")
+    assert is_current(folder, "concepts", PARAMETERS, {})
     edit(folder / "a.json", "2", "3")
-    assert not is_current(folder, "concepts", PARAMETERS, {}, "a.json")
+    assert not is_current(folder, "concepts", PARAMETERS, {})
     assert "a.json is damaged; it is made again" in caplog.text
 
 
@@ -84,33 +85,64 @@ def test_what_version_0_1_0_wrote_is_read_but_nothing_goes_on_with_it(folder):
     (folder / MANIFEST).write_text(json.dumps(old))
     assert read_manifest(folder, "concepts")["schema"] == 1
     with pytest.raises(ArtifactError, match=r"made by an earlier Vitrail.*schema 1.* `vitrail learn` again"):
-        is_current(folder, "concepts", values["parameters"], {}, "a.json")
+        is_current(folder, "concepts", values["parameters"], {})
 
 
-PAGE = b"<!DOCTYPE html><title>mine</title>\n"
-WRITTEN = {
-    "our page": ("r.html", sealed_page(PAGE), None),
-    "a page of someone": ("r.html", PAGE, "was not written by Vitrail"),
-    "our page, edited": ("r.html", sealed_page(PAGE).replace(b"mine", b"thine"), "was changed since"),
-    "a page of version 0.1.0": ("r.html", "<title>“dog” in toyland · Vitrail</title>".encode(), None),
-    "JSON of someone": ("s.json", b'{"word": "dog"}', "was not written by Vitrail"),
-    "no JSON": ("s.json", b"notes", "was not written by Vitrail"),
-    "our JSON, edited": ("s.json", b'{"word": "dog", "digest": "00"}', "was changed since"),
+#: Ending → a file of somebody with it.
+THEIRS = {
+    ".html": b"<!DOCTYPE html><title>mine</title>\n",
+    ".svg": b"<svg><text>mine</text></svg>\n",
+    ".md": b"# mine\n",
+    ".tex": b"% mine\n",
+    ".json": b'{"word": "mine"}',
 }
 
 
-@pytest.mark.parametrize(("name", "data", "says"), WRITTEN.values(), ids=WRITTEN)
-def test_only_our_own_is_overwritten(tmp_path, name, data, says):
-    path = tmp_path / name
+def written(path: Path) -> None:
+    """A file of ours with the content of somebody's."""
+    data = THEIRS[path.suffix]
+    write_sealed(path, json.loads(data)) if path.suffix == ".json" else write_ours(path, data)
+
+
+#: How a file came to be what it is → what is said when it is about to be overwritten.
+HISTORIES = {
+    "ours": (written, None),
+    "somebody's": (lambda p: p.write_bytes(THEIRS[p.suffix]), "was not written by Vitrail"),
+    "somebody's notes": (lambda p: p.write_bytes(b"notes"), "was not written by Vitrail"),
+    "empty": (lambda p: p.write_bytes(b""), "was not written by Vitrail"),
+    "ours, edited": (lambda p: (written(p), edit(p, "mine", "thine")), "was changed since"),
+    "ours, longer": (lambda p: (written(p), p.write_bytes(p.read_bytes() + b"more")), "was (changed|not written)"),
+}
+
+
+@pytest.mark.parametrize("suffix", THEIRS)
+@pytest.mark.parametrize(("history", "says"), HISTORIES.values(), ids=HISTORIES)
+def test_only_our_own_is_overwritten(tmp_path, suffix, history, says):
+    path = tmp_path / f"x{suffix}"
     check_ours([path])  # nothing is there
-    path.write_bytes(data)
+    history(path)
     if says is None:
         check_ours([path])
+        written(path)
     else:
-        with pytest.raises(ArtifactError, match=f"{name} {says}.*--overwrite"):
+        before = path.read_bytes()
+        with pytest.raises(ArtifactError, match=rf"x{suffix} {says}.*--overwrite"):
             check_ours([path], offer=True)
+        if suffix != ".json":
+            with pytest.raises(ArtifactError, match=says):
+                write_ours(path, b"new")
+        assert path.read_bytes() == before
     make_way([path])
     assert path.exists() == (says is None)
+
+
+def test_a_page_of_version_0_1_0_is_ours(tmp_path):
+    (tmp_path / "r.html").write_text("<title>“dog” in toyland · Vitrail</title>", encoding="utf-8")
+    check_ours([tmp_path / "r.html"])
+
+
+def test_every_ending_of_what_is_written_beside_artifacts_can_carry_a_seal():
+    assert {Path(name).suffix for names in BESIDE.values() for name in names} <= set(THEIRS) == set(LOOSE)
 
 
 def test_our_json_may_be_overwritten(tmp_path):

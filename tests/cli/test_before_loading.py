@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.cli.offered import commands, options
 
+from vitrail.artifacts import write_text
 from vitrail.explanation import save_explanations
 
 
@@ -51,6 +52,12 @@ def place(tmp_path, captions, activations, concepts, grounding, steering, monkey
     shutil.copytree(steering, tmp_path / "steering")
     (tmp_path / "latin.txt").write_bytes("hünd".encode("latin-1"))
     (tmp_path / "file").write_text("not a folder")
+    for name in ("report.html", "comparison.md", "search.html", "evaluate.html", "grounding/x", "sweep/sweep.svg"):
+        write_text(tmp_path / "theirs" / name, "mine")
+    write_text(tmp_path / "theirs" / "evaluation" / "evaluation.md", "mine")
+    write_text(tmp_path / "nest" / "activations" / "notes.txt", "mine")
+    for artifact in (activations, concepts):
+        shutil.copytree(artifact.folder, tmp_path / "theirs" / artifact.folder.name)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.json").write_text(json.dumps({"model_type": "bert"}))
     monkeypatch.chdir(tmp_path)
@@ -156,6 +163,19 @@ COMMANDS = [
     ("finetune --data blind.jsonl --words dog,dogs --out o", "images could be read. The first: sample"),
     ("steer make --task colour --data blind.jsonl --out o", "images could be read. The first: sample"),
     ("doctor --image gone.png --image gone.png", "gone.png"),
+    # somebody's files
+    (f"study {DATA} --word dog --concepts 1 --out theirs", "report.html was not written by Vitrail"),
+    (f"extract {DATA} --word dog --out nest", "activations is not empty and holds no activations"),
+    ("compare --a study --b study --out theirs", "theirs/report.html was not written by Vitrail"),
+    ("compare --a study --b study --out study/concepts", "holds concepts, but shift was expected"),
+    ("evaluate --words dog --out theirs", "theirs/comparison.md was not written by Vitrail"),
+    ("evaluate theirs", "theirs/evaluation is not empty and holds no evaluation"),
+    ("learn theirs --sweep --layer 8 --try-concepts 2", "sweep/sweep.svg was not written by Vitrail"),
+    ("finetune --words dog --data captions.jsonl --out theirs", "theirs is not empty and holds no finetune"),
+    ("steer make --task colour --data WORLD --out theirs", "theirs is not empty and holds no steering"),
+    ("steer search steering --task colour --out theirs", "theirs/search.html was not written by Vitrail"),
+    ("steer evaluate steering --task colour --out theirs", "theirs/evaluate.html was not written by Vitrail"),
+    ("ground theirs", "grounding is not empty and holds no grounding"),
     # the model
     (f"extract {DATA} --word dog --out o --layers 9", "Layer 9 does not exist: toyland has layers 0 to 8"),
     (f"study {DATA} --word dog --out o --concepts 1 --layer -9", "Layer -9 does not exist"),

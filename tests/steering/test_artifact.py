@@ -13,6 +13,7 @@ from vitrail.steering import (
     example_states,
     make_vectors,
     open_steering,
+    steer,
 )
 from vitrail.steering.artifact import FILE
 
@@ -43,6 +44,18 @@ def test_a_vector_is_the_same_from_disk_and_is_not_made_twice(lmm, asked, vector
 def test_a_steering_keeps_the_doctors_certificate_of_the_model_it_was_read_from(vector):
     assert vector.manifest["doctor"]["passed"]
     assert "blocks" in vector.manifest["doctor"]["modules"]
+
+
+def test_a_steering_that_was_made_on_other_weights_is_refused_unless_that_is_said(changed_lmm, lmm, asked, vector):
+    says = r"was made on other weights than those of toyland, changed: .*fingerprint is .*--other-weights"
+    with pytest.raises(ArtifactError, match=says):
+        vector.check(changed_lmm)
+    with pytest.raises(ArtifactError, match=says), steer(changed_lmm, vector):
+        pass
+    vector.check(changed_lmm, other_weights=True)
+    with steer(changed_lmm, vector.intervention()):
+        changed_lmm.caption([asked[0].open()])
+    vector.check(lmm)
 
 
 def test_a_steering_that_is_damaged_or_of_another_model_is_refused(lmm, vector, tmp_path):

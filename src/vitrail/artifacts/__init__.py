@@ -33,6 +33,7 @@ from vitrail.artifacts.manifest import (
     check_files,
     check_free,
     check_parent,
+    check_place,
     damaged,
     differences,
     folder_for,
@@ -45,7 +46,7 @@ from vitrail.artifacts.manifest import (
     versions,
     write_manifest,
 )
-from vitrail.artifacts.ours import check_ours, make_way, sealed_page, state_of
+from vitrail.artifacts.ours import beside, check_ours, make_way, state_of, write_ours
 from vitrail.artifacts.shards import Counts, Record, Run, Shards, Sources, shard_file
 from vitrail.artifacts.values import plain, read_json, read_sealed, typed, write_json, write_sealed
 
@@ -60,10 +61,12 @@ __all__ = [
     "Run",
     "Shards",
     "Sources",
+    "beside",
     "check_files",
     "check_free",
     "check_ours",
     "check_parent",
+    "check_place",
     "check_target",
     "damaged",
     "differences",
@@ -86,7 +89,6 @@ __all__ = [
     "read_sealed",
     "same_run",
     "same_volume_free",
-    "sealed_page",
     "shard_file",
     "state_of",
     "typed",
@@ -94,6 +96,7 @@ __all__ = [
     "versions",
     "write_json",
     "write_manifest",
+    "write_ours",
     "write_sealed",
     "write_text",
     "write_whole",

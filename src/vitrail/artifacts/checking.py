@@ -10,7 +10,7 @@ from typing import Any, Literal
 from vitrail.artifacts.files import PARTIAL, file_hash
 from vitrail.artifacts.lock import LOCK
 from vitrail.artifacts.manifest import AGAIN, MANIFEST, SCHEMA, any_manifest, damaged
-from vitrail.artifacts.ours import state_of
+from vitrail.artifacts.ours import LOOSE, state_of
 from vitrail.artifacts.values import read_sealed
 from vitrail.errors import ArtifactError
 
@@ -18,8 +18,6 @@ from vitrail.errors import ArtifactError
 Condition = Literal["whole", "damaged", "missing", "foreign", "older", "unfinished"]
 #: Where the damaged files of an artifact go.
 ASIDE = ".damaged"
-#: Files that are written beside artifacts, and say by themselves whether they are whole.
-LOOSE = (".html", ".json")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import json
 import logging
 import platform
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -48,6 +48,16 @@ AGAIN = {
     "study": "vitrail study",
     "sweep": "vitrail learn --sweep",
     "texts": "vitrail say",
+}
+
+#: Kind of artifact → what a run that was killed before it wrote a manifest may leave in its folder.
+LEFT = {
+    "concepts": {"concepts.safetensors"},
+    "evaluation": {"evaluation.json"},
+    "explanations": {"explanations.json"},
+    "grounding": {"grounding.json"},
+    "shift": {"shift.json", "shift.safetensors", "report.html", "b", "checkpoints"},
+    "steering": {"steering.safetensors", "state.safetensors", "loss.json"},
 }
 
 
@@ -246,11 +256,23 @@ def folder_for(out: str | Path | None, kind: str, name: str, progress: Progress 
     return folder
 
 
-def check_free(folder: Path, kind: str, own: Collection[str] = ()) -> None:
-    """Raises `ArtifactError` if `folder`, without a manifest, holds anything but files that a run which was killed
-    left: partial ones, and those named in `own`."""
+def check_place(folder: Path, kind: str) -> None:
+    """Raises `ArtifactError` unless `folder` may hold an artifact of `kind`: it holds one, or nothing of others.
+
+    For a command before its work. Whether the artifact there is of the same run is seen later.
+    """
+    if (folder / MANIFEST).exists():
+        read_manifest(folder, kind)
+    else:
+        check_free(folder, kind)
+
+
+def check_free(folder: Path, kind: str) -> None:
+    """Raises `ArtifactError` if `folder`, without a manifest, holds anything but what a run which was killed left:
+    partial files, and those in `LEFT`."""
     if not folder.exists():
         return
+    own = LEFT.get(kind, ())
     if not folder.is_dir():
         raise ArtifactError(f"{folder} is a file; {kind} need a folder.")
     if any(p.name not in own and not is_trace(p.name) for p in folder.iterdir()):
@@ -262,17 +284,17 @@ def is_trace(name: str) -> bool:
     return name.endswith(PARTIAL) or name in (LOCK, ".damaged")
 
 
-def is_current(folder: Path, kind: str, parameters: Mapping[str, Any], parents: Mapping[str, Any], file: str) -> bool:
+def is_current(folder: Path, kind: str, parameters: Mapping[str, Any], parents: Mapping[str, Any]) -> bool:
     """Whether `folder` holds a finished and whole artifact of `kind`, made with `parameters` from these very `parents`.
 
-    Its `file` without a manifest is what a run that was killed left: not finished, and nobody else's. One with a
-    damaged file is not current, so that the same run makes it again.
+    Files without a manifest are what a run that was killed left (`LEFT`). One with a damaged file is not current, so
+    that the same run makes it again.
 
     Raises:
         ArtifactError: it holds one made with other parameters, or something else altogether.
     """
     if not (folder / MANIFEST).exists():
-        check_free(folder, kind, own={file})
+        check_free(folder, kind)
         return False
     manifest = read_manifest(folder, kind)
     same_run(folder, manifest, parameters)

@@ -1,8 +1,8 @@
 """Files of ours that lie beside artifacts, such as pages and summaries: they say by themselves that they are ours and
 whole, so that nobody else's are overwritten.
 
-JSON carries its digest under "digest", a page in a comment at its end. Version 0.1.0 wrote neither; its files are known
-by the manifest beside them, and its pages by their title.
+JSON carries its digest under "digest"; pages, pictures and tables in a comment at their end. Version 0.1.0 wrote
+neither; its files are known by the manifest beside them, and its pages by their title.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from vitrail.artifacts.files import read_regular
+from vitrail.artifacts.files import read_regular, write_whole
 from vitrail.artifacts.json_text import parse
 from vitrail.artifacts.manifest import MANIFEST
 from vitrail.artifacts.values import SEAL, read_sealed
@@ -21,28 +21,57 @@ from vitrail.errors import ArtifactError
 
 #: "older" is ours of version 0.1.0, which cannot be checked.
 State = Literal["whole", "damaged", "older", "foreign"]
+#: What writes → the files that it writes beside its artifacts.
+BESIDE = {
+    "compare": ("report.html",),
+    "compare methods": ("comparison.json", "comparison.md", "comparison.tex", "report.html"),
+    "evaluate": ("evaluation.md",),
+    "report": ("report.html",),
+    "steer evaluate": ("evaluate.json", "evaluate.html"),
+    "steer search": ("search.json", "search.html"),
+    "study": ("report.html", "summary.json", "factors.json"),
+    "sweep": ("sweep.json", "sweep.svg"),
+}
+#: Ending of a file → how a comment begins and ends in it.
+_COMMENTS = {".html": ("<!--", " -->"), ".svg": ("<!--", " -->"), ".md": ("<!--", " -->"), ".tex": ("%", "")}
+#: The endings of files that say by themselves whether they are whole.
+LOOSE = (".json", *_COMMENTS)
 
-_COMMENT = "<!-- written by Vitrail, sha256 {} -->\n"
-_SEALED_PAGE = re.compile(rb"<!-- written by Vitrail, sha256 ([0-9a-f]{64}) -->\n\Z")
+_SAYS = " written by Vitrail, sha256 "
 
 
-def sealed_page(page: bytes) -> bytes:
-    """A page with the comment that says whose it is, and its hash."""
-    return page + _COMMENT.format(hashlib.sha256(page).hexdigest()).encode()
+def write_ours(path: Path, data: bytes) -> None:
+    """Writes a page, a picture or a table with a comment at its end that says whose it is, and its hash.
+
+    Raises:
+        ArtifactError: somebody else's file is there, or it cannot be written.
+    """
+    check_ours([path])
+    begin, end = _COMMENTS[path.suffix]
+    seal = f"{begin}{_SAYS}{hashlib.sha256(data).hexdigest()}{end}\n".encode()
+    write_whole(path, lambda partial: _write(partial, data + seal))
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
 
 
 def state_of(path: Path) -> State:
-    """Whether a JSON file or a page is ours, and as it was written."""
-    return _state_of_page(path) if path.suffix == ".html" else _state_of_json(path)
+    """Whether a file with one of the endings `LOOSE` is ours, and as it was written."""
+    return _state_of_text(path) if path.suffix in _COMMENTS else _state_of_json(path)
 
 
-def _state_of_page(path: Path) -> State:
+def _state_of_text(path: Path) -> State:
     data = read_regular(path)
-    if found := _SEALED_PAGE.search(data):
+    begin, end = _COMMENTS[path.suffix]
+    seal = re.compile(f"{re.escape(begin + _SAYS)}([0-9a-f]{{64}}){re.escape(end)}\n\\Z".encode())
+    if found := seal.search(data):
         return "whole" if hashlib.sha256(data[: found.start()]).hexdigest() == found[1].decode() else "damaged"
-    if b"<!-- written by Vitrail" in data[-200:]:
+    if _SAYS.encode() in data[-200:]:
         return "damaged"
-    return "older" if b"\xc2\xb7 Vitrail</title>" in data[:4096] else "foreign"
+    if path.suffix == ".html":
+        return "older" if b"\xc2\xb7 Vitrail</title>" in data[:4096] else "foreign"
+    return "older" if _is_older(path.parent) else "foreign"
 
 
 def _state_of_json(path: Path) -> State:
@@ -69,13 +98,18 @@ def check_ours(paths: Iterable[Path], offer: bool = False) -> None:
     """Raises `ArtifactError` if one of `paths`, which are about to be written, is there and not ours as it was written.
 
     Args:
-        paths: JSON files and pages.
+        paths: files with one of the endings `LOOSE`.
         offer: whether the command has an option --overwrite, for the message.
     """
     for path in paths:
         if state := not_ours(path):
             why = "was not written by Vitrail" if state == "foreign" else "was changed since Vitrail wrote it"
             raise ArtifactError(f"{path} {why}. Move it away{', or add --overwrite' if offer else ''}.")
+
+
+def beside(writer: str, folder: Path) -> list[Path]:
+    """The files that `writer`, a key of `BESIDE`, writes to `folder` beside its artifacts."""
+    return [folder / name for name in BESIDE[writer]]
 
 
 def make_way(paths: Iterable[Path]) -> None:

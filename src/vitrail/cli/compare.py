@@ -58,6 +58,7 @@ def compare(
         vitrail compare --a studies/dog --b studies/dog-tuned --out shift/dog
         vitrail compare --a studies/dog --adapter tuned/place --data toyland --out shift/dog
     """
+    from vitrail.artifacts import beside, check_ours, check_place
     from vitrail.comparison.verdicts import findings_to_json
     from vitrail.runs.compare import check_comparison, check_tuned, load_tuned
     from vitrail.runs.compare import compare as run
@@ -68,6 +69,8 @@ def compare(
         raise UsageError(f"Give either --b, or --model-b or --adapter; got {', '.join(given) or 'none of them'}.")
     if data is None and (b is None or comparison.checkpoints is not None):
         raise UsageError("--data is needed to make the states of another model: name the data that A was made from.")
+    check_ours(beside("compare", out))
+    check_place(out, "shift")
     options = replace(comparison, device=loading.device, trust_remote_code=loading.trust_remote_code)
     with progress_bars() as progress:
         before = open_study(a)

@@ -148,17 +148,16 @@ def evaluate(
     if as_json:
         print_json(done.values)
     else:
-        show_score_tables(done.tables, done.written)
+        show_score_tables(done.tables)
         say(f"The report is {done.page}")
 
 
 @dataclass(frozen=True)
 class Done:
-    """What an evaluation gave: its values as JSON, its tables, the Markdown of them, and its page."""
+    """What an evaluation gave: its values as JSON, its tables, and its page."""
 
     values: Any
     tables: list[ScoreTable]
-    written: Path
     page: Path
 
 
@@ -171,11 +170,14 @@ def _evaluate_study(
     options: MethodOptions,
     progress: Progress,
 ) -> Done:
+    from vitrail.artifacts import beside, check_ours, check_place
     from vitrail.evaluation.verdicts import scores_to_json
     from vitrail.reports.tables import study_tables
     from vitrail.runs.evaluate import check_evaluation, evaluate
     from vitrail.studies import open_study
 
+    check_place(folder / "evaluation", "evaluation")
+    check_ours([*beside("evaluate", folder / "evaluation"), *beside("report", folder)])
     study = open_study(folder)
     given = data.of_study(study.activations, progress)
     check_evaluation(study, given)
@@ -183,7 +185,7 @@ def _evaluate_study(
     lmm = model.of_study().load(study.activations)
     made = evaluate(study, lmm, given, scorers=scored_by, options=options.evaluation, progress=progress)
     tables = study_tables(made.scores)
-    return Done(scores_to_json(made.scores), tables, made.folder / "evaluation.md", folder / "report.html")
+    return Done(scores_to_json(made.scores), tables, folder / "report.html")
 
 
 def _compare_methods(
@@ -195,8 +197,10 @@ def _compare_methods(
     options: MethodOptions,
     progress: Progress,
 ) -> Done:
+    from vitrail.artifacts import beside, check_ours
     from vitrail.runs.checks import check_methods
 
+    check_ours(beside("compare methods", out))
     given = data.to_learn_from(progress)
     check_methods(given.samples, given.test_samples, words, options.extraction.require, max(options.n_concepts))
     lmm = model.load(progress, (options.layer, *options.layers))
@@ -206,4 +210,4 @@ def _compare_methods(
 
     scored_by = scorers.load(model.device, progress)
     made = compare_methods(lmm, given, words, scorers=scored_by, out=out, options=options, progress=progress)
-    return Done(comparison_to_json(made), all_tables(made), out / "comparison.md", out / "report.html")
+    return Done(comparison_to_json(made), all_tables(made), out / "report.html")

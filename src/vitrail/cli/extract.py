@@ -44,8 +44,10 @@ def extract(
         vitrail extract --word dog --layers connector --read-at patches --out patches/dog
         vitrail extract --word nouns --min-count 200 --said texts/toyland --out studies/nouns
     """
+    from vitrail.artifacts import check_place
     from vitrail.extraction.checks import check_word, check_words
 
+    check_place(out / "activations", "activations")
     with progress_bars() as progress:
         samples = data.load(progress)
         words = word.words(samples)

@@ -42,9 +42,11 @@ def finetune(
     Example:
         vitrail finetune --style place --out tuned/place
     """
+    from vitrail.artifacts import check_place
     from vitrail.extraction import check_images
     from vitrail.samples.examples import captions_for
 
+    check_place(out, "finetune")
     with progress_bars() as progress:
         examples = captions_for(data.load(progress), data.data, style=style, words=words)
         check_images([e.sample for e in examples])

@@ -27,11 +27,13 @@ def ground(
         vitrail ground studies/dog --words 10 --images-per-concept 5
     """
     from vitrail.activations import open_activations, study_folder
+    from vitrail.artifacts import check_place
     from vitrail.concepts import open_concepts
     from vitrail.grounding import ground_as
     from vitrail.runs.study import concept_summaries
 
     folder = study_folder(folder, word)
+    check_place(folder / "grounding", "grounding")
     activations = open_activations(folder / "activations")
     concepts = open_concepts(folder / "concepts", activations)
     lmm = model.load(activations)

@@ -71,6 +71,7 @@ def learn(
         vitrail learn studies/dog --sweep --try-concepts 10,20,40 --no-words
     """
     from vitrail.activations import open_activations, study_folder
+    from vitrail.artifacts import beside, check_ours
 
     folder = study_folder(folder, word)
     activations = open_activations(folder / "activations")
@@ -78,6 +79,7 @@ def learn(
         from vitrail.sweep import check_sweep
 
         options = replace(trying, layer=learning.layer, method=learning.method, seed=learning.seed, form=learning.form)
+        check_ours(beside("sweep", folder / "sweep"))
         check_sweep(activations, options)
         lmm = model.load(activations) if words else None
         _sweep(activations, options, folder / "sweep", lmm, as_json)

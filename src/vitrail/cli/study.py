@@ -44,18 +44,19 @@ def study(
         vitrail study --model llava-hf/llava-1.5-7b-hf --data coco/dataset_coco.json --images coco \\
             --split train --word dog --forms dogs,puppy --layer -1 --concepts 20 --out studies/dog
     """
-    from vitrail.runs.checks import check_study
+    from vitrail.runs.checks import check_study, check_study_folder
 
+    check_study_folder(out, overwrite=overwrite)
     with progress_bars() as progress:
         samples = data.load(progress)
         check_study(samples, word, extraction, learning)
         lmm = model.load(progress, [layer])
-        from vitrail.artifacts import make_way
-        from vitrail.runs.study import loose_files, summary
+        from vitrail.artifacts import beside, make_way
         from vitrail.runs.study import study as run
+        from vitrail.runs.study import summary
 
         if overwrite:
-            make_way(loose_files(out))
+            make_way(beside("study", out))
         made = run(
             lmm,
             samples,

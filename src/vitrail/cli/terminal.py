@@ -83,12 +83,13 @@ def show_rows(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     (stdout if stdout.is_terminal else Console(width=200)).print(table)
 
 
-def show_score_tables(tables: Iterable[ScoreTable], written: Path) -> None:
-    """Tables of scores: drawn on a terminal; as the Markdown in `written` to a file or pipe."""
+def show_score_tables(tables: Iterable[ScoreTable]) -> None:
+    """Tables of scores: drawn on a terminal; as Markdown to a file or pipe."""
+    from vitrail.reports.layout import markdown
     from vitrail.scores.verdicts import number
 
     if not stdout.is_terminal:
-        say(written.read_text(encoding="utf-8"))
+        say("\n".join(map(markdown, tables)))
         return
     for table in tables:
         rows, said = [], []

@@ -278,9 +278,9 @@ def is_made(out: Path, parameters: Mapping[str, Any], parents: Mapping[str, Any]
         ArtifactError: `out` holds another comparison, or something else.
     """
     if not (out / MANIFEST).exists():
-        check_free(out, KIND, own={FILE, TENSORS, "report.html", "b", "checkpoints"})
+        check_free(out, KIND)
         return False
-    return is_current(out, KIND, parameters, parents, FILE)
+    return is_current(out, KIND, parameters, parents)
 
 
 def write_comparison(

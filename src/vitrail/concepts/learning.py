@@ -216,7 +216,7 @@ def learn_as(
     labels = {name: sorted(ids) for name, ids in (labels or {}).items()}
     parameters = options.parameters() | ({"labels": _hash_of(labels)} if labels else {})
     made = {"parameters": parameters, "parents": {"activations": parent(activations.folder)}}
-    if is_current(out, KIND, made["parameters"], made["parents"], FILE):
+    if is_current(out, KIND, made["parameters"], made["parents"]):
         return open_concepts(out, activations)
     with _mapping(engine, address) as over:
         rows, kept = ordinary_rows(activations, layer, options.n_samples, over)
@@ -281,7 +281,7 @@ def adopt_concepts(
         "parameters": replace(options, layer=layer).parameters() | ({"shared": list(words)} if words else {}),
         "parents": {"activations": parent(activations.folder)},
     }
-    if shared is None and is_current(out, KIND, made["parameters"], made["parents"], FILE):
+    if shared is None and is_current(out, KIND, made["parameters"], made["parents"]):
         return open_concepts(out, activations)
     rows, kept = ordinary_rows(activations, layer, 1 if words else len(learner.components_), learners.here)
     if learner.components_.shape[1] != rows.n_features:

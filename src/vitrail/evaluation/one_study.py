@@ -109,7 +109,7 @@ def score_study(
         "truth": "on new samples",
     }
     parents = {"grounding": parent(study.grounding.folder), "test": parent(test.folder)}
-    if not is_current(out, KIND, parameters, parents, FILE):
+    if not is_current(out, KIND, parameters, parents):
         embeddings = Embeddings(folders.embeddings, scorers, progress)
         found = _Scoring.of(study, lmm, data, options, test, embeddings, progress).scores(folders)
         write_json(out / FILE, found)

@@ -18,7 +18,8 @@ from typing import Any
 from vitrail import words
 from vitrail.activations import Activations, Counts, ExtractionOptions, Require, Store, WordStore
 from vitrail.activations.many import index_of
-from vitrail.artifacts import folder_for, one_writer, same_volume_free
+from vitrail.activations.store import KIND
+from vitrail.artifacts import check_place, folder_for, one_writer, same_volume_free
 from vitrail.errors import ArtifactError, DataError, UsageError, WordError
 from vitrail.extraction.checks import candidates, check_word, check_words, having_any
 from vitrail.extraction.reader import Reader
@@ -80,6 +81,7 @@ def extract(
     )
     word = Word(word) if isinstance(word, str) else word
     out = out or folder_for(None, "studies", word.text, progress) / "activations"
+    check_place(Path(out), KIND)
     with shown(progress) as tell:
         samples = as_samples(samples, tell)
         if isinstance(lmm, str | Path):

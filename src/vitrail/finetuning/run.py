@@ -15,7 +15,7 @@ from torch import nn
 
 from vitrail.artifacts import (
     MANIFEST,
-    check_free,
+    check_place,
     is_current,
     is_trace,
     one_writer,
@@ -69,16 +69,15 @@ def finetune(
     """
     options = options or FineTuneOptions()
     check_training(examples, options)
-    lmm = as_lmm(lmm)
     options, out = options.with_rate(RATES[options.method]), Path(out)
+    check_place(out, KIND)
+    lmm = as_lmm(lmm)
     parameters = _parameters(lmm, examples, options)
     if (out / MANIFEST).exists():
         manifest = read_manifest(out, KIND)
         same_run(out, manifest, parameters)
-        if manifest["complete"] and is_current(out, KIND, parameters, {}, STATE):
+        if manifest["complete"] and is_current(out, KIND, parameters, {}):
             return open_finetune(out)
-    else:
-        check_free(out, KIND)
     doctor = certificate(lmm, [e.sample for e in split_examples(examples, options.seed)[0][:2]])
     write_manifest(out, KIND, {"parameters": parameters, "complete": False})
     base = {"base": likeness(lmm.model)} if options.method == "lora" else {}

@@ -74,7 +74,7 @@ def ground_as(
     check_model(lmm, activations)
     check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
     parents = {"concepts": parent(concepts.folder)}
-    if is_current(out, KIND, options.parameters(), parents, FILE):
+    if is_current(out, KIND, options.parameters(), parents):
         return open_grounding(out, concepts)
     reader = word_reader(lmm, activations, concepts.layer, options)
     by_words, mean = reader.beside(concepts.mean).grounded(concepts.U), _mean_in_words(concepts, reader)

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from vitrail.artifacts import check_parent, sealed_page, write_whole
+from vitrail.artifacts import check_parent, write_ours
 from vitrail.concepts.verdicts import of_concepts
 from vitrail.evaluation import EvaluationScores
 from vitrail.evaluation import verdicts as follows
@@ -73,12 +73,7 @@ def write_page(out: Path, page: str) -> None:
     Raises:
         ArtifactError: `out` cannot be written.
     """
-    data = page.encode("utf-8", "replace")  # a file name on the page may hold bytes that are no text
-    write_whole(out, lambda partial: _write(partial, sealed_page(data)))
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
+    write_ours(out, page.encode("utf-8", "replace"))  # a file name on the page may hold bytes that are no text
 
 
 def template(name: str) -> jinja2.Template:

@@ -6,8 +6,10 @@ Nothing heavy is imported, so that the command line checks before it imports tor
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from vitrail.activations.options import ExtractionOptions, Require
+from vitrail.artifacts import beside, check_ours, check_place, check_target
 from vitrail.concepts.options import LearningOptions
 from vitrail.errors import UsageError
 from vitrail.extraction.checks import check_unseen, check_word, having
@@ -36,6 +38,19 @@ def check_study(
     learned_from, _ = hold_out(samples, word, extraction.require)
     check_word(learned_from, word, extraction.require, learning.n_samples)
     learning.learner()
+
+
+def check_study_folder(out: Path, *, overwrite: bool = False) -> None:
+    """Raises `ArtifactError` unless a study may be written to `out`: nothing there is somebody else's.
+
+    Args:
+        overwrite: whether a report or a summary of somebody else is no obstacle.
+    """
+    check_target(out)
+    if not overwrite:
+        check_ours(beside("study", out), offer=True)
+    for kind in ("activations", "concepts", "grounding", "explanations"):
+        check_place(out / kind, kind)
 
 
 def check_methods(

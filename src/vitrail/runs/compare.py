@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from vitrail.activations import Activations
-from vitrail.artifacts import check_ours, folder_for, one_writer
+from vitrail.artifacts import beside, check_ours, folder_for, one_writer
 from vitrail.comparison import (
     Comparison,
     ComparisonOptions,
@@ -76,7 +76,7 @@ def compare(
     if b is None and lmm_b is None:
         raise UsageError("A comparison needs a model after: give its study (b), or the model or adapter (lmm_b).")
     out = folder_for(out, "comparisons", a.activations.word.text, progress)
-    check_ours([out / "report.html"])
+    check_ours(beside("compare", out))
     with shown(progress) as tell:
         given = None if samples is None else as_samples(samples, tell)
         check_comparison(a, b, given, options)

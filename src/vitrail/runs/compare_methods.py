@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vitrail.artifacts import check_ours, one_writer, write_text
+from vitrail.artifacts import beside, check_ours, one_writer, write_ours
 from vitrail.evaluation import EvaluationData, MethodComparison, MethodOptions, Scorers, score_methods
-from vitrail.evaluation.methods import FILE
 from vitrail.lmm import LMM, as_lmm
 from vitrail.progress import Progress, shown
 from vitrail.reports.methods import methods_page
@@ -46,7 +45,7 @@ def compare_methods(
         DataError: a test sample was learned from.
         ArtifactError: `out` belongs to another run, or cannot be written.
     """
-    check_ours([Path(out) / name for name in (FILE, "report.html")])
+    check_ours(beside("compare methods", Path(out)))
     with shown(progress) as tell:
         if not isinstance(data, EvaluationData):
             data = EvaluationData.load(data, learned_from="train", progress=tell)
@@ -56,6 +55,6 @@ def compare_methods(
         scorers = scorers or scorers_for(data)
         made = score_methods(as_lmm(lmm), data, words, scorers, options, out, tell)
     for name, text in tables(made).items():
-        write_text(made.folder / name, text)
+        write_ours(made.folder / name, text.encode())
     methods_page(made, out=made.folder / "report.html")
     return made

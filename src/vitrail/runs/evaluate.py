@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vitrail.artifacts import check_ours, write_text, writing
+from vitrail.artifacts import beside, check_ours, write_ours, writing
 from vitrail.errors import UsageError
 from vitrail.evaluation import (
     Evaluation,
@@ -20,7 +20,7 @@ from vitrail.lmm import LMM, as_lmm
 from vitrail.progress import Progress, shown
 from vitrail.reports.layout import markdown
 from vitrail.reports.tables import study_tables
-from vitrail.runs.report import REPORT, report
+from vitrail.runs.report import report
 from vitrail.studies import Study, as_study, samples_of_rows, unseen_samples
 
 #: The tables of an evaluation, beside its scores.
@@ -65,13 +65,13 @@ def evaluate(
             "An evaluation needs the data that the study was made of: give their name, file or folder (data)."
         )
     folders = EvaluationFolders.beside(study.folder / KIND if out is None else out)
-    check_ours([study.folder / REPORT])
+    check_ours([*beside("evaluate", folders.out), *beside("report", study.folder)])
     with shown(progress) as tell, writing(folders.shared):
         data = data if isinstance(data, EvaluationData) else EvaluationData.load(data, progress=tell)
         scorers = scorers or scorers_for(data)
         check_evaluation(study, data)  # before the study's model is loaded
         made = score_study(study, study.lmm if lmm is None else as_lmm(lmm), data, scorers, folders, options, tell)
-        write_text(made.folder / TABLES, "\n".join(markdown(table) for table in study_tables(made.scores)))
+        write_ours(made.folder / TABLES, "\n".join(map(markdown, study_tables(made.scores))).encode())
         report(study, factors=data.factors)
     return made
 

@@ -13,27 +13,18 @@ from pathlib import Path
 from typing import Literal
 
 from vitrail.activations import Activations, ExtractionOptions
-from vitrail.artifacts import (
-    MANIFEST,
-    check_free,
-    check_ours,
-    check_target,
-    folder_for,
-    one_writer,
-    plain,
-    write_sealed,
-)
+from vitrail.artifacts import folder_for, one_writer, plain, write_sealed
 from vitrail.concepts import Concepts, LearningOptions, learn_as
 from vitrail.concepts.verdicts import of_concept, of_concepts
-from vitrail.explanation import FILE, explain_samples, save_explanations
 from vitrail.explanation import KIND as EXPLANATIONS
+from vitrail.explanation import explain_samples, save_explanations
 from vitrail.extraction import extract_as
 from vitrail.grounding import Grounding, GroundingOptions, ground_as, overlap_of
 from vitrail.lmm import LMM, Layer, as_lmm
 from vitrail.progress import Progress, shown, silent
-from vitrail.runs.checks import check_study, hold_out
+from vitrail.runs.checks import check_study, check_study_folder, hold_out
 from vitrail.runs.opened import Study
-from vitrail.runs.report import REPORT, report
+from vitrail.runs.report import report
 from vitrail.samples import Sample, as_samples
 from vitrail.samples.facts import known_facts
 from vitrail.scores import KnownFactors, Verdict
@@ -95,10 +86,7 @@ def study(
     learning = learning if method is None else replace(learning, method=method)
     learning = learning if n_concepts is None else replace(learning, n_concepts=n_concepts)
     out = folder_for(out, "studies", word.text, progress)
-    check_target(out)
-    check_ours(loose_files(out), offer=True)
-    if not (out / EXPLANATIONS / MANIFEST).exists():
-        check_free(out / EXPLANATIONS, EXPLANATIONS, own={FILE})
+    check_study_folder(out)
     options = StudyOptions(extraction, learning, grounding or GroundingOptions())
     with shown(progress) as tell:
         if factors is None and isinstance(samples, str | Path):
@@ -164,11 +152,6 @@ def learned(
         return learn_as(activations, learning, out=out / "concepts")
     shared = overlap_of(lmm, activations, learning, grounding)
     return learn_as(activations, learning, out=out / "concepts", overlap_of=shared, progress=progress)
-
-
-def loose_files(out: Path) -> list[Path]:
-    """What a study writes beside its artifacts."""
-    return [out / name for name in (REPORT, SUMMARY, FACTORS)]
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,11 @@ def steer(lmm: LMM, *interventions: Intervention | Steering) -> Iterator[Steered
     """Applies `interventions`, one after the other, in every forward pass of `lmm` inside the `with` block.
 
     Captions, answers and states are then those of the steered model; afterwards, and after any exception, the model is
-    as before. Blocks may be nested. A `Steering` is applied at strength 1; `Steering.intervention` gives others.
+    as before. Blocks may be nested. A `Steering` is applied at strength 1, to the model that it was made on;
+    `Steering.intervention` gives others, for any model of that width.
 
     Raises:
+        ArtifactError: a `Steering` was made on other weights.
         UsageError: no intervention; a layer that does not exist, or that one intervention names twice (−1 and N); or a
             vector of another width.
         ModelError: a pass that cannot be followed, or an edited block that did not run once in it.
@@ -61,6 +63,8 @@ def steer(lmm: LMM, *interventions: Intervention | Steering) -> Iterator[Steered
         raise UsageError("There is no intervention to steer with.")
     resolved: list[tuple[Intervention, dict[Layer, Layer], dict[Layer, Layer]]] = []
     for given in interventions:
+        if isinstance(given, Steering):
+            given.check(lmm)
         one = given.intervention() if isinstance(given, Steering) else given
         _check_width(one, lmm)
         _check_order(one, lmm)

@@ -229,8 +229,12 @@ class Steering:
         """The positions that `application` names, or those that this was made for."""
         return self.applied_at if application.positions is None else application.positions
 
-    def check(self, lmm: LMM) -> None:
-        """Raises `ArtifactError` unless it fits `lmm` by its width; warns if it was made on other weights."""
+    def check(self, lmm: LMM, *, other_weights: bool = False) -> None:
+        """Raises `ArtifactError` unless it fits `lmm` by its width, and was made on the same weights.
+
+        Args:
+            other_weights: whether it may have been made on other weights.
+        """
         if self.parameters["n_features"] != lmm.n_features or any(
             layer != "final" and int(layer) > lmm.n_blocks for layer in self.layers
         ):
@@ -239,8 +243,15 @@ class Steering:
                 f"{list(self.layers)}; {lmm.name} has {lmm.n_features} features and {lmm.n_blocks} blocks."
             )
         made_on = self.parameters["model"]
-        if made_on and any("fingerprint" in d for d in lmm.differences(ModelDescription.from_dict(made_on))):
-            log.warning("%s was made on other weights than those of %s", self.folder, lmm.name)
+        if other_weights or not made_on:
+            return
+        differing = lmm.differences(ModelDescription.from_dict(made_on))
+        if any("fingerprint" in difference for difference in differing):
+            raise ArtifactError(
+                f"{self.folder or 'The steering'} was made on other weights than those of {lmm.name}: "
+                f"{'; '.join(differing)}. Make it on this model; or add --other-weights (other_weights=True) to "
+                "apply it all the same."
+            )
 
     def _repr_html_(self) -> str:
         norms = {k: round(v, 2) for k, v in self.norms.items()} if self.method.is_vector else None
@@ -271,7 +282,7 @@ def finished(
         ArtifactError: `out` holds another one, or something else.
     """
     if not (out / MANIFEST).exists():
-        check_free(out, KIND, own={FILE, "state.safetensors", "loss.json"})
+        check_free(out, KIND)
         return None
     manifest = read_manifest(out, KIND)
     same_run(out, manifest, parameters)

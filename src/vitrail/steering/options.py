@@ -80,6 +80,7 @@ class Application(Options):
         alpha: the strength; 1 is the strength that it was made with.
         positions: the positions whose states are changed; those that the steering was made for if None.
         keep_norm: of vectors, whether every state keeps its norm, so that only its direction changes.
+        other_weights: apply a steering that was made on other weights than the model's.
 
     Raises:
         UsageError: a strength that is no number, or larger than 1e6 either way.
@@ -88,6 +89,7 @@ class Application(Options):
     alpha: Strength = 1.0
     positions: Positions | None = None
     keep_norm: bool = False
+    other_weights: bool = False
 
     def refuse_keep_norm(self, method: str) -> None:
         """Raises `UsageError` if norms should be kept; `method` makes learned functions, which have no such choice."""

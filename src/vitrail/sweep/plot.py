@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,8 +50,8 @@ def measured(choice: Choice) -> list[str]:
     return [name for name in MEASURES if not math.isnan(value_of(choice.chosen, name))]
 
 
-def draw_sweep(choice: Choice, path: Path) -> None:
-    """Writes the plot to the SVG file `path`. A measure that was not measured gets no panel."""
+def draw_sweep(choice: Choice) -> bytes:
+    """The plot as SVG. A measure that was not measured gets no panel."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -65,7 +65,9 @@ def draw_sweep(choice: Choice, path: Path) -> None:
             axes.set_title(MEASURES[name], fontsize=11)
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-        figure.savefig(path, format="svg", metadata={"Date": None})
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        return buffer.getvalue()
 
 
 def draw_measure(axes: Any, choice: Choice, measure: str, tones: list[Any], soft: str = "grey") -> None:

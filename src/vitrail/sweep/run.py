@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from vitrail.activations import Activations
-from vitrail.artifacts import check_ours, one_writer, plain, write_sealed, write_whole
+from vitrail.artifacts import beside, check_ours, one_writer, plain, write_ours, write_sealed
 from vitrail.concepts import Choice, Judged, LearningOptions, choose, measure_all, one_layer, ordinary, penalties_for
 from vitrail.errors import NumericsError, UsageError
 from vitrail.grounding import GroundingOptions, overlap_of
@@ -47,7 +47,7 @@ def sweep(
         ArtifactError: the activations were made by another model.
     """
     out, options = Path(out), options or SweepOptions()
-    check_ours([out / FILES[0]])
+    check_ours(beside("sweep", out))
     learning = _learning(options, one_layer(activations, options.layer))
     judged = _judged(activations, learning)
     words = GroundingOptions(options.n_words, language=options.language)
@@ -67,7 +67,7 @@ def write_sweep(choice: Choice, learning: LearningOptions, n_samples: int, out: 
     tried = {"layer": learning.layer, "method": learning.method, "seed": learning.seed, "form": learning.form}
     content = {**tried, "n_runs": learning.stability, "samples": n_samples, **plain(choice)}
     write_sealed(out / FILES[0], content)
-    write_whole(out / FILES[1], lambda path: draw_sweep(choice, path))
+    write_ours(out / FILES[1], draw_sweep(choice))
 
 
 def check_sweep(activations: Activations, options: SweepOptions) -> None:

@@ -21,6 +21,7 @@ class SearchOptions(Options):
         positions: where a steering is applied; where it was made for if None.
         batch_size: samples in a batch.
         seed: of the two halves.
+        other_weights: try a steering that was made on other weights than the model's.
     """
 
     alphas: tuple[Strength, ...] = (0.5, 1.0, 1.5, 2.0)
@@ -28,6 +29,7 @@ class SearchOptions(Options):
     positions: Positions | None = None
     batch_size: Count = 32
     seed: Seed = 0
+    other_weights: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class ContestOptions(Options):
         repeats: how often the time of each is taken, in turns; 0 leaves it out.
         batch_size: samples in a batch.
         seed: of everything random.
+        other_weights: measure steerings that were made on other weights than the model's.
     """
 
     alpha: Strength = 1.0
@@ -49,6 +52,7 @@ class ContestOptions(Options):
     repeats: CountOrNone = 0
     batch_size: Count = 32
     seed: Seed = 0
+    other_weights: bool = False
 
 
 @dataclass(frozen=True)

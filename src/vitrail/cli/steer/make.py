@@ -99,6 +99,7 @@ def make(
         vitrail steer make --study studies/dog --to 3 --from 5 --out steerings/dog
         vitrail steer make --tensor vectors.gguf --out steerings/imported
     """
+    from vitrail.artifacts import check_place
     from vitrail.comparison import open_comparison
     from vitrail.steering import (
         TASKS,
@@ -112,6 +113,7 @@ def make(
     from vitrail.steering.interchange import import_vectors
 
     source.check(len(making.layers))
+    check_place(out, "steering")
     at, tensor = making.applied_at, source.tensor
     vectors = None if tensor is None else import_vectors(tensor, making.layers[0])
     with progress_bars() as progress:

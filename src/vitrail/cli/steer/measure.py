@@ -133,9 +133,11 @@ def search(
     Example:
         vitrail steer search steerings/colour --task colour --until-said --out colour-search
     """
+    from vitrail.artifacts import beside, check_ours
     from vitrail.runs.steer import search_steering
     from vitrail.steering import open_steering, task_named
 
+    check_ours(beside("steer search", out))
     opened, wanted = open_steering(folder), task_named(task)
     with progress_bars() as progress:
         samples = data.of_task(wanted, progress, "val")
@@ -189,9 +191,11 @@ def evaluate(
     Example:
         vitrail steer evaluate steerings/colour --task colour --layer 6 --strength 0.5 --until-said --out colour-table
     """
+    from vitrail.artifacts import beside, check_ours
     from vitrail.runs.steer import evaluate_steerings
     from vitrail.steering import open_steering, task_named
 
+    check_ours([] if out is None else beside("steer evaluate", out))
     opened, wanted = [open_steering(folder) for folder in folders], task_named(task)
     opened = [alone(one, layer) if one.method.is_vector else one for one in opened]
     with progress_bars() as progress:

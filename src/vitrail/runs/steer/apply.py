@@ -31,7 +31,7 @@ def apply_steering(
         page: its file, and what it shows; no page without a file.
 
     Raises:
-        ArtifactError: the steering is for a model of another width.
+        ArtifactError: the steering is for a model of another width, or was made on other weights.
         UsageError: `keep_norm` for a learned function, or guarded vectors of several layers.
     """
     application, steering, page = application or Application(), as_steering(steering), page or GalleryOptions()
@@ -39,7 +39,7 @@ def apply_steering(
     strengths = {application.alpha, *(page.gallery_strengths if page.gallery else ())}
     with shown(progress) as tell:
         lmm, samples = as_lmm(lmm), as_samples(samples, tell)
-        steering.check(lmm)
+        steering.check(lmm, other_weights=application.other_weights)
         found = say_at_strengths(
             lmm, steering, samples, strengths, application, task=wanted, batch_size=batch_size, progress=tell
         )

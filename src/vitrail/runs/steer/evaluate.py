@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from vitrail.artifacts import check_ours, one_writer
+from vitrail.artifacts import beside, check_ours, one_writer
 from vitrail.lmm import LMM, as_lmm
 from vitrail.lmm.scorers import ImageTextScorer
 from vitrail.progress import Progress, shown
@@ -48,15 +48,15 @@ def evaluate_steerings(
     With `out` it writes `out`/evaluate.json, `out`/evaluate.html, and what was made for it.
 
     Raises:
-        ArtifactError: a steering is for a model of another width.
+        ArtifactError: a steering is for a model of another width, or was made on other weights.
         UsageError: guarded vectors of several layers.
         DataError: the samples do not show the task.
     """
     options, task, opened = options or ContestOptions(), as_task(task), [as_steering(s) for s in steerings]
-    check_ours([] if out is None else [Path(out) / "evaluate.json", Path(out) / "evaluate.html"])
+    check_ours([] if out is None else beside("steer evaluate", Path(out)))
     lmm = as_lmm(lmm)
     for one in opened:
-        one.check(lmm)
+        one.check(lmm, other_weights=options.other_weights)
     given = given_contenders(opened, options)
     with ExitStack() as stack:
         tell = stack.enter_context(shown(progress))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vitrail.artifacts import check_ours, one_writer
+from vitrail.artifacts import beside, check_ours, one_writer
 from vitrail.lmm import LMM, as_lmm
 from vitrail.lmm.scorers import ImageTextScorer
 from vitrail.progress import Progress, shown
@@ -36,15 +36,15 @@ def search_steering(
     Every vector is tried by itself, a learned function as it is. Writes `out`/search.json and `out`/search.html.
 
     Raises:
-        ArtifactError: the steering is for a model of another width.
+        ArtifactError: the steering is for a model of another width, or was made on other weights.
         UsageError: nothing to try, or samples of a single image.
         DataError: no sample of a half counts for the task.
     """
     options, out, steering, task = options or SearchOptions(), Path(out), as_steering(steering), as_task(task)
-    check_ours([out / "search.json", out / "search.html"])
+    check_ours(beside("steer search", out))
     with shown(progress) as tell:
         lmm, samples = as_lmm(lmm), as_samples(samples, tell)
-        steering.check(lmm)
+        steering.check(lmm, other_weights=options.other_weights)
         tried = candidates(steering, options.positions)
         found = search(lmm, task, samples, tried, options, scorer=scorer, out=out, progress=tell)
         one, some = _shown_steering(steering, found), samples[:N_SHOWN]
