@@ -17,9 +17,11 @@ from vitrail.evaluation import verdicts as follows
 from vitrail.reports import charts, content
 from vitrail.reports.choice import choice_view
 from vitrail.reports.evaluation import view_of
+from vitrail.reports.policy import locked
 from vitrail.reports.terms import term
 from vitrail.scores import verdicts
 from vitrail.studies import Study
+from vitrail.visible import visible
 
 _HERE = Path(__file__).parent
 
@@ -68,12 +70,12 @@ def study_page(study: Study, *, out: str | Path, evaluation: EvaluationScores | 
 
 
 def write_page(out: Path, page: str) -> None:
-    """Writes a page, whole or not at all.
+    """Writes a page, whole or not at all: without control characters, and locked (see `policy`).
 
     Raises:
-        ArtifactError: `out` cannot be written.
+        ArtifactError: `out` cannot be written, or somebody else's file is there.
     """
-    write_ours(out, page.encode("utf-8", "replace"))  # a file name on the page may hold bytes that are no text
+    write_ours(out, locked(visible(page)).encode())
 
 
 def template(name: str) -> jinja2.Template:
