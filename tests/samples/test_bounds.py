@@ -130,7 +130,7 @@ NO_FILES: dict[str, Callable[[Path], Path]] = {
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)  # the path of a socket must be short
     path = NO_FILES[kind](Path("x.png"))
-    for image in (path, EncodedImage("row 1", lambda: str(path), Path())):
+    for image in (path, EncodedImage("row 1", lambda: str(path), Path(), anywhere=True)):
         sample = Sample("17", image)
         for read in (sample.open, sample.size, sample.image_digest):
             with pytest.raises(DataError, match=r"sample '17': image .* cannot be read"):

@@ -13,8 +13,9 @@ from vitrail.samples import FORMATS, Format, Found, Sample, Source, load_samples
 
 def read_two_columns(source: Source) -> Found:
     rows = [line.split(" = ") for line in source.text.splitlines()]
+    root = source.root
     return Found(
-        [None] * len(rows), lambda i: (f"line {i}", Sample(rows[i][0], source.root / rows[i][0], (rows[i][1],)))
+        [None] * len(rows), lambda i: (f"line {i}", Sample(rows[i][0], root / rows[i][0], (rows[i][1],))), root
     )
 
 

@@ -110,6 +110,7 @@ class DataSource(Options):
         images: folder of the images, if not beside the data.
         max_side: images with a side longer than so many pixels are skipped, and listed.
         max_ratio: images whose longer side is longer than so many times the shorter are skipped, and listed.
+        allow_outside: follow paths in the data that lead out of their folder (`..`, absolute ones, links).
     """
 
     data: str = "toyland"
@@ -118,11 +119,12 @@ class DataSource(Options):
     images: Path | None = None
     max_side: Count = ImageBounds.max_side
     max_ratio: Annotated[float, AtLeast(1)] = ImageBounds.max_ratio
+    allow_outside: bool = False
 
     @property
     def bounds(self) -> ImageBounds:
-        """How large an image may be."""
-        return ImageBounds(self.max_side, self.max_ratio)
+        """How large an image may be, and where it may lie."""
+        return ImageBounds(self.max_side, self.max_ratio, self.allow_outside)
 
     def load(self, progress: Progress) -> list[Sample]:
         """The samples; the bundled world is drawn the first time."""

@@ -15,16 +15,20 @@ PIXELS = 64_000_000
 
 @dataclass(frozen=True)
 class ImageBounds(Options):
-    """The largest image that is decoded. Beside it, `PIL.Image.MAX_IMAGE_PIXELS` bounds the number of pixels.
+    """The largest image that is decoded, and where its file may lie.
+
+    Beside it, `PIL.Image.MAX_IMAGE_PIXELS` bounds the number of pixels.
 
     Args:
         max_side: pixels of the longer side of an image, at most; larger images are skipped and listed.
         max_ratio: of the longer side of an image to the shorter, at most; others are skipped and listed. Models make
             the shorter side as long as they need, and the longer side with it.
+        allow_outside: follow paths in the data that lead out of their folder (`..`, absolute ones, links).
     """
 
     max_side: Count = 20_000
     max_ratio: Annotated[float, AtLeast(1)] = 50.0
+    allow_outside: bool = False
 
     def check(self, size: tuple[int, int]) -> None:
         """Raises `DataError` if an image of `size` (width, height) is beyond these bounds."""

@@ -49,7 +49,7 @@ def _read_karpathy(source: Source) -> Found:
         return where, Sample(str(number), image, texts(captions, "raw", where))
 
     splits = [optional(record, "split", f"{path}: images[{i}]") for i, record in enumerate(records)]
-    return Found(splits, build)
+    return Found(splits, build, root)
 
 
 def _read_captions(source: Source) -> Found:
@@ -73,7 +73,7 @@ def _read_captions(source: Source) -> Found:
         return where, Sample(str(record["id"]), image, texts(captions.get(record["id"], []), "caption", where))
 
     split = re.sub(r"\d{4}$", "", subset) or None
-    return Found([split] * len(images), build)
+    return Found([split] * len(images), build, root)
 
 
 def _is_vqa(source: Source) -> bool:
@@ -113,7 +113,7 @@ def _read_vqa(source: Source) -> Found:
         return where, Sample(str(number), image(image_id), question=question, **extra)
 
     split = re.sub(r"\d{4}$", "", subset) or None
-    return Found([split] * len(questions), build)
+    return Found([split] * len(questions), build, root)
 
 
 def _read_annotations(path: Path) -> dict[str, tuple[str, dict[str, Any]]]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from vitrail.errors import DataError
 from vitrail.samples.fields import texts
 from vitrail.samples.files import read_text
 from vitrail.samples.formats import Format, Found, Source
+from vitrail.samples.places import inside
 from vitrail.samples.sample import Sample
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -25,15 +27,17 @@ def _images(folder: Path) -> Iterator[str]:
 def _read(source: Source) -> Found:
     """One sample per image, in the order of their names."""
     path = source.path
-    names = sorted(_images(path))
+    names, is_inside = sorted(_images(path)), inside(path)
 
     def build(i: int) -> tuple[str, Sample]:
         file = path / names[i]
         beside = file.with_suffix(".txt")
         captions = read_text(beside).split("\n") if beside.is_file() else []
+        if captions and not (source.allow_outside or is_inside(beside)):
+            raise DataError(f"{beside} leads out of {path}; to follow such links, add --allow-outside")
         return str(file), Sample(names[i], file, texts(captions, "caption", str(beside)))
 
-    return Found([None] * len(names), build)
+    return Found([None] * len(names), build, path)
 
 
 FOLDER = Format(

@@ -25,6 +25,7 @@ class Source:
         annotations: the file with the answers to VQAv2 questions, if the caller named one.
         split: the split that is wanted, or None for all.
         limit: how many samples are wanted at most, or None for all.
+        allow_outside: whether paths in the data may lead out of their folder.
         progress: told how far a data set is that must be made first.
     """
 
@@ -33,6 +34,7 @@ class Source:
     annotations: Path | None = None
     split: str | None = None
     limit: int | None = None
+    allow_outside: bool = False
     progress: Progress = silent
 
     @cached_property
@@ -104,10 +106,12 @@ class Found:
     Args:
         splits: for each record the name of its split, or None.
         build: gives for the number of a record where it lies (for messages) and its sample.
+        root: the folder that images should lie in.
     """
 
     splits: Sequence[str | None]
     build: Callable[[int], tuple[str, Sample]]
+    root: Path
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def _read_images(source: Source) -> Found:
         captions = texts(list(dict.fromkeys(phrases)), "phrase", where)
         return where, Sample(str(number), _file(root, number), captions)
 
-    return Found([None] * len(document), build)
+    return Found([None] * len(document), build, root)
 
 
 def _read_regions(source: Source) -> Found:
@@ -62,10 +62,10 @@ def _read_regions(source: Source) -> Found:
             raise DataError(f"{where}: a region should be at least one pixel wide and high, got {width} × {height}")
         file = _file(root, number)
         cut = partial(_cut, file, (left, top, left + width, top + height))
-        image = EncodedImage(f"{file.name} region {named}", cut, root)
+        image = EncodedImage(f"{file.name} region {named}", cut, root, file)
         return where, Sample(f"{number}-{named}", image, texts(need(region, "phrase", str, where), "phrase", where))
 
-    return Found([None] * len(regions), build)
+    return Found([None] * len(regions), build, root)
 
 
 def _record(path: Path, document: list[Any], i: int) -> tuple[str, int, list[tuple[str, dict[str, Any]]]]:

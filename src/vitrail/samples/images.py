@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from vitrail.artifacts import open_regular, read_regular
 from vitrail.errors import DataError, UsageError
 from vitrail.samples.bounds import ImageBounds
+from vitrail.samples.places import inside
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,29 @@ class EncodedImage:
         name: the place of the image in the table, for messages and display.
         cell: fetches the cell: the bytes of an image file, or `{"bytes": …, "path": …}`.
         root: the folder below which a path in the cell lies.
+        file: the file that the image is cut out of, if it is.
+        anywhere: whether a path in the cell may lead out of `root`.
     """
 
     name: str
     cell: Callable[[], Any] = field(repr=False)
     root: Path = field(repr=False)
+    file: Path | None = field(default=None, repr=False)
+    anywhere: bool = field(default=False, repr=False)
 
     def read(self) -> bytes:
-        """The bytes of the image file, from the table, or from the file that the cell names."""
+        """The bytes of the image file, from the table, or from the file that the cell names.
+
+        Raises:
+            DataError: that file lies outside of `root`, and may not.
+        """
         content = self._content()
-        return content if isinstance(content, bytes) else read_regular(self.root / content)
+        if isinstance(content, bytes):
+            return content
+        path = self.root / content
+        if not self.anywhere and not inside(self.root)(path):
+            raise DataError(f"{path} lies outside of {self.root}; to follow such paths, add --allow-outside")
+        return read_regular(path)
 
     def key(self) -> str:
         """A hash of the bytes; where the cell has only a path, the path as written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -20,9 +21,13 @@ from vitrail.samples.folders import FOLDER
 from vitrail.samples.formats import Format, Source
 from vitrail.samples.genome import GENOME, REGIONS
 from vitrail.samples.hub import HUB, SAVED, STREAM
+from vitrail.samples.images import EncodedImage
+from vitrail.samples.places import inside
 from vitrail.samples.sample import Sample
 from vitrail.samples.shards import SHARDS
 from vitrail.samples.tables import JSONL, PARQUET
+
+_log = logging.getLogger(__name__)
 
 #: Every format, in the order in which they are tried: the first that recognises a source reads it.
 FORMATS: list[Format] = [
@@ -64,28 +69,31 @@ def load_samples(
         images: the folder below which the image paths of a table or a JSON lie (default: the folder of `source`).
         annotations: the answers to VQAv2 questions (default: the file of the standard name beside the questions).
         limit: read at most this many samples.
-        bounds: how large an image may be; `ImageBounds()` for None.
+        bounds: how large an image may be, and where it may lie; `ImageBounds()` for None.
         progress: told how far the bundled world is drawn; see `vitrail.progress`.
 
     Raises:
         UsageError: a parameter is out of range, names a split that `source` lacks, or means nothing to its format.
-        DataError: the data are missing, malformed or empty, or give two samples the same id.
+        DataError: the data are missing, malformed or empty, give two samples the same id, or name images outside of
+            their folder, which `bounds` does not allow.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"limit should be at least 1, got {limit}")
     root = None if images is None else Path(images).expanduser().absolute()
     if root is not None and not root.is_dir():
         raise DataError(f"the folder of images {images} does not exist")
+    bounds = bounds or ImageBounds()
     answers = None if annotations is None else Path(annotations).expanduser()
     with shown(progress) as tell:
-        asked = Source(source, root, answers, split, limit, tell)
+        asked = Source(source, root, answers, split, limit, bounds.allow_outside, tell)
         kind = _format_of(asked)
         found = kind.read(asked)
     for name, value in (("images", images), ("annotations", annotations)):
         if value is not None and name not in kind.uses:
             raise UsageError(f"{source} is {kind.name}, which has no use for {name}={str(value)!r}")
-    samples = _unique(found.build(i) for i in _select(found.splits, split or kind.split, limit, source))
-    return samples if bounds is None else [replace(sample, bounds=bounds) for sample in samples]
+    chosen = _unique(found.build(i) for i in _select(found.splits, split or kind.split, limit, source))
+    samples = _placed(chosen, found.root, source, bounds.allow_outside)
+    return [replace(sample, bounds=bounds) for sample in samples]
 
 
 def as_samples(samples: Sequence[Sample] | str | Path, progress: Progress | bool = True) -> Sequence[Sample]:
@@ -149,3 +157,33 @@ def _unique(built: Iterable[tuple[str, Sample]]) -> list[Sample]:
             raise DataError(f"{found[sample.id][0]} and {where} have the same id, {sample.id!r}; give each its own")
         found[utf8(sample.id, where)] = where, sample
     return [sample for _, sample in found.values()]
+
+
+def _placed(samples: list[Sample], root: Path, source: str | Path, allow_outside: bool) -> list[Sample]:
+    """The samples, which are all in `root`, or are allowed outside; how many are outside is said.
+
+    Raises:
+        DataError: an image lies outside of `root`, and that is not allowed.
+    """
+    is_inside = inside(root)
+    outside = [s for s in samples if (file := _file(s)) is not None and not is_inside(file)]
+    if outside and not allow_outside:
+        first = outside[0]
+        raise DataError(
+            f"{len(outside)} of {len(samples)} images of {source} lie outside of {root}, such as {_file(first)} of "
+            f"sample {first.id!r}. To follow such paths, add --allow-outside "
+            "(ImageBounds(allow_outside=True)); or name the folder that all images lie in with --images."
+        )
+    if outside:
+        _log.warning("%d of %d images of %s lie outside of %s", len(outside), len(samples), source, root)
+    if not allow_outside:
+        return samples
+    return [
+        replace(s, image=replace(s.image, anywhere=True)) if isinstance(s.image, EncodedImage) else s for s in samples
+    ]
+
+
+def _file(sample: Sample) -> Path | None:
+    """The file that the image lies in; None where that is known when it is opened, or not at all."""
+    image = sample.image
+    return image if isinstance(image, Path) else image.file if isinstance(image, EncodedImage) else None

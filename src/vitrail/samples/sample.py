@@ -58,12 +58,7 @@ class Sample:
         Raises:
             DataError: the file cannot be read.
         """
-        try:
-            return hashlib.sha256(content(self.image)).hexdigest()
-        except DataError:
-            raise
-        except Exception as error:
-            raise DataError(f"sample {self.id!r}: image {self.name} cannot be read ({error})") from error
+        return self._of_image(lambda image, _: hashlib.sha256(content(image)).hexdigest())
 
     def digests(self) -> tuple[str, str, str]:
         """The sample by its content: its id, and the digests of the image and of the texts. "unreadable" stands for the

@@ -72,7 +72,7 @@ def found_in_rows(rows: Sequence[tuple[str, dict[str, Any]]], root: Path) -> Fou
         root: the folder below which image paths lie.
     """
     splits = [optional(row, "split", where) for where, row in rows]
-    return Found(splits, lambda i: (rows[i][0], _sample(rows[i][1], rows[i][0], root)))
+    return Found(splits, lambda i: (rows[i][0], _sample(rows[i][1], rows[i][0], root)), root)
 
 
 def refuse_twice(columns: Sequence[str], where: str) -> None:
