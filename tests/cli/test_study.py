@@ -57,7 +57,7 @@ def test_malformed_json_is_named_with_its_line(run, tmp_path: Path) -> None:
     bad.write_text('{"images": [\n{"filename": }\n]}')
     code, _, err = run("study", "--data", bad, "--word", "dog", "--out", tmp_path / "s")
     assert code == 1
-    assert "bad.json: malformed JSON at line 2, column 14" in err
+    assert "bad.json: malformed JSON: line 2, column 14" in err
 
 
 def test_a_word_that_no_sample_has(run, captioned, tmp_path: Path) -> None:

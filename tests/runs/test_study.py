@@ -195,7 +195,7 @@ def test_a_second_run_opens_what_is_there_and_changes_no_byte(lmm, some, made, m
         ("grounding.run", "write_manifest"),
         ("runs.study", "explain_samples"),
         ("explanation", "write_manifest"),
-        ("reports.page", "write_whole"),
+        ("reports.page", "write_ours"),
         ("runs.study", "write_sealed"),
     ],
 )

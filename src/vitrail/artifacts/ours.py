@@ -23,6 +23,7 @@ from vitrail.errors import ArtifactError
 State = Literal["whole", "damaged", "older", "foreign"]
 #: What writes → the files that it writes beside its artifacts.
 BESIDE = {
+    "atlas": ("atlas.html", "atlas.json"),
     "compare": ("report.html",),
     "compare methods": ("comparison.json", "comparison.md", "comparison.tex", "report.html"),
     "evaluate": ("evaluation.md",),

@@ -10,7 +10,7 @@ from vitrail.cli.choices import DataChoice, ModelChoice
 from vitrail.cli.derived import Without
 from vitrail.cli.options import Json, Out
 from vitrail.cli.terminal import print_json, progress_bars
-from vitrail.cli.terminal import say as echo
+from vitrail.cli.terminal import say as tell
 from vitrail.errors import UsageError
 from vitrail.options import Count, CountOrNone
 from vitrail.saying.options import SayingOptions
@@ -84,6 +84,6 @@ def say(
         found = {"folder": str(texts.path), "said": len(texts), "by": texts.by}
         print_json({**found, "unreadable": [list(pair) for pair in texts.unsaid.items()]})
         return
-    echo(f"{len(texts)} of {len(samples)} samples have a text; they are in {texts.path}")
+    tell(f"{len(texts)} of {len(samples)} samples have a text; they are in {texts.path}")
     for sample, why in list(texts.unsaid.items())[:10]:
-        echo(f"  left out: {sample}: {why}")
+        tell(f"  left out: {sample}: {why}")

@@ -159,7 +159,9 @@ class Reader:
         opened: list[tuple[Image.Image, str]] = []
         for sample in samples:
             with suppress(DataError):  # it is listed when it is read
-                opened.append((sample.open(), self.lmm.request(sample)))
+                image, request = sample.open(), self.lmm.request(sample)
+                self.lmm.prepare([image], [request])
+                opened.append((image, request))
             if len(opened) == 2:
                 break
 
@@ -209,23 +211,19 @@ class Reader:
             said = in_turn(asked, opener, self._spoken, batch_size=self.options.batch_size, step=step)
             return [answer for answer in said if answer is not None]
         if self.said is not None:
-            texts = [(a, g, self.words) for a in asked if (g := self._said_before(a.sample, opener)) is not None]
+            before = self.said.generation
+            given = [(a, opener.tried(a.sample, lambda sample: before(self.lmm, sample))) for a in asked]
+            texts = [(a, answer, self.words) for a, answer in given if answer is not None]
         else:
-            texts = [
-                (a, self.lmm.continuation(a.request, text), of_text)
-                for a in asked
-                for text, of_text in self._references(a.sample).items()
-            ]
+            texts = [one for a in asked for one in opener.tried(a.sample, lambda s, a=a: self._taught(a)) or ()]  # type: ignore[misc]
         return [_Answer(answer.text, self._find(a, answer, wanted)) for a, answer, wanted in texts]
 
-    def _said_before(self, sample: Sample, opener: Opener) -> Generation | None:
-        """What was said of `sample` before; None, and `opener` lists it, where that cannot be put into tokens."""
-        assert self.said is not None
-        try:
-            return self.said.generation(self.lmm, sample)
-        except DataError as error:
-            opener.skipped[sample.id] = str(error)
-            return None
+    def _taught(self, asked: Asked) -> list[tuple[Asked, Generation, tuple[Word, ...]]]:
+        """The references of a sample in place of an answer, each with the words that are looked for in it."""
+        found = self._references(asked.sample)
+        for text in found:
+            self.lmm.check_text(text, f"sample {asked.sample.id!r}: its reference")
+        return [(asked, self.lmm.continuation(asked.request, text), wanted) for text, wanted in found.items()]
 
     def _references(self, sample: Sample) -> dict[str, tuple[Word, ...]]:
         """The references that are read, each with the words that it is the first to have."""

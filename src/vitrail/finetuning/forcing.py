@@ -59,7 +59,9 @@ def teacher_forced(lmm: LMM, examples: Sequence[Example]) -> TeacherForced:
     """The batch of `examples`, whose images are opened.
 
     Raises:
-        DataError: an image cannot be read.
+        DataError: an image cannot be read, or an answer has a control token in it.
     """
+    for example in examples:
+        lmm.check_text(example.answer, f"sample {example.sample.id!r}: its answer")
     images, requests = [e.sample.open() for e in examples], [lmm.request(e.sample) for e in examples]
     return TeacherForced(*lmm.taught(images, requests, [e.answer for e in examples]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, final
 
 import torch
@@ -12,13 +13,15 @@ from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
-from vitrail.errors import ModelError, UsageError
+from vitrail.errors import DataError, ModelError, UsageError, VitrailError
 from vitrail.lmm.backend import Backend, Generation
 from vitrail.lmm.batches import Batch
+from vitrail.lmm.control import control_tokens, first_control, without_images
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT
 from vitrail.lmm.hooks import Edits
 from vitrail.lmm.identity import fingerprint, fingerprint_of_ends
+from vitrail.lmm.messages import first_line
 from vitrail.lmm.options import Layer, own_layer, own_layers, read_at
 from vitrail.lmm.parts import Parts
 from vitrail.lmm.positions import Pass
@@ -210,12 +213,57 @@ class LMM:
     # ---- requests and answers ----------------------------------------------------------------------------------------
 
     def request(self, sample: Sample) -> str:
-        """What the model is asked about `sample`: its question, or the request for a caption."""
-        return sample.question or self.prompt
+        """What the model is asked about `sample`: its question, without marks of the image at its head; or the request
+        for a caption.
+
+        Raises:
+            DataError: the question has a control token in it.
+        """
+        if not sample.question:
+            return self.prompt
+        question = without_images(sample.question, self._controls)
+        self.check_text(question, f"sample {sample.id!r}: its question")
+        return question
+
+    def check_text(self, text: str, where: str) -> None:
+        """Raises `DataError` if somebody's text has a control token of the model in it; `where` names the text."""
+        if (token := first_control(text, self._controls)) is not None:
+            raise DataError(
+                f"{where} holds {token!r}, which is a control token of {self.name}. "
+                f"Take it out of the text: {text[:80]!r}."
+            )
+
+    @cached_property
+    def _controls(self) -> frozenset[str]:
+        return control_tokens(self.tokenizer, getattr(getattr(self.backend, "processor", None), "image_token", None))
 
     def prepare(self, images: Sequence[Image.Image], requests: Sequence[str]) -> Batch:
-        """A batch, padded on the left: each image with its request, as the model was trained to be asked."""
-        return self.backend.prepare(images, requests)
+        """A batch, padded on the left: each image with its request, as the model was trained to be asked.
+
+        Raises:
+            DataError: the model's processor refuses an image, as some do one that is very long. It is named by its
+                place among `images`, and by its size.
+        """
+        try:
+            return self.backend.prepare(images, requests)
+        except (VitrailError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # processors raise whatever they stumble over
+            for i, (image, request) in enumerate(zip(images, requests, strict=True)):
+                if len(images) == 1 or self._refuses(image, request):
+                    size = f"{image.width} × {image.height} pixels"
+                    raise DataError(
+                        f"the processor of {self.name} refuses image {i + 1} of {len(images)}, of {size} "
+                        f"({type(error).__name__}: {first_line(error)})"
+                    ) from error
+            raise
+
+    def _refuses(self, image: Image.Image, request: str) -> bool:
+        try:
+            self.backend.prepare([image], [request])
+        except Exception:
+            return True
+        return False
 
     def prepare_samples(self, samples: Sequence[Sample]) -> Batch:
         """A batch of `samples`, whose images are opened, each with its request; see `prepare`.
@@ -258,7 +306,12 @@ class LMM:
         return texts
 
     def continuation(self, request: str, answer: str) -> Generation:
-        """`answer` as the model would have generated it after `request`, in tokens."""
+        """`answer` as the model would have generated it after `request`, in tokens.
+
+        Raises:
+            DataError: the answer has a control token in it.
+        """
+        self.check_text(answer, "An answer")
         return self.backend.generation(self.backend.answer_ids(request, answer))
 
     def taught(
@@ -277,6 +330,7 @@ class LMM:
 
     def _until_end(self, request: str, answer: str) -> list[int]:
         """The token ids of `answer` after `request`, the first end token being the last."""
+        self.check_text(answer, "An answer")
         ids, ends = self.backend.answer_ids(request, answer), self.ends
         return ids[: next((i + 1 for i, token in enumerate(ids) if token in ends), len(ids))]
 

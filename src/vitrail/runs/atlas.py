@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vitrail.activations import WordStore, open_words
-from vitrail.artifacts import check_ours, one_writer, plain, write_sealed
+from vitrail.artifacts import beside, check_ours, one_writer, plain, write_sealed
 from vitrail.concepts import LearningOptions
 from vitrail.concepts.verdicts import of_concepts
 from vitrail.grounding import GroundingOptions, ground_as
@@ -18,7 +18,7 @@ from vitrail.progress import Progress, shown, silent
 from vitrail.reports import AtlasEntry, atlas_page
 from vitrail.runs.opened import Study
 from vitrail.runs.report import REPORT, report
-from vitrail.runs.study import SUMMARY, learned, loose_files, summary
+from vitrail.runs.study import SUMMARY, learned, summary
 from vitrail.studies import known_factors
 
 PAGE, DATA = "atlas.html", "atlas.json"
@@ -105,8 +105,8 @@ def _atlas(
 def files_of(store: WordStore, words: Collection[str] = ()) -> list[Path]:
     """What an atlas writes beside artifacts."""
     chosen = words or [word.text for word in store.words]
-    own = [path for word in chosen for path in loose_files(store.of(word).folder.parent)]
-    return [store.folder / PAGE, store.folder / DATA, *own]
+    own = [path for word in chosen for path in beside("study", store.of(word).folder.parent)]
+    return [*beside("atlas", store.folder), *own]
 
 
 def _entry(lmm: LMM, store: WordStore, word: str, learning: LearningOptions, grounding: GroundingOptions) -> AtlasEntry:

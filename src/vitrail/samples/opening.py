@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -35,22 +35,40 @@ class Opener:
 
     def size(self, sample: Sample) -> tuple[int, int] | None:
         """The size of the image by its header (see `Sample.size`); None, and it is listed, if that cannot be read."""
-        return self._tried(sample, Sample.size)
+        return self.tried(sample, Sample.size)
 
     def each(
         self, batch: Sequence[A], sample: Callable[[A], Sample], run: Callable[[list[A], list[Image.Image]], list[B]]
     ) -> list[B | None]:
         """The results of `run` for the items of a batch whose image can be opened, and None for the others.
 
+        Where `run` refuses a batch, as the processor of a model does that cannot take one of the images, the batch is
+        halved until the item is alone: it is listed, and the others have their results.
+
         Args:
             batch: as many items as may be open at once; see `bounds.batches`.
             sample: of an item.
             run: is given items and their images, and gives one result for each.
         """
-        images = [self._tried(sample(item), self._open) for item in batch]
-        ready = [item for item, image in zip(batch, images, strict=True) if image is not None]
-        results = iter(run(ready, [image for image in images if image is not None]) if ready else ())
-        return [None if image is None else next(results) for image in images]
+        images = [self.tried(sample(item), self._open) for item in batch]
+        ready = [(item, image) for item, image in zip(batch, images, strict=True) if image is not None]
+
+        def results(some: Sequence[tuple[A, Image.Image]]) -> Iterator[B | None]:
+            try:
+                found = run([item for item, _ in some], [image for _, image in some]) if some else []
+            except DataError as error:
+                if len(some) == 1:
+                    one = sample(some[0][0])
+                    self._skip(one, f"sample {one.id!r}: {error}")
+                    yield None
+                else:
+                    yield from results(some[: len(some) // 2])
+                    yield from results(some[len(some) // 2 :])
+            else:
+                yield from found
+
+        of_ready = results(ready)
+        return [None if image is None else next(of_ready) for image in images]
 
     def _open(self, sample: Sample) -> Image.Image:
         if sample.id in self.kept:
@@ -61,10 +79,14 @@ class Opener:
             self.room -= pixels
         return image
 
-    def _tried(self, sample: Sample, read: Callable[[Sample], B]) -> B | None:
+    def tried(self, sample: Sample, read: Callable[[Sample], B]) -> B | None:
+        """What is read of a sample; None, and it is listed, if that cannot be read."""
         try:
             return read(sample)
         except DataError as error:
-            log.debug("skipped: %s", error)
-            self.skipped[sample.id] = str(error)
+            self._skip(sample, str(error))
             return None
+
+    def _skip(self, sample: Sample, reason: str) -> None:
+        log.debug("skipped: %s", reason)
+        self.skipped[sample.id] = reason

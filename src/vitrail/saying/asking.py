@@ -36,8 +36,12 @@ class Asked:
 
 
 def asked_of(lmm: LMM, samples: Sequence[Sample], opener: Opener) -> list[Asked]:
-    """The samples whose image has a size; `opener` lists the others."""
-    return [Asked(s, size, lmm.request(s)) for s in samples if (size := opener.size(s)) is not None]
+    """The samples whose image has a size and whose question can be asked; `opener` lists the others."""
+
+    def look_at(sample: Sample) -> Asked:
+        return Asked(sample, sample.size(), lmm.request(sample))
+
+    return [asked for sample in samples if (asked := opener.tried(sample, look_at)) is not None]
 
 
 def in_turn(

@@ -116,16 +116,8 @@ class Texts(Mapping[str, Utterance]):
         found, request = self.said[sample.id], lmm.request(sample)
         if found.ids is not None:
             return Generation(found.ids, found.text)
-        ids = list(lmm.backend.answer_ids(request, found.text.strip()))
-        while ids and ids[-1] in lmm.ends:
-            ids.pop()
-        control = {*lmm.tokenizer.all_special_ids, *lmm.ends, lmm.image_token}
-        if strange := [token for token in ids if token in control]:
-            raise DataError(
-                f"The text of sample {sample.id!r} in {self.path} holds {lmm.tokenizer.decode(strange[:1])!r}, which "
-                f"is a control token of {lmm.name}. Take it out of the text: {found.text[:80]!r}."
-            )
-        return lmm.backend.generation(ids)
+        lmm.check_text(found.text, f"The text of sample {sample.id!r} in {self.path}")
+        return lmm.continuation(request, found.text.strip())
 
     def check(self, lmm: LMM, samples: Sequence[Sample]) -> None:
         """Raises unless `lmm` may read these texts of `samples`; images are compared later, by `check_images`.
