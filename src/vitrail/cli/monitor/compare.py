@@ -11,7 +11,7 @@ from vitrail.cli.application import command
 from vitrail.cli.choices import DataChoice, StudyModel
 from vitrail.cli.monitor.common import Reference, monitoring
 from vitrail.cli.options import Json, Out, StudyFolder, file_to_write
-from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.cli.terminal import print_json, progress_bars, say
 from vitrail.errors import UsageError
 from vitrail.monitoring.options import ReferenceOptions, WatchOptions
 
@@ -60,8 +60,8 @@ def fit(
     if as_json:
         print_json({"n": len(made), "words": made.streams.words, "detectable": plain(finds)})
         return
-    typer.echo(f"A reference of {len(made)} answers that say {made.word!r}: {out}")
-    typer.echo(
+    say(f"A reference of {len(made)} answers that say {made.word!r}: {out}")
+    say(
         f"A window of 300 shows, in 95 of 100 cases, that a stream which 10 % of the answers have rises to "
         f"{finds.rate_of_10:.0%}, and one that 50 % have to {finds.rate_of_50:.0%}."
     )
@@ -118,7 +118,7 @@ def merge(
     if as_json:
         print_json(made.as_dict())
     else:
-        typer.echo(f"{len(files)} summaries, {len(made)} observations of {made.word!r}: {out}")
+        say(f"{len(files)} summaries, {len(made)} observations of {made.word!r}: {out}")
 
 
 @command(monitoring)
@@ -183,11 +183,11 @@ def _tell(folder: Path, as_json: bool) -> None:
             {**plain(found), "alarms": [_without_images(a) for a in found.alarms], "stands": bool(found.standing)}
         )
     else:
-        typer.echo(f"{found.word!r}: {found.observations} observations, {found.windows} windows.")
+        say(f"{found.word!r}: {found.observations} observations, {found.windows} windows.")
         for alarm in found.alarms:
             _show(alarm, alarm in found.standing)
         if not found.alarms:
-            typer.echo("No alarm.")
+            say("No alarm.")
     if found.standing:
         raise typer.Exit(3)
 
@@ -199,9 +199,9 @@ def _without_images(alarm: Alarm) -> dict[str, Any]:
 
 
 def _show(alarm: Alarm, stands: bool) -> None:
-    typer.echo(f"{'ALARM' if stands else 'Acknowledged'} {alarm.number}: {alarm}")
+    say(f"{'ALARM' if stands else 'Acknowledged'} {alarm.number}: {alarm}")
     for moved in alarm.moved:
-        typer.echo(f"  {moved}")
+        say(f"  {moved}")
     if alarm.explained is not None:
         names = ", ".join(map(str, alarm.explained.streams)) or "nothing"
-        typer.echo(f"  The smallest set that explains it: {names} (AUROC {alarm.explained.auroc:.2f}).")
+        say(f"  The smallest set that explains it: {names} (AUROC {alarm.explained.auroc:.2f}).")

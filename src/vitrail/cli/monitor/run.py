@@ -13,7 +13,7 @@ from vitrail.cli.derived import Parser
 from vitrail.cli.monitor.common import AnyReference, monitoring
 from vitrail.cli.options import Json, folder_to_write
 from vitrail.cli.parsing import to_list
-from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.cli.terminal import print_json, progress_bars, say
 from vitrail.errors import UsageError
 from vitrail.monitoring.options import MonitorOptions
 
@@ -79,4 +79,4 @@ def run(
         print_json({**counts, "sinks": sink})
     else:
         words = ", ".join(repr(coder.word.text) for coder in watching.coders.values())
-        typer.echo(f"{counts['answers']} answers, {counts['observations']} observations of {words} → {', '.join(sink)}")
+        say(f"{counts['answers']} answers, {counts['observations']} observations of {words} → {', '.join(sink)}")
