@@ -8,7 +8,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: demo test check wheel-check docs picture families clean bench bench-evaluate bench-extract bench-learn bench-memory bench-named bench-real bench-recovery bench-scale bench-shared bench-shift bench-steer
+.PHONY: demo test check wheel-check docs picture families fuzz clean bench bench-evaluate bench-extract bench-learn bench-memory bench-named bench-real bench-recovery bench-scale bench-shared bench-shift bench-steer
 
 ## demo: what does the bundled model think of when it says "dog"? → vitrail-demo/report.html
 demo: $(CORE)
@@ -81,6 +81,11 @@ bench-real: $(READY)
 	test -d "$(DATA)/Images" || { echo "make bench-real DATA=folder of Flickr8k" >&2; exit 2; }
 	$(PIP) -e '.[real]'
 	$(BIN)/python -m benchmarks.real --data "$(DATA)"
+
+## fuzz: ten minutes of files that nobody meant to write, fed to every reader
+fuzz: $(READY)
+	$(PIP) -e '.[fuzz]' || echo "without atheris: files are changed at random"
+	$(BIN)/python benchmarks/fuzz.py --minutes 10
 
 ## families: proves every family of models again, and writes docs/families.md
 families: $(READY)

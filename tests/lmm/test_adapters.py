@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import shutil
 import warnings
 
 import pytest
 import torch
+from PIL import Image
 from transformers import (
     LlavaForConditionalGeneration,
 )
@@ -57,3 +61,51 @@ def test_an_adapter_for_another_model_is_refused(adapter):
 def test_a_folder_without_an_adapter_is_refused(other_model, tmp_path):
     with pytest.raises(ModelError, match=r"is not an adapter: Can't find 'adapter_config.json'"):
         load(other_model, adapter=tmp_path, device="cpu")
+
+
+#: What became of an adapter's files → what is said of it.
+DAMAGED = {
+    "truncated": (lambda f: os.truncate(f / "adapter_model.safetensors", 1000), "is not an adapter for this model"),
+    "empty": (lambda f: os.truncate(f / "adapter_model.safetensors", 0), "is not an adapter for this model"),
+    "pickled": (lambda f: _pickled(f), "is not an adapter for this model"),
+    "no configuration": (lambda f: (f / "adapter_config.json").write_text("[[["), "is not an adapter"),
+}
+
+
+class _Attack:
+    def __reduce__(self):
+        return pytest.fail, ("code of an adapter ran",)
+
+
+def _pickled(folder):
+    (folder / "adapter_model.safetensors").unlink()
+    (folder / "adapter_model.bin").write_bytes(pickle.dumps(_Attack()))
+
+
+@pytest.mark.parametrize(("damage", "says"), DAMAGED.values(), ids=DAMAGED)
+def test_an_adapter_whose_files_are_damaged_is_refused_and_none_of_its_code_runs(tmp_path, damage, says):
+    from vitrail.toyland import adapter_path
+
+    folder = shutil.copytree(adapter_path("place"), tmp_path / "adapter")
+    (folder / "manifest.json").unlink(missing_ok=True)  # which would tell at once
+    damage(folder)
+    with pytest.raises(ModelError, match=says):
+        load("toyland", device="cpu", adapter=folder)
+
+
+#: A chat template → how it ends.
+TEMPLATES = {
+    "{{ ''.__class__.__mro__ }}": "SecurityError",
+    "{% for i in range(10**12) %}x{% endfor %}": "OverflowError",
+    "{{ 1 / 0 }}": "ZeroDivisionError",
+    "{{ raise_exception('no') }}": "TemplateError: no",
+    "{% include 'x' %}": "TypeError",
+    "{{ broken": "TemplateSyntaxError",
+}
+
+
+@pytest.mark.parametrize(("template", "says"), TEMPLATES.items())
+def test_a_chat_template_that_attacks_or_breaks_is_blamed_and_no_image(lmm, monkeypatch, template, says):
+    monkeypatch.setattr(lmm.processor, "chat_template", template)
+    with pytest.raises(ModelError, match=rf"chat template ends in an error \({says}"):
+        lmm.prepare([Image.new("RGB", (8, 8))], [lmm.prompt])

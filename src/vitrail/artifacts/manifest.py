@@ -56,6 +56,7 @@ LEFT = {
     "evaluation": {"evaluation.json"},
     "explanations": {"explanations.json"},
     "grounding": {"grounding.json"},
+    "shared": {"shared.safetensors", "words"},
     "shift": {"shift.json", "shift.safetensors", "report.html", "b", "checkpoints"},
     "steering": {"steering.safetensors", "state.safetensors", "loss.json"},
 }

@@ -125,8 +125,8 @@ def share_as(
     parameters = {**options.parameters(), "words": [part.word.text for part in parts]}
     parents = {part.word.text: parent(part.folder) for part in parts}
     if not (out / MANIFEST).exists():
-        check_free(out, KIND, own={FILE, "words"})  # what a run that was killed left
-    elif is_current(out, KIND, parameters, parents, FILE):
+        check_free(out, KIND)
+    elif is_current(out, KIND, parameters, parents):
         return open_shared(out, parts)
     _learn(parts, options, out, {"parameters": parameters, "parents": parents}, progress)
     return open_shared(out, parts)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from vitrail.artifacts import MANIFEST, parse, read_finished
-from vitrail.errors import ArtifactError, ModelError
+from vitrail.errors import ArtifactError, ModelError, VitrailError
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.identity import fingerprint, fingerprint_of_ends
 from vitrail.lmm.likeness import likeness, unlike
@@ -89,7 +89,9 @@ def put_on(network: Any, adapter: str | Path) -> Any:
             warnings.filterwarnings("ignore", OLD_NAME)
             wrapped = PeftModel.from_pretrained(network, path)
         _check_weights(wrapped, path, adapter)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except VitrailError:
+        raise
+    except Exception as error:  # readers of damaged files, and of pickled ones, raise whatever they stumble over
         raise ModelError(f"{adapter} is not an adapter for this model: {first_line(error)}") from error
     return wrapped
 

@@ -13,15 +13,26 @@ from torch import Tensor
 from vitrail import words
 from vitrail.errors import ModelError
 from vitrail.lmm.families import Plain
+from vitrail.lmm.messages import first_line
 from vitrail.words import Match
 
 
 def chat(processor: Any, request: str, answer: str | None = None) -> str:
-    """The text of one image, a request and its answer, if there is one, by the chat template of `processor`."""
+    """The text of one image, a request and its answer, if there is one, by the chat template of `processor`.
+
+    Raises:
+        ModelError: the template ends in an error; transformers renders it in a sandbox.
+    """
     turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": request}]}]
     if answer is not None:
         turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-    return processor.apply_chat_template(turns, add_generation_prompt=answer is None, tokenize=False)
+    try:
+        return processor.apply_chat_template(turns, add_generation_prompt=answer is None, tokenize=False)
+    except Exception as error:  # a template may raise whatever its author wrote, or what the sandbox refuses
+        what = f"{type(error).__name__}: {first_line(error)}"
+        raise ModelError(
+            f"The model's chat template ends in an error ({what}). Set `processor.chat_template`."
+        ) from error
 
 
 def plain(style: Plain, processor: Any, request: str) -> str:

@@ -120,7 +120,10 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _parquet_cell(path: Path, group: int, row: int) -> Any:
-    return _parquet_images(path, group, path.stat().st_mtime_ns)[row].as_py()
+    try:
+        return _parquet_images(path, group, path.stat().st_mtime_ns)[row].as_py()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path}: damaged Parquet file ({error})") from error
 
 
 def _parquet_images(path: Path, group: int, modified: int) -> pa.ChunkedArray:

@@ -25,7 +25,7 @@ def load_factors(folder: str | Path) -> dict[str, dict[str, str | int | None]] |
         return None
     try:
         rows = pq.read_table(path).to_pylist()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, ValueError) as error:  # a ValueError of text that is not UTF-8
         raise ArtifactError(f"{path} is damaged ({error}). Make the data set again, or remove the file.") from error
     if rows and "sample_id" not in rows[0]:
         raise ArtifactError(f"{path} has no column sample_id; it has {', '.join(rows[0])}.")

@@ -169,7 +169,7 @@ def report(
     if as_json:
         print_json({"report": str(page)})
     else:
-        typer.echo(f"The report is {page}")
+        say(f"The report is {page}")
 
 
 def _tell(folder: Path, as_json: bool) -> None:
