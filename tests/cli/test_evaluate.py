@@ -114,7 +114,8 @@ def test_held_out_samples_may_lie_elsewhere(run, study, world, tmp_path):
     ]
     (tmp_path / "held-out.jsonl").write_text("\n".join(map(json.dumps, lines)))
     elsewhere = tmp_path / "held-out.jsonl"
-    code, out, err = run(study, "--data", world, "--held-out", elsewhere, "--random", 5, "--no-noise", "--json")
+    asked = ["--data", world, "--held-out", elsewhere, "--allow-outside", "--random", 5, "--no-noise", "--json"]
+    code, out, err = run(study, *asked)
     assert code == 0, err
     assert json.loads(out)["n_test"] > 0
     assert json.loads((study / "test" / "manifest.json").read_text())["parameters"]["samples"]["n"] == len(lines)
