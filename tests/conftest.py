@@ -102,10 +102,11 @@ def dogs(samples):
 @pytest.fixture(scope="session")
 def activations(lmm, dogs, tmp_path_factory: pytest.TempPathFactory):
     """States that predict "dog" in the references of `dogs`, of four layers, in several shards. Read only."""
-    from vitrail.extraction import extract
+    from vitrail.activations import ExtractionOptions
+    from vitrail.extraction import extract_as
 
-    out = tmp_path_factory.mktemp("dog") / "activations"
-    return extract(lmm, dogs, "dog", out=out, layers=[0, 3, -1, "final"], require="truth", batch_size=8, shard_size=12)
+    options = ExtractionOptions((0, 3, -1, "final"), require="truth", batch_size=8, shard_size=12)
+    return extract_as(lmm, dogs, "dog", options, out=tmp_path_factory.mktemp("dog") / "activations")
 
 
 @pytest.fixture(scope="session")

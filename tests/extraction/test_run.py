@@ -17,10 +17,10 @@ import pytest
 import torch
 from PIL import Image
 
-from vitrail.activations import Activations, Counts, Store, open_activations
+from vitrail.activations import Activations, Counts, ExtractionOptions, Store, open_activations
 from vitrail.activations import store as store_module
 from vitrail.errors import ArtifactError, DataError, NumericsError, UsageError, WordError
-from vitrail.extraction import extract
+from vitrail.extraction import extract, extract_as
 from vitrail.lmm import LMM
 from vitrail.samples import ImageBounds, Sample, load_samples, thumbnail
 from vitrail.words import Word
@@ -39,7 +39,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def quick(lmm, samples, out, word="dog", **options) -> Activations:
     """An extraction that ends early in the model: block 1, references in place of captions."""
-    return extract(lmm, samples, word, out=out, **{"layers": [1], "require": "truth", "shard_size": 3} | options)
+    own = {name: options.pop(name) for name in ("progress", "said") if name in options}
+    how = ExtractionOptions(**{"layers": [1], "require": "truth", "shard_size": 3} | options)
+    return extract_as(lmm, samples, word, how, out=out, **own)
 
 
 # ---- the states are those of the word --------------------------------------------------------------------------------
@@ -537,7 +539,8 @@ KILLED = """
 import sys
 from vitrail.lmm import load
 from vitrail.samples import load_samples
-from vitrail.extraction import extract
+from vitrail.activations import ExtractionOptions
+from vitrail.extraction import extract, extract_as
 import time
 
 def wait(what, done, total):
@@ -545,8 +548,8 @@ def wait(what, done, total):
         time.sleep(60)  # until we are killed, with a shard written and another begun
 
 samples = load_samples(sys.argv[1], split="train")
-extract(load("toyland", device="cpu"), samples, "hot dog", out=sys.argv[2], layers=[1], require="truth", shard_size=2,
-        batch_size=1, progress=wait)
+options = ExtractionOptions([1], require="truth", shard_size=2, batch_size=1)
+extract_as(load("toyland", device="cpu"), samples, "hot dog", options, out=sys.argv[2], progress=wait)
 """
 
 
@@ -562,12 +565,12 @@ def test_a_process_that_was_killed_has_lost_nothing_that_was_written(lmm, world,
         process.wait()
     written = contents(out)
     assert {f"part-00000.{suffix}" for suffix in ("json", "parquet", "safetensors")} <= set(written)
-    options = {"layers": [1], "require": "truth", "batch_size": 1, "shard_size": 2}
-    found = extract(lmm, samples, "hot dog", out=out, **options)
+    options = {"batch_size": 1, "shard_size": 2}
+    found = quick(lmm, samples, out, "hot dog", **options)
     assert {n: b for n, b in contents(out).items() if n.startswith("part-00000")} == {
         n: b for n, b in written.items() if n.startswith("part-00000.")
     }
-    fresh = extract(lmm, samples, "hot dog", out=tmp_path / "b", **options)
+    fresh = quick(lmm, samples, tmp_path / "b", "hot dog", **options)
     assert found.rows == fresh.rows
     np.testing.assert_allclose(found.states(1), fresh.states(1), **CLOSE)
 

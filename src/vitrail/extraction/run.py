@@ -44,7 +44,6 @@ def extract(
     require: Require = "both",
     max_new_tokens: int = 40,
     batch_size: int = 32,
-    shard_size: int = 256,
     read_at: str = "word",
     said: Texts | str | Path | None = None,
     progress: Progress | bool = True,
@@ -58,7 +57,7 @@ def extract(
         lmm: the model, or its name or folder, as `load` takes it.
         samples: the samples, or their name, file or folder, as `load_samples` takes them.
         out: `vitrail-studies/WORD/activations` for None.
-        layers: which states are kept; this and the following as in `ExtractionOptions`.
+        layers: which states are kept; this and the following as in `ExtractionOptions`, all of which `extract_as` takes.
         said: what was said before (`say`, or a JSONL file of captions): it is read, and the model generates nothing.
         progress: bars where someone watches; False for nothing, or a function. See `vitrail.progress`.
 
@@ -76,7 +75,6 @@ def extract(
         None,
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
-        shard_size=shard_size,
         read_at=read_at,
     )
     word = Word(word) if isinstance(word, str) else word
