@@ -57,7 +57,7 @@ def extract(
         lmm: the model, or its name or folder, as `load` takes it.
         samples: the samples, or their name, file or folder, as `load_samples` takes them.
         out: `vitrail-studies/WORD/activations` for None.
-        layers: which states are kept; this and the following as in `ExtractionOptions`, all of which `extract_as` takes.
+        layers: which states are kept; this and the following as in `ExtractionOptions` (whole in `extract_as`).
         said: what was said before (`say`, or a JSONL file of captions): it is read, and the model generates nothing.
         progress: bars where someone watches; False for nothing, or a function. See `vitrail.progress`.
 
