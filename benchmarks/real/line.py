@@ -43,7 +43,7 @@ from vitrail.runs.report import report
 from vitrail.samples import Sample
 from vitrail.samples.examples import captions_about
 from vitrail.scores import bert_score, explained_variance, overlap, words_text
-from vitrail.steering import TASKS, SteeringOptions, make_steering
+from vitrail.steering import TASKS, CaptionTask, SteeringOptions, make_steering, until_said
 from vitrail.studies import Study, same_activations
 from vitrail.trials import SearchOptions, search
 from vitrail.trials.grid_search import candidates
@@ -64,7 +64,7 @@ HOLDS, FIRST = 3, 3
 EVERY = 5
 FINE_TUNE = FineTuneOptions(steps=80, batch_size=16, checkpoints=0)
 TASK_NAMES = ("colour", "place")
-STRENGTHS = (0.25, 0.5, 1.0)
+STRENGTHS = (0.5, 0.75, 1.0, 1.5)
 TRAIN, TRIED = 150, 120
 
 
@@ -261,13 +261,14 @@ class Line:
     # ---- steering ------------------------------------------------------------------------------------------------
 
     def steered(self, name: str) -> dict[str, Any]:
-        """Where and how strongly to steer towards a task, chosen on one half of new photographs, told of the other."""
+        """Where and how strongly to steer until a task is said: chosen on one half of new photographs, told of
+        the other."""
         task, home = TASKS[name], self.home / "steering" / name
+        assert isinstance(task, CaptionTask)
         made = make_steering(self.lmm, task, self.samples("train")[:TRAIN], SteeringOptions(LAYERS[1:]), out=home)
-        options = SearchOptions(STRENGTHS)
-        return search(
-            self.lmm, task, self.samples("dev")[:TRIED], candidates(made), options, out=home / "search"
-        ).as_dict()
+        tried = candidates(made, until_said(self.lmm, task))
+        out = home / "search-until-said"
+        return search(self.lmm, task, self.samples("dev")[:TRIED], tried, SearchOptions(STRENGTHS), out=out).as_dict()
 
 
 def _unit_rows(rows: Float[np.ndarray, "t d"]) -> Float[np.ndarray, "t d"]:
