@@ -1,4 +1,4 @@
-"""The whole line: parts, vocabulary, features, both trainings, the model folder, its captions and their scores.
+"""All of it: parts, vocabulary, features, both trainings, the model folder, its captions, and the line on five words.
 
     python -m benchmarks.real --data FLICKR8K [--cache DIR --device cuda]
 
@@ -48,6 +48,7 @@ def main() -> None:
         step("train", *cache, "--device", a.device, *settings, processes=processes)
     step("assemble", *cache)
     step("captions", *data, *cache)
+    step("line", *data, *cache)
 
 
 if __name__ == "__main__":
