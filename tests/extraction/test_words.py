@@ -12,7 +12,7 @@ from vitrail.activations.rows import ShardRows
 from vitrail.artifacts import verify
 from vitrail.concepts import learn
 from vitrail.errors import ArtifactError, UsageError, WordError
-from vitrail.extraction import extract, extract_words
+from vitrail.extraction import extract_as, extract_words
 from vitrail.samples import Sample
 from vitrail.words import Word
 
@@ -38,16 +38,7 @@ def test_each_word_has_the_rows_and_states_of_a_run_of_its_own(lmm, samples, tmp
         assert len(found) == n == len(found.rows)
         if not n:
             continue
-        alone = extract(
-            lmm,
-            some,
-            word,
-            out=tmp_path / word,
-            layers=options.layers,
-            require=require,
-            max_new_tokens=12,
-            shard_size=4,
-        )
+        alone = extract_as(lmm, some, word, options, out=tmp_path / word)
         assert found.rows == alone.rows
         assert found.counts.kept == alone.counts.kept
         assert found.counts.scanned == alone.counts.scanned == len(some)

@@ -152,7 +152,7 @@ class Activations:
             ArtifactError: a shard is damaged, or its tensors and rows disagree.
         """
         own = self.layer(layer)
-        return np.concatenate([read_states(path, own, *part) for path, *part in self.shards(own) if part[0] < part[1]])
+        return np.concatenate([read_states(path, own, start, stop) for path, start, stop in self._filled(own)])
 
     def shards(self, layer: int | str) -> list[Slice]:
         """The files that hold the states of `layer`, in order, and which of the states in each are meant.
@@ -172,6 +172,11 @@ class Activations:
             found.append((path, *(part or (0, length))))
         return found
 
+    def _filled(self, layer: int | str) -> list[Slice]:
+        """The `shards` that hold a state: an empty one does not know how wide they are. The first, if none does."""
+        found = self.shards(layer)
+        return [part for part in found if part[1] < part[2]] or found[:1]
+
     @property
     def _tables(self) -> list[tuple[Path, tuple[int, int] | None]]:
         """The table of each shard, and which of its rows are the word's: `[start, stop)`, or all for None."""
@@ -189,7 +194,7 @@ class Activations:
     def width(self, layer: int | str) -> int:
         """n_features of the states of `layer`; raises as `states`."""
         own = self.layer(layer)
-        path = next(path for path, start, stop in self.shards(own) if start < stop)
+        path = self._filled(own)[0][0]
         return _read(path, lambda p: _shape(p, own))[1]
 
     def sample_ids(self) -> list[str]:
