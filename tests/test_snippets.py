@@ -222,7 +222,7 @@ def test_no_command_or_python_stands_outside_a_block_that_is_tested(page):
     [
         ("vitrail studdy --word dog", "studdy"),
         ("vitrail study --wrod dog", "wrod"),
-        ("vitrail study --word dog --out x --concepts many", "valid integer"),
+        ("vitrail study --word dog --out x --concepts many", "got 'many'"),
         ("make dmo", "dmo"),
         ("pip install 'vitrail[pft]'", "pft"),
         ("python -m tools.toyland.tran", "tran"),

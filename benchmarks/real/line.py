@@ -234,12 +234,11 @@ class Line:
 
     # ---- before and after a fine-tune ----------------------------------------------------------------------------
 
-    def fine_tuned(self) -> dict[str, Any]:
-        """What a LoRA on captions that name colours did to the concepts of every word."""
+    def fine_tuned(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What a LoRA on captions that name colours did to the concepts of every word, by each method."""
         examples = captions_about(self.samples("train"), "colour")[::EVERY]
         made = finetune(self.lmm, examples, FINE_TUNE, out=self.home / "colour")
         tuned = load(self.lmm.name, adapter=made.folder, trust_remote_code=True)
-        found: dict[str, Any] = {"examples": len(examples)}
         for word in WORDS:
             learned, _ = self.states(word)
             after = same_activations(learned, tuned, self.samples("train"), out=self.home / word / "tuned")
@@ -250,13 +249,15 @@ class Line:
                 out = self.home / word / f"shift-{method}"
                 shift = compare_studies(a, b, self.lmm, tuned, out=out, options=ComparisonOptions(n_words=15))
                 comparison_page(shift, a, b, out=out / "report.html")
-                found[f"{word}, {method}"] = {
-                    "samples": shift.samples,
-                    "recovery": shift.recovery,
-                    "controls": {c.name: {"words_after": c.words_after, "p": c.p} for c in shift.controls},
-                    "correlations": shift.correlations,
-                }
-        return found
+                yield (
+                    f"{word}, {method}",
+                    {
+                        "samples": shift.samples,
+                        "recovery": shift.recovery,
+                        "controls": {c.name: {"words_after": c.words_after, "p": c.p} for c in shift.controls},
+                        "correlations": shift.correlations,
+                    },
+                )
 
     # ---- steering ------------------------------------------------------------------------------------------------
 
@@ -306,7 +307,7 @@ def parts(line: Line, asked: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
     for word in WORDS if "words" in asked else ():
         yield "words", word, line.word(word)
     if "fine-tune" in asked:
-        for name, values in line.fine_tuned().items():
+        for name, values in line.fine_tuned():
             yield "fine-tune", name, values
     for name in TASK_NAMES if "steering" in asked else ():
         yield "steering", name, line.steered(name)

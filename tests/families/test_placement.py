@@ -226,7 +226,7 @@ def own(request, folder, tmp_path, monkeypatch) -> tuple[Path, Path]:
     """A model with code of its own, and the file that this code writes when it runs."""
     main, files = LAYOUTS[request.param]
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
-    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if not (Path(p) / "transformers_modules").is_dir()])
     for module in [name for name in sys.modules if name.startswith("transformers_modules")]:
         monkeypatch.delitem(sys.modules, module)
     model, mark = tmp_path / "model", tmp_path / "ran"

@@ -70,8 +70,8 @@ def ground_as(
 ) -> Grounding:
     """`ground` with its options as one value: those of another grounding ground in the same way again; see `ground`."""
     out = Path(out)
-    lmm.layer(concepts.layer)  # refuses the layers that have no words
     check_model(lmm, activations)
+    lmm.layer(concepts.layer)  # refuses the layers that have no words
     check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
     parents = {"concepts": parent(concepts.folder)}
     if is_current(out, KIND, options.parameters(), parents):

@@ -16,13 +16,13 @@ _IMAGES = ("<image>", "<Image>", "<img>", "<|image|>", "<image_placeholder>", "<
 _BRACKETS = re.compile(r"[<\[{|].+[>\]}|]")
 
 
-def control_tokens(tokenizer: Any, *others: str | None) -> frozenset[str]:
-    """The texts that a tokenizer takes for control tokens, and `others`."""
-    found = {*(getattr(tokenizer, "all_special_tokens", None) or ()), *others}
+def control_tokens(tokenizer: Any, *others: Any) -> frozenset[str]:
+    """The texts that a tokenizer takes for control tokens, and `others`: texts, tokens, or None."""
+    found = {str(token) for token in (*(getattr(tokenizer, "all_special_tokens", None) or ()), *others) if token}
     for token in (getattr(tokenizer, "added_tokens_decoder", None) or {}).values():
         if getattr(token, "special", False):
             found.add(token.content)
-    return frozenset(token for token in found if token and _BRACKETS.fullmatch(token))
+    return frozenset(token for token in found if _BRACKETS.fullmatch(token))
 
 
 def without_images(question: str, controls: Collection[str]) -> str:
