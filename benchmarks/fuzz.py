@@ -284,9 +284,10 @@ def _guided(name: str, reader: Reader, seconds: float, folder: Path) -> None:
 
     corpus = folder / "corpus"
     corpus.mkdir()
-    (corpus / "seed").write_bytes(reader.seed())
-    with atheris.instrument_imports(include=WATCHED):
-        feed(reader, reader.seed(), folder)
+    with atheris.instrument_imports(include=WATCHED):  # the seed of some readers imports what is to be instrumented
+        seed = reader.seed()
+        feed(reader, seed, folder)
+    (corpus / "seed").write_bytes(seed)
     options = [f"-max_total_time={max(int(seconds), 1)}", "-max_len=20000", "-verbosity=0", "-rss_limit_mb=4096"]
     atheris.Setup([sys.argv[0], *options, str(corpus)], lambda data: _keep(name, reader, data, folder))
     atheris.Fuzz()  # which ends the process
