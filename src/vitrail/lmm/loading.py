@@ -308,9 +308,11 @@ def _config_of_own_class(path: str, options: Mapping[str, Any]) -> dict[str, Any
     from transformers import AutoModelForImageTextToText, PretrainedConfig
     from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
+    if not options["trust_remote_code"]:
+        return {}
     settings, _ = PretrainedConfig.get_config_dict(path, revision=options["revision"])
     name = settings.get("auto_map", {}).get(AutoModelForImageTextToText.__name__)
-    if name is None or not options["trust_remote_code"]:
+    if name is None:
         return {}
     network: Any = get_class_from_dynamic_module(name, path, revision=options["revision"])
     return {"config": network.config_class.from_pretrained(path, revision=options["revision"])}

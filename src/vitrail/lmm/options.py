@@ -55,6 +55,9 @@ def read_at(text: str) -> tuple[str, slice]:
         case [int(index)]:
             return name, slice(index, index + 1 or None)
         case [start, stop]:
+            first = start or 0
+            if stop is not None and (stop == 0 or ((first < 0) == (stop < 0) and first >= stop)):
+                raise UsageError(f"There is no position from {first} up to, but without, {stop}; got {text!r}.")
             return name, slice(start, stop)
     raise UsageError(f"A slice of positions is NAME:INDEX or NAME:START:STOP, in whole numbers; got {text!r}.")
 
