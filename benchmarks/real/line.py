@@ -243,7 +243,7 @@ class Line:
             learned, _ = self.states(word)
             after = same_activations(learned, tuned, self.samples("train"), out=self.home / word / "tuned")
             for method in ("kmeans", "semi-nmf"):
-                learning = LearningOptions(method=method, n_concepts=20, stability=0)
+                learning = LearningOptions(method=method, n_concepts=20, stability=0, layer=LAYERS[-1])
                 a = self.study(self.lmm, learned, self.home / word / f"before-{method}", learning)
                 b = self.study(tuned, after, self.home / word / f"after-{method}", learning)
                 out = self.home / word / f"shift-{method}"
