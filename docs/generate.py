@@ -162,18 +162,37 @@ def python_reference() -> str:
     lines = [
         "# Python",
         "",
-        "What `vitrail` has, by the step of the line; written by `make docs`. `help(vitrail.study)` says more. What is",
-        "needed less often is in its sub-package: `vitrail.steering`, `vitrail.samples`, `vitrail.learners` …",
+        "What `vitrail` has, by the step of the line; written by `make docs`. `help(vitrail.study)` says more, as does",
+        "the [API](api.md) of the documentation's site. What is needed less often is in its sub-package:",
+        "`vitrail.steering`, `vitrail.samples`, `vitrail.learners` …",
         "",
     ]
-    stub = (HERE.parent / "src" / "vitrail" / "__init__.pyi").read_text(encoding="utf-8")
-    for title, names in re.findall(r"^# (.+)\n((?:(?!# ).*\n?)+)", stub, re.MULTILINE):
-        public = re.findall(r"\b(\w+) as \1\b", names)
-        if public:
-            lines += [f"## {title}", "", "| name | what it is |", "|---|---|"]
-            lines += [f"| `{n}` | {summary(getattr(vitrail, n))} |" for n in public]
-            lines.append("")
+    for title, public in public_names().items():
+        lines += [f"## {title}", "", "| name | what it is |", "|---|---|"]
+        lines += [f"| `{n}` | {summary(getattr(vitrail, n))} |" for n in public]
+        lines.append("")
     return "\n".join(lines)
+
+
+def public_names() -> dict[str, list[str]]:
+    """Step of the line → the public names of it."""
+    stub = (HERE.parent / "src" / "vitrail" / "__init__.pyi").read_text(encoding="utf-8")
+    steps = re.findall(r"^# (.+)\n((?:(?!# ).*\n?)+)", stub, re.MULTILINE)
+    found = {title: re.findall(r"\b(\w+) as \1\b", names) for title, names in steps}
+    return {title: names for title, names in found.items() if names}
+
+
+def api_reference() -> str:
+    """Where the site shows the whole docstring of every public name; a reader of Markdown has `python.md`."""
+    import vitrail
+
+    lines = ["# API", "", "The docstrings of all public names. [Python](python.md) is the short list.", ""]
+    for title, public in public_names().items():
+        lines += [f"## {title}", ""]
+        for name in public:
+            if not isinstance(value := getattr(vitrail, name), dict):
+                lines += [f"::: {value.__module__}.{value.__qualname__}", ""]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def summary(value: Any) -> str:
@@ -189,6 +208,7 @@ PAGES = {
     "families.md": families,
     "architecture.md": architecture,
     "python.md": python_reference,
+    "api.md": api_reference,
 }
 
 

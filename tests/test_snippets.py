@@ -25,7 +25,7 @@ from vitrail.cli import app
 from vitrail.steering import METHODS
 
 ROOT = Path(__file__).parent.parent
-GENERATED = {"cli.md", "families.md", "architecture.md", "python.md"}
+GENERATED = {"api.md", "cli.md", "families.md", "architecture.md", "python.md"}
 #: Pages whose commands are run by tests of their own (`test_pages.py`), which also hold what they do.
 OWN_TEST = {"docs/steering.md"}
 PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))]

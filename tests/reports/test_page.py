@@ -30,6 +30,7 @@ from vitrail.grounding import (
 )
 from vitrail.learners import make_learner
 from vitrail.reports import content, draw_explanation, explanation_figure, study_page
+from vitrail.reports.terms import SCORES
 from vitrail.samples import thumbnail
 from vitrail.studies import Study
 from vitrail.visible import visible
@@ -219,12 +220,16 @@ def test_the_word_is_marked_in_captions(study, tmp_path):
 
 
 def test_the_page_asks_nothing_of_anybody(study, tmp_path):
+    """But a reader who follows the name of a score gets to its definition."""
     page = study.page(tmp_path / "report.html")
     for tag, attributes in page.elements:
+        if attributes.get("class") == "term":
+            assert tag == "a"
+            assert (attributes.pop("href") or "").startswith(f"{SCORES}#")
         for name in ("src", "href", "xlink:href", "action", "data", "poster", "srcset"):
             value = attributes.get(name) or ""
             assert value.startswith(("#", "data:image/jpeg;base64,")) or not value, (tag, name, value)
-    assert not re.search(r"https?://|@import|url\((?!#)", page.source)
+    assert not re.search(r"https?://|@import|url\((?!#)", page.source.replace(SCORES, ""))
     (policy,) = page.all("meta", **{"http-equiv": "Content-Security-Policy"})
     assert policy["content"].startswith("default-src 'none'; img-src data:; style-src 'sha256-")
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from markupsafe import Markup
+
+#: The page that says of every term how it is computed, its range, how to read it, and what it does not show.
+SCORES = "https://github.com/vitrail/vitrail/blob/main/docs/scores.md"
 
 #: Term → what it means, as a sentence without a full stop. A page shows it at each term that `term` is given.
 TERMS: dict[str, str] = {
@@ -51,8 +56,22 @@ TERMS: dict[str, str] = {
 }
 
 
+def anchor(name: str) -> str:
+    """Where a term stands on the page of scores.
+
+    >>> anchor("T-Overlap"), anchor("95 % of resamples")
+    ('t-overlap', '95-of-resamples')
+    """
+    return re.sub(r"\W+", "-", name.lower()).strip("-")
+
+
 def term(name: str, shown: str | None = None) -> Markup:
-    """A term with its meaning at hand; `shown` stands for it on the page. A term without a meaning stays plain text."""
+    """A term with its meaning at hand, and a link to its definition; `shown` stands for it on the page.
+
+    A term without a meaning stays plain text.
+    """
     if name not in TERMS:
         return Markup("{}").format(shown or name)
-    return Markup('<abbr title="{}">{}</abbr>').format(TERMS[name], shown or name)
+    return Markup('<a class="term" rel="noreferrer" href="{}#{}"><abbr title="{}">{}</abbr></a>').format(
+        SCORES, anchor(name), TERMS[name], shown or name
+    )
