@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 from vitrail.lmm import Layer
 from vitrail.monitoring.observation import Observation
 from vitrail.monitoring.reference import Reference
+from vitrail.monitoring.sinks import Notice
 from vitrail.monitoring.streams import Stream
 from vitrail.scores.betting import Wealth, adjusted, e_bh
 from vitrail.scores.verdicts import percent
@@ -116,6 +117,12 @@ class Alarm:
     def __str__(self) -> str:
         also = f", and {len(self.moved) - 1} more" if len(self.moved) > 1 else ""
         return f"{self.word!r}: {self.moved[0]}{also}, since observation {self.since} of {self.observation}."
+
+    @property
+    def notice(self) -> Notice:
+        """What sinks of dashboards are told."""
+        first = self.moved[0].stream
+        return Notice(self.word, self.layer, self.time, first.kind, first.concept, str(self))
 
 
 @dataclass(frozen=True)

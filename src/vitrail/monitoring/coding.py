@@ -58,6 +58,11 @@ class Coder:
         """The word and the layer, which tell one study of a monitor from another."""
         return f"{self.word.text}@{self.layer}"
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of each concept, the first word of its title."""
+        return tuple(title.split(" · ")[0] for title in self.study.titles)
+
     @cached_property
     def _sizes(self) -> tuple[float, float]:
         """Of the states that the concepts were learned from: the mean squared distance to their mean, and the largest

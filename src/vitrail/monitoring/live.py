@@ -25,7 +25,7 @@ from vitrail.lmm.watching import Spoken
 from vitrail.monitoring.coding import Coder
 from vitrail.monitoring.observation import Observation
 from vitrail.monitoring.options import MonitorOptions
-from vitrail.monitoring.sinks import Sink, as_sinks
+from vitrail.monitoring.sinks import Announces, Sink, Telemetry, Watched, as_sinks
 from vitrail.samples import Sample, thumbnail
 from vitrail.studies import Study, as_study
 
@@ -52,7 +52,7 @@ def monitor(
     Args:
         lmm: the model, or its name or folder, as `load` takes it; `lmm.model` is watched.
         studies: of which words and layers; studies or their folders.
-        sink: where observations go: a function of them, a `Sink`, or a text such as "jsonl:FILE" or "parquet:FOLDER";
+        sink: where observations go: a function of them, a `Sink`, or a text such as "jsonl:FILE" or "prometheus:PORT";
             or several.
         options: how it is watched.
 
@@ -115,10 +115,21 @@ class Monitor:
         for coder in self.coders.values():
             _check(lmm, coder, options)
             coder.prepare()
+        self._introduce()
         self.counts: Counter[str] = Counter()
         self._waiting: dict[str, list[_Found]] = {name: [] for name in self.coders}
         self._lock = threading.RLock()
         self._open = ExitStack()
+
+    def _introduce(self) -> None:
+        """Tells sinks of dashboards what is watched, and lets them hear the alarms of the others."""
+        watched = [Watched(coder.word.text, coder.layer, coder.names) for coder in self.coders.values()]
+        for sink in self.sinks:
+            if isinstance(sink, Telemetry):
+                sink.begin(watched)
+                for other in self.sinks:
+                    if isinstance(other, Announces):
+                        other.announce(sink.alarm)
 
     # ---- the block ---------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from vitrail.monitoring.alarms import Alarm, Seen, alarm_of
 from vitrail.monitoring.observation import Observation
 from vitrail.monitoring.options import WatchOptions
 from vitrail.monitoring.reference import Reference, as_reference
+from vitrail.monitoring.sinks import Notice
 from vitrail.monitoring.streams import Stream
 from vitrail.monitoring.summary import Summary, sketches, write_summary
 from vitrail.scores.betting import Bets, ConformalRanks, Wealth, shares
@@ -160,6 +161,7 @@ class Watch:
         self.reference = as_reference(reference)
         self.folder, self.options = Path(out), options or WatchOptions()
         self._tell = [tell] if isinstance(tell, str) or callable(tell) else list(tell)
+        self._hearing: list[Callable[[Notice], None]] = []
         self._threads: list[threading.Thread] = []
         self._open = ExitStack()
         self._open.enter_context(writing(self.folder))
@@ -196,6 +198,10 @@ class Watch:
                 thread.join(_TIMEOUT)
         finally:
             self._open.close()
+
+    def announce(self, to: Callable[[Notice], None]) -> None:
+        """Tells `to` of every alarm from now on."""
+        self._hearing.append(to)
 
     # ---- comparing ---------------------------------------------------------------------------------------------------
 
@@ -263,6 +269,8 @@ class Watch:
                 self._threads[-1].start()
             else:
                 tell(alarm)
+        for hear in self._hearing:
+            hear(alarm.notice)
 
     # ---- windows -----------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,8 @@ Sinks = Annotated[
     typer.Option(
         "--sink",
         parser=Parser(to_list(str), "sinks"),
-        help="Where observations go: jsonl:FILE, parquet:FOLDER; or several, by commas.",
+        help="Where observations go: jsonl:FILE, parquet:FOLDER, prometheus:PORT, opentelemetry:URL, "
+        "tensorboard:FOLDER; or several, by commas.",
     ),
 ]
 

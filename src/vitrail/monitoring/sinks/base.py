@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol, runtime_checkable
 
+from vitrail.errors import UsageError
+from vitrail.lmm import Layer
 from vitrail.monitoring.observation import Observation
 
 
@@ -22,6 +26,61 @@ class Sink(Protocol):
         """Ends; called once, after the last `flush`."""
 
 
+@dataclass(frozen=True)
+class Watched:
+    """A word that is watched.
+
+    Args:
+        word: of the study.
+        layer: of its concepts.
+        names: of each concept, the first word of its title.
+    """
+
+    word: str
+    layer: Layer
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """An alarm, as sinks are told of it.
+
+    Args:
+        word: of the study.
+        layer: of its concepts.
+        time: of the observation that raised it, in seconds since 1970.
+        stream: what moved first: "concept", "novelty" or "word".
+        concept: its index; None for another stream.
+        text: the alarm in a sentence; words of captions may be in it.
+    """
+
+    word: str
+    layer: Layer
+    time: float
+    stream: str
+    concept: int | None
+    text: str
+
+
+@runtime_checkable
+class Telemetry(Sink, Protocol):
+    """A sink of a dashboard, which names concepts and shows alarms."""
+
+    def begin(self, watched: Sequence[Watched]) -> None:
+        """Is told what is watched, before the first observation."""
+
+    def alarm(self, notice: Notice) -> None:
+        """Is told of an alarm of a watch that is a sink of the same monitor; from the thread that observes."""
+
+
+@runtime_checkable
+class Announces(Protocol):
+    """A sink that raises alarms, and tells others of them."""
+
+    def announce(self, to: Callable[[Notice], None]) -> None:
+        """Tells `to` of every alarm from now on."""
+
+
 class ToFunction:
     """Gives observations to a function."""
 
@@ -33,3 +92,15 @@ class ToFunction:
 
     def close(self) -> None:
         """Has nothing to end."""
+
+
+def needed(module: str, extra: str) -> Any:
+    """A module that a sink needs.
+
+    Raises:
+        UsageError: it is not installed; the extra is named.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise UsageError(f"This sink needs {module.split('.')[0]}: pip install 'vitrail[{extra}]'.") from error

@@ -8,11 +8,17 @@ from typing import Any
 from vitrail.errors import UsageError
 from vitrail.monitoring.sinks.base import Sink, ToFunction
 from vitrail.monitoring.sinks.files import ToJsonl, ToParquet
+from vitrail.monitoring.sinks.opentelemetry import ToOpenTelemetry
+from vitrail.monitoring.sinks.prometheus import ToPrometheus
+from vitrail.monitoring.sinks.tensorboard import ToTensorBoard
 
 #: Kind of sink → what makes one from its address. A new kind is one line here.
 SINKS: dict[str, Callable[[str], Sink]] = {
     "jsonl": ToJsonl,
     "parquet": ToParquet,
+    "prometheus": ToPrometheus,
+    "opentelemetry": ToOpenTelemetry,
+    "tensorboard": ToTensorBoard,
 }
 
 
