@@ -1,7 +1,8 @@
 """Writes the pages that come from the code.
 
 `docs/cli.md` comes from `--help`, `docs/python.md` from the docstrings of the public names, `docs/families.md` from the
-tests' results, and the list of files in `docs/architecture.md` from the docstrings of the modules.
+tests' results, the list of files in `docs/architecture.md` from the docstrings of the modules, and the tables of size in
+`docs/scale.md` from what was measured (`sizes.py`).
 
 `--check` says whether they are stale.
 """
@@ -17,9 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sizes import tables
 from typer.testing import CliRunner
 
 HERE = Path(__file__).parent
+#: What stands before the tables in `scale.md`, and after them.
+COMPUTED, NEXT = "<!-- computed by docs/sizes.py -->\n\n", "\n## "
 
 
 CLI_NOTES = """What `--help` says; written by `make docs`.
@@ -155,6 +159,13 @@ def first_sentence(path: Path) -> str:
     return re.split(r"(?<!\bal)\.(?:\s|$)", paragraph)[0]  # "et al." ends no sentence
 
 
+def any_size() -> str:
+    """The page on size, with the tables that are computed from measured parts."""
+    page = (HERE / "scale.md").read_text(encoding="utf-8")
+    head, mark, rest = page.partition(COMPUTED)
+    return f"{head}{mark}{tables()}\n\n## {rest.partition(NEXT)[2]}"
+
+
 def python_reference() -> str:
     """The public names of `vitrail`, by the step of the line, with the first sentence of each docstring."""
     import vitrail
@@ -207,6 +218,7 @@ PAGES = {
     "cli.md": cli_reference,
     "families.md": families,
     "architecture.md": architecture,
+    "scale.md": any_size,
     "python.md": python_reference,
     "api.md": api_reference,
 }

@@ -205,6 +205,23 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> int:
     return 100
 
 
+@pytest.fixture(scope="session")
+def ray_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A connection to a Ray on this machine with room for four workers, for all tests; its files are not the user's."""
+    import importlib.util
+
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("ray is not installed")
+    from vitrail.work import connected
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("RAY_worker_niceness", "0")  # else workers starve where other work goes on
+        patch.setenv("OMP_NUM_THREADS", "1")
+        with connected(workers=4):
+            yield
+
+
 # ---- a model before and after a fine-tune ----------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ LAYERS = (
     "options",
     "progress",
     "artifacts",
+    "work",
     "scores",
     "words",
     "toyland",

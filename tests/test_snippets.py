@@ -137,6 +137,8 @@ def check(words: list[str], block: Block) -> None:
     match words:
         case ["vitrail", *rest]:
             parse(rest)
+        case ["srun", *rest] if "vitrail" in rest:
+            check(rest[rest.index("vitrail") :], block)
         case ["make", target, *_]:
             targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
             assert target in targets, f"{block}: there is no `make {target}`"

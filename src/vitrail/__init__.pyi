@@ -51,7 +51,9 @@ from .activations import (
 from .extraction import (
     extract as extract,
     extract_words as extract_words,
+    merge as merge,
 )
+from .work import WorkOptions as WorkOptions
 from .concepts import (
     Concepts as Concepts,
     LearningOptions as LearningOptions,

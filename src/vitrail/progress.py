@@ -30,6 +30,29 @@ def silent(what: str, done: int, total: int) -> None:
     """Reports nothing."""
 
 
+class Tally:
+    """Tells `progress` of a step that consists of parts: `within` a part, and when a part is done.
+
+    Args:
+        progress: is told.
+        what: the name of the step.
+        total: how many units there are in all parts.
+    """
+
+    def __init__(self, progress: Progress, what: str, total: int) -> None:
+        self.progress, self.what, self.total = progress, what, total
+        self.done = 0
+
+    def within(self, n: int) -> None:
+        """`n` units of the part that is under way are done."""
+        self.progress(self.what, self.done + n, self.total)
+
+    def add(self, n: int) -> None:
+        """A part of `n` units is done."""
+        self.done += n
+        self.within(0)
+
+
 @contextmanager
 def shown(progress: Progress | bool) -> Iterator[Progress]:
     """What a call reports to: `progress` itself if it is a function; for True bars, if someone watches; else nothing.

@@ -1,4 +1,4 @@
-"""States in the hands of other libraries: torch's loaders, pandas, datasets."""
+"""States in the hands of other libraries: torch's loaders, pandas, datasets, DuckDB."""
 
 from __future__ import annotations
 
@@ -52,3 +52,15 @@ def test_the_tables_open_in_pandas_and_in_datasets(activations, tmp_path):
     assert set(frame["word"]) == {"dog"}
     found = datasets.load_dataset("parquet", data_files=tables, split="train", cache_dir=str(tmp_path))
     assert found["text"][:] == [row.text for row in activations.rows]
+
+
+def test_the_tables_open_in_duckdb(activations):
+    duckdb = pytest.importorskip("duckdb")
+    tables = str(activations.folder / "*.parquet")
+    shards = f"read_parquet('{tables}', filename = true, file_row_number = true)"
+    found = duckdb.sql(
+        f"SELECT sample_id, text, len(token_ids), thumbnail FROM {shards} ORDER BY filename, file_row_number"
+    )
+    assert found.fetchall() == [(r.sample_id, r.text, len(r.token_ids), r.thumbnail) for r in activations.rows]
+    ((n,),) = duckdb.sql(f"SELECT count(*) FROM '{tables}' WHERE lower(form) = 'dog'").fetchall()
+    assert n == len(activations)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 
@@ -18,15 +17,10 @@ from vitrail.learners import SemiNMF
 
 
 @pytest.fixture(scope="module")
-def two_workers(tmp_path_factory):
-    """A map over a Ray of two processes on this machine; its files are not the user's."""
-    if importlib.util.find_spec("ray") is None:
-        pytest.skip("ray is not installed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        patch.setenv("RAY_worker_niceness", "0")  # else workers starve where other work goes on
-        with over_ray(workers=2) as over:
-            yield over
+def two_workers(ray_here):
+    """A map over a Ray on this machine."""
+    with over_ray() as over:
+        yield over
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own

@@ -27,6 +27,7 @@ from vitrail.activations.row import SCHEMA, Row
 from vitrail.activations.streaming import StateStream
 from vitrail.artifacts import (
     Counts,
+    Part,
     Run,
     Shards,
     Sources,
@@ -61,6 +62,7 @@ class Store(Shards):
         n_shards: how many there will be.
         sources: the samples of each shard; those of a shard that is there must be the same. None compares no samples.
         parents: kind → what the states were made from, beside samples and model.
+        part: the shards that this process makes, where several share them; None for all.
 
     Raises:
         ArtifactError: the folder holds the activations of another run; what differs is named.
@@ -73,8 +75,9 @@ class Store(Shards):
         n_shards: int,
         sources: Sources | None = None,
         parents: Mapping[str, Any] | None = None,
+        part: Part | None = None,
     ) -> None:
-        super().__init__(folder, Run(KIND, dict(parameters), n_shards, SUFFIXES, sources, dict(parents or {})))
+        super().__init__(folder, Run(KIND, dict(parameters), n_shards, SUFFIXES, sources, dict(parents or {}), part))
 
     def write(self, number: int, states: Mapping[int | str, torch.Tensor], rows: Sequence[Row], counts: Counts) -> None:
         """Writes shard `number`: `states` maps a layer to (n_rows, n_features). In a folder of many words the rows of

@@ -47,7 +47,7 @@ from vitrail.artifacts.manifest import (
     write_manifest,
 )
 from vitrail.artifacts.ours import beside, check_ours, make_way, state_of, write_ours
-from vitrail.artifacts.shards import Counts, Record, Run, Shards, Sources, shard_file
+from vitrail.artifacts.shards import Counts, Part, Record, Run, Shards, Sources, shard_file
 from vitrail.artifacts.values import plain, read_json, read_sealed, typed, write_json, write_sealed
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "Checked",
     "Counts",
     "JSONError",
+    "Part",
     "Record",
     "Run",
     "Shards",

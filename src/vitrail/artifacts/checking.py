@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vitrail.artifacts.files import PARTIAL, file_hash
-from vitrail.artifacts.lock import LOCK
+from vitrail.artifacts.lock import LOCK, RANKS
 from vitrail.artifacts.manifest import AGAIN, MANIFEST, SCHEMA, any_manifest, damaged
 from vitrail.artifacts.ours import LOOSE, state_of
 from vitrail.artifacts.values import read_sealed
@@ -51,7 +51,7 @@ def verify(folder: Path) -> list[Checked]:
     for path in manifests:
         found += _artifact(folder, path, known)
     for path in sorted(p for p in folder.rglob("*") if not p.is_dir() and p not in known):
-        if ASIDE not in path.parts and path.name != LOCK:
+        if ASIDE not in path.parts and path.name != LOCK and path.parent.name != RANKS:
             found.append(_alone(folder, path))
     return found
 

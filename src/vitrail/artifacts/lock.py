@@ -3,6 +3,9 @@
 The holder has the operating system's lock (`flock`) on a file in the folder. The system gives it back when the holder
 ends, however it ends, so no lock is ever stale; over NFS it holds between machines, too. On a file system without locks
 the file itself is the mark: it names process and machine, and one of a process that is gone counts for nothing.
+
+Several ranks of one run may write to one folder at a time, each its own shards. Each holds a lock of its number, and
+that of the folder only for the moments in which it writes what all of them share.
 """
 
 from __future__ import annotations
@@ -26,10 +29,14 @@ from vitrail.errors import ArtifactError
 
 #: The name of the lock in a folder that is being written.
 LOCK = ".vitrail.lock"
+#: Where the locks of ranks lie.
+RANKS = ".vitrail.ranks"
 #: How far below a folder another writer is looked for; a comparison holds studies, which hold their stages.
 DEPTH = 3
 #: For how long another process may hold a folder before a writer gives up, in seconds: it may just be looking.
 PATIENCE = 1.0
+#: The same for a rank, which waits for other ranks to begin; each takes a moment.
+PATIENCE_OF_RANKS = 60.0
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 P = ParamSpec("P")
@@ -56,11 +63,16 @@ def one_writer(function: Callable[P, T]) -> Callable[P, T]:
 
 
 @contextmanager
-def writing(folder: str | Path) -> Iterator[None]:
+def writing(folder: str | Path, rank: int | None = None) -> Iterator[None]:
     """Holds `folder` for the time of the `with` block. The same thread may hold it several times over.
 
+    Args:
+        folder: made where it is missing.
+        rank: the number of a process that shares the folder with others; None for one that has it alone.
+
     Raises:
-        ArtifactError: another process, or another thread, is writing there, in a folder above, or in one below.
+        ArtifactError: another process, or another thread, is writing there, in a folder above, or in one below; or one
+            of the same rank.
     """
     folder = Path(folder).absolute()
     me = threading.get_ident()
@@ -71,7 +83,7 @@ def writing(folder: str | Path) -> Iterator[None]:
         _held[folder] = (me, times + 1)
     lock: _Lock | None = None
     try:
-        lock = None if times else _acquired(folder)
+        lock = None if times else _acquired(folder, rank)
         if lock is not None:
             _locks.append(lock)
         yield
@@ -93,22 +105,54 @@ def forget_locks() -> None:
             lock.release()
 
 
-def _acquired(folder: Path) -> _Lock | None:
+@contextmanager
+def moment(folder: Path) -> Iterator[None]:
+    """Holds a folder that several ranks write to, for the few files that they share; waits for those who do so now.
+
+    Args:
+        folder: that of `writing`, or one in it.
+    """
+    lock = _Lock(next(p for p in (folder, *folder.parents) if p in _held) / LOCK, [])
+    lock.acquire(PATIENCE_OF_RANKS)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquired(folder: Path, rank: int | None) -> _Lock | None:
     """The lock of `folder`; None where the folder cannot be made, which the writing itself reports."""
     made = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _Lock(folder / LOCK, made)
-        lock.acquire()
+        lock.acquire(PATIENCE if rank is None else PATIENCE_OF_RANKS)
     except OSError:  # the folder is a file, or may not be written
         return None
-    below = (p for n in range(1, DEPTH + 1) for p in folder.glob("/".join(["*"] * n) + f"/{LOCK}"))
-    above = (p / LOCK for p in folder.parents if p not in _held)
-    for other in (*above, *below):
-        if other.parent not in _held and (holder := _holder(other)):
+    deep = ["/".join(["*"] * n) for n in range(1, DEPTH + 1)]
+    below = (p for d in deep for name in (LOCK, f"{RANKS}/*") for p in folder.glob(f"{d}/{name}"))
+    above = (p for f in folder.parents if f not in _held for p in (f / LOCK, *(f / RANKS).glob("*")))
+    ranks = folder.glob(f"{RANKS}/*") if rank is None else ()
+    for other in (*above, *below, *ranks):
+        home = _home(other)
+        if (home == folder or home not in _held) and (holder := _holder(other)):
             lock.release()
-            raise _refused(other.parent, holder)
-    return lock
+            raise _refused(home, holder)
+    if rank is None:
+        return lock
+    try:
+        (folder / RANKS).mkdir(exist_ok=True)
+        own = _Lock(folder / RANKS / str(rank), made)
+        own.acquire(PATIENCE)
+    finally:
+        lock.made = []
+        lock.release()
+    return own
+
+
+def _home(lock: Path) -> Path:
+    """The folder that a lock is of."""
+    return lock.parent.parent if lock.parent.name == RANKS else lock.parent
 
 
 class _Lock:
@@ -118,11 +162,13 @@ class _Lock:
         self.path, self.made = path, made
         self.file = -1
 
-    def acquire(self) -> None:
-        end = time.monotonic() + PATIENCE
+    def acquire(self, patience: float) -> None:
+        end = time.monotonic() + patience
         while not self._try():
             if time.monotonic() > end:
-                raise _refused(self.path.parent, _holder(self.path) or {})
+                home = _home(self.path)
+                what = "" if home == self.path.parent else f"Rank {self.path.name} of "
+                raise _refused(home, _holder(self.path) or {}, what)
             time.sleep(0.05)
         about = {"pid": os.getpid(), "host": platform.node(), "command": _command(), "since": time.strftime("%F %T")}
         os.truncate(self.file, 0)
@@ -138,6 +184,8 @@ class _Lock:
         return False
 
     def release(self) -> None:
+        with suppress(OSError):  # no ranks were there, or some are
+            (self.path.parent / RANKS).rmdir()
         with suppress(OSError):
             self.path.unlink()
         os.close(self.file)
@@ -198,15 +246,16 @@ def _alive(about: dict[str, Any]) -> bool:
     return True
 
 
-def _refused(folder: Path, about: dict[str, Any]) -> ArtifactError:
+def _refused(folder: Path, about: dict[str, Any], what: str = "") -> ArtifactError:
     who = "".join(
         f"{word} {about[key]}"
         for key, word in (("pid", " process"), ("host", " on"), ("since", ", since"), ("command", ":"))
         if about.get(key)
     )
+    then = "Give each process a rank of its own" if what else "name another folder"
     return ArtifactError(
-        f"{folder} is being written by another process{f' ({who.strip()})' if who else ''}. Wait until it is done, or "
-        "name another folder."
+        f"{what}{folder} is being written by another process{f' ({who.strip()})' if who else ''}. Wait until it is "
+        f"done, or {then}."
     )
 
 

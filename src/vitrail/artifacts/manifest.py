@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vitrail.artifacts.files import PARTIAL, file_hash
-from vitrail.artifacts.lock import LOCK
+from vitrail.artifacts.lock import LOCK, RANKS
 from vitrail.artifacts.values import plain, read_sealed, typed, write_sealed
 from vitrail.errors import ArtifactError
 from vitrail.progress import Progress, announce
@@ -282,7 +282,7 @@ def check_free(folder: Path, kind: str) -> None:
 
 def is_trace(name: str) -> bool:
     """Whether a file of that name is a trace of our writing: a file that was not finished, or a lock."""
-    return name.endswith(PARTIAL) or name in (LOCK, ".damaged")
+    return name.endswith(PARTIAL) or name in (LOCK, RANKS, ".damaged")
 
 
 def is_current(folder: Path, kind: str, parameters: Mapping[str, Any], parents: Mapping[str, Any]) -> bool:

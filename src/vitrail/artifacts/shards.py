@@ -3,18 +3,24 @@
 Shard 0 is a few files of one stem (`part-00000.parquet`, …) and its record, `part-00000.json`: the hashes of the files,
 and the samples that they were made from, by content. The record is written last. A run goes on at the first shard
 without a record, or whose files or samples are not those of its record.
+
+Which samples a shard is made from depends on nothing but the samples and the size of shards. So several processes may
+share the shards of one folder, each its own part of them (`Part`): the folder is the same as if one had made them all.
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vitrail.artifacts.files import file_hash, write_whole
+from vitrail.artifacts.lock import moment
 from vitrail.artifacts.manifest import (
     AGAIN,
     MANIFEST,
@@ -98,6 +104,18 @@ Sources = Callable[[int], Sequence[tuple[str, str, str]]]
 
 
 @dataclass(frozen=True)
+class Part:
+    """Which part of the shards a process makes: every `world_size`-th, from number `rank` on."""
+
+    rank: int
+    world_size: int
+
+    def numbers(self, n_shards: int) -> range:
+        """The numbers of its shards."""
+        return range(self.rank, n_shards, self.world_size)
+
+
+@dataclass(frozen=True)
 class Run:
     """A run that writes a folder of shards.
 
@@ -108,6 +126,7 @@ class Run:
         suffixes: the endings of a shard's files, beside its record.
         sources: the samples of each shard; those of a shard that is there must be the same. None compares no samples.
         parents: kind → what it is made from.
+        part: the shards that this process makes, where several share them; None for all.
     """
 
     kind: str
@@ -116,6 +135,7 @@ class Run:
     suffixes: tuple[str, ...]
     sources: Sources | None = None
     parents: dict[str, Any] = field(default_factory=dict)
+    part: Part | None = None
 
 
 class Shards:
@@ -132,14 +152,24 @@ class Shards:
     def __init__(self, folder: Path, run: Run) -> None:
         self.folder, self.run = folder, run
         self._records: dict[int, Record] = {}  # of the shards that are known to be whole
-        if not (folder / MANIFEST).exists():
-            check_free(folder, run.kind)
-            self.certify(None)
-            return
-        manifest = read_manifest(folder, run.kind)
-        same_run(folder, manifest, run.parameters)
-        if not manifest["complete"]:
+        with nullcontext() if run.part is None else moment(folder):
+            if not (folder / MANIFEST).exists():
+                check_free(folder, run.kind)
+                self._begin(None)
+                return
+            manifest = read_manifest(folder, run.kind)
+            same_run(folder, manifest, run.parameters)
+            if manifest["complete"]:
+                return
             _check_versions(folder, manifest["versions"], AGAIN[run.kind])
+            there = manifest.get("world_size")
+            if run.part is not None and there is None:
+                self._begin(manifest.get("doctor"))
+            elif run.part is not None and there != run.part.world_size:
+                raise ArtifactError(
+                    f"{folder} was begun with --world-size {there}; here it is {run.part.world_size}. Give every rank "
+                    "the same; or run the command without ranks, which makes whatever is missing."
+                )
 
     def _manifest(self) -> dict[str, Any]:
         return read_manifest(self.folder, self.run.kind)
@@ -155,24 +185,34 @@ class Shards:
 
     def certify(self, certificate: Mapping[str, Any] | None) -> None:
         """Writes the manifest of a run that goes on, with what the doctor found of the model that fills the folder."""
-        write_manifest(self.folder, self.run.kind, {**self._content, "doctor": plain(certificate), "complete": False})
+        with nullcontext() if self.run.part is None else moment(self.folder):
+            self._begin(certificate)
+
+    def _begin(self, certificate: Mapping[str, Any] | None) -> None:
+        part = {} if self.run.part is None else {"world_size": self.run.part.world_size}
+        unfinished = {"doctor": plain(certificate), "complete": False, "n_shards": self.run.n_shards, **part}
+        write_manifest(self.folder, self.run.kind, {**self._content, **unfinished})
 
     @property
     def _content(self) -> dict[str, Any]:
         return {"parameters": self.run.parameters, "parents": self.run.parents}
 
     def missing(self) -> list[int]:
-        """Numbers of the shards that are still to be written, or to be written again: each file of the others is as it
-        was written, and made from the very same samples.
+        """Numbers of the shards of this process that are still to be written, or to be written again: each file of the
+        others is as it was written, and made from the very same samples.
 
         Raises:
             ArtifactError: the run has finished, and the samples are others now.
         """
         manifest = self._manifest()
-        found = [i for i in range(self.run.n_shards) if not self._is_whole(i, manifest["complete"])]
+        found = [i for i in self.own() if not self._is_whole(i, manifest["complete"])]
         if found and manifest["complete"]:  # a shard was damaged since
             self.certify(manifest.get("doctor"))
         return found
+
+    def own(self) -> range:
+        """Numbers of the shards that this process makes: all, or those of its part."""
+        return range(self.run.n_shards) if self.run.part is None else self.run.part.numbers(self.run.n_shards)
 
     def _is_whole(self, number: int, complete: bool) -> bool:
         if number in self._records:
@@ -210,13 +250,31 @@ class Shards:
     ) -> None:
         """Writes shard `number`: `writers` maps the ending of each of its files to what writes it."""
         samples = () if self.run.sources is None else tuple(self.run.sources(number))
+        self._write(number, writers, Record({}, samples, counts, dict(words or {})))
+
+    def take(self, number: int, other: Shards) -> None:
+        """Copies shard `number` of another folder of the same run, which must be whole there.
+
+        Raises:
+            ArtifactError: the copy is not what was written there.
+        """
+        there = other._records[number]
+        writers = {
+            suffix: partial(shutil.copyfile, shard_file(other.folder, number, suffix)) for suffix in self.run.suffixes
+        }
+        self._write(number, writers, there)
+        if self._records[number] != there:
+            raise ArtifactError(f"Shard {number} of {other.folder} changed while it was copied. Run the same again.")
+
+    def _write(self, number: int, writers: Mapping[str, Callable[[Path], Any]], about: Record) -> None:
+        """Writes the files of a shard, and its record; `about` is what that says beside their hashes."""
         paths = {shard_file(self.folder, number, suffix): write for suffix, write in writers.items()}
         record = shard_file(self.folder, number, ".json")
         with suppress(FileNotFoundError):
             record.unlink()
         for path, write in paths.items():
             write_whole(path, write)
-        made = Record({path.name: file_hash(path) for path in paths}, samples, counts, dict(words or {}))
+        made = replace(about, files={path.name: file_hash(path) for path in paths})
         write_sealed(record, vars(made))
         self._records[number] = made
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,10 +22,11 @@ from vitrail.words import Word
 
 if TYPE_CHECKING:
     from vitrail.activations import Activations
-    from vitrail.lmm import LMM
+    from vitrail.lmm import LMM, Loader
     from vitrail.progress import Progress
     from vitrail.samples import Sample
     from vitrail.samples.facts import KnownFacts
+    from vitrail.work.options import WorkOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,19 +84,38 @@ class ModelChoice(Options):
     def load(self, progress: Progress, layers: Iterable[Layer] = ()) -> LMM:
         """The model, with its adapter and its request for a caption; `layers` will be asked for."""
         progress("load", 0, 1)
-        from vitrail.lmm import check_model, load, quieten
-
-        quieten()
-        values = {name: value for name, value in vars(self).items() if name != "own_generation"}
-        check_model(**{name: value for name, value in values.items() if name != "prompt"}, layers=layers)
-        lmm = load(**values)
+        lmm = self.loader(layers)()
         progress("load", 1, 1)
-        return lmm.with_own_generation() if self.own_generation else lmm
+        return lmm
+
+    def for_work(self, work: WorkOptions, progress: Progress, layers: Iterable[Layer] = ()) -> LMM | Loader:
+        """The model for this process; or a function that loads it, for the workers of Ray."""
+        return self.loader(layers) if work.engine == "ray" else self.load(progress, layers)
+
+    def loader(self, layers: Iterable[Layer] = ()) -> Loader:
+        """A function that loads the model, in this process or in another one; `layers` will be asked for.
+
+        Raises:
+            ModelError, UsageError: what is known of the model without its weights already tells that it will not do.
+        """
+        from vitrail.lmm import check_model
+
+        known = {name: value for name, value in vars(self).items() if name not in ("prompt", "own_generation")}
+        check_model(**known, layers=layers)
+        return partial(_loaded, self)
 
     def of_study(self) -> StudyModel:
         """The model of a study, where `--model` says that it is, or else where the study found it."""
         model = None if self.model == "toyland" else self.model
         return StudyModel(model=model, device=self.device, trust_remote_code=self.trust_remote_code)
+
+
+def _loaded(choice: ModelChoice) -> LMM:
+    from vitrail.lmm import load, quieten
+
+    quieten()
+    lmm = load(**{name: value for name, value in vars(choice).items() if name != "own_generation"})
+    return lmm.with_own_generation() if choice.own_generation else lmm
 
 
 @dataclass(frozen=True, kw_only=True)

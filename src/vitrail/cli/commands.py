@@ -13,6 +13,7 @@ import vitrail.cli.verify
 import vitrail.cli.show
 import vitrail.cli.say
 import vitrail.cli.extract
+import vitrail.cli.merge
 import vitrail.cli.learn
 import vitrail.cli.ground
 import vitrail.cli.share

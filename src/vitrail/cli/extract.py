@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,8 @@ from vitrail.cli.application import command
 from vitrail.cli.choices import DataChoice, ModelChoice, WordsChoice
 from vitrail.cli.derived import Without
 from vitrail.cli.options import Json, Out
-from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
+from vitrail.cli.terminal import print_json, progress_bars, say, show_part, show_rows
+from vitrail.work.options import WorkOptions
 
 if TYPE_CHECKING:
     from vitrail.activations import WordStore
@@ -31,6 +32,7 @@ def extract(
         Path | None,
         typer.Option("--said", help="Texts of `vitrail say`, or JSONL captions: read them; the model says nothing."),
     ] = None,
+    work: WorkOptions,
     as_json: Json = False,
 ) -> None:
     """States of a word, one per sample that has it, into OUT/activations; of many words in one pass over the samples.
@@ -43,6 +45,8 @@ def extract(
         vitrail extract --word dog --read-at answer --out answers/dog
         vitrail extract --word dog --layers connector --read-at patches --out patches/dog
         vitrail extract --word nouns --min-count 200 --said texts/toyland --out studies/nouns
+        vitrail extract --word dog --engine ray --workers 4 --gpus-per-worker 1 --out studies/dog
+        vitrail extract --word dog --world-size 8 --rank 0 --out studies/dog
     """
     from vitrail.artifacts import check_place
     from vitrail.extraction.checks import check_word, check_words
@@ -58,15 +62,18 @@ def extract(
         from vitrail.saying import open_texts
 
         texts = None if said is None else open_texts(said)
-        lmm = model.load(progress, extraction.decoder)
-        from vitrail.extraction import extract_as, extract_words_as
+        part = work.part
+        lmm = model.for_work(work, progress, extraction.decoder)
+        from vitrail.extraction import extract_as, extract_part, extract_words_as
 
-        if len(words) > 1:
-            store = extract_words_as(lmm, samples, words, extraction, out=out, said=texts, progress=progress)
-            _show_words(store, as_json)
+        how: dict[str, Any] = {"said": texts, "work": work, "progress": progress}
+        if part is not None:
+            show_part(extract_part(lmm, samples, words, extraction, out=out, **how), part, out, as_json)
             return
-        where = out / "activations"
-        made = extract_as(lmm, samples, words[0], extraction, out=where, said=texts, progress=progress)
+        if len(words) > 1:
+            _show_words(extract_words_as(lmm, samples, words, extraction, out=out, **how), as_json)
+            return
+        made = extract_as(lmm, samples, words[0], extraction, out=out / "activations", **how)
     counts = made.counts
     if as_json:
         print_json({"folder": str(made.folder), "layers": made.layers, **counts.as_dict()})

@@ -12,8 +12,9 @@ from vitrail.cli.choices import StudyModel
 from vitrail.cli.derived import Named, Without
 from vitrail.cli.options import Json, OfWord, StudyFolder
 from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
-from vitrail.concepts.options import Engine, LearningOptions
+from vitrail.concepts.options import LearningOptions
 from vitrail.sweep.options import SweepOptions
+from vitrail.work.options import Engine
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,11 +9,12 @@ from vitrail.cli.application import command
 from vitrail.cli.choices import DataChoice, ModelChoice
 from vitrail.cli.derived import Without
 from vitrail.cli.options import Json, Out
-from vitrail.cli.terminal import print_json, progress_bars
+from vitrail.cli.terminal import print_json, progress_bars, show_part
 from vitrail.cli.terminal import say as tell
 from vitrail.errors import UsageError
 from vitrail.options import Count, CountOrNone
 from vitrail.saying.options import SayingOptions
+from vitrail.work.options import WorkOptions
 
 if TYPE_CHECKING:
     from vitrail.saying import Endpoint
@@ -59,6 +60,7 @@ def say(
     server: ServerChoice,
     data: DataChoice,
     saying: Annotated[SayingOptions, Without("prompt", "shard_size")],
+    work: WorkOptions,
     as_json: Json = False,
 ) -> None:
     """What the model says of each sample, into OUT. Then `vitrail extract --said OUT` reads states without generating.
@@ -76,10 +78,14 @@ def say(
         options = replace(saying, prompt=model.prompt)
         check_images(samples)
         endpoint = server.endpoint_or_none(model)
-        lmm = model.load(progress) if endpoint is None else endpoint
-        from vitrail.saying import say_as
+        part = work.part
+        lmm = model.for_work(work, progress) if endpoint is None else endpoint
+        from vitrail.saying import say_as, say_part
 
-        texts = say_as(lmm, samples, options, out=out, progress=progress)
+        if part is not None:
+            show_part(say_part(lmm, samples, options, out=out, work=work, progress=progress), part, out, as_json)
+            return
+        texts = say_as(lmm, samples, options, out=out, work=work, progress=progress)
     if as_json:
         found = {"folder": str(texts.path), "said": len(texts), "by": texts.by}
         print_json({**found, "unreadable": [list(pair) for pair in texts.unsaid.items()]})

@@ -18,7 +18,7 @@ from typing import Any
 from vitrail.visible import visible
 
 #: Commands that go on where they were stopped. The others start anew.
-GO_ON = frozenset({"study", "demo", "extract", "learn", "ground", "evaluate", "compare", "finetune", "toyland"})
+GO_ON = frozenset({"study", "demo", "say", "extract", "learn", "ground", "evaluate", "compare", "finetune", "toyland"})
 
 
 def watch() -> Callable[[], None]:

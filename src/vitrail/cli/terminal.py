@@ -22,6 +22,7 @@ from vitrail.visible import one_line, visible, visible_json
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from vitrail.artifacts import Counts, Part
     from vitrail.explanation import Explanation
     from vitrail.progress import Progress
     from vitrail.reports.layout import Table as ScoreTable
@@ -129,6 +130,15 @@ def show_summary(found: Summary, out: Path) -> None:
         say(f"  {verdict}")
     show_concepts(found.concepts, found.mean)
     say(f"The report is {out / 'report.html'}")
+
+
+def show_part(counts: Counts, part: Part, out: Path, as_json: bool) -> None:
+    """What one rank of several made, and what completes it."""
+    if as_json:
+        print_json({"folder": str(out), "rank": part.rank, "world_size": part.world_size, **counts.as_dict()})
+        return
+    say(f"Rank {part.rank} of {part.world_size}: {counts.scanned} samples, {counts.kept} kept, in {out}")
+    say(f"When every rank is done: vitrail merge {out}")
 
 
 def show_explanation(found: Explanation) -> None:

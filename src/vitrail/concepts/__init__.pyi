@@ -13,7 +13,6 @@ from .choosing import (
     penalties_for as penalties_for,
 )
 from .options import (
-    Engine as Engine,
     LearningOptions as LearningOptions,
 )
 from .learning import (

@@ -32,7 +32,7 @@ from vitrail.artifacts import (
 )
 from vitrail.concepts.choosing import MOST_SAMPLES, Choice, Judged, Overlap, choices_for, choose, measure_all
 from vitrail.concepts.named import Labels, NamedConcept, name_concepts, properties_of, stability_of_named
-from vitrail.concepts.options import Engine, LearningOptions, with_pieces
+from vitrail.concepts.options import LearningOptions, with_pieces
 from vitrail.concepts.over_ray import over_ray
 from vitrail.concepts.stability import consensus as consensus_of
 from vitrail.concepts.stability import stability as stability_of
@@ -42,6 +42,7 @@ from vitrail.lmm import Layer
 from vitrail.progress import Progress, shown, silent
 from vitrail.scores import equal, matched_cosine, typical_size
 from vitrail.words import words_said
+from vitrail.work.options import Engine
 
 logger = logging.getLogger(__name__)
 

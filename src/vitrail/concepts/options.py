@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from vitrail import learners
 from vitrail.errors import UsageError
@@ -12,8 +12,6 @@ from vitrail.learners.form import Form
 from vitrail.lmm.options import Layer
 from vitrail.options import AtLeast, CountOrAuto, CountOrNone, NameIn, Options, Seed, Within
 
-#: Where concepts are learned: in this process, or on the machines of a Ray cluster.
-Engine = Literal["local", "ray"]
 #: λ. Long before the bound no concept is active; its square, still, is a number of float32.
 Penalty = Annotated[float, AtLeast(0), Within(1e9)]
 

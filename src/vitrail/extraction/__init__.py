@@ -2,6 +2,8 @@
 
 run.py      `extract`: shard after shard, into a folder that goes on where it was stopped
 checks.py   what can be known of samples before a model is loaded
+merging.py  what ranks made, completed
+worker.py   what of an extraction needs the model, here or in a worker
 reader.py   one shard: what the model says, where the word stands in it, and the states there
 """
 

@@ -12,9 +12,13 @@ from .reader import (
     Reader as Reader,
     Reading as Reading,
 )
+from .merging import (
+    merge as merge,
+)
 from .run import (
     extract as extract,
     extract_as as extract_as,
+    extract_part as extract_part,
     extract_words as extract_words,
     extract_words_as as extract_words_as,
 )

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cache
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,18 @@ from vitrail import words
 from vitrail.activations import Activations, Counts, ExtractionOptions, Require, Store, WordStore
 from vitrail.activations.many import index_of
 from vitrail.activations.store import KIND
-from vitrail.artifacts import check_place, folder_for, one_writer, same_volume_free
+from vitrail.artifacts import Part, check_place, folder_for, one_writer, same_volume_free, writing
 from vitrail.errors import ArtifactError, DataError, UsageError, WordError
 from vitrail.extraction.checks import candidates, check_word, check_words, having_any
-from vitrail.extraction.reader import Reader
-from vitrail.lmm import LMM, Layer, as_lmm
+from vitrail.extraction.worker import Worker
+from vitrail.lmm import LMM, Layer, Loader, as_lmm, loader_of
 from vitrail.lmm.doctor import keeps_states
-from vitrail.progress import Progress, shown, silent
+from vitrail.progress import Progress, Tally, shown, silent
 from vitrail.samples import Sample, as_samples
+from vitrail.samples.parts import Parts
 from vitrail.saying import Texts, open_texts
 from vitrail.words import Alignment, Word
+from vitrail.work import Pool, WorkOptions, pool_of
 
 log = logging.getLogger(__name__)
 
@@ -127,125 +129,177 @@ def extract_words(
 
 @one_writer
 def extract_as(
-    lmm: LMM,
+    lmm: LMM | Loader,
     samples: Sequence[Sample],
     word: Word | str,
     options: ExtractionOptions,
     *,
     out: str | Path,
     said: Texts | None = None,
+    work: WorkOptions | None = None,
     progress: Progress = silent,
 ) -> Activations:
-    """`extract` with its options as one value: those of other activations make the same again; see `extract`."""
+    """`extract` with its options as one value: those of other activations make the same again; see `extract`.
+
+    Args:
+        lmm: the model, or a function that loads it, where workers of Ray do.
+        work: who does the work; this process for None. One rank of several is `extract_part`.
+    """
     word = Word(word) if isinstance(word, str) else word
-    asked = _Asked(lmm, samples, candidates(samples, word, options.require), (word,), options, said)
-    store = _written(asked, Path(out), {"word": asdict(word)}, progress)
-    return store.finish()
+    asked = _Asked.of_one(samples, word, options, said)
+    return _written(asked, lmm, work or WorkOptions(), Path(out), progress).finish()
 
 
 @one_writer
 def extract_words_as(
-    lmm: LMM,
+    lmm: LMM | Loader,
     samples: Sequence[Sample],
     words: Sequence[Word],
     options: ExtractionOptions,
     *,
     out: str | Path,
     said: Texts | None = None,
+    work: WorkOptions | None = None,
     progress: Progress = silent,
 ) -> WordStore:
-    """`extract_words` for a model that is loaded; see there."""
-    check_words(samples, words, options.require)
-    out = Path(out)
-    some = having_any(samples, words, options.require)
-    asked = _Asked(lmm, samples, some, tuple(words), options, said)
-    store = _written(asked, out / "activations", {"words": [asdict(word) for word in words]}, progress)
-    made = WordStore(out, store.finish_files({"words": index_of(words, [r.words for r in store.records()])}))
-    for word in words:  # a folder for the study of each
+    """`extract_words` for a model that is loaded; see there, and `extract_as` for `work`."""
+    asked = _Asked.of_many(samples, words, options, said)
+    return finish_words(_written(asked, lmm, work or WorkOptions(), Path(out) / KIND, progress), words)
+
+
+def extract_part(
+    lmm: LMM | Loader,
+    samples: Sequence[Sample],
+    words: Sequence[Word],
+    options: ExtractionOptions,
+    *,
+    out: str | Path,
+    said: Texts | None = None,
+    work: WorkOptions,
+    progress: Progress = silent,
+) -> Counts:
+    """One rank's part of the states of a word, or of many. All ranks write to `out`, or each to a folder of its own;
+    `merge` completes them.
+
+    Args:
+        words: one, whose activations `out` is for, or many, as in `extract_words_as`.
+        out: the folder that holds `activations`.
+        work: which rank of how many.
+
+    Returns:
+        What became of the samples of this part.
+
+    Raises:
+        UsageError: `work` names no rank.
+        ArtifactError: another process has the same rank, or the folder was begun with another number of ranks.
+    """
+    if work.part is None:
+        raise UsageError("A part needs a rank and a world size.")
+    if len(words) == 1:
+        asked = _Asked.of_one(samples, words[0], options, said)
+    else:
+        asked = _Asked.of_many(samples, words, options, said)
+    with writing(out, work.part.rank):
+        return _written(asked, lmm, work, Path(out) / KIND, progress).counts()
+
+
+def finish_words(store: Store, words: Sequence[Word]) -> WordStore:
+    """The states of many words in a store that has all its shards, and a folder for the study of each word."""
+    index = index_of(words, [record.words for record in store.records()])
+    made = WordStore(store.folder.parent, store.finish_files({"words": index}))
+    for word in words:
         made.of(word.text)
     return made
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked of a model: `some` are those of the samples that may have one of the words."""
+    """What is asked of a model: `some` are those of the samples that may have one of the words; `many` is the form of
+    the folder."""
 
-    lmm: LMM
     samples: Sequence[Sample]
     some: list[Sample]
     words: tuple[Word, ...]
+    many: bool
     options: ExtractionOptions
     said: Texts | None
 
-    def resolved(self) -> _Asked:
-        """The same with the model's own prompt and its own names of layers, checked against what was said."""
-        prompt, said, options = self.options.prompt, self.said, self.options
-        lmm = self.lmm if prompt is None else replace(self.lmm, prompt=prompt)
-        layers = (*lmm.layers(options.decoder), *lmm.sight(options.sight))
-        options = replace(options, layers=layers, prompt=lmm.prompt)
-        if said is not None:
-            if options.require == "truth":
-                raise UsageError("What was said is not looked at with `require` “truth”, which reads the references.")
-            said.check(lmm, self.some)
-            options = replace(options, max_new_tokens=said.max_new_tokens or options.max_new_tokens)
-        return replace(self, lmm=lmm, options=options)
+    def named(self) -> dict[str, Any]:
+        """The word, or the words, as the manifest has them."""
+        words = [asdict(word) for word in self.words]
+        return {"words": words} if self.many else {"word": words[0]}
 
-    def parameters(self) -> dict[str, Any]:
-        """What decides the states, beside the words."""
-        said = {} if self.said is None else {"said": {**self.said.by, "tokens": self.said.tokens, **self.said.sealed}}
-        sight = self.lmm.sight(self.options.sight)
-        return {
-            "model": self.lmm.describe().as_dict(),
-            "samples": {"n": len(self.samples), "ids_sha256": _ids_hash(self.samples)},
-            **said,
-            **asdict(self.options),
-            **({"modules": sight} if sight else {}),
-        }
+    @classmethod
+    def of_one(cls, samples: Sequence[Sample], word: Word, options: ExtractionOptions, said: Texts | None) -> _Asked:
+        """What is asked for one word."""
+        return cls(samples, candidates(samples, word, options.require), (word,), False, options, said)
+
+    @classmethod
+    def of_many(
+        cls, samples: Sequence[Sample], words: Sequence[Word], options: ExtractionOptions, said: Texts | None
+    ) -> _Asked:
+        """What is asked for many words, or for one in the form of many."""
+        check_words(samples, words, options.require)
+        return cls(samples, having_any(samples, words, options.require), tuple(words), True, options, said)
 
 
-def _written(asked: _Asked, out: Path, named: dict[str, Any], progress: Progress) -> Store:
-    """The store at `out` with all its shards; `named` is the word or the words, as the manifest has them.
+def _written(asked: _Asked, lmm: LMM | Loader, work: WorkOptions, out: Path, progress: Progress) -> Store:
+    """The store at `out` with its shards, or with those of a rank.
 
     Raises:
         WordError, DataError: there is no state; the store is gone again.
     """
-    asked = asked.resolved()
-    lmm, options, some, said = asked.lmm, asked.options, asked.some, asked.said
-    if options.require != "predicted":
+    some = asked.some
+    if asked.options.require != "predicted":
         log.info("%d of %d samples hold %s in a reference", len(some), len(asked.samples), _named(asked.words))
-    reader = Reader(lmm, asked.words, options, said)
-    _check_room(out, _n_rows(some, asked.words), reader.check(some))
-    size = options.shard_size
-    shards = [some[i : i + size] for i in range(0, len(some), size)]
-    sources = cache(lambda number: [s.digests() for s in shards[number]])
+    if work.engine == "local":
+        make = partial(Worker, lmm if isinstance(lmm, LMM) else lmm(), asked.words, asked.options)
+    else:
+        make = partial(_loaded, loader_of(lmm), asked.words, asked.options)
+    with pool_of(make, work) as pool:
+        return _filled(asked, pool, work.part, out, progress)
+
+
+def _loaded(load: Loader, words: tuple[Word, ...], options: ExtractionOptions) -> Worker:
+    """A worker in a process of its own, which loads the model."""
+    return Worker(load(), words, options)
+
+
+def _filled(asked: _Asked, pool: Pool[Worker], part: Part | None, out: Path, progress: Progress) -> Store:
+    """The store at `out`, with the shards that `pool` makes."""
+    some, said = asked.some, asked.said
+    prepared = pool.once(Worker.prepare, some, said)
+    _check_room(out, _n_rows(some, asked.words), prepared.size)
+    parts = Parts(some, asked.options.shard_size)
+    of = {"n": len(asked.samples), "ids_sha256": _ids_hash(asked.samples)}
     parents = {} if said is None else said.parents
-    store = Store(out, {**named, **asked.parameters()}, len(shards), sources, parents)
+    parameters = {**asked.named(), **prepared.parameters(of, said)}
+    store = Store(out, parameters, len(parts), parts.digests, parents, part)
     missing = store.missing()
-    if missing and store.certificate is None and (certificate := reader.certificate(shards[missing[0]])):
+    if missing and store.certificate is None and (certificate := pool.once(Worker.certificate, some)):
         store.certify(certificate)
-    reader = replace(reader, live=options.of_the_word and keeps_states(store.certificate))
+    live = asked.options.of_the_word and keeps_states(store.certificate)
     texts: list[str] = []
-    done, total = 0, sum(len(shards[i]) for i in missing)
-    for number in missing:
-        if said is not None:
-            said.check_images(sources(number))
-        read = reader.read(shards[number], lambda n, done=done: progress("extract", done + n, total))  # type: ignore[misc]
+    tally = Tally(progress, "extract", sum(len(parts[i]) for i in missing))
+    jobs = ((i, (parts[i], None if said is None else said.of(parts[i]), live)) for i in missing)
+    for number, (read, digests) in pool.each(Worker.read, jobs, tally.within):
         texts += read.said
         counts = read.counts
         if number == 0:  # the samples without the word in a reference were looked at, too
             skipped = len(asked.samples) - len(some)
             counts += Counts(scanned=skipped, without_word=skipped)
+        parts.keep(number, digests)
         store.write(number, read.states, read.rows, counts)
-        done += len(shards[number])
+        tally.add(len(parts[number]))
     counts = store.counts()
     if counts.unreadable:
         log.warning("%d samples were left out; the manifest in %s lists them", len(counts.unreadable), out)
-    if not counts.kept:
+    if not counts.kept and part is None:
         store.discard()
         if counts.without_state:
             raise DataError(
                 f"None of {counts.without_state} answers with {_named(asked.words)} has the positions "
-                f"{options.read_at!r}."
+                f"{asked.options.read_at!r}."
             )
         raise _nothing(counts, asked.words, some, texts)
     return store

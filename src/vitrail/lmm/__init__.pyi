@@ -24,11 +24,13 @@ from .identity import (
     fingerprint as fingerprint,
 )
 from .loading import (
+    Loader as Loader,
     as_lmm as as_lmm,
     check_model as check_model,
     from_transformers as from_transformers,
     load as load,
     load_as as load_as,
+    loader_of as loader_of,
     quieten as quieten,
 )
 from .model import (

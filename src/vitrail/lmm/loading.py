@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 
@@ -21,6 +22,9 @@ from vitrail.lmm.options import DType, Layer, own_layers
 from vitrail.lmm.parts import find_parts, speaker, translates, unwrapped
 from vitrail.lmm.placement import Placement, device_of
 from vitrail.lmm.transformers_backend import TransformersBackend
+
+#: Loads a model, in whatever process it is called.
+Loader: TypeAlias = Callable[[], LMM]
 
 
 def load(
@@ -159,6 +163,26 @@ def load_as(
     if description.generation is not None and not description.generation.get("greedy", True):
         lmm = lmm.with_own_generation()
     return lmm if model is None else replace(lmm, name=description.name)
+
+
+def loader_of(model: LMM | Loader) -> Loader:
+    """A function that loads `model` in another process; it holds no weights. One that is given stays as it is."""
+    return partial(_the_same, model.describe(), model.prompt) if isinstance(model, LMM) else model
+
+
+def _the_same(description: ModelDescription, prompt: str) -> LMM:
+    """The model that `description` describes.
+
+    Raises:
+        ModelError: it cannot be loaded; or what is loaded is another one, as of a model that was changed in memory.
+    """
+    lmm = load_as(description, prompt=prompt)
+    if differing := lmm.differences(description):
+        raise ModelError(
+            f"A worker cannot load {description.name} as it is here: {'; '.join(differing)}. Save the model to a "
+            "folder that all workers see, and load that one."
+        )
+    return lmm
 
 
 def as_lmm(model: LMM | str | Path) -> LMM:

@@ -14,6 +14,7 @@ from .options import (
 from .run import (
     say as say,
     say_as as say_as,
+    say_part as say_part,
 )
 from .texts import (
     Texts as Texts,

@@ -4,28 +4,44 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from functools import cache, partial
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from vitrail.artifacts import Counts, Run, Shards, folder_for, one_writer
-from vitrail.errors import DataError
-from vitrail.lmm import DEFAULT_PROMPT, LMM, Generation, as_lmm
-from vitrail.progress import Progress, shown, silent
+from vitrail.artifacts import Counts, Part, Run, Shards, folder_for, one_writer, writing
+from vitrail.errors import DataError, UsageError
+from vitrail.lmm import DEFAULT_PROMPT, LMM, Generation, Loader, as_lmm, loader_of
+from vitrail.progress import Progress, Tally, shown, silent
 from vitrail.samples import Sample, as_samples
 from vitrail.samples.opening import Opener
+from vitrail.samples.parts import Digests, Parts
 from vitrail.saying.asking import Asked, asked_of, in_turn
 from vitrail.saying.endpoint import Endpoint
 from vitrail.saying.options import SayingOptions
 from vitrail.saying.texts import KIND, SCHEMA, SUFFIX, Texts, Utterance, texts_of
+from vitrail.work import Pool, WorkOptions, pool_of
 
-#: Samples and who is told how many are done → what was said of each, and (id, reason) of those left out.
-Speak = Callable[[Sequence[Sample], Callable[[int], None]], tuple[dict[str, Utterance], list[tuple[str, str]]]]
+Said: TypeAlias = dict[str, Utterance]
+#: (id, reason) of the samples that are left out.
+Unsaid: TypeAlias = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """What says something of samples.
+
+    Args:
+        speak: samples, and who is told how many are done → what was said of each, and what was left out.
+        parameters: what decides what is said.
+    """
+
+    speak: Callable[[Sequence[Sample], Callable[[int], None]], tuple[Said, Unsaid]]
+    parameters: dict[str, Any]
 
 
 def say(
@@ -65,38 +81,109 @@ def say(
 
 @one_writer
 def say_as(
-    lmm: LMM | Endpoint,
+    lmm: LMM | Loader | Endpoint,
     samples: Sequence[Sample],
     options: SayingOptions,
     *,
     out: str | Path,
+    work: WorkOptions | None = None,
     progress: Progress = silent,
 ) -> Texts:
-    """`say` with its options as one value; see `say`."""
-    if not samples:
-        raise DataError("There are no samples to say anything of.")
-    speak, who = _at(lmm.named(), options) if isinstance(lmm, Endpoint) else _here(lmm, options)
-    ids = hashlib.sha256("\n".join(s.id for s in samples).encode()).hexdigest()
-    parameters = {**who, "samples": {"n": len(samples), "ids_sha256": ids}}
-    size = options.shard_size
-    parts = [samples[i : i + size] for i in range(0, len(samples), size)]
-    sources = cache(lambda number: [s.digests() for s in parts[number]])
-    shards = Shards(Path(out), Run(KIND, parameters, len(parts), (SUFFIX,), sources))
-    missing = shards.missing()
-    done, total = 0, sum(len(parts[i]) for i in missing)
-    for number in missing:
-        part = parts[number]
-        said, left_out = speak(part, lambda n, done=done: progress("say", done + n, total))  # type: ignore[misc]
-        table = _table(said)
-        counts = Counts(len(part), len(said), 0, tuple(left_out))
-        shards.write_files(number, {SUFFIX: partial(pq.write_table, table)}, counts)
-        done += len(part)
+    """`say` with its options as one value; see `say`.
+
+    Args:
+        lmm: the model, a server, or a function that loads a model, where workers of Ray do.
+        work: who does the work; this process for None. One rank of several is `say_part`.
+    """
+    shards = _written(lmm, samples, options, Path(out), work or WorkOptions(), progress)
     counts = shards.counts()
     if not counts.kept:
         shards.discard()
         sample, why = counts.unreadable[0]
         raise DataError(f"Nothing was said of any of {counts.scanned} samples; the first, {sample}: {why}")
     return texts_of(Path(out), shards.finish_files())
+
+
+def say_part(
+    lmm: LMM | Loader | Endpoint,
+    samples: Sequence[Sample],
+    options: SayingOptions,
+    *,
+    out: str | Path,
+    work: WorkOptions,
+    progress: Progress = silent,
+) -> Counts:
+    """One rank's part of the texts. All ranks write to `out`, or each to a folder of its own; `merge` completes them.
+
+    Returns:
+        What became of the samples of this part.
+
+    Raises:
+        UsageError: `work` names no rank.
+        ArtifactError: another process has the same rank, or the folder was begun with another number of ranks.
+    """
+    if work.part is None:
+        raise UsageError("A part needs a rank and a world size.")
+    with writing(out, work.part.rank):
+        return _written(lmm, samples, options, Path(out), work, progress).counts()
+
+
+def _written(
+    lmm: LMM | Loader | Endpoint,
+    samples: Sequence[Sample],
+    options: SayingOptions,
+    out: Path,
+    work: WorkOptions,
+    progress: Progress,
+) -> Shards:
+    """The shards at `out`, all or those of a rank."""
+    if not samples:
+        raise DataError("There are no samples to say anything of.")
+    if isinstance(lmm, Endpoint):
+        make = partial(_at, lmm.named(), options)
+    elif work.engine == "local":
+        make = partial(_here, lmm if isinstance(lmm, LMM) else lmm(), options)
+    else:
+        make = partial(_loaded, loader_of(lmm), options)
+    with pool_of(make, work) as pool:
+        return _filled(pool, Parts(samples, options.shard_size), samples, out, work.part, progress)
+
+
+def _filled(
+    pool: Pool[Speaker],
+    parts: Parts,
+    samples: Sequence[Sample],
+    out: Path,
+    part: Part | None,
+    progress: Progress,
+) -> Shards:
+    """The shards at `out`, with what `pool` says."""
+    ids = hashlib.sha256("\n".join(s.id for s in samples).encode()).hexdigest()
+    parameters = {**pool.once(_parameters), "samples": {"n": len(samples), "ids_sha256": ids}}
+    shards = Shards(out, Run(KIND, parameters, len(parts), (SUFFIX,), parts.digests, part=part))
+    missing = shards.missing()
+    tally = Tally(progress, "say", sum(len(parts[i]) for i in missing))
+    jobs = ((number, (parts[number],)) for number in missing)
+    for number, (said, left_out, digests) in pool.each(_spoken, jobs, tally.within):
+        parts.keep(number, digests)
+        counts = Counts(len(parts[number]), len(said), 0, tuple(left_out))
+        shards.write_files(number, {SUFFIX: partial(pq.write_table, _table(said))}, counts)
+        tally.add(len(parts[number]))
+    return shards
+
+
+def _parameters(speaker: Speaker) -> dict[str, Any]:
+    return speaker.parameters
+
+
+def _spoken(speaker: Speaker, samples: Sequence[Sample], step: Callable[[int], None]) -> tuple[Said, Unsaid, Digests]:
+    """What is said of the samples of a shard, and what the samples are."""
+    return *speaker.speak(samples, step), [sample.digests() for sample in samples]
+
+
+def _loaded(load: Loader, options: SayingOptions) -> Speaker:
+    """A speaker in a process of its own, which loads the model."""
+    return _here(load(), options)
 
 
 def _table(said: dict[str, Utterance]) -> pa.Table:
@@ -107,7 +194,7 @@ def _table(said: dict[str, Utterance]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def _here(lmm: LMM, options: SayingOptions) -> tuple[Speak, dict[str, Any]]:
+def _here(lmm: LMM, options: SayingOptions) -> Speaker:
     """A model whose weights are here: its tokens are kept as it generated them."""
     prompted = lmm if options.prompt is None else replace(lmm, prompt=options.prompt)
     options = replace(options, prompt=prompted.prompt)
@@ -115,9 +202,7 @@ def _here(lmm: LMM, options: SayingOptions) -> tuple[Speak, dict[str, Any]]:
     def generate(batch: Sequence[Asked], images: Sequence[Image.Image]) -> list[Generation]:
         return lmm.generate(lmm.prepare(images, [a.request for a in batch]), options.max_new_tokens)
 
-    def speak(
-        samples: Sequence[Sample], step: Callable[[int], None]
-    ) -> tuple[dict[str, Utterance], list[tuple[str, str]]]:
+    def speak(samples: Sequence[Sample], step: Callable[[int], None]) -> tuple[Said, Unsaid]:
         opener = Opener(room=0)  # each image is opened once
         asked = asked_of(prompted, samples, opener)
         before = len(samples) - len(asked)
@@ -131,17 +216,15 @@ def _here(lmm: LMM, options: SayingOptions) -> tuple[Speak, dict[str, Any]]:
         step(len(samples))
         return found, [(s.id, opener.skipped[s.id]) for s in samples if s.id in opener.skipped]
 
-    return speak, {"model": prompted.describe().as_dict(), **asdict(options)}
+    return Speaker(speak, {"model": prompted.describe().as_dict(), **asdict(options)})
 
 
-def _at(endpoint: Endpoint, options: SayingOptions) -> tuple[Speak, dict[str, Any]]:
+def _at(endpoint: Endpoint, options: SayingOptions) -> Speaker:
     """A model behind a server: its texts alone are known."""
     prompt = DEFAULT_PROMPT if options.prompt is None else options.prompt
 
-    def speak(
-        samples: Sequence[Sample], step: Callable[[int], None]
-    ) -> tuple[dict[str, Utterance], list[tuple[str, str]]]:
+    def speak(samples: Sequence[Sample], step: Callable[[int], None]) -> tuple[Said, Unsaid]:
         return endpoint.speak(samples, prompt, options.max_new_tokens, step)
 
     asked = {k: v for k, v in asdict(replace(options, prompt=prompt)).items() if k != "batch_size"}
-    return speak, {"endpoint": endpoint.identity(), **asked}
+    return Speaker(speak, {"endpoint": endpoint.identity(), **asked})

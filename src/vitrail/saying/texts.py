@@ -7,7 +7,7 @@ A folder of texts is Parquet shards (see `artifacts.shards`), with a row per sam
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,16 @@ class Texts(Mapping[str, Utterance]):
     def sealed(self) -> dict[str, str]:
         """The hash of what was said, for the parameters of what is read from it."""
         return {f"{kind}_sha256": named["manifest_sha256"] for kind, named in self.parents.items()}
+
+    def of(self, samples: Sequence[Sample]) -> Texts:
+        """What was said of `samples`, without the rest: little enough to be sent to another process."""
+        ids = [sample.id for sample in samples]
+        return replace(
+            self,
+            said={i: self.said[i] for i in ids if i in self.said},
+            unsaid={i: self.unsaid[i] for i in ids if i in self.unsaid},
+            images={i: self.images[i] for i in ids if i in self.images},
+        )
 
     def generation(self, lmm: LMM, sample: Sample) -> Generation:
         """What was said of `sample`, in tokens of `lmm`.
