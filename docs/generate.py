@@ -1,7 +1,7 @@
 """Writes the pages that come from the code.
 
 `docs/cli.md` comes from `--help`, `docs/python.md` from the docstrings of the public names, `docs/families.md` from the
-tests' results, the list of files in `docs/architecture.md` from the docstrings of the modules, and the tables of size in
+tests' results, the list of files in `docs/architecture.md` from the docstrings of the modules, and the tables in
 `docs/scale.md` from what was measured (`sizes.py`).
 
 `--check` says whether they are stale.

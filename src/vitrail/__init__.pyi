@@ -54,6 +54,7 @@ from .extraction import (
     merge as merge,
 )
 from .work import WorkOptions as WorkOptions
+from .artifacts import at as at
 from .concepts import (
     Concepts as Concepts,
     LearningOptions as LearningOptions,

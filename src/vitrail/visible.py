@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 
+#: Folders here → how they are called in what people read: the URL that they are a copy of.
+shown_as: dict[str, str] = {}
+
 #: Control characters but tab and line feed, separators of lines, marks that turn the direction of text around, and
 #: halves of surrogate pairs, which no file can hold.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -19,7 +22,7 @@ def visible(text: str) -> str:
     >>> print(visible("a \x1b[31mred\x1b[0m dog"))
     a \x1b[31mred\x1b[0m dog
     """
-    return _UNSEEN.sub(lambda found: ascii(found.group())[1:-1], text)
+    return _UNSEEN.sub(lambda found: ascii(found.group())[1:-1], _named(text))
 
 
 def one_line(text: str) -> str:
@@ -37,4 +40,11 @@ def visible_json(text: str) -> str:
     >>> print(visible_json('"\x9b31m"'))
     "\u009b31m"
     """
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found.group()):04x}", _named(text))
+
+
+def _named(text: str) -> str:
+    """`text` with folders called as in `shown_as`."""
+    for folder, name in shown_as.items():
+        text = text.replace(folder, name)
+    return text

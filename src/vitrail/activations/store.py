@@ -32,6 +32,7 @@ from vitrail.artifacts import (
     Shards,
     Sources,
     check_parent,
+    present,
     read_finished,
     shard_file,
 )
@@ -289,7 +290,7 @@ def _shape(path: Path, layer: int | str) -> tuple[int, int]:
 
 def _read(path: Path, read: Any) -> Any:
     try:
-        return read(path)
+        return read(present(path))
     except (OSError, SafetensorError, pa.ArrowException, KeyError) as error:
         raise ArtifactError(
             f"{path} is damaged or missing ({error}). Remove {path.parent} and extract again."

@@ -7,6 +7,7 @@ manifest.py  what made a folder: its options, its parents, and the hash of every
 ours.py      files beside artifacts that say by themselves that they are ours
 shards.py    folders that are written shard by shard, so that a run that was stopped goes on
 lock.py      one writer at a time
+remote.py    folders that lie elsewhere, at a URL
 checking.py  the condition of any folder of ours
 showing.py   what an artifact is, from its manifest alone
 
@@ -19,6 +20,7 @@ from vitrail.artifacts.files import (
     discard_partial_files,
     file_hash,
     open_regular,
+    present,
     read_regular,
     same_volume_free,
     write_text,
@@ -47,6 +49,7 @@ from vitrail.artifacts.manifest import (
     write_manifest,
 )
 from vitrail.artifacts.ours import beside, check_ours, make_way, state_of, write_ours
+from vitrail.artifacts.remote import at, url_of
 from vitrail.artifacts.shards import Counts, Part, Record, Run, Shards, Sources, shard_file
 from vitrail.artifacts.values import plain, read_json, read_sealed, typed, write_json, write_sealed
 
@@ -62,6 +65,7 @@ __all__ = [
     "Run",
     "Shards",
     "Sources",
+    "at",
     "beside",
     "check_files",
     "check_free",
@@ -83,6 +87,7 @@ __all__ = [
     "parse",
     "parse_first",
     "plain",
+    "present",
     "read_finished",
     "read_json",
     "read_manifest",
@@ -93,6 +98,7 @@ __all__ = [
     "shard_file",
     "state_of",
     "typed",
+    "url_of",
     "verify",
     "versions",
     "write_json",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vitrail.artifacts.files import PARTIAL, file_hash
+from vitrail.artifacts.files import PARTIAL, elsewhere, file_hash
 from vitrail.artifacts.lock import LOCK, RANKS
 from vitrail.artifacts.manifest import AGAIN, MANIFEST, SCHEMA, any_manifest, damaged
 from vitrail.artifacts.ours import LOOSE, state_of
@@ -45,6 +45,8 @@ def verify(folder: Path) -> list[Checked]:
     """
     if not folder.is_dir():
         raise ArtifactError(f"There is no folder {folder}.")
+    if (mirror := elsewhere(folder)) is not None:
+        mirror.fetch_all(folder)
     manifests = sorted(p for p in folder.rglob(MANIFEST) if ASIDE not in p.parts)
     known: set[Path] = set()
     found: list[Checked] = []

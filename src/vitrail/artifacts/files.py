@@ -10,13 +10,84 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from vitrail.errors import ArtifactError
 
 #: The ending of a file that is being written.
 PARTIAL = ".partial"
 _being_written: set[Path] = set()
+
+
+class Elsewhere(Protocol):
+    """A folder here for one that lies elsewhere (`remote.Mirror`): what is written here is written there as well."""
+
+    folder: Path
+
+    def has(self, path: Path) -> bool:
+        """Whether there is such a file there."""
+
+    def size(self, path: Path) -> int:
+        """How many bytes it has there."""
+
+    def fetch(self, path: Path) -> None:
+        """Fetches it, if it is there and not here."""
+
+    def fetch_all(self, folder: Path) -> None:
+        """Fetches all that is there in a folder."""
+
+    def put(self, path: Path) -> None:
+        """Writes a file there that is whole here."""
+
+    def remove(self, path: Path) -> None:
+        """Removes it there."""
+
+    def hold(self, rank: int | None) -> None:
+        """Keeps other writers away."""
+
+
+#: Those that are open.
+mirrors: list[Elsewhere] = []
+
+
+def elsewhere(path: Path) -> Elsewhere | None:
+    """What mirrors the folder that `path` lies in; None where that is on this machine alone, as nearly always."""
+    return next((m for m in mirrors if m.folder == path or m.folder in path.parents), None) if mirrors else None
+
+
+def present(path: Path) -> Path:
+    """`path`, after it was fetched, if it lies elsewhere and was not yet."""
+    if (mirror := elsewhere(path)) is not None:
+        mirror.fetch(path)
+    return path
+
+
+def is_as_written(path: Path, digest: str) -> bool:
+    """Whether a file has the hash that its record says. One that lies elsewhere and was not fetched is taken for whole:
+    its store keeps sums of its own, and `vitrail verify` reads it.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+    """
+    mirror = elsewhere(path)
+    if mirror is not None and not path.exists() and mirror.has(path):
+        return True
+    return file_hash(path) == digest
+
+
+def file_size(path: Path) -> int | None:
+    """How many bytes a file has, here or elsewhere; None if there is none."""
+    if path.is_file():
+        return path.stat().st_size
+    mirror = elsewhere(path)
+    return mirror.size(path) if mirror is not None and mirror.has(path) else None
+
+
+def remove(path: Path) -> None:
+    """Removes a file, here and elsewhere; it may be gone already."""
+    path.unlink(missing_ok=True)
+    if (mirror := elsewhere(path)) is not None:
+        mirror.remove(path)
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
@@ -49,6 +120,8 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         raise
     finally:
         _being_written.discard(partial)
+    if (mirror := elsewhere(path)) is not None:
+        mirror.put(path)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -73,7 +146,7 @@ def open_regular(path: Path) -> BufferedReader:
     Raises:
         OSError: it cannot be read; or it is a FIFO, a socket or a device, whose reader would wait, perhaps for ever.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # without O_NONBLOCK a FIFO waits here
+    descriptor = os.open(present(path), os.O_RDONLY | os.O_NONBLOCK)  # without O_NONBLOCK a FIFO waits here
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return open(descriptor, "rb")

@@ -24,6 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from vitrail.artifacts.files import elsewhere
 from vitrail.artifacts.json_text import parse
 from vitrail.errors import ArtifactError
 
@@ -86,6 +87,8 @@ def writing(folder: str | Path, rank: int | None = None) -> Iterator[None]:
         lock = None if times else _acquired(folder, rank)
         if lock is not None:
             _locks.append(lock)
+        if not times and (mirror := elsewhere(folder)) is not None:
+            mirror.hold(rank)
         yield
     finally:
         if lock is not None:
@@ -137,7 +140,7 @@ def _acquired(folder: Path, rank: int | None) -> _Lock | None:
         home = _home(other)
         if (home == folder or home not in _held) and (holder := _holder(other)):
             lock.release()
-            raise _refused(home, holder)
+            raise refused(home, holder)
     if rank is None:
         return lock
     try:
@@ -168,7 +171,7 @@ class _Lock:
             if time.monotonic() > end:
                 home = _home(self.path)
                 what = "" if home == self.path.parent else f"Rank {self.path.name} of "
-                raise _refused(home, _holder(self.path) or {}, what)
+                raise refused(home, _holder(self.path) or {}, what)
             time.sleep(0.05)
         about = {"pid": os.getpid(), "host": platform.node(), "command": _command(), "since": time.strftime("%F %T")}
         os.truncate(self.file, 0)
@@ -246,7 +249,8 @@ def _alive(about: dict[str, Any]) -> bool:
     return True
 
 
-def _refused(folder: Path, about: dict[str, Any], what: str = "") -> ArtifactError:
+def refused(folder: Path | str, about: dict[str, Any], what: str = "") -> ArtifactError:
+    """The error that says who writes to `folder`; `what` of it, such as a rank."""
     who = "".join(
         f"{word} {about[key]}"
         for key, word in (("pid", " process"), ("host", " on"), ("since", ", since"), ("command", ":"))

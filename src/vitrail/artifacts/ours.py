@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from vitrail.artifacts.files import read_regular, write_whole
+from vitrail.artifacts.files import read_regular, remove, write_whole
 from vitrail.artifacts.json_text import parse
 from vitrail.artifacts.manifest import MANIFEST
 from vitrail.artifacts.values import SEAL, read_sealed
@@ -117,7 +117,7 @@ def make_way(paths: Iterable[Path]) -> None:
     """Removes those of `paths` that are not ours, as somebody allowed who said --overwrite."""
     for path in paths:
         if not_ours(path):
-            path.unlink()
+            remove(path)
 
 
 def not_ours(path: Path) -> State | None:

@@ -13,13 +13,13 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vitrail.artifacts.files import file_hash, write_whole
+from vitrail.artifacts.files import file_hash, is_as_written, present, remove, write_whole
 from vitrail.artifacts.lock import moment
 from vitrail.artifacts.manifest import (
     AGAIN,
@@ -225,7 +225,7 @@ class Shards:
             if record.files.keys() != {shard_file(self.folder, number, suffix).name for suffix in self.run.suffixes}:
                 raise ValueError("it is the record of another shard")
             for name, expected in record.files.items():
-                if file_hash(self.folder / name) != expected:
+                if not is_as_written(self.folder / name, expected):
                     raise ValueError(f"{name} is not as it was written")
         except (OSError, ValueError) as error:
             log.warning("%s is made again: %s", path.with_suffix(""), error)
@@ -260,7 +260,8 @@ class Shards:
         """
         there = other._records[number]
         writers = {
-            suffix: partial(shutil.copyfile, shard_file(other.folder, number, suffix)) for suffix in self.run.suffixes
+            suffix: partial(shutil.copyfile, present(shard_file(other.folder, number, suffix)))
+            for suffix in self.run.suffixes
         }
         self._write(number, writers, there)
         if self._records[number] != there:
@@ -270,8 +271,7 @@ class Shards:
         """Writes the files of a shard, and its record; `about` is what that says beside their hashes."""
         paths = {shard_file(self.folder, number, suffix): write for suffix, write in writers.items()}
         record = shard_file(self.folder, number, ".json")
-        with suppress(FileNotFoundError):
-            record.unlink()
+        remove(record)
         for path, write in paths.items():
             write_whole(path, write)
         made = replace(about, files={path.name: file_hash(path) for path in paths})
@@ -289,13 +289,13 @@ class Shards:
     def discard(self) -> None:
         """Removes what was written, so that nothing of a run that found nothing stands in the way of the next."""
         self._remove(0)
-        (self.folder / MANIFEST).unlink(missing_ok=True)
+        remove(self.folder / MANIFEST)
 
     def _remove(self, first: int) -> None:
         """Removes the shards from number `first` on."""
         for path in self.folder.glob("part-*.*"):
             if path.stem[5:].isdigit() and int(path.stem[5:]) >= first and path.suffix in (".json", *self.run.suffixes):
-                path.unlink()
+                remove(path)
 
     def finish_files(self, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Writes the final manifest, with the hash of every file as it was written, and gives it.

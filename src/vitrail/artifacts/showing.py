@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vitrail.artifacts.checking import ASIDE
+from vitrail.artifacts.files import file_size
 from vitrail.artifacts.manifest import MANIFEST, any_manifest
 from vitrail.errors import ArtifactError
 
@@ -66,7 +67,7 @@ def show(path: str | Path) -> list[Shown]:
 def _shown(folder: Path, path: Path) -> Shown:
     manifest = any_manifest(path)
     parameters, counts, checks = manifest["parameters"], manifest.get("counts"), _checks(manifest)
-    files = [p for p in map(path.parent.joinpath, manifest["files"]) if p.is_file()]
+    sizes = [file_size(path.parent / name) or 0 for name in manifest["files"]]
     return Shown(
         path=path.parent.relative_to(folder).as_posix(),
         kind=manifest["kind"],
@@ -74,7 +75,7 @@ def _shown(folder: Path, path: Path) -> Shown:
         rows=None if counts is None else (counts["kept"], counts["scanned"]),
         words=_words(parameters, manifest.get("words", {})),
         model=_model(parameters.get("model")),
-        size=sum(p.stat().st_size for p in files) + path.stat().st_size,
+        size=sum(sizes) + path.stat().st_size,
         files=len(manifest["files"]) + 1,
         checks=checks,
         parents={kind: named["folder"] for kind, named in manifest["parents"].items()},

@@ -9,7 +9,9 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import is_dataclass
+from contextlib import ExitStack
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 import typer
@@ -93,12 +95,29 @@ def with_single_options(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def _call(**values: Any) -> None:
         made = {name: taken_from(values, name, group) for name, group in groups.items()}
-        function(**made, **values)
+        with ExitStack() as stack:
+            here = {name: _here(stack, value, name) for name, value in {**made, **values}.items()}
+            function(**here)
 
     keyword = inspect.Parameter.KEYWORD_ONLY  # so that options without a default may follow options with one
     _call.__signature__ = inspect.Signature([o.replace(kind=keyword) for o in options])  # type: ignore[attr-defined]
     _call.__annotations__ = {option.name: option.annotation for option in options}
     return _call
+
+
+def _here(stack: ExitStack, value: Any, name: str) -> Any:
+    """A value of an option, with folders here for paths in it that are URLs (`artifacts.at`), while `stack` lasts."""
+    if isinstance(value, list):
+        return [_here(stack, item, name) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        paths = {f.name: v for f in fields(value) if isinstance(v := getattr(value, f.name), Path)}
+        there = {k: _here(stack, v, k) for k, v in paths.items() if k != "images" and ":" in str(v)}
+        return replace(value, **there) if there else value
+    if not isinstance(value, Path) or ":" not in str(value):
+        return value
+    from vitrail.artifacts import at
+
+    return stack.enter_context(at(value, write=name == "out"))
 
 
 def _group(parameter: inspect.Parameter) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")]
+StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder, or a URL (s3://…).")]
 
 OfWord = Annotated[
     str | None, typer.Option("--word", help="The word, where STUDY holds the states of many (`vitrail extract`).")
@@ -16,24 +16,27 @@ OfWord = Annotated[
 
 def folder_to_write(path: Path | None) -> Path | None:
     """The folder that an option names, if it may be written."""
-    from vitrail.artifacts import check_target
+    from vitrail.artifacts import check_target, url_of
 
-    if path is not None:
+    if path is not None and url_of(path) is None:
         check_target(path)
     return path
 
 
 def file_to_write(path: Path | None) -> Path | None:
     """The file that an option or argument names, if it may be written."""
-    from vitrail.artifacts import check_target
+    from vitrail.artifacts import check_target, url_of
 
-    if path is not None:
+    if path is not None and url_of(path) is None:
         check_target(path, folder=False)
     return path
 
 
 Out = Annotated[
-    Path, typer.Option("--out", callback=folder_to_write, help="Folder to write; what is finished in it is kept.")
+    Path,
+    typer.Option(
+        "--out", callback=folder_to_write, help="Folder to write, or a URL (s3://…); what is finished in it is kept."
+    ),
 ]
 Overwrite = Annotated[
     bool,

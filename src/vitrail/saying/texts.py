@@ -18,6 +18,7 @@ from vitrail.artifacts import (
     Record,
     file_hash,
     parent,
+    present,
     read_finished,
     read_sealed,
     shard_file,
@@ -199,7 +200,7 @@ def texts_of(folder: Path, manifest: Mapping[str, Any]) -> Texts:
     images: dict[str, str] = {}
     for number in range(manifest["n_shards"]):
         try:
-            rows = pq.read_table(shard_file(folder, number, SUFFIX)).to_pylist()
+            rows = pq.read_table(present(shard_file(folder, number, SUFFIX))).to_pylist()
             record = typed(read_sealed(shard_file(folder, number, ".json")), Record)
         except (OSError, ValueError, pa.ArrowException) as error:
             raise ArtifactError(f"{folder} is damaged ({error}). Remove it and run `vitrail say` again.") from error
