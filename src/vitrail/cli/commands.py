@@ -6,6 +6,7 @@ from __future__ import annotations
 # isort: off
 import vitrail.cli.study
 import vitrail.cli.atlas
+import vitrail.cli.run
 import vitrail.cli.words
 import vitrail.cli.doctor
 import vitrail.cli.toyland

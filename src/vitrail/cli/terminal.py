@@ -162,6 +162,13 @@ def warn(message: str) -> None:
     stderr.print(f"[bold yellow]Warning:[/] {escape(visible(message))}", soft_wrap=True, highlight=False)
 
 
+def tell(message: str) -> None:
+    """A line on stderr on what happens now."""
+    from rich.markup import escape
+
+    stderr.print(f"[bold]{escape(visible(message))}[/]", soft_wrap=True, highlight=False)
+
+
 def fail(message: str, code: int) -> None:
     from rich.markup import escape
 

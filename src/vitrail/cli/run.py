@@ -1,0 +1,201 @@
+"""`vitrail run`: a file of steps, each a command with its options."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vitrail.cli.application import app, command
+from vitrail.cli.terminal import say, tell
+from vitrail.errors import UsageError
+
+#: The entry of a step that names its command.
+NAME = "run"
+#: Commands that are no steps.
+NO_STEPS = frozenset({"run"})
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command as it is typed.
+
+    Args:
+        words: its name: `("steer", "make")`.
+        typed: its options and arguments.
+        where: the place in the file, for messages.
+    """
+
+    words: tuple[str, ...]
+    typed: tuple[str, ...]
+    where: str
+
+    def __str__(self) -> str:
+        return shlex.join(["vitrail", *self.words, *self.typed])
+
+
+@command(panel="In one go", name="run")
+def run(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file of steps.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the file, print the commands, and run none.")
+    ] = False,
+) -> None:
+    """Runs the steps of a file, one after the other: a whole line of work as one text that can be kept and shared.
+
+    A step is a table `[[step]]`. Its entry `run` names a command; each other entry is an option or argument of that
+    command, by its name: `word = "dog"`, `layers = [6, 8]`, `noise = false`. Entries above the first step hold for
+    every step that has such an option. All steps are checked before the first one runs. Run again, it keeps what is
+    finished.
+
+    Examples:
+        vitrail run study.toml
+        vitrail run study.toml --dry-run
+    """
+    steps = steps_of(file)
+    for step in steps:
+        _parsed(step, context)
+    for n, step in enumerate(steps, 1):
+        if dry_run:
+            say(str(step))
+            continue
+        tell(f"Step {n} of {len(steps)}: {step}")
+        with _parsed(step, context) as parsed:
+            parsed.command.invoke(parsed)
+
+
+def steps_of(file: Path) -> list[Step]:
+    """The steps of a file; what they are given is named by its options, but not yet read.
+
+    Raises:
+        UsageError: the file cannot be read, is no TOML, or has an entry that no command takes.
+    """
+    entries = _read(file)
+    tables = entries.pop("step", None)
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        raise UsageError(
+            f'{file} has no steps. A step is a table [[step]] with an entry {NAME}, such as {NAME} = "study".'
+        )
+    unused = set(entries)
+    steps = []
+    for n, table in enumerate(tables, 1):
+        where = f"{file}, step {n}"
+        words = _words(table, where)
+        known = _parameters(words)
+        shared = {name: value for name, value in entries.items() if name in known}
+        unused -= shared.keys()
+        given = {**shared, **{name: value for name, value in table.items() if name != NAME}}
+        steps.append(Step(words, tuple(_typed(given, known, f"{where}, {' '.join(words)}")), where))
+    if unused:
+        raise UsageError(f"{file}: no step takes {', '.join(map(repr, sorted(unused)))}.")
+    return steps
+
+
+def _read(file: Path) -> dict[str, Any]:
+    import msgspec
+
+    try:
+        return msgspec.toml.decode(file.read_bytes(), type=dict[str, Any])
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is no TOML: {error}.") from error
+
+
+def _words(table: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """The name of the command of a step."""
+    named = table.get(NAME)
+    known = [" ".join(words) for words in _commands()]
+    if named not in known:
+        raise UsageError(f"{where}: {NAME} = {named!r} is no command. {_meant(str(named), known)}")
+    return tuple(str(named).split())
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"Did you mean {near[0]!r}?" if near else f"It may be {', '.join(known)}."
+
+
+@functools.cache
+def _commands() -> dict[tuple[str, ...], Any]:
+    """Name → command, of every command that may be a step."""
+
+    def below(group: Any, words: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], Any]]:
+        for name, found in group.commands.items():
+            if hasattr(found, "commands"):
+                yield from below(found, (*words, name))
+            elif name not in NO_STEPS:
+                yield (*words, name), found
+
+    return dict(below(typer.main.get_command(app), ()))
+
+
+def _parameters(words: tuple[str, ...]) -> dict[str, Any]:
+    """Entry → the parameter of a command: options by their long names, arguments by what the help calls them."""
+    found = {}
+    for parameter in _commands()[words].params:
+        if parameter.param_type_name == "argument":
+            found[str(parameter.metavar or parameter.name).lower().strip("[]. ")] = parameter
+        elif parameter.name != "help":
+            found |= {o.removeprefix("--"): parameter for o in parameter.opts if o.startswith("--")}
+    return found
+
+
+def _typed(given: Mapping[str, Any], known: Mapping[str, Any], where: str) -> Iterable[str]:
+    """Entries as they would be typed: options first, arguments behind `--`."""
+    arguments: list[str] = []
+    for name, value in given.items():
+        if name not in known:
+            raise UsageError(f"{where} has no option {name!r}. {_meant(name, known)}")
+        parameter = known[name]
+        if parameter.param_type_name == "argument":
+            arguments += [_text(v, name, where) for v in (value if isinstance(value, list) else [value])]
+        elif getattr(parameter, "is_flag", False):
+            yield from _flag(parameter, value, name, where)
+        elif parameter.multiple and isinstance(value, list):
+            yield from (f"--{name}={_text(v, name, where)}" for v in value)
+        else:
+            yield f"--{name}={_text(value, name, where)}"
+    if arguments:
+        yield from ("--", *arguments)
+
+
+def _flag(parameter: Any, value: Any, name: str, where: str) -> Iterable[str]:
+    if not isinstance(value, bool):
+        raise UsageError(f"{where}: {name} is true or false, not {value!r}.")
+    off = [o for o in parameter.secondary_opts if o.startswith("--")]
+    if value:
+        yield f"--{name}"
+    elif off:
+        yield off[0]
+
+
+def _text(value: Any, name: str, where: str) -> str:
+    """A value as it is typed; several values by commas."""
+    if isinstance(value, list):
+        return ",".join(_text(v, name, where) for v in value)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UsageError(f"{where}: {name} is a text or a number, not {value!r}.")
+    return str(value)
+
+
+def _parsed(step: Step, parent: typer.Context) -> Any:
+    """The context of a step: its options are read, as those that are typed are.
+
+    Raises:
+        UsageError: one of them cannot be.
+    """
+    made = _commands()[step.words]
+    try:
+        return made.make_context(" ".join(step.words), list(step.typed), parent=parent.find_root())
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        raise UsageError(f"{step.where}, {' '.join(step.words)}: {error.format_message()}") from error
