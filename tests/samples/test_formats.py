@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from vitrail.errors import DataError, UsageError
-from vitrail.samples import load_samples
+from vitrail.samples import ReadingOptions, load_samples
+
+STRICT = ReadingOptions(strict=True)
 
 
 def picture(path: Path, colour: str = "red") -> Path:
@@ -133,7 +135,7 @@ def test_a_region_that_is_wrong_is_named(quarters, change, message):
     document = json.loads(quarters.read_text())
     document[0]["regions"][0] |= change
     with pytest.raises(DataError, match=message):
-        load_samples(f"regions:{written(quarters, document)}")
+        load_samples(f"regions:{written(quarters, document)}", reading=STRICT)
 
 
 def test_a_region_outside_of_its_image_cannot_be_opened(quarters):
@@ -153,7 +155,7 @@ def test_only_regions_are_read_region_by_region(tmp_path):
         load_samples(f"regions:{written(tmp_path / 'b.json', [{'id': 1, 'regions': [3]}])}")
     regions = written(tmp_path / "c.json", [{"id": 1, "regions": []}])
     with pytest.raises(UsageError, match="no use for annotations="):
-        load_samples(f"regions:{regions}", annotations=tmp_path / "a.json")
+        load_samples(f"regions:{regions}", reading=ReadingOptions(annotations=tmp_path / "a.json"))
 
 
 # ---- CSV -------------------------------------------------------------------------------------------------------------
@@ -192,15 +194,18 @@ def test_tabs_and_semicolons_separate_too(tmp_path):
     ("text", "message"),
     [
         ("image,caption\n1.jpg\n", "1 cells, but there are 2 columns: image, caption"),
-        ("image,question\n1.jpg,what?\n1.jpg,where?\n", "has the image of an earlier row, '1.jpg', and no caption"),
-        ("filename,raw\n1.jpg,[oops\n", "field 'captions': malformed JSON"),
+        (
+            "image,question\n1.jpg,what?\n1.jpg,where?\n",
+            "has the image of an earlier row, '1.jpg', and no caption or id",
+        ),
+        ("filename,raw\n1.jpg,[oops\n", "field 'raw': malformed JSON"),
         ("image,caption\n,a dog\n", "field 'image' is missing"),
         ('image,caption\n1.jpg,"a" dog\n', "malformed CSV"),
     ],
 )
 def test_a_csv_that_is_wrong_is_an_error_that_says_where(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
-        load_samples(written(tmp_path / "a.csv", text))
+        load_samples(written(tmp_path / "a.csv", text), reading=STRICT)
 
 
 # ---- WebDataset ------------------------------------------------------------------------------------------------------
@@ -245,7 +250,7 @@ def test_shards_are_named_by_a_pattern_or_one_by_one(shards):
 
 
 def test_a_shard_that_is_missing_or_damaged_is_an_error(shards):
-    with pytest.raises(DataError, match=r"1 of 3 shards do not exist, such as .*part-002\.tar"):
+    with pytest.raises(DataError, match=r"1 of 3 files do not exist, such as .*part-002\.tar"):
         load_samples(str(shards / "part-{000..002}.tar"))
     (shards / "part-001.tar").write_bytes(b"no tar at all")
     with pytest.raises(DataError, match=r"part-001\.tar: damaged shard"):

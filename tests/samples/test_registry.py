@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 import vitrail.samples
 from vitrail.errors import DataError, UsageError
-from vitrail.samples import FORMATS, Format, Found, Sample, Source, load_samples
+from vitrail.samples import FORMATS, Format, Found, ReadingOptions, Sample, Source, load_samples
 
 
 def read_two_columns(source: Source) -> Found:
@@ -36,7 +37,7 @@ def test_a_format_is_added_by_one_line_of_the_registry(tmp_path, monkeypatch):
         ("b.png", ("a cat",), tmp_path / "b.png"),
     ]
     with pytest.raises(UsageError, match="is a list of captions, which has no use for annotations="):
-        load_samples(path, annotations="answers.json")
+        load_samples(path, reading=ReadingOptions(annotations=Path("answers.json")))
     with pytest.raises(DataError, match=r"samples come from .*a list of captions \(\.captions\)"):
         load_samples(tmp_path / "absent")
 

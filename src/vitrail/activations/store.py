@@ -64,6 +64,7 @@ class Store(Shards):
         sources: the samples of each shard; those of a shard that is there must be the same. None compares no samples.
         parents: kind → what the states were made from, beside samples and model.
         part: the shards that this process makes, where several share them; None for all.
+        data: what was read of the samples' source.
 
     Raises:
         ArtifactError: the folder holds the activations of another run; what differs is named.
@@ -77,8 +78,10 @@ class Store(Shards):
         sources: Sources | None = None,
         parents: Mapping[str, Any] | None = None,
         part: Part | None = None,
+        data: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(folder, Run(KIND, dict(parameters), n_shards, SUFFIXES, sources, dict(parents or {}), part))
+        run = Run(KIND, dict(parameters), n_shards, SUFFIXES, sources, dict(parents or {}), part, data)
+        super().__init__(folder, run)
 
     def write(self, number: int, states: Mapping[int | str, torch.Tensor], rows: Sequence[Row], counts: Counts) -> None:
         """Writes shard `number`: `states` maps a layer to (n_rows, n_features). In a folder of many words the rows of

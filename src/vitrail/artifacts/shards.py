@@ -127,6 +127,7 @@ class Run:
         sources: the samples of each shard; those of a shard that is there must be the same. None compares no samples.
         parents: kind → what it is made from.
         part: the shards that this process makes, where several share them; None for all.
+        data: what was read of the samples' source; it decides nothing.
     """
 
     kind: str
@@ -136,6 +137,7 @@ class Run:
     sources: Sources | None = None
     parents: dict[str, Any] = field(default_factory=dict)
     part: Part | None = None
+    data: dict[str, Any] | None = None
 
 
 class Shards:
@@ -195,7 +197,8 @@ class Shards:
 
     @property
     def _content(self) -> dict[str, Any]:
-        return {"parameters": self.run.parameters, "parents": self.run.parents}
+        data = {} if self.run.data is None else {"data": self.run.data}
+        return {"parameters": self.run.parameters, "parents": self.run.parents, **data}
 
     def missing(self) -> list[int]:
         """Numbers of the shards of this process that are still to be written, or to be written again: each file of the

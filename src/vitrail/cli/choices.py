@@ -14,17 +14,20 @@ from typing import TYPE_CHECKING, Annotated
 
 from vitrail.activations.options import ExtractionOptions
 from vitrail.cli.derived import Named, Without
+from vitrail.cli.terminal import tell
 from vitrail.errors import DataError, UsageError
 from vitrail.lmm.options import DType, Layer
-from vitrail.options import AtLeast, Count, Options
+from vitrail.options import Count, Options
 from vitrail.samples.bounds import ImageBounds
+from vitrail.samples.options import ReadingOptions
+from vitrail.visible import one_line
 from vitrail.words import Word
 
 if TYPE_CHECKING:
     from vitrail.activations import Activations
     from vitrail.lmm import LMM, Loader
     from vitrail.progress import Progress
-    from vitrail.samples import Sample
+    from vitrail.samples import Sample, Samples
     from vitrail.samples.facts import KnownFacts
     from vitrail.work.options import WorkOptions
 
@@ -118,42 +121,51 @@ def _loaded(choice: ModelChoice) -> LMM:
     return lmm.with_own_generation() if choice.own_generation else lmm
 
 
+_BOUNDS, _READING = ImageBounds(), ReadingOptions()
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataSource(Options):
     """Samples of a data set.
 
     Args:
         data: `toyland`, COCO captions (Karpathy's or its own), VQAv2 questions, Visual Genome's images with what is
-            said of them, or each region by itself (`regions:FILE`), JSONL, CSV, Parquet, WebDataset shards, a folder of
-            images, a Hugging Face dataset, or the first --limit rows of one on the hub (`stream:ORG/NAME`).
+            said of them, or each region by itself (`regions:FILE`), JSON, JSONL, CSV, Parquet, WebDataset shards, files
+            of a pattern, a folder of images, a Hugging Face dataset, or the first --limit rows of one on the hub
+            (`stream:ORG/NAME`). What was read is said on stderr.
         split: split of the data; all of them by default (toyland: train).
         limit: look at the first so many samples.
         images: folder of the images, if not beside the data.
-        max_side: images with a side longer than so many pixels are skipped, and listed.
-        max_ratio: images whose longer side is longer than so many times the shorter are skipped, and listed.
-        allow_outside: follow paths in the data that lead out of their folder (`..`, absolute ones, links).
+        bounds: how large an image may be, and where it may lie.
+        reading: which columns mean what, and what becomes of records that cannot be read.
     """
 
     data: str = "toyland"
     split: str | None = None
     limit: Count | None = None
     images: Path | None = None
-    max_side: Count = ImageBounds.max_side
-    max_ratio: Annotated[float, AtLeast(1)] = ImageBounds.max_ratio
-    allow_outside: bool = False
+    bounds: ImageBounds = _BOUNDS
+    reading: ReadingOptions = _READING
 
-    @property
-    def bounds(self) -> ImageBounds:
-        """How large an image may be, and where it may lie."""
-        return ImageBounds(self.max_side, self.max_ratio, self.allow_outside)
-
-    def load(self, progress: Progress) -> list[Sample]:
+    def load(self, progress: Progress) -> Samples:
         """The samples; the bundled world is drawn the first time."""
+        return self.read(self.data, self.split, self.limit, progress)
+
+    def read(self, source: str, split: str | None, limit: int | None, progress: Progress) -> Samples:
+        """The samples of `source`, read as these options say; a line on stderr says what was read."""
         from vitrail.samples import load_samples
 
-        return load_samples(
-            self.data, split=self.split, limit=self.limit, images=self.images, bounds=self.bounds, progress=progress
+        found = load_samples(
+            source,
+            split=split,
+            limit=limit,
+            images=self.images,
+            bounds=self.bounds,
+            reading=self.reading,
+            progress=progress,
         )
+        tell(one_line(str(found.summary)))
+        return found
 
     def facts(self) -> KnownFacts:
         """What is known of the samples beside their captions."""
@@ -175,17 +187,20 @@ class DataChoice(DataSource):
     having: str | None = None
     ids: Path | None = None
 
-    def load(self, progress: Progress) -> list[Sample]:
+    def load(self, progress: Progress) -> Samples:
         """The samples that are chosen; the bundled world is drawn the first time."""
-        from vitrail.samples import vocabulary
+        from vitrail.samples import Samples, vocabulary
 
-        samples = super().load(progress)
+        read = super().load(progress)
+        samples: list[Sample] = read
         if self.ids is not None:
             try:
                 samples = vocabulary.with_ids(samples, vocabulary.read_lines(self.ids))
             except DataError as error:
                 raise DataError(f"{self.ids}: {error}") from error
-        return samples if self.having is None else vocabulary.having(samples, vocabulary.read_words(self.having))
+        if self.having is not None:
+            samples = vocabulary.having(samples, vocabulary.read_words(self.having))
+        return Samples(samples, read.summary)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,11 +15,21 @@ from vitrail.cli.options import Json, Out
 from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
 from vitrail.comparison.options import ComparisonOptions
 from vitrail.errors import UsageError
-from vitrail.samples.bounds import ImageBounds
 
 if TYPE_CHECKING:
     from vitrail.comparison import Comparison
     from vitrail.scores import Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedData(DataSource):
+    """What the study before was made from.
+
+    Args:
+        data: what A was made from: to make the study that is missing, and to compare the whole models.
+    """
+
+    data: str | None = None  # type: ignore[assignment]  # only some comparisons need any
 
 
 @command(panel="Measure and compare")
@@ -32,15 +42,7 @@ def compare(
         str | None, typer.Option(help="A PEFT adapter on the model before, where there is no study of it yet.")
     ] = None,
     out: Out,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data", help="What A was made from: to make the study that is missing, and to compare the whole models."
-        ),
-    ] = None,
-    split: Annotated[str | None, typer.Option("--split", help="Split of the data.")] = None,
-    images: Annotated[Path | None, typer.Option("--images", help="Folder of the images.")] = None,
-    bounds: ImageBounds,
+    data: Annotated[ComparedData, Without("limit")],
     comparison: Annotated[
         ComparisonOptions,
         Without("n_images", "rules", "draws", "resamples", "device", "trust_remote_code"),
@@ -67,7 +69,7 @@ def compare(
     given = [name for name, value in (("--b", b), ("--model-b", model_b), ("--adapter", adapter)) if value is not None]
     if len(given) == 0 or ("--b" in given and len(given) > 1):
         raise UsageError(f"Give either --b, or --model-b or --adapter; got {', '.join(given) or 'none of them'}.")
-    if data is None and (b is None or comparison.checkpoints is not None):
+    if data.data is None and (b is None or comparison.checkpoints is not None):
         raise UsageError("--data is needed to make the states of another model: name the data that A was made from.")
     check_ours(beside("compare", out))
     check_place(out, "shift")
@@ -75,8 +77,7 @@ def compare(
     with progress_bars() as progress:
         before = open_study(a)
         after = None if b is None else open_study(b)
-        source = None if data is None else DataSource(data=data, split=split, images=images, **vars(bounds))
-        samples = None if source is None else source.load(progress)
+        samples = None if data.data is None else data.load(progress)
         check_comparison(before, after, samples, options)
         if after is None:
             check_tuned(before.activations, model=model_b, adapter=adapter)

@@ -7,6 +7,7 @@
 | default                  | default                                                                                  |
 | line in the class's Args | help                                                                                     |
 
+A field whose type is a dataclass is a group inside the group: its fields become options, too.
 A field whose type has an option of Typer, `Annotated[str, typer.Option(…)]`, has that option.
 """
 
@@ -15,10 +16,10 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from copy import copy
-from dataclasses import MISSING, Field, fields
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from rich.markup import escape
@@ -29,8 +30,6 @@ from vitrail.errors import UsageError
 from vitrail.lmm.options import Layer
 from vitrail.options import AtLeast, NameIn, types_of, without_none
 from vitrail.visible import visible
-
-T = TypeVar("T")
 
 
 class Without:
@@ -52,19 +51,45 @@ def options_of(group: type, parameter: inspect.Parameter) -> Iterator[inspect.Pa
     rules = getattr(parameter.annotation, "__metadata__", ())
     left_out = frozenset().union(*(rule.names for rule in rules if isinstance(rule, Without)))
     names = {k: v for rule in rules if isinstance(rule, Named) for k, v in rule.names.items()}
-    if unknown := (left_out | names.keys()) - types_of(group).keys():
+    places = _places(group, left_out)
+    known = left_out & _names(group) | {field.name for _, _, field in places}
+    if unknown := (left_out | names.keys()) - known:
         raise TypeError(f"{group.__name__} has no field {', '.join(sorted(unknown))}.")
     panel = parameter.name.replace("_", " ").capitalize()
+    for where, owner, field in places:
+        name = "__".join((parameter.name, *where, field.name))
+        yield _option(owner, field, names.get(field.name), panel).replace(name=name)
+
+
+def _places(
+    group: type, left_out: Collection[str], where: tuple[str, ...] = ()
+) -> list[tuple[tuple[str, ...], type, Field[Any]]]:
+    """The fields of a group and of the groups inside it: the names that lead there, the dataclass, the field."""
+    found: list[tuple[tuple[str, ...], type, Field[Any]]] = []
     for field in fields(group):
+        kind: Any = types_of(group)[field.name]
         if field.name not in left_out:
-            yield _option(group, field, names.get(field.name), panel).replace(name=f"{parameter.name}__{field.name}")
+            inner = is_dataclass(kind)
+            found += _places(kind, left_out, (*where, field.name)) if inner else [(where, group, field)]
+    return found
 
 
-def taken_from(values: dict[str, Any], parameter: str, group: Callable[..., T]) -> T:
+def _names(group: type) -> set[str]:
+    """The names of the fields of a group, and of the groups inside it."""
+    inner: list[Any] = [kind for kind in types_of(group).values() if is_dataclass(kind)]
+    return {*types_of(group), *(name for kind in inner for name in _names(kind))}
+
+
+def taken_from(values: dict[str, Any], parameter: str, group: Any) -> Any:
     """The group of a command's `parameter`, made of the values of its options, which are taken out of `values`."""
     start = f"{parameter}__"
+    inner = {
+        name: taken_from(values, start + name, kind)
+        for name, kind in types_of(group).items()
+        if is_dataclass(kind) and any(value.startswith(f"{start}{name}__") for value in values)
+    }
     own = [name for name in values if name.startswith(start)]
-    return group(**{name.removeprefix(start): values.pop(name) for name in own})
+    return group(**inner, **{name.removeprefix(start): values.pop(name) for name in own})
 
 
 def names_of(option: inspect.Parameter) -> tuple[str, ...]:

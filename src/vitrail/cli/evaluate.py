@@ -72,11 +72,9 @@ class EvaluatedData(DataSource):
 
     def _samples(self, data: str, split: str | None, progress: Progress) -> list[Sample]:
         """Samples of one split, or of all splits for None; of Toyland, too."""
-        from vitrail.samples import load_samples
         from vitrail.samples.facts import data_folder
 
-        source = data_folder(data, progress) if data == "toyland" else data
-        return load_samples(source, split=split, images=self.images, bounds=self.bounds)
+        return self.read(str(data_folder(data, progress)) if data == "toyland" else data, split, None, progress)
 
 
 @dataclass(frozen=True, kw_only=True)

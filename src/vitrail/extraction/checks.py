@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 
 from vitrail import words as vocabulary
 from vitrail.activations.options import Require
 from vitrail.errors import DataError, UsageError
-from vitrail.samples import Sample
+from vitrail.samples import Sample, images_there, summary_of
+from vitrail.samples.columns import listed
 from vitrail.words import Word
+
+log = logging.getLogger(__name__)
 
 
 def having(samples: Sequence[Sample], word: Word, require: Require = "both") -> list[Sample]:
@@ -36,6 +40,7 @@ def candidates(samples: Sequence[Sample], word: Word, require: Require = "both")
     """
     if not samples:
         raise DataError("There are no samples to extract from.")
+    check_told(samples, require)
     found = having(samples, word, require)
     if not found and require != "predicted":
         raise vocabulary.absent(word, "references", (text for s in samples for text in s.said))
@@ -80,6 +85,7 @@ def check_words(samples: Sequence[Sample], words: Sequence[Word], require: Requi
         raise UsageError(f"{', '.join(map(repr, twice))} is named more than once. Name each word once.")
     if not samples:
         raise DataError("There are no samples.")
+    check_told(samples, require)
     for word in words if require != "predicted" else ():
         if not any(word.find(text) for s in samples for text in s.said):
             raise vocabulary.absent(word, "references", (text for s in samples for text in s.said))
@@ -99,16 +105,41 @@ def check_unseen(learned_from: Collection[str], samples: Sequence[Sample]) -> No
         )
 
 
+def check_told(samples: Sequence[Sample], require: Require) -> None:
+    """Checks that people said something of some sample; a warning where only the model must say the word.
+
+    Raises:
+        DataError: nothing was said of any, and a reference must have the word.
+    """
+    if any(s.references or s.question is not None for s in samples):
+        return
+    read = summary_of(samples)
+    unread = ""
+    if read is not None and read.not_read:
+        unread = f" Columns not read: {listed(read.not_read)}; say which one with --caption-column."
+    told = f"None of the {len(samples)} samples has a caption or a question.{unread}"
+    if require != "predicted":
+        raise DataError(f"{told} Without captions, ask for the words that the model says: --require predicted.")
+    log.warning("%s", told)
+
+
 def check_images(samples: Sequence[Sample]) -> None:
     """Opens images until one can be opened: the first, one in the middle, the last.
 
     Some may be unreadable: they are skipped later, and counted. If none of these three can be opened, hardly any can.
 
     Raises:
-        DataError: there are no samples, or none of the three images can be opened.
+        DataError: there are no samples, none of the three images can be opened, or more than half of the files are
+            missing.
     """
     if not samples:
         raise DataError("There are no samples.")
+    looked, missing = images_there(samples)
+    if 2 * len(missing) > looked:
+        raise DataError(
+            f"{len(missing)} of {looked} images do not exist, such as {missing[0].image} of sample {missing[0].id!r}. "
+            "Say where they lie with --images."
+        )
     errors = []
     for i in sorted({0, len(samples) // 2, len(samples) - 1}):
         try:

@@ -26,7 +26,7 @@ from vitrail.extraction.worker import Worker
 from vitrail.lmm import LMM, Layer, Loader, as_lmm, loader_of
 from vitrail.lmm.doctor import keeps_states
 from vitrail.progress import Progress, Tally, shown, silent
-from vitrail.samples import Sample, as_samples
+from vitrail.samples import Sample, as_samples, summary_of
 from vitrail.samples.parts import Parts
 from vitrail.saying import Texts, open_texts
 from vitrail.words import Alignment, Word
@@ -274,7 +274,9 @@ def _filled(asked: _Asked, pool: Pool[Worker], part: Part | None, out: Path, pro
     of = {"n": len(asked.samples), "ids_sha256": _ids_hash(asked.samples)}
     parents = {} if said is None else said.parents
     parameters = {**asked.named(), **prepared.parameters(of, said)}
-    store = Store(out, parameters, len(parts), parts.digests, parents, part)
+    origin = summary_of(asked.samples)
+    data = None if origin is None else origin.as_dict()
+    store = Store(out, parameters, len(parts), parts.digests, parents, part, data)
     missing = store.missing()
     if missing and store.certificate is None and (certificate := pool.once(Worker.certificate, some)):
         store.certify(certificate)

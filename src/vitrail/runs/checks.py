@@ -14,7 +14,7 @@ from vitrail.concepts.options import LearningOptions
 from vitrail.errors import UsageError
 from vitrail.extraction.checks import check_unseen, check_word, having
 from vitrail.samples import Sample
-from vitrail.words import Word
+from vitrail.words import Word, check_segments
 
 #: Samples of a study that are not learned from, and explained.
 HELD_OUT = 10
@@ -27,7 +27,8 @@ def check_study(
 
     Raises:
         WordError: no sample has the word.
-        UsageError: fewer samples have it than there are concepts, or options that do not go together.
+        UsageError: fewer samples have it than there are concepts, options that do not go together, or captions whose
+            words only an extra tells apart.
         DataError: there are no samples, or no image can be opened.
     """
     if extraction.sight:
@@ -37,6 +38,7 @@ def check_study(
         )
     learned_from, _ = hold_out(samples, word, extraction.require)
     check_word(learned_from, word, extraction.require, learning.n_samples)
+    check_segments(text for sample in learned_from for text in sample.said)  # titles are words of captions
     learning.learner()
 
 

@@ -20,11 +20,15 @@ from .load import (
     as_samples as as_samples,
     load_samples as load_samples,
 )
+from .options import (
+    ReadingOptions as ReadingOptions,
+)
 from .sample import (
     Sample as Sample,
 )
-from .tables import (
-    ANSWER_COLUMNS as ANSWER_COLUMNS,
-    REFERENCE_COLUMNS as REFERENCE_COLUMNS,
-    TEXT_COLUMNS as TEXT_COLUMNS,
+from .summary import (
+    Samples as Samples,
+    Summary as Summary,
+    images_there as images_there,
+    summary_of as summary_of,
 )

@@ -17,4 +17,4 @@ def _read(source: Source) -> Found:
     return KARPATHY.read(replace(source, given=toyland.dataset_path(progress=source.progress)))
 
 
-TOYLAND = Format("Toyland, the bundled world", "the word `toyland`", _is_toyland, _read, split="train")
+TOYLAND = Format("Toyland, the bundled world", "the word `toyland`", _is_toyland, _read, ("images",), "train")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +23,42 @@ def read_bytes(path: Path, size: int = -1) -> bytes:
         raise DataError(f"{path} cannot be read ({type(error).__name__}: {error})") from error
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without a byte order mark.
+def read_text(path: Path, encoding: str | None = None) -> str:
+    """The text of a file; see `to_text`.
 
     Raises:
-        DataError: the file cannot be read, or is not UTF-8.
+        DataError: the file cannot be read, or is not in that encoding.
     """
-    return to_text(read_bytes(path), str(path))
+    return to_text(read_bytes(path), str(path), encoding)
 
 
-def to_text(content: bytes, where: str) -> str:
-    """`content` as UTF-8, without a byte order mark; `where` is its place, for the message.
+#: How a text begins that says its encoding by itself; UTF-32 first, because it begins like UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def to_text(content: bytes, where: str, encoding: str | None = None) -> str:
+    """`content` as text, without a byte order mark: in `encoding`, or as its mark says, or UTF-8.
+
+    Args:
+        where: its place, for the message.
+        encoding: None where nobody named one.
 
     Raises:
-        DataError: it is not UTF-8.
+        DataError: it is not in that encoding.
     """
+    kind = encoding or next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode(kind).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise DataError(f"{where} is not UTF-8 text (byte {error.start})") from error
+        name = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8"}.get(kind, kind)
+        other = "" if encoding else "; if it is in another encoding, name it with --encoding, such as latin-1"
+        raise DataError(f"{where} is not {name} text (byte {error.start}){other}") from error
 
 
 def to_json(text: str, where: str) -> Any:

@@ -28,16 +28,16 @@ def _read(source: Source) -> Found:
     """One sample per image, in the order of their names."""
     path = source.path
     names, is_inside = sorted(_images(path)), inside(path)
+    beside = {name: text for name in names if (text := (path / name).with_suffix(".txt")).is_file()}
+    if outside := [] if source.allow_outside else [text for text in beside.values() if not is_inside(text)]:
+        raise DataError(f"{outside[0]} leads out of {path}; to follow such links, add --allow-outside")
 
     def build(i: int) -> tuple[str, Sample]:
-        file = path / names[i]
-        beside = file.with_suffix(".txt")
-        captions = read_text(beside).split("\n") if beside.is_file() else []
-        if captions and not (source.allow_outside or is_inside(beside)):
-            raise DataError(f"{beside} leads out of {path}; to follow such links, add --allow-outside")
-        return str(file), Sample(names[i], file, texts(captions, "caption", str(beside)))
+        name = names[i]
+        captions = read_text(beside[name], source.reading.encoding).split("\n") if name in beside else []
+        return str(path / name), Sample(name, path / name, texts(captions, "caption", str(beside.get(name))))
 
-    return Found([None] * len(names), build, path)
+    return Found([None] * len(names), build, path, {"captions": "*.txt beside the images"})
 
 
 FOLDER = Format(

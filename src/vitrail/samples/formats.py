@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from vitrail.errors import DataError
 from vitrail.progress import Progress, silent
 from vitrail.samples.files import parse_json, read_bytes, read_text
+from vitrail.samples.options import ReadingOptions
 from vitrail.samples.sample import Sample
 
 
@@ -22,7 +25,7 @@ class Source:
     Args:
         given: the source as the caller wrote it.
         images: the folder below which image paths lie, if the caller named one.
-        annotations: the file with the answers to VQAv2 questions, if the caller named one.
+        reading: which columns mean what, in which encoding.
         split: the split that is wanted, or None for all.
         limit: how many samples are wanted at most, or None for all.
         allow_outside: whether paths in the data may lead out of their folder.
@@ -31,7 +34,7 @@ class Source:
 
     given: str | Path
     images: Path | None = None
-    annotations: Path | None = None
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     split: str | None = None
     limit: int | None = None
     allow_outside: bool = False
@@ -66,13 +69,13 @@ class Source:
         """The text of a file.
 
         Raises:
-            DataError: it is not UTF-8.
+            DataError: it is in another encoding.
         """
-        return read_text(self.path)
+        return read_text(self.path, self.reading.encoding)
 
     @cached_property
     def decoded(self) -> str:
-        """The text of a file; empty for a file that is not UTF-8, and for anything else."""
+        """The text of a file; empty for a file in another encoding, and for anything else."""
         try:
             return self.text if self.is_file else ""
         except DataError:
@@ -105,13 +108,41 @@ class Found:
 
     Args:
         splits: for each record the name of its split, or None.
-        build: gives for the number of a record where it lies (for messages) and its sample.
+        build: gives for the number of a record where it lies (for messages) and its sample; a DataError of its own for
+            a record that makes none.
         root: the folder that images should lie in.
+        columns: what samples have, such as "captions" → the column, or field, that it was read from.
+        not_read: the columns that were not read.
+        flaws: records that cannot be read, each with its place and the reason.
+        without_image: how many records have no image, and make no sample.
     """
 
     splits: Sequence[str | None]
     build: Callable[[int], tuple[str, Sample]]
     root: Path
+    columns: Mapping[str, str] = field(default_factory=dict)
+    not_read: Sequence[str] = ()
+    flaws: Sequence[str] = ()
+    without_image: int = 0
+
+
+def joined(parts: Sequence[Found]) -> Found:
+    """The records of several files, one file after the other."""
+    ends = list(accumulate(len(part.splits) for part in parts))
+
+    def build(i: int) -> tuple[str, Sample]:
+        number = bisect_right(ends, i)
+        return parts[number].build(i - (ends[number - 1] if number else 0))
+
+    return Found(
+        [split for part in parts for split in part.splits],
+        build,
+        Path(os.path.commonpath([part.root for part in parts])),
+        {role: column for part in reversed(parts) for role, column in part.columns.items()},
+        tuple(dict.fromkeys(column for part in parts for column in part.not_read)),
+        [flaw for part in parts for flaw in part.flaws],
+        sum(part.without_image for part in parts),
+    )
 
 
 @dataclass(frozen=True)
@@ -123,7 +154,7 @@ class Format:
         accepts: what to give as the source, as in "samples come from JSONL with a field `image`".
         recognises: whether a source has this format. It must not raise for a source of another format.
         read: finds the samples of a source that has this format.
-        uses: the parameters of `load_samples` that have a meaning for this format, of `images` and `annotations`.
+        uses: what has a meaning for this format, of `images`, `annotations` and `columns` (those that the user names).
         split: the split that is read if the caller names none; None for all.
     """
 
@@ -131,5 +162,5 @@ class Format:
     accepts: str
     recognises: Callable[[Source], bool]
     read: Callable[[Source], Found]
-    uses: tuple[str, ...] = ("images",)
+    uses: tuple[str, ...] = ("images", "columns")
     split: str | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 from vitrail.errors import DataError
 from vitrail.samples.bounds import ImageBounds
-from vitrail.samples.fields import need, texts
+from vitrail.samples.fields import need, short, texts
 from vitrail.samples.files import parse_json, read_text
 from vitrail.samples.formats import Format, Found, Source
 from vitrail.samples.images import EncodedImage, decode
@@ -34,7 +34,7 @@ def _read_images(source: Source) -> Found:
         captions = texts(list(dict.fromkeys(phrases)), "phrase", where)
         return where, Sample(str(number), _file(root, number), captions)
 
-    return Found([None] * len(document), build, root)
+    return Found([None] * len(document), build, root, {"captions": "regions", "image": "id"})
 
 
 def _read_regions(source: Source) -> Found:
@@ -47,12 +47,14 @@ def _read_regions(source: Source) -> Found:
     document, _ = parse_json(path, read_text(path))
     if not _has_regions(document):
         raise DataError(f"{path} has no regions; `regions:` is for Visual Genome's region_descriptions.json")
-    regions = [
-        (number, place, region)
-        for i in range(len(document))
-        for _, number, those in [_record(path, document, i)]
-        for place, region in those
-    ]
+    regions: list[tuple[int, str, dict[str, Any]]] = []
+    flaws: list[str] = []
+    for i in range(len(document)):
+        try:
+            _, number, those = _record(path, document, i)
+            regions += [(number, place, region) for place, region in those]
+        except DataError as error:
+            flaws.append(str(error))
 
     def build(i: int) -> tuple[str, Sample]:
         number, where, region = regions[i]
@@ -65,21 +67,21 @@ def _read_regions(source: Source) -> Found:
         image = EncodedImage(f"{file.name} region {named}", cut, root, file)
         return where, Sample(f"{number}-{named}", image, texts(need(region, "phrase", str, where), "phrase", where))
 
-    return Found([None] * len(regions), build, root)
+    return Found([None] * len(regions), build, root, {"captions": "phrase", "image": "id"}, flaws=flaws)
 
 
 def _record(path: Path, document: list[Any], i: int) -> tuple[str, int, list[tuple[str, dict[str, Any]]]]:
     """Where the record of an image lies, the image's number, and each of its regions with the place where it lies."""
     where, record = f"{path}: [{i}]", document[i]
     if not isinstance(record, dict):
-        raise DataError(f"{where} should be an object, got {record!r:.60}")
+        raise DataError(f"{where} should be an object, got {short(record)}")
     regions = need(record, "regions", list, where)
     number = record.get("id", record.get("image_id"))
     if not isinstance(number, int):
-        raise DataError(f"{where}: field 'id' should be the number of an image, got {number!r:.60}")
+        raise DataError(f"{where}: field 'id' should be the number of an image, got {short(number)}")
     for j, region in enumerate(regions):
         if not isinstance(region, dict):
-            raise DataError(f"{where}.regions[{j}] should be an object, got {region!r:.60}")
+            raise DataError(f"{where}.regions[{j}] should be an object, got {short(region)}")
     return where, number, [(f"{where}.regions[{j}]", region) for j, region in enumerate(regions)]
 
 
@@ -104,10 +106,12 @@ GENOME = Format(
     "Visual Genome's region descriptions",
     lambda source: _has_regions(source.document),
     _read_images,
+    ("images",),
 )
 REGIONS = Format(
     "the regions of Visual Genome",
     "`regions:FILE` for each region by itself",
     lambda source: source.after("regions:") is not None,
     _read_regions,
+    ("images",),
 )

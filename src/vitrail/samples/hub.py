@@ -9,12 +9,12 @@ from typing import Any
 
 from vitrail.errors import DataError, UsageError
 from vitrail.samples.folders import IMAGE_SUFFIXES
-from vitrail.samples.formats import Format, Found, Source
+from vitrail.samples.formats import Format, Found, Source, joined
 from vitrail.samples.images import EncodedImage
-from vitrail.samples.tables import TEXT_COLUMNS, found_in_rows
+from vitrail.samples.records import Table, columns_read, found_in, roles_in
 
 #: Suffixes of files: a missing `data/train.json` is not a name on the hub.
-_FILES = IMAGE_SUFFIXES | {".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".tsv", ".tar"}
+_FILES = IMAGE_SUFFIXES | {".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".tsv", ".tar", ".gz", ".tgz"}
 
 
 def _is_saved(source: Source) -> bool:
@@ -30,26 +30,25 @@ def _may_be_on_hub(source: Source) -> bool:
 
 
 def _read_saved(source: Source) -> Found:
-    return _read(str(source.path), source.root)
+    return _read(str(source.path), source.root, source)
 
 
 def _read_hub(source: Source) -> Found:
-    return _read(str(source.given), source.images or Path.cwd())
+    return _read(str(source.given), source.images or Path.cwd(), source)
 
 
-def _read(source: str, root: Path) -> Found:
-    """One sample per row of every split of `source`: a folder of `save_to_disk`, or a name on the hub."""
-    datasets = _library(source)
-    on_disk = Path(source).is_dir()
+def _read(place: str, root: Path, source: Source) -> Found:
+    """One sample per row of every split of `place`: a folder of `save_to_disk`, or a name on the hub."""
+    datasets = _library(place)
+    on_disk = Path(place).is_dir()
     try:
-        found = datasets.load_from_disk(source) if on_disk else datasets.load_dataset(source)
+        found = datasets.load_from_disk(place) if on_disk else datasets.load_dataset(place)
     except Exception as error:  # network, authorisation, configurations, formats: whatever its backends raise
-        place = "damaged" if on_disk else "no path on this disk, and not readable from the hub"
+        where = "damaged" if on_disk else "no path on this disk, and not readable from the hub"
         reason = f"{type(error).__name__}: {error}"
-        raise DataError(f"Hugging Face dataset {source!r} is {place} ({reason})") from error
+        raise DataError(f"Hugging Face dataset {place!r} is {where} ({reason})") from error
     parts = found if isinstance(found, dict) else {found.split and str(found.split): found}
-    rows = [row for name, part in parts.items() for row in _rows(part, name, source, root)]
-    return found_in_rows(rows, root)
+    return joined([found_in(_table(part, name, place, root, source), source) for name, part in parts.items()])
 
 
 def _read_stream(asked: Source) -> Found:
@@ -66,7 +65,7 @@ def _read_stream(asked: Source) -> Found:
         part = parts[name]
         if part.features is None:
             part = part._resolve_features()
-        column, encoded = _image_column(part.features, f"{source}[{name}]")
+        column, encoded = _image_column(part.features, f"{source}[{name}]", asked)
         if encoded:
             part = part.cast_column(column, datasets.Image(decode=False))
         taken = list(part.take(asked.limit))
@@ -76,14 +75,13 @@ def _read_stream(asked: Source) -> Found:
         raise DataError(
             f"Hugging Face dataset {source!r} cannot be streamed ({type(error).__name__}: {error})"
         ) from error
+    place = f"{source}[{name}]"
     rows = []
     for i, cells in enumerate(taken):
-        where = f"{source}[{name}]: row {i}"
-        row = {key: value for key, value in cells.items() if key in TEXT_COLUMNS}
-        cell = cells[column]
-        row["image"] = EncodedImage(f"{source}[{name}] row {i}", partial(_same, cell), root) if encoded else cell
-        rows.append((where, {"split": name, **row}))
-    return found_in_rows(rows, root)
+        if encoded:
+            cells[column] = EncodedImage(f"{place} row {i}", partial(_same, cells[column]), root)
+        rows.append((f"{place}: row {i}", {"split": name, **cells}))
+    return found_in(Table(place, list(part.features), rows, root, image=column), asked)
 
 
 def _same(cell: Any) -> Any:
@@ -98,32 +96,40 @@ def _library(source: str) -> Any:
     return datasets
 
 
-def _image_column(features: Any, place: str) -> tuple[str, bool]:
+def _image_column(features: Any, place: str, source: Source) -> tuple[str, bool]:
     """The column that holds the image, and whether it holds the image itself (else a path)."""
     import datasets
 
     pictures = [column for column, feature in features.items() if isinstance(feature, datasets.Image)]
-    if "image" not in features and len(pictures) != 1:
-        raise DataError(f"{place} should have one column of images or a column `image`; got {features}")
-    column = "image" if "image" in features else pictures[0]
+    chosen = source.reading.image_column
+    if chosen is None and "image" not in features and len(pictures) > 1:
+        raise DataError(
+            f"{place} has several columns of images, {', '.join(pictures)}: say which one with --image-column"
+        )
+    if chosen is None and pictures and "image" not in features:
+        chosen = pictures[0]
+    column = chosen or roles_in(list(features), source, place)["image"][0]
     return column, column in pictures
 
 
-def _rows(part: Any, name: str | None, source: str, root: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Where each row of a split lies, and those of its columns that a sample uses; images are not decoded."""
+def _table(part: Any, name: str | None, source: str, root: Path, asked: Source) -> Table:
+    """Where each row of a split lies, and those of its columns that samples use; images are not decoded."""
     import datasets
 
     place = f"{source}[{name}]" if name else source
-    column, encoded = _image_column(part.features, place)
+    column, encoded = _image_column(part.features, place, asked)
     part = part.with_format(None)
     part = part.cast_column(column, datasets.Image(decode=False)) if encoded else part
-    wanted = [c for c in part.column_names if c in TEXT_COLUMNS or (c == column and not encoded)]
+    wanted = columns_read(part.column_names, asked, place, column)
+    wanted += [] if encoded else [column]
     rows = part.select_columns(wanted).to_list() if wanted else [{} for _ in range(len(part))]
     for i, row in enumerate(rows):
-        row.setdefault("split", name)
+        if name is not None:
+            row.setdefault("split", name)
         if encoded:
-            row["image"] = EncodedImage(f"{place} row {i}", partial(_cell, part, column, i), root)
-    return [(f"{place}: row {i}", row) for i, row in enumerate(rows)]
+            row[column] = EncodedImage(f"{place} row {i}", partial(_cell, part, column, i), root)
+    columns = list(dict.fromkeys([*part.column_names, *(["split"] if name is not None else [])]))
+    return Table(place, columns, [(f"{place}: row {i}", row) for i, row in enumerate(rows)], root, image=column)
 
 
 def _cell(part: Any, column: str, row: int) -> Any:

@@ -1,4 +1,4 @@
-"""Samples from tables with one row per sample: JSONL and Parquet. A row holds its image, or the image's path."""
+"""Samples from files of records: JSONL, JSON lists, and Parquet. A record holds its image, or the image's path."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import pyarrow.parquet as pq
 
 from vitrail.artifacts import JSONError, parse
 from vitrail.errors import DataError
-from vitrail.samples.fields import need, optional, texts
+from vitrail.samples.columns import NAMES, normal
+from vitrail.samples.fields import short
 from vitrail.samples.formats import Format, Found, Source
 from vitrail.samples.images import EncodedImage
-from vitrail.samples.sample import Sample
-
-REFERENCE_COLUMNS = ("caption", "captions", "references")
-ANSWER_COLUMNS = ("answer", "answers")
-TEXT_COLUMNS = ("id", "split", "question", "question_type", "answer_type", *REFERENCE_COLUMNS, *ANSWER_COLUMNS)
+from vitrail.samples.records import Table, columns_read, found_in, has_images
 
 #: The row groups of Parquet files that are in memory, and the bytes that they may have together, unless it is one.
-_row_groups: dict[tuple[Path, int, int], pa.ChunkedArray] = {}
+_row_groups: dict[tuple[Path, str, int, int], pa.ChunkedArray] = {}
 _KEPT = 256 * 2**20
+
+
+# ---- JSON ------------------------------------------------------------------------------------------------------------
 
 
 def _is_jsonl(source: Source) -> bool:
@@ -32,77 +32,20 @@ def _is_jsonl(source: Source) -> bool:
     if source.path.suffix in (".jsonl", ".ndjson"):
         return True
     first, _ = source.parsed
-    return isinstance(first, dict) and "image" in first
+    return isinstance(first, dict) and has_images([name for name in first if name != "images"], source)
 
 
 def _read_jsonl(source: Source) -> Found:
-    """One sample per line."""
+    """One record per line."""
     # not str.splitlines(): a JSON string may hold U+2028, which is no end of line here
     lines = [(f"{source.path}:{n}", line) for n, line in enumerate(source.text.split("\n"), 1) if line.strip()]
-    return found_in_rows([(where, _parse_line(line, where)) for where, line in lines], source.root)
-
-
-def _read_parquet(source: Source) -> Found:
-    """One sample per row; an image in the file stays there until it is opened."""
-    path, root = source.path, source.root
-    try:
-        with pq.ParquetFile(path) as file:
-            schema, sizes = file.schema_arrow, [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
-            encoded = "image" in schema.names and not _is_text(schema.field("image").type)
-            wanted = [name for name in schema.names if name in TEXT_COLUMNS or (name == "image" and not encoded)]
-            rows = file.read(columns=wanted).to_pylist() if wanted else [{} for _ in range(sum(sizes))]
-    except (pa.ArrowException, OSError, ValueError) as error:  # a ValueError of text that is not UTF-8
-        raise DataError(f"{path}: damaged Parquet file ({error})") from error
-    refuse_twice(schema.names, str(path))
-    if "image" not in schema.names:
-        raise DataError(f"{path} has no column `image`; its columns: {', '.join(schema.names)}")
-    if encoded:
-        cells = [partial(_parquet_cell, path, group, k) for group, size in enumerate(sizes) for k in range(size)]
-        for i, (row, cell) in enumerate(zip(rows, cells, strict=True)):
-            row["image"] = EncodedImage(f"{path.name} row {i}", cell, root)
-    return found_in_rows([(f"{path}: row {i}", row) for i, row in enumerate(rows)], root)
-
-
-def found_in_rows(rows: Sequence[tuple[str, dict[str, Any]]], root: Path) -> Found:
-    """One sample per row of a table.
-
-    Args:
-        rows: where each row lies, for messages, and its cells by column. The cell `image` is a path below `root`, or an
-            EncodedImage.
-        root: the folder below which image paths lie.
-    """
-    splits = [optional(row, "split", where) for where, row in rows]
-    return Found(splits, lambda i: (rows[i][0], _sample(rows[i][1], rows[i][0], root)), root)
-
-
-def refuse_twice(columns: Sequence[str], where: str) -> None:
-    """Raises `DataError` if two columns have the same name, or names that mean the same: one of them would win."""
-    if twice := sorted({name for name in columns if columns.count(name) > 1}):
-        raise DataError(f"{where} has two columns that are, or mean, {', '.join(map(repr, twice))}; keep one of them")
-
-
-def _sample(row: dict[str, Any], where: str, root: Path) -> Sample:
-    image = need(row, "image", (str, EncodedImage), where)
-    if row.get("id") is not None:
-        key = str(need(row, "id", (int, str), where))
-    else:
-        key = image if isinstance(image, str) else image.key()
-    return Sample(
-        id=key,
-        image=root / image if isinstance(image, str) else image,
-        references=_one_of(row, REFERENCE_COLUMNS, where),
-        answers=_one_of(row, ANSWER_COLUMNS, where),
-        question=optional(row, "question", where),
-        question_type=optional(row, "question_type", where),
-        answer_type=optional(row, "answer_type", where),
-    )
-
-
-def _one_of(row: dict[str, Any], columns: Sequence[str], where: str) -> tuple[str, ...]:
-    given = [name for name in columns if row.get(name) is not None]
-    if len(given) > 1:
-        raise DataError(f"{where}: fields {' and '.join(map(repr, given))} mean the same; keep one")
-    return texts(row[given[0]], given[0], where) if given else ()
+    rows, flaws = [], []
+    for where, line in lines:
+        try:
+            rows.append((where, _parse_line(line, where)))
+        except DataError as error:
+            flaws.append(str(error))
+    return found_in(Table(str(source.path), _columns(rows), rows, source.root, flaws), source)
 
 
 def _parse_line(line: str, where: str) -> dict[str, Any]:
@@ -111,34 +54,126 @@ def _parse_line(line: str, where: str) -> dict[str, Any]:
     except JSONError as error:
         record, problem = None, str(error)
     if not isinstance(record, dict):
-        raise DataError(f"{where}: JSONL has one JSON object a line, got {line[:60]!r} ({problem})")
+        raise DataError(f"{where}: JSONL has one JSON object a line, got {short(line)} ({problem})")
     return record
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+def _columns(rows: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+    return list(dict.fromkeys(name for _, record in rows for name in record))
 
 
-def _parquet_cell(path: Path, group: int, row: int) -> Any:
+#: Fields of a JSON object that hold its records.
+_HOLDERS = ("data", "samples", "records", "rows")
+
+
+def _records(document: Any) -> list[tuple[str, Any]] | None:
+    """The place of each record in a JSON document, and the record; None where it holds none.
+
+    A document is a list of records, an object with such a list, an object whose values are records by their ids, or an
+    object of captions by the name of their image.
+    """
+    if isinstance(document, dict):
+        for holder in _HOLDERS:
+            if isinstance(document.get(holder), list):
+                return [(f"{holder}[{i}]", record) for i, record in enumerate(document[holder])]
+        if document and all(isinstance(record, dict) for record in document.values()):
+            return [(f"[{key!r:.80}]", {"id": key, **record}) for key, record in document.items()]
+        if document and all(isinstance(said, str | list) and _names_image(key) for key, said in document.items()):
+            return [(f"[{key!r:.80}]", {"image": key, "captions": said}) for key, said in document.items()]
+        return None
+    return [(f"[{i}]", record) for i, record in enumerate(document)] if isinstance(document, list) else None
+
+
+def _names_image(name: str) -> bool:
+    from vitrail.samples.folders import IMAGE_SUFFIXES
+
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _are_records(source: Source) -> bool:
+    """Whether the file is a JSON document of records with images; the first hundred decide."""
+    records = _records(source.document)
+    columns = _columns([("", record) for _, record in (records or [])[:100] if isinstance(record, dict)])
+    return bool(columns) and has_images(columns, source)
+
+
+def _read_records(source: Source) -> Found:
+    records = [(f"{source.path}: {place}", record) for place, record in _records(source.document) or ()]
+    rows = [(where, record) for where, record in records if isinstance(record, dict)]
+    flaws = [f"{where} should be an object, got {short(r)}" for where, r in records if not isinstance(r, dict)]
+    return found_in(Table(str(source.path), _columns(rows), rows, source.root, flaws), source)
+
+
+# ---- Parquet ---------------------------------------------------------------------------------------------------------
+
+
+def _read_parquet(source: Source) -> Found:
+    """One sample per row; an image in the file stays there until it is opened."""
+    path, root = source.path, source.root
     try:
-        return _parquet_images(path, group, path.stat().st_mtime_ns)[row].as_py()
+        with pq.ParquetFile(path) as file:
+            schema, sizes = file.schema_arrow, [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+            refuse_twice(schema.names, str(path))
+            image = _image_column(schema, source)
+            wanted = columns_read(schema.names, source, str(path), image)
+            rows = file.read(columns=wanted).to_pylist() if wanted else [{} for _ in range(sum(sizes))]
+    except (pa.ArrowException, OSError, ValueError) as error:  # a ValueError of text that is not UTF-8
+        raise DataError(f"{path}: damaged Parquet file ({error})") from error
+    if image is not None:
+        cells = [partial(_parquet_cell, path, image, g, k) for g, size in enumerate(sizes) for k in range(size)]
+        for i, (row, cell) in enumerate(zip(rows, cells, strict=True)):
+            row[image] = EncodedImage(f"{path.name} row {i}", cell, root)
+    places = [(f"{path}: row {i}", row) for i, row in enumerate(rows)]
+    return found_in(Table(str(path), schema.names, places, root, image=image), source)
+
+
+def _image_column(schema: pa.Schema, source: Source) -> str | None:
+    """The column that holds images themselves: the one that the user chose, or the first that is called so."""
+    chosen = source.reading.image_column
+    names = [name for group in NAMES["image"] for name in group]
+    called = sorted((names.index(normal(c)), c) for c in schema.names if normal(c) in names)
+    column = chosen or (called[0][1] if called else None)
+    return column if column in schema.names and _holds_bytes(schema.field(column).type) else None
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _holds_bytes(kind.value_type)
+    return pa.types.is_struct(kind) or not (pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def refuse_twice(columns: Sequence[str], where: str) -> None:
+    """Raises `DataError` if two columns have the same name: one of them would win."""
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+        raise DataError(f"{where} has two columns that are {', '.join(map(repr, twice))}; keep one of them")
+
+
+def _parquet_cell(path: Path, column: str, group: int, row: int) -> Any:
+    try:
+        cell = _parquet_images(path, column, group, path.stat().st_mtime_ns)[row].as_py()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: damaged Parquet file ({error})") from error
+    if isinstance(cell, list):
+        if len(cell) != 1:
+            raise DataError(f"it has {len(cell)} images; a sample has one")
+        return cell[0]
+    return cell
 
 
-def _parquet_images(path: Path, group: int, modified: int) -> pa.ChunkedArray:
+def _parquet_images(path: Path, column: str, group: int, modified: int) -> pa.ChunkedArray:
     """The images of a row group, which is read as a whole; those read last stay for the next rows."""
-    key = path, group, modified
+    key = path, column, group, modified
     if key not in _row_groups:
         with pq.ParquetFile(path) as file:
-            images = file.read_row_group(group, columns=["image"])["image"]
+            images = file.read_row_group(group, columns=[column])[column]
         while _row_groups and sum(kept.nbytes for kept in _row_groups.values()) + images.nbytes > _KEPT:
             del _row_groups[next(iter(_row_groups))]
         _row_groups[key] = images
     return _row_groups[key]
 
 
-JSONL = Format("a JSONL file", "JSONL with a field `image`", _is_jsonl, _read_jsonl)
+JSONL = Format("a JSONL file", "JSONL or a JSON list with a field `image`", _is_jsonl, _read_jsonl)
+RECORDS = Format("a JSON file of records", "JSON records of the usual data sets", _are_records, _read_records)
 PARQUET = Format(
     "a Parquet file", "Parquet with a column `image`", lambda source: source.head == b"PAR1", _read_parquet
 )

@@ -17,7 +17,7 @@ from vitrail.artifacts import Counts, Part, Run, Shards, folder_for, one_writer,
 from vitrail.errors import DataError, UsageError
 from vitrail.lmm import DEFAULT_PROMPT, LMM, Generation, Loader, as_lmm, loader_of
 from vitrail.progress import Progress, Tally, shown, silent
-from vitrail.samples import Sample, as_samples
+from vitrail.samples import Sample, as_samples, summary_of
 from vitrail.samples.opening import Opener
 from vitrail.samples.parts import Digests, Parts
 from vitrail.saying.asking import Asked, asked_of, in_turn
@@ -160,7 +160,9 @@ def _filled(
     """The shards at `out`, with what `pool` says."""
     ids = hashlib.sha256("\n".join(s.id for s in samples).encode()).hexdigest()
     parameters = {**pool.once(_parameters), "samples": {"n": len(samples), "ids_sha256": ids}}
-    shards = Shards(out, Run(KIND, parameters, len(parts), (SUFFIX,), parts.digests, part=part))
+    origin = summary_of(samples)
+    data = None if origin is None else origin.as_dict()
+    shards = Shards(out, Run(KIND, parameters, len(parts), (SUFFIX,), parts.digests, part=part, data=data))
     missing = shards.missing()
     tally = Tally(progress, "say", sum(len(parts[i]) for i in missing))
     jobs = ((number, (parts[number],)) for number in missing)

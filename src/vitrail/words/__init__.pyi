@@ -21,6 +21,9 @@ from .matching import (
     spoken as spoken,
     whole_words as whole_words,
 )
+from .scripts import (
+    check_segments as check_segments,
+)
 from .tokens import (
     Alignment as Alignment,
     decode as decode,

@@ -107,10 +107,18 @@ def nearest(word: str, texts: Iterable[str], n: int = 5) -> list[str]:
 
     Where none is spelled like it, the most frequent words: English ones, or any where no English word occurs.
     """
-    counts = Counter(w for text in texts for w in dict.fromkeys(spoken(text)) if is_word(w, "any"))
+    counts = Counter(w for text in texts for w in dict.fromkeys(_told_apart(text)) if is_word(w, "any"))
     frequent = [w for w, _ in counts.most_common() if w not in _stop_words()]
     close = difflib.get_close_matches(word.lower(), frequent, n=n, cutoff=0.6)
     return close or [w for w in frequent if is_word(w)][:n] or frequent[:n]
+
+
+def _told_apart(text: str) -> list[str]:
+    """The words of a text; none where an extra is missing that tells them apart."""
+    try:
+        return spoken(text)
+    except UsageError:
+        return []
 
 
 def absent(word: Word, where: str, texts: Iterable[str]) -> WordError:

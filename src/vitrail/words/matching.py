@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from vitrail.errors import UsageError
 from vitrail.options import is_unicode
 from vitrail.words.equal import spellings, unified
-from vitrail.words.scripts import VOICING, combining_marks, unspaced
+from vitrail.words.scripts import VOICING, combining_marks, segments, unspaced
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,16 @@ def whole_words(forms: Iterable[str], match_case: bool = False) -> re.Pattern[st
 
 
 def spoken(text: str) -> list[str]:
-    """The words of `text` in lower case: runs of letters, digits and combining marks.
+    """The words of `text` in lower case: runs of letters, digits and combining marks, and parts of them in scripts
+    without spaces between words.
 
     >>> spoken("A dog's ball, No. 7")
     ['a', 'dog', 's', 'ball', 'no', '7']
+
+    Raises:
+        UsageError: it is in such a script, and icu4py is not installed.
     """
-    return _runs().findall(unified(text).lower())
+    return [word for run in _runs().findall(unified(text).lower()) for word in segments(run)]
 
 
 @functools.cache

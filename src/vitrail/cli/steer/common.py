@@ -61,7 +61,6 @@ class TaskData(DataSource):
         """Captions or questions, as the task needs them; of Toyland's split `default` where none was chosen."""
         from vitrail import toyland as world
         from vitrail.extraction import check_images
-        from vitrail.samples import load_samples
         from vitrail.steering import AnswerTask
 
         source, split = self.data, self.split
@@ -69,7 +68,7 @@ class TaskData(DataSource):
             folder, split = world.dataset_path(progress=progress), split or default
             questions = f"v2_OpenEnded_mscoco_{split}2014_questions.json"
             source, split = (str(folder / questions), None) if isinstance(task, AnswerTask) else (str(folder), split)
-        found = load_samples(source, split=split, limit=self.limit, images=self.images, bounds=self.bounds)
+        found = self.read(source, split, self.limit, progress)
         check_images(found)
         return found
 
