@@ -21,6 +21,9 @@ def test_unreadable_images_are_skipped_counted_and_listed(run, captioned, tmp_pa
     found = json.loads(out)
     assert found["kept"] == 10
     assert [sample for sample, _ in found["unreadable"]] == ["3.png", "5.png"]
+    assert "12 samples from a JSONL file; 12 with captions (from caption); 0 with a question; 12 of 12 images" in err
+    read = json.loads((tmp_path / "s" / "activations" / "manifest.json").read_text())["data"]
+    assert (read["samples"], read["captioned"], read["columns"]["captions"], read["found"]) == (12, 12, "caption", 12)
 
 
 def test_no_readable_image_is_an_error(run, captioned, tmp_path: Path) -> None:
@@ -106,3 +109,20 @@ def test_answers_that_are_too_short_are_counted(run, captioned, tmp_path: Path) 
     code, _, err = run("extract", *common, "--read-at", "answer:40")
     assert code == 1
     assert "None of 3 answers with 'dog' has the positions 'answer:40'" in err
+
+
+def test_data_of_which_nobody_said_anything_are_an_error_or_a_warning(tmp_path, caplog):
+    from vitrail.errors import DataError
+    from vitrail.extraction.checks import candidates
+    from vitrail.samples import load_samples
+    from vitrail.words import Word
+
+    Image.new("RGB", (8, 6)).save(tmp_path / "1.png")
+    (tmp_path / "d.jsonl").write_text('{"image": "1.png", "sprache": "ein Hund"}')
+    samples = load_samples(tmp_path / "d.jsonl")
+    with pytest.raises(
+        DataError, match=r"None of the 1 samples has a caption .* not read: sprache; .* --caption-column"
+    ):
+        candidates(samples, Word("dog"))
+    assert candidates(samples, Word("dog"), "predicted") == samples
+    assert "None of the 1 samples has a caption" in caplog.text

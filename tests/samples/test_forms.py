@@ -480,7 +480,11 @@ CASES: dict[str, Case] = {
         ("url", "width"),
     ),
     "a compressed shard": Case(
-        {}, lambda folder: tar(folder / "0.tar.gz", SHARD, "w:gz"), [("0/a", ("a dog",), None, ())], {}
+        {},
+        lambda folder: tar(folder / "0.tar.gz", SHARD, "w:gz"),
+        [("0/a", ("a dog",), None, ())],
+        {},
+        ("url", "width"),
     ),
     "shards of a pattern": Case(
         {},

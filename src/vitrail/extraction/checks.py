@@ -134,17 +134,18 @@ def check_images(samples: Sequence[Sample]) -> None:
     """
     if not samples:
         raise DataError("There are no samples.")
+    errors = []
+    for i in sorted({0, len(samples) // 2, len(samples) - 1}):
+        try:
+            samples[i].open()
+            break
+        except DataError as error:
+            errors.append(error)
+    else:
+        raise DataError(f"None of {len(errors)} images could be read. The first: {errors[0]}")
     looked, missing = images_there(samples)
     if 2 * len(missing) > looked:
         raise DataError(
             f"{len(missing)} of {looked} images do not exist, such as {missing[0].image} of sample {missing[0].id!r}. "
             "Say where they lie with --images."
         )
-    errors = []
-    for i in sorted({0, len(samples) // 2, len(samples) - 1}):
-        try:
-            samples[i].open()
-            return
-        except DataError as error:
-            errors.append(error)
-    raise DataError(f"None of {len(errors)} images could be read. The first: {errors[0]}")

@@ -192,7 +192,7 @@ def _label_studio(said: Said) -> list[Said]:
             texts = value.get("text") or []
             answers = found["question"] is not None or normal(str(result.get("from_name"))).startswith("answer")
             written["answers" if answers else "captions"] += [texts] if isinstance(texts, str) else texts
-    return [{**written, **{k: v for k, v in found.items() if v is not None}}]
+    return [{k: v for k, v in {**found, **written}.items() if v}]
 
 
 def _uploaded(said: Said) -> list[str]:
