@@ -39,6 +39,7 @@ LAYERS = (
     "extraction",
     "grounding",
     "explanation",
+    "maps",
     "studies",
     "monitoring",
     "sweep",

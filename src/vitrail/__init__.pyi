@@ -71,6 +71,11 @@ from .explanation import (
     Explanation as Explanation,
     explain as explain,
 )
+from .maps import (
+    ImageMaps as ImageMaps,
+    MapOptions as MapOptions,
+    map_concepts as map_concepts,
+)
 from .runs.opened import (
     Study as Study,
     open_study as open_study,

@@ -104,7 +104,7 @@ def explain(
     source = image if isinstance(image, Image.Image) else Path(image)
     sample = Sample(id=name, image=source)
     sample.open()  # says what is wrong with it
-    read = _read(as_lmm(lmm), activations, concepts, [sample])
+    read = read_samples(as_lmm(lmm), activations, concepts, [sample])
     if read.counts.without_state:
         raise DataError(
             f"What the model says of {name} has no {activations.options.read_at!r}: {read.said[0].strip()!r}."
@@ -125,11 +125,15 @@ def explain_samples(
     Raises:
         ArtifactError: the model is not the one that the study was made with.
     """
-    return _explained(_read(lmm, activations, concepts, samples), activations, concepts, grounding)
+    return _explained(read_samples(lmm, activations, concepts, samples), activations, concepts, grounding)
 
 
-def _read(lmm: LMM, activations: Activations, concepts: Concepts, samples: Sequence[Sample]) -> Reading:
-    """The states of `samples` in the concepts' layer, asked for as the states of the study were."""
+def read_samples(lmm: LMM, activations: Activations, concepts: Concepts, samples: Sequence[Sample]) -> Reading:
+    """The states of `samples` in the concepts' layer, asked for as the states of the study were.
+
+    Raises:
+        ArtifactError: the model is not the one that the study was made with.
+    """
     check_model(lmm, activations)
     options = replace(activations.options, layers=(concepts.layer,), require="predicted")
     asked = replace(lmm, prompt=options.prompt or lmm.prompt)

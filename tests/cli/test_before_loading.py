@@ -138,6 +138,7 @@ COMMANDS = [
     ("compare --a study --b study --out file", "file is a file"),
     ("steer search steering --task colour --out file", "file is a file"),
     ("steer apply steering --gallery other", "other is a folder; what is written needs a file"),
+    ("explain study photo.png --maps other", "other is a folder; what is written needs a file"),
     ("explain study photo.png --picture other", "other is a folder; what is written needs a file"),
     ("explain study photo.png", "photo.png does not exist"),
     ("explain nowhere photo.png", "There is no study at nowhere"),

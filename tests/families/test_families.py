@@ -109,7 +109,7 @@ NOT_READ = {
     "connector": {
         "Mllama": "pads",
         "Aya Vision": r"1, 1, 32\)",
-        **dict.fromkeys(("Qwen2-VL", "Qwen2.5-VL", "Qwen3-VL", "Chameleon"), "No connector was found"),
+        "Chameleon": "No connector was found",
         **dict.fromkeys(
             ("Idefics", "BLIP-2 (OPT)", "BLIP-2 (T5)", "InstructBLIP", "ViT + BERT", "Florence-2"), "could be meant"
         ),
@@ -120,7 +120,7 @@ NOT_READ = {
 #: Families of which the positions of a side are no patches in their order.
 NO_PLACES = {
     "vision": {"Qwen2-VL", "Qwen2.5-VL", "Qwen3-VL", "Molmo2"},
-    "connector": {"Idefics2", "Kosmos-2", "Molmo2"},
+    "connector": {"Idefics2", "Kosmos-2", "Molmo2", "Qwen2-VL", "Qwen2.5-VL", "Qwen3-VL"},
 }
 
 

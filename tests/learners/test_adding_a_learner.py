@@ -29,6 +29,9 @@ class FirstDirections(Learner):
     def _activate(self, Z):
         return Z @ np.linalg.pinv(self.components_)
 
+    def _derivatives(self, Z, V):
+        return np.broadcast_to(np.linalg.pinv(self.components_).T, (len(Z), *self.components_.shape))
+
     def _reconstruct(self, V):
         return V @ self.components_
 

@@ -23,6 +23,8 @@ from vitrail.learners import (
     ArrayRows,
     ConceptLearner,
     KMeans,
+    Named,
+    NamedSemiNMF,
     SemiNMF,
     Simple,
     kkt_residual,
@@ -90,6 +92,41 @@ def test_activations_of_a_row_do_not_depend_on_its_batch(name, monkeypatch):
     np.testing.assert_allclose(alone, together[:40], rtol=1e-6, atol=1e-6)
     monkeypatch.setattr("vitrail.learners.arrays._BLOCK", 64 * 7)
     np.testing.assert_allclose(fitted.transform(Z), together, rtol=1e-6, atol=1e-6)
+
+
+def named_learner(form):
+    Z, _, V = planted()
+    return NamedSemiNMF(6, named=Named.fit(Z, V[:, :2] > 0), form=form)
+
+
+DIFFERENTIABLE = {
+    **{name: lambda name=name: learner(name) for name in LEARNERS},
+    "semi-nmf, paper": lambda: make_learner("semi-nmf", 5, form="paper"),
+    "named, centred": lambda: named_learner("centred"),
+    "named, paper": lambda: named_learner("paper"),
+}
+
+
+@pytest.mark.parametrize("kind", DIFFERENTIABLE)
+def test_derivatives_are_those_by_finite_differences(kind):
+    """Along a random direction of every row, so short that the active set stays as it is."""
+    Z, _, _ = planted()
+    fitted = DIFFERENTIABLE[kind]().fit(Z)
+    Z = Z[:40] + 0.01  # no row is a prototype itself
+    step = 1e-4 * np.random.default_rng(1).standard_normal(Z.shape)
+    found = np.einsum("nkd,nd->nk", fitted.derivatives(Z), step)
+    expected = (fitted.transform(Z + step) - fitted.transform(Z - step)) / 2
+    assert np.abs(expected).max() > 0
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_code_of_zero_has_no_derivative():
+    fitted = learner("semi-nmf").fit(planted()[0])
+    V = fitted.transform(planted()[0][:20])
+    zero = np.linalg.norm(fitted.derivatives(planted()[0][:20]), axis=2) == 0
+    np.testing.assert_array_equal(zero, V == 0)
+    assert zero.any()
+    assert not zero.all()
 
 
 @ALL

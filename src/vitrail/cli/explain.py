@@ -11,6 +11,7 @@ from vitrail.cli.application import command
 from vitrail.cli.choices import StudyModel
 from vitrail.cli.options import Json, OfWord, StudyFolder, file_to_write
 from vitrail.cli.terminal import print_json, show_explanation
+from vitrail.maps.options import MapOptions
 
 
 @command(panel="Step by step")
@@ -24,13 +25,25 @@ def explain(
         Path | None,
         typer.Option("--picture", callback=file_to_write, help="Also draw the explanation to this PNG or SVG file."),
     ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(
+            "--maps",
+            callback=file_to_write,
+            help="Also draw where in the image each concept comes from, to this PNG or SVG file.",
+        ),
+    ] = None,
+    mapping: MapOptions,
     model: StudyModel,
     as_json: Json = False,
 ) -> None:
     """The concepts behind the word in one image.
 
-    Example:
+    With --json the maps are arrays in the coordinates of the image; docs/maps.md says what they mean.
+
+    Examples:
         vitrail explain studies/dog photo.png --concepts 3 --picture explanation.png
+        vitrail explain studies/dog photo.png --maps maps.png --method integrated-gradients
     """
     from vitrail.activations import study_folder
     from vitrail.explanation import explain as run
@@ -45,7 +58,14 @@ def explain(
         from vitrail.reports.explanation import draw_explanation
 
         draw_explanation(found, picture)
+    values = found.as_dict()
+    if maps is not None:
+        from vitrail.reports.maps import draw_maps
+
+        where = study.maps(image, n_concepts=concepts, options=mapping, lmm=lmm)
+        draw_maps(where, maps)
+        values["maps"] = where.as_dict()
     if as_json:
-        print_json(found.as_dict())
+        print_json(values)
     else:
         show_explanation(found)

@@ -55,7 +55,8 @@ class ConceptLearner(Protocol):
 class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """Base of the learners. It checks input, computes in blocks of rows, and returns numpy for numpy, torch for torch.
 
-    A learner adds how to fit (`_fit`), the activations of rows (`_activate`) and their reconstruction (`_reconstruct`).
+    A learner adds how to fit (`_fit`), the activations of rows (`_activate`), their derivatives (`_derivatives`) and
+    their reconstruction (`_reconstruct`).
     Its constructor takes `n_components`, the number of concepts K. Its fitted attributes are numpy arrays, whatever
     `Z` was; each is annotated in the class, and its name ends in an underscore.
 
@@ -103,6 +104,10 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
     @abstractmethod
     def _activate(self, Z: Float[Array, "n d"]) -> Float[Array, "n k"]:
         """The activations of a block of rows, which are finite float32 or float64."""
+
+    @abstractmethod
+    def _derivatives(self, Z: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k d"]:
+        """How the activations `V` of `Z` change with `Z`, in float64."""
 
     @abstractmethod
     def _reconstruct(self, V: Num[np.ndarray, "n k"]) -> Float[np.ndarray, "n d"]:
@@ -184,6 +189,16 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
             raise ValueError("Input Z contains NaN or infinity.")
         return rows, restore
 
+    def derivatives(self, Z: Num[np.ndarray, "n d"]) -> Float[np.ndarray, "n k d"]:
+        """`∂v_k/∂z` of the activations of `Z`, in float64: the exact gradient of each, 0 where it is 0 and stays so.
+
+        Raises:
+            ValueError: `Z` holds NaN or infinity, or has another number of features than the learner was fitted to.
+            NotFittedError: the learner is not fitted.
+        """
+        V = np.asarray(self.transform(Z))
+        return self._derivatives(np.asarray(Z, np.float64), V)
+
     def inverse_transform(self, V: Num[Array, "n k"]) -> Float[Array, "n d"]:
         """The representations that the activations `V` describe.
 
@@ -231,6 +246,11 @@ class PrototypeLearner(Learner, ABC):
 
     def _activate(self, Z: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
         return 1 / (1 + cdist(Z, self.components_))  # differences first: exact near a prototype, unlike a Gram matrix
+
+    def _derivatives(self, Z: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k d"]:
+        away = Z[:, None] - self.components_
+        distances = np.linalg.norm(away, axis=2, keepdims=True)
+        return -away / ((1 + distances) ** 2 * np.where(distances > 0, distances, np.inf))
 
     def _reconstruct(self, V: Num[np.ndarray, "n k"]) -> Float[np.ndarray, "n d"]:
         return self.components_[V.argmax(axis=1)]

@@ -69,6 +69,20 @@ def nonnegative_lasso(Z: Num[Array, "n d"], U: Num[Array, "k d"], penalty: float
     return restore(namespace(rows).astype(V, rows.dtype, copy=False))
 
 
+def code_derivatives(U: Num[np.ndarray, "k d"], V: Num[np.ndarray, "n k"]) -> Float[np.ndarray, "n k d"]:
+    """`∂v_k/∂z` of exact codes `V`, in float64: how a code changes with its representation.
+
+    On the active set `A` of a row (its codes above 0) the code is `v_A = (U_A U_Aᵀ)⁻¹ (U_A z − λ/2)`. So its derivative
+    is `(U_A U_Aᵀ)⁻¹ U_A`, exactly, as long as the set stays the same. A code of 0 stays 0 near `z`: it has none.
+    """
+    U = U.astype(np.float64)
+    found = np.zeros((len(V), *U.shape))
+    for row, active in zip(found, V > 0, strict=True):
+        if active.any():
+            row[active] = np.linalg.pinv(U[active], rcond=_RIDGE).T
+    return found
+
+
 def projections(Z: Num[Array, "n d"], U: Float[Array, "k d"]) -> Float[Array, "n k"]:
     """`Z Uᵀ` in float64, for `U` in float64, computed in blocks so that `Z` is never copied whole to float64."""
     xp = namespace(Z)

@@ -26,7 +26,7 @@ from scipy.optimize import nnls
 
 from vitrail.learners.arrays import Array, to_host
 from vitrail.learners.base import Learner
-from vitrail.learners.codes import nonnegative_lasso
+from vitrail.learners.codes import code_derivatives, nonnegative_lasso
 from vitrail.learners.form import Form
 from vitrail.learners.rows import ArrayRows, ChangedRows, Map, Rows, here, minus
 from vitrail.learners.semi_nmf import SemiNMF
@@ -188,6 +188,12 @@ class NamedSemiNMF(Learner):
         left = left if self.form == "paper" else minus(left, self.mean_)
         found = nonnegative_lasso(left, self.components_[len(named.directions) :], self.penalty_)
         return np.concatenate([named.activations(Z).astype(Z.dtype), found], axis=1)
+
+    def _derivatives(self, Z: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k d"]:
+        named, n = self._named, len(self._named.directions)
+        read = (V[:, :n] > 0)[:, :, None] * named.probes
+        found = code_derivatives(self.components_[n:], V[:, n:])
+        return np.concatenate([read, found - found @ named.directions.T @ read], axis=1)
 
     def _reconstruct(self, V: Num[np.ndarray, "n k"]) -> Float[np.ndarray, "n d"]:
         rebuilt = V @ self.components_

@@ -49,5 +49,8 @@ class PCA(Learner):
     def _activate(self, Z: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
         return (Z.astype(np.float64) - self.mean_) @ self.components_.T
 
+    def _derivatives(self, Z: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k d"]:
+        return np.broadcast_to(self.components_.astype(np.float64), (len(Z), *self.components_.shape))
+
     def _reconstruct(self, V: Num[np.ndarray, "n k"]) -> Float[np.ndarray, "n d"]:
         return V @ self.components_ + self.mean_

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 
 from vitrail.learners.arrays import Array, Floats, namespace, squares_of, to_host
 from vitrail.learners.base import Learner, check_count
-from vitrail.learners.codes import nonnegative_lasso, objective, settled_codes
+from vitrail.learners.codes import code_derivatives, nonnegative_lasso, objective, settled_codes
 from vitrail.learners.descent import Problem, Run, State, Stopping, Sums, descend
 from vitrail.learners.form import Form
 from vitrail.learners.rows import ArrayRows, ChangedRows, Map, Rows, here, mean_and_spread, minus, sample
@@ -252,6 +252,9 @@ class SemiNMF(Learner):
     def _activate(self, Z: Float[Array, "n d"]) -> Float[Array, "n k"]:
         Z = Z if self.form == "paper" else minus(Z, self.mean_)
         return nonnegative_lasso(Z, self.components_, self._weight)
+
+    def _derivatives(self, Z: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k d"]:
+        return code_derivatives(self.components_, V)
 
     def _reconstruct(self, V: Num[np.ndarray, "n k"]) -> Float[np.ndarray, "n d"]:
         rebuilt = V @ self.components_

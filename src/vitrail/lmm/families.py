@@ -43,6 +43,7 @@ class Family:
             generated together.
         post_norm: each of the decoder's blocks ends with its own norm, so there is no final one. The `model_type` is
             the decoder's.
+        connector: the name of its connector inside its vision encoder, where it stands there.
         pads_patches: its vision encoder pads the patches of an image.
         full_length: a scorer that was trained on texts padded to their full length.
         positions_after_padding: a text encoder whose positions begin after the padding token's id, so its longest text
@@ -53,6 +54,7 @@ class Family:
     answers_marked: bool = False
     moved_by_padding: bool = False
     post_norm: bool = False
+    connector: str | None = None
     pads_patches: bool = False
     full_length: bool = False
     positions_after_padding: bool = False
@@ -70,6 +72,7 @@ FAMILIES = {
     "kosmos-2": Family(plain=Plain("{request}", "An image of", special=True), moved_by_padding=True),
     "mllama": Family(pads_patches=True),
     "paligemma": Family(plain=Plain("{image}{request}", "caption en", join=""), answers_marked=True),
+    **dict.fromkeys(("qwen2_vl", "qwen2_5_vl", "qwen3_vl"), Family(connector="merger")),
     "roberta": Family(positions_after_padding=True),
     "roberta-prelayernorm": Family(positions_after_padding=True),
     "siglip": Family(full_length=True),

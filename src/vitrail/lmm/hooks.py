@@ -82,6 +82,7 @@ def capture(
     *,
     inputs: frozenset[str] = frozenset(),
     states_of: StatesOf = residual,
+    graph: bool = False,
 ) -> Iterator[Captured]:
     """Captures what `modules` put out, `select`ed at once, during exactly one forward pass inside the `with` block.
 
@@ -92,6 +93,7 @@ def capture(
         select: what to keep of it; called inside the hook, so that nothing else stays in memory.
         inputs: names of those whose *input* is wanted instead.
         states_of: finds the states in what a module puts out.
+        graph: whether what is kept stays in the graph of autograd, so that it can be differentiated.
 
     Raises:
         ModelError: a module was not called exactly once. That happens under compilation, or when a module was
@@ -102,7 +104,8 @@ def capture(
 
     def keep(name: str, states: Tensor) -> None:
         calls[name] += 1
-        captured[name] = select(states).detach().clone()
+        kept = select(states)
+        captured[name] = (kept if graph else kept.detach()).clone()
         if all(calls.values()):
             raise _Enough
 
@@ -223,6 +226,7 @@ def edit(
     inputs: frozenset[str] = frozenset(),
     entrances: Sequence[nn.Module] = (),
     begin: Callable[[dict[str, Any]], None] | None = None,
+    states_of: StatesOf = residual,
 ) -> Iterator[Edits]:
     """Puts `change(name, states)` in place of what `modules` put out, in every forward pass inside the `with` block.
 
@@ -237,6 +241,7 @@ def edit(
         entrances: the modules through which a forward pass of the whole model may begin, of which each pass takes at
             least one (adapters have an entrance of their own); each pass that ends must have run every module once.
         begin: called with a pass's arguments, by name, when it begins.
+        states_of: finds the states in what a module puts out.
 
     Raises:
         ModelError: `change` gave another shape, dtype or device; or a pass ran a module otherwise than once, as happens
@@ -253,7 +258,9 @@ def edit(
         return new
 
     handles = [handle for entrance in entrances for handle in _guard(entrance, edits, begin)]
-    handles += [_hook(module, name, partial(changed, name), name in inputs) for name, module in modules.items()]
+    handles += [
+        _hook(module, name, partial(changed, name), name in inputs, states_of) for name, module in modules.items()
+    ]
     with _removed(handles):
         yield edits
 

@@ -17,6 +17,7 @@ from vitrail.errors import DataError, ModelError, UsageError, VitrailError
 from vitrail.lmm.backend import Backend, Generation
 from vitrail.lmm.batches import Batch
 from vitrail.lmm.control import control_tokens, first_control, without_images
+from vitrail.lmm.coordinates import Places, places_of_connector, places_of_pixels
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT
 from vitrail.lmm.hooks import Edits
@@ -28,6 +29,7 @@ from vitrail.lmm.positions import Pass
 from vitrail.lmm.prompts import question_tokens
 from vitrail.lmm.sight import Seen, look, modules_of, prove_places
 from vitrail.lmm.torch_backend import LayerChange, TorchBackend
+from vitrail.lmm.tracing import Asked, Entrance, Traced, trace
 from vitrail.lmm.watching import Told
 from vitrail.samples import Sample
 
@@ -419,6 +421,42 @@ class LMM:
             UsageError: there is no such module.
         """
         return modules_of(self._torch, layers)
+
+    def places(self, inputs: Batch, size: tuple[int, int], request: str, entrance: Entrance) -> Places:
+        """The pieces of what the model sees of an image, at its pixels or at the output of its connector, and where in
+        the image each lies; see `coordinates`.
+
+        Args:
+            inputs: a batch made by `prepare` of one image and `request`.
+            size: width and height of the image.
+
+        Raises:
+            UsageError: no connector was found.
+            ModelError: the connector mixes its positions, or the pixels do not come from the image place by place.
+        """
+        find = places_of_connector if entrance == "connector" else places_of_pixels
+        return find(self._torch, inputs, size, request)
+
+    def trace(self, asked: Asked, entrance: Entrance, values: Float[Tensor, "batch ..."] | None = None) -> Traced:
+        """A pass whose graph is kept from the entrance to the states; see `tracing.trace`.
+
+        Raises:
+            ModelError: the model takes no pixels, or its connector did not run once, or does not give a tensor.
+            UsageError: no connector was found.
+        """
+        return trace(self._torch, asked, entrance, values)
+
+    def attentions(self, batch: Batch) -> tuple[Float[Tensor, "batch heads positions positions"], ...]:
+        """The attention of every block of the decoder in one pass over a batch (of `prepare`, `extended` or `taught`).
+
+        Raises:
+            ModelError: the backend does not give it.
+        """
+        return self._torch.attentions(batch)
+
+    def logit_derivatives(self, states: Float[Tensor, "n d"], tokens: Sequence[int]) -> Float[Tensor, "n d"]:
+        """How the logit of one token for each state of layer "final" changes with the state."""
+        return self._torch.logit_derivatives(states, tokens)
 
     def states(
         self,

@@ -146,7 +146,8 @@ def find_sight(model: Any) -> dict[str, tuple[str, ...]]:
     def is_known(name: str, module: nn.Module) -> bool:
         return name in known or (module is not decoder and read is not None and _holds(module, read))
 
-    between = _outermost_between("", base, known, is_known)
+    own = family_of(base.config.model_type).connector
+    between = [f"{v}.{own}" for v in vision] if own else _outermost_between("", base, known, is_known)
     return {"vision": tuple(vision), "connector": tuple(between)}
 
 

@@ -96,7 +96,7 @@ def look(backend: TorchBackend, inputs: Batch, layers: Sequence[Layer]) -> dict[
     """
     _refuse_padding(backend, inputs)
     found = _captured(backend, inputs, layers)
-    return {layer: Seen(states, _grid(backend, inputs, states.shape[1])) for layer, states in found.items()}
+    return {layer: Seen(states, grid_of(backend, inputs, states.shape[1])) for layer, states in found.items()}
 
 
 @torch.inference_mode()
@@ -133,13 +133,30 @@ def _refuse_padding(backend: TorchBackend, inputs: Batch) -> None:
         )
 
 
+def pixels_of(inputs: Batch) -> tuple[str, Tensor]:
+    """The name and the values of what a batch holds of the images: its pixels, as the processor gives them.
+
+    Raises:
+        ModelError: there is no such tensor, or more than one.
+    """
+    floats = [k for k, v in inputs.items() if isinstance(v, Tensor) and v.is_floating_point()]
+    found = ["pixel_values"] if "pixel_values" in inputs else floats
+    if len(found) != 1:
+        raise ModelError(f"Expected one tensor of pixels in a batch; found {', '.join(found) or 'none'}.")
+    return found[0], inputs[found[0]]
+
+
 def _pixels(inputs: Batch) -> Tensor | None:
-    """(views, channels, height, width): what the model sees; None where its processor gives no picture."""
     pixels = inputs.get("pixel_values")
-    return pixels.flatten(0, -4) if pixels is not None and pixels.ndim in (4, 5) else None
+    return None if pixels is None else pictures_of(pixels)
 
 
-def _grid(backend: TorchBackend, inputs: Batch, n: int) -> tuple[int, int] | None:
+def pictures_of(pixels: Tensor) -> Tensor | None:
+    """(views, channels, height, width): what the model sees; None where its processor gives no picture."""
+    return pixels.flatten(0, -4) if pixels.ndim in (4, 5) else None
+
+
+def grid_of(backend: TorchBackend, inputs: Batch, n: int) -> tuple[int, int] | None:
     """Rows and columns of patches, if `n` positions can be a view's patches: each, several in one, or after a class
     token."""
     config = unwrapped(backend.model).config

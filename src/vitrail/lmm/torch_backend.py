@@ -132,6 +132,14 @@ class TorchBackend(Backend):
     def run(self, batch: Batch, output_hidden_states: bool = False) -> Any:
         """What the model puts out for a batch in one pass without a cache; `.logits` are among it."""
 
+    def attentions(self, batch: Batch) -> tuple[Float[Tensor, "batch heads positions positions"], ...]:
+        """The attention of every block of the decoder in one pass.
+
+        Raises:
+            ModelError: the backend does not give it.
+        """
+        raise ModelError(f"{type(self).__name__} gives no attention. Use another method.")
+
     @abstractmethod
     def _greedy(self, inputs: Batch, max_new_tokens: int) -> Int[Tensor, "batch positions"]:
         """Greedy continuations, with or without the prompts before them."""
@@ -257,3 +265,12 @@ class TorchBackend(Backend):
         if layer != "final":
             states = self.parts.norm(states).to(device)
         return self._final_logits(self.parts.unembedding(states).float())
+
+    def logit_derivatives(self, states: Float[Tensor, "n d"], tokens: Sequence[int]) -> Float[Tensor, "n d"]:
+        """See `LMM.logit_derivatives`."""
+        device, dtype = place(self.parts.unembedding)
+        with torch.enable_grad():
+            final = states.detach().to(device, dtype).clone().requires_grad_()  # they may come from inference
+            logits = self._final_logits(self.parts.unembedding(final).float())
+            chosen = logits[torch.arange(len(final)), torch.as_tensor(tokens)].sum()
+            return torch.autograd.grad(chosen, final)[0]

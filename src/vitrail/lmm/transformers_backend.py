@@ -254,6 +254,20 @@ class TransformersBackend(TorchBackend):
         more = {"output_hidden_states": True} if output_hidden_states else {}
         return self.model(**self._arguments(batch), **self._positions(batch), use_cache=False, **more)
 
+    @torch.inference_mode()
+    def attentions(self, batch: Batch) -> tuple[Tensor, ...]:
+        model, before = self._base, self._base.config._attn_implementation
+        model.set_attn_implementation("eager")  # the others never hold it
+        try:
+            arguments = self._arguments(batch) | self._positions(batch)
+            found = self.model(**arguments, use_cache=False, output_attentions=True)
+        finally:
+            model.set_attn_implementation(before)
+        attentions = getattr(found, "decoder_attentions", None) or getattr(found, "attentions", None)
+        if not attentions or any(a is None or a.shape[-1] != batch["input_ids"].shape[1] for a in attentions):
+            raise ModelError(f"This {self.kind} gives no attention between the positions of its text.")
+        return attentions
+
     def _arguments(self, batch: Batch) -> dict[str, Any]:
         """A batch by the names that the model has for its inputs."""
         if not self.translates:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -22,7 +23,7 @@ from vitrail.scores.verdicts import percent
 #: The colours of the page, for a white background.
 GLASS = ("#b3202f", "#1f4fb0", "#9a5d00", "#12784f", "#6b3fa0", "#0c6f7d", "#b02a6b")
 SUFFIXES = (".png", ".svg", ".pdf")
-_INK, _SOFT = "#1d1b22", "#615d69"
+INK, SOFT = "#1d1b22", "#615d69"
 
 
 def explanation_figure(explanation: Explanation) -> Figure:
@@ -43,11 +44,16 @@ def draw_explanation(explanation: Explanation, out: str | Path) -> Path:
         UsageError: `out` has another suffix.
         ArtifactError: `out` cannot be written.
     """
+    return save_figure(lambda: explanation_figure(explanation), out)
+
+
+def save_figure(make: Callable[[], Figure], out: str | Path) -> Path:
+    """Writes a figure to the file `out`, in the format of its suffix; see `draw_explanation`."""
     out = Path(out)
     kind = out.suffix.lower()
     if kind not in SUFFIXES:
         raise UsageError(f"Cannot draw to {out.name!r}: the suffix must be one of {', '.join(SUFFIXES)}.")
-    figure = explanation_figure(explanation)
+    figure = make()
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(kind)
 
     def write(path: Path) -> None:
@@ -63,33 +69,33 @@ def _show_image(axes: Axes, explanation: Explanation) -> None:
     axes.set_axis_off()
     if explanation.thumbnail:
         axes.imshow(Image.open(io.BytesIO(explanation.thumbnail)), interpolation="lanczos")
-    _text(axes.set_title(f"“{explanation.word}”", fontsize=15, loc="left", color=_INK))
+    plain_text(axes.set_title(f"“{explanation.word}”", fontsize=15, loc="left", color=INK))
     caption = textwrap.fill(explanation.caption, 34, max_lines=5)
-    _text(axes.text(0, -0.04, caption, transform=axes.transAxes, va="top", fontsize=9.5, color=_SOFT))
+    plain_text(axes.text(0, -0.04, caption, transform=axes.transAxes, va="top", fontsize=9.5, color=SOFT))
 
 
 def _show_bars(axes: Axes, explanation: Explanation) -> None:
     concepts = explanation.concepts
     said = f"explained: {percent(explanation.explained_variance)} ({explanation.verdict.text})"
-    axes.set_title(said, fontsize=9.5, loc="right", color=_SOFT)
+    axes.set_title(said, fontsize=9.5, loc="right", color=SOFT)
     axes.set_axis_off()
     values = [c.strength for c in concepts]
     axes.barh(range(len(concepts)), values, height=0.4, color=[GLASS[c.index % len(GLASS)] for c in concepts])
     low, high = min([0.0, *values]), max([0.0, *values])
     span = (high - low) or 1.0
-    axes.vlines(np.zeros(len(concepts)), np.arange(len(concepts)) - 0.24, np.arange(len(concepts)) + 0.24, color=_SOFT)
+    axes.vlines(np.zeros(len(concepts)), np.arange(len(concepts)) - 0.24, np.arange(len(concepts)) + 0.24, color=SOFT)
     axes.set(xlim=(low - 0.01 * span, low + 1.01 * span), ylim=(max(len(concepts), 3) - 0.3, -0.75))
     for row, concept in enumerate(concepts):
         words = " · ".join(concept.title or concept.words[:3])
         label = f"{concept.index}  {textwrap.shorten(words, 48, placeholder=' …')}"
-        _text(axes.text(0.008, row - 0.3, label, transform=axes.get_yaxis_transform(), fontsize=10.5, color=_INK))
+        plain_text(axes.text(0.008, row - 0.3, label, transform=axes.get_yaxis_transform(), fontsize=10.5, color=INK))
         numbers = f"{concept.strength:.1f} ×   {_ordinal(round(concept.percentile))} percentile"
-        axes.text(1, row - 0.3, numbers, transform=axes.get_yaxis_transform(), ha="right", fontsize=9, color=_SOFT)
+        axes.text(1, row - 0.3, numbers, transform=axes.get_yaxis_transform(), ha="right", fontsize=9, color=SOFT)
     if not concepts:
-        axes.text(0.5, 0.5, "no concept is active", transform=axes.transAxes, ha="center", color=_SOFT)
+        axes.text(0.5, 0.5, "no concept is active", transform=axes.transAxes, ha="center", color=SOFT)
 
 
-def _text(text: Text) -> None:
+def plain_text(text: Text) -> None:
     """Shows the text as it is: a dollar sign in a caption starts no formula."""
     text.set_parse_math(False)
 

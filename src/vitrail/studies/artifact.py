@@ -25,6 +25,7 @@ from vitrail.explanation import KIND as EXPLANATIONS
 from vitrail.explanation import Explanation, explain, open_explanations
 from vitrail.grounding import GroundedConcept, GroundedConcepts, Grounding, open_grounding
 from vitrail.lmm import LMM, load_as
+from vitrail.maps import ImageMaps, MapOptions, map_concepts
 from vitrail.scores import KnownFactors
 
 FACTORS = "factors.json"
@@ -107,6 +108,31 @@ class Study:
         """
         parts = (lmm or self.lmm, self.activations, self.concepts, self.grounding)
         return explain(*parts, image, n_concepts=n_concepts, n_look_alikes=n_look_alikes)
+
+    def maps(
+        self,
+        image: str | Path | Image.Image,
+        *,
+        n_concepts: int = 5,
+        options: MapOptions | None = None,
+        lmm: LMM | None = None,
+    ) -> ImageMaps:
+        """Where in one image its strongest concepts come from, in the coordinates of the image.
+
+        Args:
+            image: a path or an open image.
+            n_concepts: how many of the most active concepts.
+            options: how the maps are made; see `MapOptions`.
+            lmm: the study's model, where it is loaded already.
+
+        Raises:
+            DataError: the image cannot be read.
+            WordError: the model does not say the word of this image.
+            UsageError: the concepts are of states that no map is made of, or there is no such method.
+            ModelError: the study's model cannot be loaded, or there is no patch map for its family.
+        """
+        parts = (lmm or self.lmm, self.activations, self.concepts, self.grounding)
+        return map_concepts(*parts, image, n_concepts=n_concepts, options=options)
 
     def to_pandas(self) -> Any:
         """A pandas `DataFrame` with a row per concept: title, words, caption words, share, stability, samples.

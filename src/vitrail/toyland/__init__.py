@@ -6,7 +6,7 @@
 | `draw.py`, `scenery.py`, `sprites.py` | its picture |
 | `language.py` | its captions, questions and answers |
 | `dataset.py` | a data set of scenes on disk, like COCO and VQAv2 |
-| `ground_truth.py` | the factors of a data set, read from disk |
+| `ground_truth.py` | the factors and masks of a data set, read from disk |
 | `model/`, `clip/`, `text/` | the weights of a LLaVA, a CLIP and a text encoder, each with its model card |
 | `adapters/` | LoRA adapters of the LLaVA |
 
@@ -74,9 +74,10 @@ def dataset_path(samples: int = 5000, seed: int = 0, progress: Progress = silent
     from platformdirs import user_cache_path
 
     from vitrail.toyland.dataset import write_dataset
+    from vitrail.toyland.ground_truth import MASKS
 
     cache = Path(os.environ.get("VITRAIL_CACHE") or user_cache_path("vitrail"))
     folder = cache / f"toyland-{WORLD}-{samples}-{seed}"
-    if not (folder / "dataset_coco.json").exists():
+    if not ((folder / "dataset_coco.json").exists() and (folder / MASKS).exists()):  # an earlier version drew no masks
         write_dataset(folder, samples, seed, progress)
     return folder

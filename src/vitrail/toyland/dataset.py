@@ -5,6 +5,8 @@ DIR/{split}2014/COCO_{split}2014_000000000000.jpg      images
 DIR/v2_OpenEnded_mscoco_{split}2014_questions.json     questions
 DIR/v2_mscoco_{split}2014_annotations.json             ten answers to each
 DIR/factors.parquet                                    the factors of every scene, by sample id
+DIR/masks/0.png                                        which part of the picture stands where, by sample id
+DIR/masks.json                                         the numbers of the parts, and which part shows which factor
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ import pyarrow.parquet as pq
 from vitrail.artifacts import read_json, same_volume_free, write_json, write_whole
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.progress import Progress, silent
-from vitrail.toyland.draw import draw
+from vitrail.toyland.draw import COMPANION, GROUND, SKY, SUBJECT, draw_with_parts
+from vitrail.toyland.ground_truth import MASKS, MasksOf, mask_path
 from vitrail.toyland.language import STYLES, Question, Style, questions, references, styled
 from vitrail.toyland.world import Scene, scene
 
@@ -30,7 +33,17 @@ MARK = "toyland.json"
 #: The most scenes of one data set; each seed has its own. The scenes of training have seeds of their own, far above.
 SCENES_PER_SEED = 1_000_000
 MAX_SEED = 999
-_BYTES_PER_SCENE = 12_000
+_BYTES_PER_SCENE = 13_000
+#: Which part of a picture shows which factor; the mood lies over all of it.
+SHOWN_BY = MasksOf(
+    parts={"sky": [SKY], "ground": [GROUND], "companion": [COMPANION], "subject": [SUBJECT + i for i in range(4)]},
+    factors={
+        **dict.fromkeys(("kind", "colour", "size", "action", "count"), "subject"),
+        "companion": "companion",
+        "place": "ground",
+        "light": "sky",
+    },
+)
 
 
 def split_of(index: int) -> str:
@@ -55,15 +68,17 @@ def write_dataset(out: str | Path, samples: int, seed: int = 0, progress: Progre
     _check_folder(out, {"samples": samples, "seed": seed})
     scenes = [scene(seed * SCENES_PER_SEED + i) for i in range(samples)]
     for i, s in enumerate(scenes):
-        path = out / image_name(i)
-        if not path.exists():
-            picture = draw(s)
+        path, masks = out / image_name(i), mask_path(out, str(i))
+        if not (path.exists() and masks.exists()):
+            picture, parts = draw_with_parts(s)
             write_whole(path, lambda partial, picture=picture: picture.save(partial, "JPEG", quality=92))  # type: ignore[misc]
+            write_whole(masks, lambda partial, parts=parts: parts.save(partial, "PNG"))  # type: ignore[misc]
         progress("toyland", i + 1, samples)
     for split in ("train", "val", "test"):
         _write_vqa(out, split, [(i, s) for i, s in enumerate(scenes) if split_of(i) == split])
     rows = [{"sample_id": str(i), **s.factors()} for i, s in enumerate(scenes)]
     write_whole(out / "factors.parquet", lambda path: pq.write_table(pa.Table.from_pylist(rows), path))
+    write_json(out / MASKS, SHOWN_BY)
     write_json(out / "dataset_coco.json", _karpathy(scenes, seed))
     return out
 

@@ -1,4 +1,4 @@
-"""The picture of a scene: surroundings, subjects and companion, then weather and mood over them."""
+"""The picture of a scene: surroundings, subjects and companion, then weather and mood over them; and where each is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageColor
 
 from vitrail.toyland.scenery import (
+    HORIZON,
     RGB,
     WIDE,
     Brush,
@@ -55,6 +56,9 @@ KIND_FACTOR = {
 }
 COMPANION_UNIT = {"ball": 46, "frisbee": 52, "man": 88, "woman": 86, "tree": 94, "umbrella": 64, "bird": 48}
 
+#: The numbers of the parts of a picture, see `draw_with_parts`; the subjects are `SUBJECT`, `SUBJECT + 1` and so on.
+SKY, GROUND, COMPANION, SUBJECT = 0, 1, 2, 3
+
 
 class Spot(NamedTuple):
     """Where one sprite stands: the ground point, pixels per unit, and whether it looks left."""
@@ -101,7 +105,9 @@ def _palette(colour: str, shade: float, skin: str) -> dict[str, RGB]:
     return {"body": body, "face": face, "mane": mane, "sign": (250, 251, 255), "skin": (r, g, b), **roles}
 
 
-def _stamp(b: Brush, kind: str, action: str | None, spot: Spot, palette: dict[str, RGB], rim: float = 2.4) -> None:
+def _stamp(
+    b: Brush, kind: str, action: str | None, spot: Spot, palette: dict[str, RGB], label: int, rim: float = 2.4
+) -> None:
     """Paints a sprite: first its rim, all parts a little swollen, then the parts."""
     s = sprite(kind, action)
     scale = np.array([-spot.unit if spot.flip else spot.unit, -spot.unit], np.float32)
@@ -112,8 +118,10 @@ def _stamp(b: Brush, kind: str, action: str | None, spot: Spot, palette: dict[st
     for role, start, stop, solid in s.parts:
         if solid:
             polygon(swollen[start:stop].ravel().tolist(), fill=b.colour(rims.get(role, edge), "front"))
+            b.label_pen.polygon(swollen[start:stop].ravel().tolist(), fill=label)
     for role, start, stop, _ in s.parts:
         polygon(points[start:stop].ravel().tolist(), fill=b.colour(palette.get(role, role), "front"))
+        b.label_pen.polygon(points[start:stop].ravel().tolist(), fill=label)
 
 
 def _aside(companion: str) -> float:
@@ -162,12 +170,16 @@ def _splash(b: Brush, x: float, y: float, reach: float) -> None:
     u = np.linspace(-reach, reach, 13)
     top = y - 7 + 2.5 * np.cos(np.arange(13) * np.pi)
     wave = list(zip((x + u).tolist(), top.tolist(), strict=True))
-    b.shape("#2f8fc9", [*wave, (x + reach * 0.8, y + 6), (x - reach * 0.8, y + 6)])
+    water = [*wave, (x + reach * 0.8, y + 6), (x - reach * 0.8, y + 6)]
+    b.shape("#2f8fc9", water)
+    b.label_pen.polygon(water, fill=GROUND)
     b.stroke("#d8f5fb", wave, 3)
     crests(b, x - reach * 0.7, x + reach * 0.4, y + 3, 14, "#b9ebf6")
 
 
-def _place(b: Brush, scene: Scene, kind: str, action: str | None, spot: Spot, palette: dict[str, RGB]) -> None:
+def _place(
+    b: Brush, scene: Scene, kind: str, action: str | None, spot: Spot, palette: dict[str, RGB], label: int
+) -> None:
     """A sprite with what ties it to the ground: a shadow, or water in front of its feet."""
     s = sprite(kind, action)
     reach = (s.high[0] - s.low[0]) * spot.unit / 2
@@ -181,7 +193,7 @@ def _place(b: Brush, scene: Scene, kind: str, action: str | None, spot: Spot, pa
         b.disc("#124f86", spot.x, spot.y, reach * 0.7, 6)
     low = action == "sleeping" or scene.kind in ("hot dog", "cake") or kind in ("ball", "boat")
     up = 11 if wet and low and not aloft else 0
-    _stamp(b, kind, action, spot._replace(y=spot.y - up), palette)
+    _stamp(b, kind, action, spot._replace(y=spot.y - up), palette, label)
     if wet and not aloft:
         _splash(b, spot.x, spot.y, reach + 8)
 
@@ -203,12 +215,12 @@ def _subjects(b: Brush, scene: Scene, rng: np.random.Generator) -> None:
     """Subjects and companion, far ones first."""
     side = 0 if scene.companion == "none" else -1 if rng.random() < 0.5 else 1
     palette = _palette(scene.colour, scene.shade, SKINS[int(rng.integers(4))])
-    todo = [(scene.kind, scene.action, spot, palette) for spot in _spots(scene, rng, side)]
+    todo = [(scene.kind, scene.action, spot, palette, SUBJECT + i) for i, spot in enumerate(_spots(scene, rng, side))]
     if side:
         spot, colours = _companion(scene, side, rng)
-        todo.append((scene.companion, None, spot, colours))
-    for kind, action, spot, colours in sorted(todo, key=lambda item: item[2].y):
-        _place(b, scene, kind, action, spot, colours)
+        todo.append((scene.companion, None, spot, colours, COMPANION))
+    for kind, action, spot, colours, label in sorted(todo, key=lambda item: item[2].y):
+        _place(b, scene, kind, action, spot, colours, label)
 
 
 def _weather(picture: Image.Image, scene: Scene) -> None:
@@ -221,10 +233,25 @@ def _weather(picture: Image.Image, scene: Scene) -> None:
 
 def draw(scene: Scene) -> Image.Image:
     """The picture of a scene, RGB, 112 pixels square; equal scenes give equal pictures."""
+    return draw_with_parts(scene)[0]
+
+
+def draw_with_parts(scene: Scene) -> tuple[Image.Image, Image.Image]:
+    """The picture of a scene, and which part of it stands at every pixel, as numbers in a picture of mode L: 0 is the
+    sky, or the walls of a room; 1 the ground; 2 the companion; 3 and more the subjects, one after the other."""
+    b = _painted(scene)
+    picture = b.canvas.reduce(2)
+    _weather(picture, scene)
+    return picture, b.labels.resize((SIZE, SIZE), Image.Resampling.NEAREST)
+
+
+def _painted(scene: Scene) -> Brush:
+    """The brush when everything is painted but the weather."""
     rng = np.random.default_rng(scene.seed)
     canvas = Image.new("RGB", (WIDE, WIDE))
     b = Brush(canvas, scene.light, scene.mood, rng)
     surroundings(b, scene.place)
+    b.label_pen.rectangle((0, HORIZON[scene.place], WIDE, WIDE), fill=GROUND)
     if scene.place == "room" and scene.light == "night":
         canvas.paste((255, 196, 92), mask=glow_mask(56, 24, 66))
     if scene.mood == "gloomy":
@@ -235,6 +262,4 @@ def draw(scene: Scene) -> Image.Image:
     elif scene.mood == "cheerful":
         bunting(b)
     _subjects(b, scene, rng)
-    picture = canvas.reduce(2)
-    _weather(picture, scene)
-    return picture
+    return b

@@ -44,11 +44,16 @@ def tone(colour: str | RGB, light: Light, mood: Mood, layer: str) -> RGB:
 
 
 class Brush:
-    """Paints on a canvas in a light and a mood; every colour passes through `tone`."""
+    """Paints on a canvas in a light and a mood; every colour passes through `tone`.
+
+    `labels` is a picture of the same size (mode L) in which sprites leave their number, see `draw.draw_with_parts`.
+    """
 
     def __init__(self, canvas: Image.Image, light: Light, mood: Mood, rng: np.random.Generator) -> None:
         self.canvas, self.pen = canvas, ImageDraw.Draw(canvas)
         self.light, self.mood, self.rng = light, mood, rng
+        self.labels = Image.new("L", canvas.size)
+        self.label_pen = ImageDraw.Draw(self.labels)
 
     def colour(self, colour: str | RGB, layer: str = "behind") -> RGB:
         """The toned colour."""

@@ -1,0 +1,198 @@
+"""Where in an image the pieces lie that a model sees of it, whatever its processor does: scale, pad, crop, cut it into
+tiles or patches, and put them in another order.
+
+It is measured, not assumed. Pictures of the image's size whose brightness tells the place go through the processor, so
+every number that it gives says where in the image it comes from, or that it is padding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor
+
+from vitrail.errors import ModelError
+from vitrail.lmm.batches import Batch
+from vitrail.lmm.sight import grid_of, look, pictures_of, pixels_of
+from vitrail.lmm.torch_backend import TorchBackend
+
+#: Side of the pieces, in pixels of the processor, where the model does not say how large its patches are.
+PIECE = 16
+#: In so many places it is proven that the positions of a connector are where they are said to be.
+PROVEN = 8
+
+
+@dataclass(frozen=True)
+class Places:
+    """Pieces of what a model sees of one image, and where in the image each lies.
+
+    Args:
+        of: for every number of the pixels (views, …) of the image the piece that it belongs to.
+        boxes: (pieces, 4): left, top, right and bottom of each, as shares of the image's width and height; NaN for a
+            piece of padding.
+    """
+
+    of: Int[np.ndarray, "views ..."]
+    boxes: Float[np.ndarray, "pieces 4"]
+
+    def sums(self, values: Float[np.ndarray, "targets views ..."]) -> Float[np.ndarray, "targets pieces"]:
+        """The values of all pixels, added up in each piece."""
+        pieces = self.of.ravel()
+        return np.stack([np.bincount(pieces, v.ravel(), len(self.boxes)) for v in values])
+
+    def raster(
+        self, values: Float[np.ndarray, "targets pieces"], height: int, width: int
+    ) -> Float[np.ndarray, "targets {height} {width}"]:
+        """The values of the pieces as pictures of the image: each is spread evenly over its box, so that a picture adds
+        up to the values of the pieces that lie in the image."""
+        left, top, right, bottom = self.boxes.T
+        across, down = _shares(left, right, width), _shares(top, bottom, height)
+        return np.einsum("tp,ph,pw->thw", values, down, across, optimize=True)
+
+
+def _shares(start: np.ndarray, end: np.ndarray, n: int) -> Float[np.ndarray, "pieces {n}"]:
+    """How much of each span [start, end] within [0, 1] lies in each of `n` equal parts, as shares of the span."""
+    edges = np.arange(n + 1) / n
+    start, end = np.nan_to_num(start)[:, None], np.nan_to_num(end)[:, None]
+    inside = np.minimum(end, edges[1:]) - np.maximum(start, edges[:-1])
+    total = (end - start).clip(1e-9)
+    return inside.clip(0) / total
+
+
+def places_of_pixels(backend: TorchBackend, inputs: Batch, size: tuple[int, int], request: str) -> Places:
+    """The patches of an image as the model cuts it, from its pixels alone.
+
+    Args:
+        inputs: a batch made by `prepare` of one image.
+        size: width and height of the image.
+        request: what `inputs` were made with.
+
+    Raises:
+        ModelError: the pixels do not come from the image place by place.
+    """
+    pixels = pixels_of(inputs)[1]
+    pictures = pictures_of(pixels)
+    if pictures is None:
+        return _places(backend, _rows(pixels, 1), size, request)
+    side = _sides(backend)
+    grid = tuple(max(1, round(n / s)) for n, s in zip(pictures.shape[-2:], side, strict=True))
+    return _places(backend, _cells(pictures, grid).reshape(pixels.shape), size, request)
+
+
+def places_of_connector(backend: TorchBackend, inputs: Batch, size: tuple[int, int], request: str) -> Places:
+    """The pieces that the positions at the connector's output stand for, in their order. It is proven that they
+    do: with a piece of the picture exchanged, in several places, the state that moves most is the one of that place.
+
+    Raises:
+        ModelError: the connector mixes its positions, or gives them in another order.
+        UsageError: no connector was found.
+    """
+    pixels = pixels_of(inputs)[1]
+    seen = look(backend, inputs, ["connector"])["connector"]
+    n, pictures = seen.states.shape[0] * seen.states.shape[1], pictures_of(pixels)
+    refused = ModelError(
+        f"There is no patch map of the connector for this {backend.kind}: its {n} positions are not the patches of the "
+        "image in their order. Use a method that starts at the pixels, or occlusion."
+    )
+    if pictures is None:
+        if n == 0 or len(flat(pixels)) % n:
+            raise refused
+        of = _rows(pixels, len(flat(pixels)) // n)
+    else:
+        grid = grid_of(backend, inputs, seen.states.shape[1])
+        if grid is None or len(pictures) != len(seen.states) or grid[0] * grid[1] != seen.states.shape[1]:
+            raise refused
+        of = _cells(pictures, grid).reshape(pixels.shape)
+    before = seen.states.reshape(n, -1).float()
+    for piece in sorted({round(share * (n - 1)) for share in np.linspace(0, 1, PROVEN)}):
+        changed = {**inputs, pixels_of(inputs)[0]: exchanged(pixels, torch.from_numpy(of == piece))}
+        after = look(backend, changed, ["connector"])["connector"].states.reshape(n, -1).float()
+        if int((after - before).norm(dim=1).argmax()) != piece:
+            raise refused
+    return _places(backend, of, size, request)
+
+
+def exchanged(pixels: Tensor, where: Tensor) -> Tensor:
+    """A copy with other pixels at the places that a mask marks."""
+    draw = torch.Generator().manual_seed(0)
+    noise = 2 * torch.randn(pixels.shape, generator=draw).to(pixels)
+    return torch.where(where.to(pixels.device), noise - pixels, pixels)
+
+
+def flat(pixels: Tensor) -> Float[Tensor, "patches numbers"]:
+    """Pixels that a processor gives as patches: one row each."""
+    return pixels.reshape(-1, pixels.shape[-1])
+
+
+def _rows(pixels: Tensor, together: int) -> Int[np.ndarray, ...]:
+    """The piece of every number where patches are rows, and so many rows are one piece."""
+    n = len(flat(pixels))
+    of = np.arange(n) // together
+    return np.broadcast_to(of[:, None], (n, pixels.shape[-1])).reshape(pixels.shape)
+
+
+def _cells(pictures: Tensor, grid: tuple[int, ...]) -> Int[np.ndarray, "views channels height width"]:
+    """The piece of every number of pictures that are cut into a grid each, view by view and row by row."""
+    views, channels, height, width = pictures.shape
+    rows = np.minimum(np.arange(height) * grid[0] // height, grid[0] - 1)
+    columns = np.minimum(np.arange(width) * grid[1] // width, grid[1] - 1)
+    one = rows[:, None] * grid[1] + columns
+    of = np.arange(views)[:, None, None, None] * grid[0] * grid[1] + one
+    return np.broadcast_to(of, (views, channels, height, width))
+
+
+def _sides(backend: TorchBackend) -> tuple[int, int]:
+    """Height and width of a patch of the vision encoder, in pixels."""
+    config = getattr(backend.model, "config", None)
+    vision = getattr(config, "vision_config", None) or getattr(config, "encoder", None)
+    size = getattr(vision, "patch_size", None)
+    if isinstance(size, tuple | list):
+        return int(size[0]), int(size[1])
+    return (int(size), int(size)) if isinstance(size, int) else (PIECE, PIECE)
+
+
+def _places(backend: TorchBackend, of: Int[np.ndarray, ...], size: tuple[int, int], request: str) -> Places:
+    x, y = measured(backend, size, request)
+    if x.shape != of.shape:
+        raise ModelError(
+            f"The processor of this {backend.kind} gives pixels of shape {of.shape} for the image, and {x.shape} for "
+            "another one of its size. Use the method occlusion."
+        )
+    pieces, n = of.ravel(), int(of.max()) + 1
+    known = ~np.isnan(x.ravel())
+    boxes = np.full((n, 4), np.nan)
+    count = np.bincount(pieces[known], minlength=n)
+    there = count > 0
+    for axis, values in enumerate((x.ravel()[known], y.ravel()[known])):
+        mean = np.bincount(pieces[known], values, n)[there] / count[there]
+        square = np.bincount(pieces[known], values**2, n)[there] / count[there]
+        half = np.sqrt(3 * (square - mean**2).clip(0)).clip(0.5 / max(size))  # of an even spread over the span
+        boxes[there, axis], boxes[there, axis + 2] = (mean - half).clip(0, 1), (mean + half).clip(0, 1)
+    return Places(of, boxes)
+
+
+def measured(
+    backend: TorchBackend, size: tuple[int, int], request: str
+) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...]]:
+    """For every number of the pixels of an image of this size (width, height) where in the image it comes from, as
+    shares of its width and height; NaN for padding."""
+    width, height = size
+    across = np.broadcast_to(np.linspace(0, 255, width), (height, width))
+    down = np.broadcast_to(np.linspace(0, 255, height)[:, None], (height, width))
+    black, white, x, y = (
+        _seen(backend, picture, request)
+        for picture in (np.zeros((height, width)), np.full((height, width), 255.0), across, down)
+    )
+    range_ = np.where(np.abs(white - black) > 1e-3, white - black, np.nan)
+    shares = ((found - black) / range_ for found in (x, y))
+    found = [(share * (n - 1) + 0.5) / n for share, n in zip(shares, size, strict=True)]
+    return found[0], found[1]
+
+
+def _seen(backend: TorchBackend, grey: np.ndarray, request: str) -> np.ndarray:
+    picture = Image.fromarray(grey.round().astype(np.uint8)).convert("RGB")
+    return pixels_of(backend.prepare([picture], [request]))[1].float().cpu().numpy()

@@ -1,0 +1,17 @@
+# The names of the package; each is imported when it is first used.
+
+from .image_maps import (
+    ImageMaps as ImageMaps,
+    TargetMap as TargetMap,
+)
+from .options import (
+    MapOptions as MapOptions,
+)
+from .question import (
+    Question as Question,
+    Targets as Targets,
+)
+from .run import (
+    map_concepts as map_concepts,
+    maps_of as maps_of,
+)

@@ -1,0 +1,81 @@
+"""The maps of one image, in its coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+#: The longer side of a map, in its own pixels. Maps are as fine as the pieces that a model sees, which are larger.
+LONG_SIDE = 112
+#: The figures of a value in JSON.
+_FIGURES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class TargetMap:
+    """Where in an image the activation of a concept, or the logit of the word, comes from.
+
+    Args:
+        concept: the row of the concept in `U`; None for the word.
+        title: of the concept; or the word.
+        value: the activation in multiples of the typical one (`Concepts.typical`), or the logit.
+        shares: (height, width), in the coordinates of the image: `shares[i, j]` is the share of its rows from
+            `i / height` to `(i + 1) / height` and of its columns likewise, in the units of `value`. Above 0 the place
+            raises the value, below 0 it lowers it.
+    """
+
+    concept: int | None
+    title: tuple[str, ...]
+    value: float
+    shares: Float[np.ndarray, "height width"]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageMaps:
+    """The maps of one image.
+
+    Args:
+        image: its name.
+        caption: what the model said of it.
+        word: the word as it is said there.
+        method: how the maps were made; `answers` is the question that they answer.
+        maps: of the strongest concepts, and of the word.
+        thumbnail: a small JPEG of the image.
+    """
+
+    image: str
+    caption: str
+    word: str
+    method: str
+    answers: str
+    maps: tuple[TargetMap, ...]
+    thumbnail: bytes
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the picture."""
+        return {
+            "image": self.image,
+            "caption": self.caption,
+            "word": self.word,
+            "method": self.method,
+            "answers": self.answers,
+            "maps": [
+                {
+                    "concept": one.concept,
+                    "title": list(one.title),
+                    "value": one.value,
+                    "shares": [[float(f"{v:.{_FIGURES}g}") for v in row] for row in one.shares.tolist()],
+                }
+                for one in self.maps
+            ],
+        }
+
+
+def shape_of(size: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the maps of an image with this width and height."""
+    longest = max(size)
+    width, height = (max(1, round(LONG_SIDE * n / longest)) for n in size)
+    return height, width

@@ -1,0 +1,172 @@
+"""Images → maps: where concepts of a word come from, and the word itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from vitrail.activations import Activations, Row
+from vitrail.concepts import Concepts
+from vitrail.errors import UsageError, WordError
+from vitrail.explanation import read_samples
+from vitrail.grounding import Grounding
+from vitrail.lmm import LMM, as_lmm
+from vitrail.maps.image_maps import ImageMaps, TargetMap, shape_of
+from vitrail.maps.methods.registry import map_method
+from vitrail.maps.options import MapOptions
+from vitrail.maps.question import Question, Targets
+from vitrail.samples import Sample
+
+#: Chooses the concepts of an image to map, from the activations (n_concepts,) of its state and its row.
+Choose = Callable[[Float[np.ndarray, " k"], Row], Sequence[int]]
+
+
+@dataclass(frozen=True, eq=False)
+class SampleMaps:
+    """The maps of one sample.
+
+    Args:
+        row: what the model said of it.
+        activations: (n_concepts,) of its state.
+        concepts: those that are mapped.
+        values: of these, and of the word's logit where the state predicts the word.
+        shares: for each value a map: see `TargetMap.shares`.
+    """
+
+    row: Row
+    activations: Float[np.ndarray, " k"]
+    concepts: tuple[int, ...]
+    values: Float[np.ndarray, " targets"]
+    shares: Float[np.ndarray, "targets height width"]
+
+
+def map_concepts(
+    lmm: LMM | str | Path,
+    activations: Activations,
+    concepts: Concepts,
+    grounding: Grounding,
+    image: str | Path | Image.Image,
+    *,
+    n_concepts: int = 5,
+    options: MapOptions | None = None,
+) -> ImageMaps:
+    """Where in an image (path or PIL) its strongest concepts come from, and the logit of the word.
+
+    Raises:
+        DataError: the image cannot be read.
+        WordError: the model does not say the word of this image; what it says is in the message.
+        UsageError: the concepts are of states that no map is made of, or there is no such method.
+        ModelError: there is no patch map for this family of models; the message names another method.
+        ArtifactError: the model is not the one that the study was made with.
+    """
+    options = options or MapOptions()
+    if n_concepts < 1:
+        raise UsageError(f"n_concepts must be at least 1, got {n_concepts}.")
+    name = "image" if isinstance(image, Image.Image) else str(image)
+    sample = Sample(id=name, image=image if isinstance(image, Image.Image) else Path(image))
+    sample.open()  # says what is wrong with it
+
+    def strongest(v: np.ndarray, _row: Row) -> list[int]:
+        order = np.argsort(-np.abs(concepts.comparable(v)), kind="stable")[:n_concepts]
+        return [int(k) for k in order if v[k] != 0]
+
+    found = maps_of(as_lmm(lmm), activations, concepts, [sample], strongest, options)
+    if not found:
+        raise WordError(
+            f"The model does not say {activations.word.text!r} of {name}, so there is nothing to map. "
+            "`vitrail explain` without maps says what it says."
+        )
+    (one,) = found
+    titles = [grounding[k].title for k in one.concepts]
+    targets = [*zip(one.concepts, titles, strict=True), (None, (one.row.form.strip(),))][: len(one.values)]
+    units = [*(float(concepts.typical[k]) for k in one.concepts), 1.0][: len(one.values)]
+    maps = (
+        TargetMap(k, title, float(value) / unit, shares / unit)
+        for (k, title), unit, value, shares in zip(targets, units, one.values, one.shares, strict=True)
+    )
+    return ImageMaps(
+        one.row.image,
+        one.row.text.strip(),
+        one.row.form,
+        options.method,
+        map_method(options.method).answers,
+        tuple(maps),
+        one.row.thumbnail,
+    )
+
+
+def maps_of(
+    lmm: LMM,
+    activations: Activations,
+    concepts: Concepts,
+    samples: Sequence[Sample],
+    choose: Choose,
+    options: MapOptions,
+) -> list[SampleMaps]:
+    """The maps of those `samples` of which the model says the word, in their order.
+
+    Args:
+        choose: gives the concepts of an image that are mapped.
+
+    Raises:
+        UsageError: the concepts are of states that no map is made of, or there is no such method.
+        ModelError: there is no patch map for this family of models; the message names another method.
+        ArtifactError: the model is not the one that the study was made with.
+    """
+    method = map_method(options.method)
+    _check_states(activations, concepts)
+    read = read_samples(lmm, activations, concepts, samples)
+    if not read.rows:
+        return []
+    V = np.asarray(concepts.learner.transform(read.states[concepts.layer].float().numpy()))
+    by_id = {sample.id: sample for sample in samples}
+    opened = [by_id[row.sample_id].open() for row in read.rows]
+    chosen = [tuple(choose(v, row)) for v, row in zip(V, read.rows, strict=True)]
+    predicts = activations.options.alignment == "predicts"
+    found: dict[int, SampleMaps] = {}
+    for batch in _batches([image.size for image in opened], options.batch_size):
+        rows = [read.rows[i] for i in batch]
+        most = max(len(chosen[i]) for i in batch)
+        same = tuple((*chosen[i], *[0] * (most - len(chosen[i]))) for i in batch)
+        words = tuple(row.token_ids[row.token] for row in rows) if predicts else None
+        question = Question(
+            Targets(lmm, concepts.learner, concepts.layer, same, words),
+            [opened[i] for i in batch],
+            [row.request for row in rows],
+            [_before(row, activations) for row in rows],
+            options,
+            shape_of(opened[batch[0]].size),
+        )
+        values, shares = question.targets.values(question.states()).T, method.make(question)
+        for i, row, own_values, own_shares in zip(batch, rows, values, shares, strict=True):
+            own = [*range(len(chosen[i])), *range(most, len(question.targets))]  # without those that only fill up
+            found[i] = SampleMaps(row, V[i], chosen[i], own_values[own], own_shares[own])
+    return [found[i] for i in sorted(found)]
+
+
+def _check_states(activations: Activations, concepts: Concepts) -> None:
+    """Raises `UsageError` unless concepts are of states of the decoder at the word."""
+    at = activations.options.read_at
+    if at != "word" or not (isinstance(concepts.layer, int) or concepts.layer == "final"):
+        raise UsageError(
+            f"Maps are made of concepts of the word's own state in a layer of the decoder; these are of layer "
+            f"{concepts.layer!r}, read at {at!r}."
+        )
+
+
+def _before(row: Row, activations: Activations) -> tuple[int, ...]:
+    """What the model had said where the state of a word stands."""
+    return row.token_ids[: row.token + (activations.options.alignment == "reads")]
+
+
+def _batches(sizes: Sequence[tuple[int, int]], most: int) -> list[list[int]]:
+    """Numbers of images, those of one size together, at most so many in a batch."""
+    of_size: dict[tuple[int, int], list[int]] = {}
+    for i, size in enumerate(sizes):
+        of_size.setdefault(size, []).append(i)
+    return [same[start : start + most] for same in of_size.values() for start in range(0, len(same), most)]

@@ -1,0 +1,101 @@
+"""The maps of one image as a picture: the image, and over it what raises each concept, on one scale."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from PIL import Image
+
+from vitrail.maps import ImageMaps, TargetMap
+from vitrail.reports.explanation import INK, SOFT, plain_text, save_figure
+
+#: Perceptually uniform, and read the same by people who see fewer colours.
+COLOURS = "viridis"
+#: How far the overlay hides the image where it is strongest.
+OPACITY = 0.72
+_COLUMNS = 3
+
+
+def maps_figure(maps: ImageMaps) -> Figure:
+    """The maps as a figure: the image, and a panel for each concept and for the word; what lowers a value is not drawn.
+
+    The concepts have one scale. The word's logit has other units, so it has a scale of its own.
+    """
+    rows = -(-(1 + len(maps.maps)) // _COLUMNS)
+    figure = Figure(figsize=(3.1 * _COLUMNS, 1.4 + 3.4 * rows), layout="constrained")
+    grid = figure.add_gridspec(rows + 1, _COLUMNS, height_ratios=[*[1] * rows, 0.045])
+    axes = [figure.add_subplot(grid[divmod(i, _COLUMNS)]) for i in range(1 + len(maps.maps))]
+    picture = np.asarray(Image.open(io.BytesIO(maps.thumbnail)).convert("RGB"))
+    _show_image(axes[0], picture, maps)
+    for panel, one in zip(axes[1:], maps.maps, strict=True):
+        _show(panel, picture, one, scale_of(maps, one))
+    words = [one for one in maps.maps if one.concept is None]
+    concepts = [one for one in maps.maps if one.concept is not None]
+    for alike, place, what in ((concepts, grid[rows, :2], "× typical activation"), (words, grid[rows, 2], "logit")):
+        if alike:
+            _show_scale(figure.add_subplot(place), scale_of(maps, alike[0]), what)
+    plain_text(figure.suptitle(f"{maps.method}: {maps.answers}", fontsize=10, color=SOFT))
+    return figure
+
+
+def _show_image(axes: Axes, picture: np.ndarray, maps: ImageMaps) -> None:
+    axes.set_axis_off()
+    axes.imshow(picture, interpolation="lanczos")
+    plain_text(axes.set_title(f"“{maps.word.strip()}”", fontsize=12, loc="left", color=INK))
+    caption = textwrap.fill(maps.caption, 38, max_lines=3)
+    plain_text(axes.text(0, -0.03, caption, transform=axes.transAxes, va="top", fontsize=8.5, color=SOFT))
+
+
+def _show_scale(axes: Axes, scale: float, what: str) -> None:
+    axes.figure.colorbar(ScalarMappable(Normalize(0, scale), COLOURS), cax=axes, orientation="horizontal")
+    axes.set_xlabel(f"raised by, per 1 % of the image ({what})", fontsize=8, color=SOFT)
+    axes.tick_params(labelsize=7.5)
+
+
+def scale_of(maps: ImageMaps, one: TargetMap) -> float:
+    """The largest value that is drawn beside a map: over all concepts, or of the word."""
+    alike = (m for m in maps.maps if (m.concept is None) == (one.concept is None))
+    return max(max(float(per_hundredth(m).max()) for m in alike), 1e-9)
+
+
+def per_hundredth(one: TargetMap) -> Float[np.ndarray, "height width"]:
+    """The shares of a map for each hundredth of the image, those below 0 as 0."""
+    return np.maximum(one.shares, 0) * one.shares.size / 100
+
+
+def draw_maps(maps: ImageMaps, out: str | Path) -> Path:
+    """Draws the maps to the file `out`, in the format of its suffix: .png, .svg or .pdf.
+
+    Raises:
+        UsageError: `out` has another suffix.
+        ArtifactError: `out` cannot be written.
+    """
+    return save_figure(lambda: maps_figure(maps), out)
+
+
+def overlay(one: TargetMap, scale: float) -> Float[np.ndarray, "height width 4"]:
+    """A map as colours with opacity, both by how much a place raises the value."""
+    share = np.clip(per_hundredth(one) / scale, 0, 1)
+    colours = colormaps[COLOURS](share)
+    colours[..., 3] = OPACITY * np.sqrt(share)
+    return colours
+
+
+def _show(axes: Axes, picture: np.ndarray, one: TargetMap, scale: float) -> None:
+    height, width = picture.shape[:2]
+    axes.set_axis_off()
+    axes.imshow(picture, interpolation="lanczos")
+    axes.imshow(overlay(one, scale), extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="nearest")
+    name = f"the word “{one.title[0]}”" if one.concept is None else f"{one.concept}  {' · '.join(one.title)}"
+    plain_text(axes.set_title(textwrap.shorten(name, 40, placeholder=" …"), fontsize=10, loc="left", color=INK))
+    unit = "" if one.concept is None else " × typical"
+    axes.text(0, -0.03, f"{one.value:.2f}{unit}", transform=axes.transAxes, va="top", fontsize=8.5, color=SOFT)
