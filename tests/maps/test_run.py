@@ -49,11 +49,13 @@ def test_derivatives_of_targets_are_those_by_finite_differences(question):
     assert (np.abs(expected) > 0).any(axis=1)[-1]
 
 
-@pytest.mark.parametrize("method", ["integrated-tokens", "integrated-gradients"])
-def test_integrated_gradients_add_up_to_the_change_from_the_baseline(question, method, lmm):
+@pytest.mark.parametrize(("method", "steps"), [("integrated-tokens", 12), ("integrated-gradients", 40)])
+def test_integrated_gradients_add_up_to_the_change_from_the_baseline(question, method, steps, lmm):
     """Completeness (Sundararajan et al. 2017), of the word's logit, whose graph has no corners."""
-    question = replace(question, targets=replace(question.targets, concepts=((), ())))
-    many = replace(question, options=replace(question.options, method=method, steps=12))
+    targets = replace(question.targets, concepts=((),), words=question.targets.words[:1])
+    one = {n: getattr(question, n)[:1] for n in ("images", "requests", "continuations")}
+    question = replace(question, targets=targets, **one)
+    many = replace(question, options=replace(question.options, method=method, steps=steps))
     found = METHODS[method].make(many)[:, -1].sum((1, 2))
     asked = question.asked()
     traced = lmm.trace(asked, "connector" if method.endswith("tokens") else "pixels")
