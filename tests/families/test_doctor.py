@@ -258,3 +258,10 @@ def test_a_certificate_is_plain_values():
             {"name": "c", "passed": None, "error": None, "says": "d"},
         ],
     }
+
+
+def test_a_template_in_the_tokenizer_of_a_family_that_is_asked_plainly_changes_nothing(monkeypatch):
+    model, images = built("BLIP-2 (OPT)"), noise(1)
+    before = model.prepare(images, ["a photo of"])["input_ids"]
+    monkeypatch.setattr(model.tokenizer, "chat_template", "{{ messages[0]['content'] }}", raising=False)
+    assert torch.equal(model.prepare(images, ["a photo of"])["input_ids"], before)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
     Gemma2Config,
     PaliGemmaConfig,
     PaliGemmaForConditionalGeneration,
@@ -15,7 +17,7 @@ from transformers import (
 )
 
 from vitrail.errors import ModelError, UsageError
-from vitrail.lmm import LMM, find_parts
+from vitrail.lmm import LMM, find_parts, from_transformers
 from vitrail.lmm.transformers_backend import TransformersBackend
 from vitrail.toyland import model_path
 
@@ -234,6 +236,23 @@ def test_a_batch_is_padded_on_the_left(lmm, images):
     mask = lmm.prepare(images, REQUESTS)["attention_mask"]
     assert (mask[:, -1] == 1).all()
     assert (mask[:, 0] == 0).any()
+
+
+def test_a_template_in_the_tokenizer_serves_a_processor_that_has_none(lmm, images, monkeypatch):
+    before = lmm.prepare(images[:1], ["What is it?"])["input_ids"]
+    template = lmm.processor.chat_template
+    monkeypatch.setattr(lmm.processor, "chat_template", None)
+    monkeypatch.setattr(lmm.tokenizer, "chat_template", template)
+    torch.testing.assert_close(lmm.prepare(images[:1], ["What is it?"])["input_ids"], before)
+
+
+def test_a_model_that_generates_no_text_is_refused_by_name(lmm):
+    with pytest.raises(ModelError, match=r"^CLIPVisionModel generates no text"):
+        from_transformers(
+            CLIPVisionModel(CLIPVisionConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1)),
+            lmm.processor,
+            "eyes",
+        )
 
 
 def test_a_model_without_a_chat_template_is_refused_when_asked(lmm, images, monkeypatch):

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from transformers import (
     CLIPVisionConfig,
+    Lfm2Config,
+    Lfm2ForCausalLM,
     LlamaConfig,
     LlavaConfig,
 )
@@ -111,3 +113,24 @@ def test_other_weights_under_the_same_name_are_another_model(other_model):
     with torch.no_grad():
         again.parts.blocks[1].mlp.down_proj.weight[-1, -1] += 1e-3
     assert before.describe().fingerprint != again.describe().fingerprint
+
+
+def test_a_final_norm_that_is_called_a_norm_of_embeddings_is_found_by_a_pass():
+    """LFM2 calls it `embedding_norm`."""
+    size = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "pad_token_id": 0}
+    config = Lfm2Config(
+        **size,
+        num_key_value_heads=1,
+        num_hidden_layers=2,
+        layer_types=["conv", "full_attention"],
+        block_auto_adjust_ff_dim=False,
+    )
+    model = Lfm2ForCausalLM(config).eval()
+    assert find_parts(model).norm is model.model.embedding_norm
+    assert find_parts(model).names["norm"] == "model.embedding_norm"
+
+
+def test_two_norms_that_no_pass_tells_apart_are_an_error():
+    model = Fake(strata=blocks(), one=nn.LayerNorm(4), two=nn.LayerNorm(4))
+    with pytest.raises(ModelError, match=r"Expected one final norm in Fake; found \['one', 'two'\]"):
+        find_parts(model)

@@ -16,6 +16,7 @@ from vitrail.lmm.adapters import check_adapter, check_trained, put_on
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT, family_of
 from vitrail.lmm.generating import greedy_configuration
+from vitrail.lmm.logits import after_unembedding
 from vitrail.lmm.messages import first_line, quiet_loading
 from vitrail.lmm.model import LMM
 from vitrail.lmm.options import DType, Layer, own_layers
@@ -208,8 +209,10 @@ def from_transformers(network: Any, processor: Any, name: str, prompt: str | Non
         prompt: the request for a caption, as in `load`.
 
     Raises:
-        ModelError: a part was not found.
+        ModelError: a part was not found, or the model generates no text.
     """
+    if not hasattr(speaker(network), "generate"):
+        raise ModelError(f"{type(unwrapped(network)).__name__} generates no text, so it has no words to read.")
     network.eval().requires_grad_(False)
     tokenizer = processor.tokenizer
     own = _set_greedy(network, tokenizer)
@@ -217,6 +220,7 @@ def from_transformers(network: Any, processor: Any, name: str, prompt: str | Non
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     backend = TransformersBackend(network, processor, find_parts(network), own)
+    after_unembedding(network, backend.parts.unembedding)  # now, while nothing else looks at its passes
     return LMM(backend, name, prompt=_own_prompt(unwrapped(network).config) if prompt is None else prompt)
 
 

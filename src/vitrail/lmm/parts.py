@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from vitrail.errors import ModelError
+from vitrail.lmm import hooks
 from vitrail.lmm.families import family_of
+
+log = logging.getLogger(__name__)
 
 #: The name of a part that is no module of the model: an `nn.Identity` in place of a norm.
 ABSENT = "none"
@@ -73,7 +77,8 @@ def find_parts(model: Any) -> Parts:
     """The decoder's blocks, final norm and unembedding, by structure and by transformers' own accessors.
 
     The final norm is the one module beside the blocks, or beside the unembedding, whose weight is a vector of the
-    model's width and which is no norm of embeddings.
+    model's width and which is not called a norm of embeddings. Where names do not tell, a pass over a few tokens does:
+    it is the norm whose output the unembedding reads.
 
     Raises:
         ModelError: a part was not found, or two modules could be it.
@@ -86,7 +91,8 @@ def find_parts(model: Any) -> Parts:
         raise ModelError(f"{type(base).__name__} has no output embeddings that transformers knows of.")
     names = {id(m): n for n, m in base.named_modules()}
     owner = decoder.get_submodule(name.rpartition(".")[0])
-    return Parts.named(base, blocks, _final_norm(base, owner, names[id(unembedding)], config), unembedding)
+    norm = _final_norm(base, owner, names[id(unembedding)], config)
+    return Parts.named(base, blocks, norm or _traced_norm(base, owner, unembedding, config), unembedding)
 
 
 def _blocks(decoder: nn.Module, config: Any, kind: str) -> tuple[str, nn.ModuleList]:
@@ -200,7 +206,8 @@ def _decoder_layers(config: Any) -> int | None:
     return getattr(config, "num_decoder_layers", None) or getattr(config, "decoder_layers", None)
 
 
-def _final_norm(base: Any, owner: nn.Module, unembedding: str, config: Any) -> nn.Module:
+def _final_norm(base: Any, owner: nn.Module, unembedding: str, config: Any) -> nn.Module | None:
+    """The final norm by its place and name; None where they do not tell."""
     width = config.hidden_size
     beside = [(n, m) for n, m in owner.named_children() if _is_norm(m, width) and "emb" not in n]
     if not beside and (parent := unembedding.rpartition(".")[0]):  # a head with a norm of its own
@@ -210,7 +217,44 @@ def _final_norm(base: Any, owner: nn.Module, unembedding: str, config: Any) -> n
         ]
     if not beside and family_of(config.model_type).post_norm:
         return nn.Identity()
-    return _only("final norm", beside, type(base).__name__)[1]
+    return beside[0][1] if len(beside) == 1 else None
+
+
+#: The tokens of a pass that shows what a model does.
+TOKENS = (1, 2, 3, 4)
+
+
+def _traced_norm(base: Any, owner: nn.Module, unembedding: nn.Module, config: Any) -> nn.Module:
+    """The norm beside the blocks whose output the unembedding reads, in a pass over a few tokens.
+
+    Raises:
+        ModelError: there is none, or there are several.
+    """
+    beside = {name: m for name, m in owner.named_children() if _is_norm(m, config.hidden_size)}
+    seen: dict[str, Tensor] = {}
+    if beside:
+        try:
+            with hooks.watch(
+                {**beside, "": unembedding},
+                lambda name, states: seen.update({name: states[0, -1].clone()}),
+                inputs=frozenset({""}),
+            ):
+                text_pass(base)
+        except Exception as error:  # whatever a model raises that needs an image
+            log.debug("%s cannot be traced without an image: %s", type(base).__name__, error)
+    read = seen.pop("", None)
+    found = [(n, beside[n]) for n, states in seen.items() if read is not None and torch.equal(states, read)]
+    if not found and len(beside) > 1:
+        found = list(beside.items())
+    return _only("final norm", found, type(base).__name__)[1]
+
+
+@torch.inference_mode()
+def text_pass(base: Any) -> Any:
+    """What `base` gives for a few tokens, without an image."""
+    ids = torch.tensor([TOKENS], device=place(base.get_input_embeddings())[0])
+    own = {"decoder_input_ids": ids} if translates(base) else {}
+    return base(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **own)
 
 
 def _is_norm(module: nn.Module, width: int) -> bool:

@@ -17,6 +17,12 @@ from vitrail.lmm.messages import first_line
 from vitrail.words import Match
 
 
+def template_of(processor: Any) -> Any:
+    """The chat template: the processor's, or where it has none its tokenizer's; None where neither has one."""
+    own = getattr(processor, "chat_template", None)
+    return own or getattr(getattr(processor, "tokenizer", None), "chat_template", None)
+
+
 def chat(processor: Any, request: str, answer: str | None = None) -> str:
     """The text of one image, a request and its answer, if there is one, by the chat template of `processor`.
 
@@ -27,7 +33,9 @@ def chat(processor: Any, request: str, answer: str | None = None) -> str:
     if answer is not None:
         turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
     try:
-        return processor.apply_chat_template(turns, add_generation_prompt=answer is None, tokenize=False)
+        return processor.apply_chat_template(
+            turns, chat_template=template_of(processor), add_generation_prompt=answer is None, tokenize=False
+        )
     except Exception as error:  # a template may raise whatever its author wrote, or what the sandbox refuses
         what = f"{type(error).__name__}: {first_line(error)}"
         raise ModelError(

@@ -18,8 +18,9 @@ from vitrail.lmm.batches import Batch
 from vitrail.lmm.families import Plain, asked_plainly, family_of
 from vitrail.lmm.generating import FiniteLogits, end_tokens, settings
 from vitrail.lmm.identity import digest_of, settings_of
+from vitrail.lmm.logits import after_unembedding
 from vitrail.lmm.parts import find_sight, place, speaker, text_config, translates, unwrapped
-from vitrail.lmm.prompts import chat, plain, tail
+from vitrail.lmm.prompts import chat, plain, tail, template_of
 from vitrail.lmm.torch_backend import TorchBackend
 
 
@@ -68,7 +69,9 @@ class TransformersBackend(TorchBackend):
 
     @property
     def modules(self) -> dict[str, str]:
-        return {**{side: ", ".join(names) or "none" for side, names in self.sight.items()}, **self.parts.names}
+        after = str(after_unembedding(self.model, self.parts.unembedding))
+        sight = {side: ", ".join(names) or "none" for side, names in self.sight.items()}
+        return {**sight, **self.parts.names, **({"logits": after} if after else {})}
 
     @property
     def sight(self) -> dict[str, tuple[str, ...]]:
@@ -138,13 +141,13 @@ class TransformersBackend(TorchBackend):
     def _style(self) -> Plain | None:
         """How the model is asked without a chat template; None with one.
 
+        The template of a tokenizer knows of no images: a family that is asked in plain text has no use for it (BLIP-2).
+
         Raises:
             ModelError: it has no chat template, and its family is not asked in plain text.
         """
-        if getattr(self.processor, "chat_template", None) or getattr(self.tokenizer, "chat_template", None):
-            return None
-        style = family_of(self.family).plain
-        if style is None:
+        style = None if getattr(self.processor, "chat_template", None) else family_of(self.family).plain
+        if style is None and template_of(self.processor) is None:
             raise ModelError(
                 f"This {self.kind} has no chat template, so no request can be put to it: {self.family!r} is none of "
                 f"the families that are asked in plain text ({', '.join(asked_plainly())}). "
@@ -299,6 +302,5 @@ class TransformersBackend(TorchBackend):
         return text | {"past_key_values": arguments.get("past_key_values")}
 
     def _final_logits(self, logits: Tensor) -> Tensor:
-        """Soft-capped as the model does it."""
-        cap = getattr(text_config(self.model), "final_logit_softcapping", None)
-        return logits if cap is None else cap * torch.tanh(logits / cap)
+        """Scaled and soft-capped as the model does it."""
+        return after_unembedding(self.model, self.parts.unembedding)(logits)

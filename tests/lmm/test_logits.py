@@ -1,0 +1,55 @@
+"""What models do to their logits after the unembedding is found on the models themselves, transformers' own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, CohereConfig, Gemma2Config, GraniteConfig, LlamaConfig
+
+from vitrail.lmm.logits import AfterUnembedding, after_unembedding
+
+SIZE = {
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "initializer_range": 0.5,
+    "pad_token_id": 0,
+}
+
+#: A model → its configuration, and what it does.
+MODELS = {
+    "nothing": (LlamaConfig(**SIZE), AfterUnembedding()),
+    "Granite divides": (GraniteConfig(**SIZE, logits_scaling=4.0), AfterUnembedding(0.25)),
+    "Cohere multiplies": (CohereConfig(**SIZE, logit_scale=0.3), AfterUnembedding(0.3)),
+    "Gemma 2 caps": (Gemma2Config(**SIZE, head_dim=8, final_logit_softcapping=5.0), AfterUnembedding(cap=5.0)),
+    "a number that is not used": (LlamaConfig(**SIZE, logits_scaling=4.0), AfterUnembedding()),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_models_logits_are_those_of_its_unembedding_as_it_changes_them(name):
+    config, expected = MODELS[name]
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    found = after_unembedding(model, model.get_output_embeddings())
+    assert found == expected
+    ids = torch.tensor([[7, 9, 11]])
+    with torch.no_grad():
+        out = model(input_ids=ids, output_hidden_states=True)
+        ours = found(model.get_output_embeddings()(out.hidden_states[-1]))
+    torch.testing.assert_close(ours, out.logits, rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_that_cannot_be_looked_at_is_taken_to_use_its_cap(monkeypatch):
+    model = AutoModelForCausalLM.from_config(MODELS["Gemma 2 caps"][0]).eval()
+    monkeypatch.setattr(type(model), "forward", lambda self, **inputs: 1 / 0)
+    assert after_unembedding(model, model.get_output_embeddings()) == AfterUnembedding(cap=5.0)
+
+
+def test_it_is_said_what_a_scale_and_a_cap_do_to_words():
+    assert str(AfterUnembedding()) == ""
+    assert str(AfterUnembedding(0.25)) == "scaled by 0.25, which changes no order of words"
+    assert "capped at 30 (tanh)" in str(AfterUnembedding(cap=30.0))
