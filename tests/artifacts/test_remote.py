@@ -14,7 +14,7 @@ from uuid import uuid4
 import fsspec
 import pytest
 
-from vitrail.artifacts import Counts, Run, Shards, at, url_of, verify, writing
+from vitrail.artifacts import Counts, Run, Shards, at, read_manifest, url_of, verify, writing
 from vitrail.artifacts.files import mirrors
 from vitrail.artifacts.lock import LOCK, RANKS
 from vitrail.artifacts.remote import Mirror, file_system
@@ -122,7 +122,35 @@ def test_an_error_leaves_there_what_was_finished_and_nothing_else(url):
     assert set(there(url)) == {"manifest.json", "part-00000.json", "part-00000.parquet"}
 
 
-def test_large_files_are_fetched_when_they_are_needed_and_kept_by_their_hash(url, monkeypatch, tmp_path):
+def test_a_shard_that_is_made_again_has_no_record_there_while_its_files_change(url, monkeypatch):
+    before = Mirror._put
+
+    def fails(self, paths):
+        for path in paths:
+            if path.suffix == ".parquet":
+                raise ArtifactError("the network is gone")
+            before(self, [path])
+
+    def again(folder: Path) -> None:
+        made = shards(folder)
+        write(made, 0)
+        monkeypatch.setattr(Mirror, "_put", fails)
+        write(made, 0)
+
+    with pytest.raises(ArtifactError, match="the network is gone"), at(url) as folder, writing(folder):
+        again(folder)
+    assert set(there(url)) == {"manifest.json", "part-00000.parquet"}
+
+
+def test_a_large_file_of_no_shard_is_there_at_once(url):
+    put(url, "state.safetensors", b"state")
+    put(url, "observations/part-000000.parquet", b"rows")  # without a record, which would say what it should be
+    with at(url) as folder:
+        assert (folder / "state.safetensors").read_bytes() == b"state"
+        assert (folder / "observations" / "part-000000.parquet").read_bytes() == b"rows"
+
+
+def test_the_files_of_shards_are_fetched_when_they_are_needed_and_kept_by_their_hash(url, monkeypatch, tmp_path):
     monkeypatch.setenv("VITRAIL_CACHE", str(tmp_path))
     whole(url)
     fetched = []
@@ -175,6 +203,12 @@ def test_a_path_is_itself(place):
         assert path == Path(place)
 
 
+@pytest.mark.parametrize("use", [lambda url: writing(url).__enter__(), lambda url: read_manifest(Path(url), "texts")])
+def test_python_is_told_how_to_get_a_folder_for_a_url(use):
+    with pytest.raises(UsageError, match=r"s3://a/b is a URL; here a folder is needed: `with vitrail.at\('s3://a/b'\)"):
+        use("s3://a/b")
+
+
 def test_a_name_that_leads_out_of_the_folder_is_refused():
     url = f"memory://{uuid4().hex}"
     put(url, "dog/../../evil", b"")
@@ -214,9 +248,9 @@ def test_a_run_that_is_killed_in_an_upload_goes_on_from_there_on_another_machine
     assert {"manifest.json", "part-00002.parquet", LOCK} <= set(there(url))
     monkeypatch.setenv("VITRAIL_CACHE", str(tmp_path))
     with at(url) as folder, writing(folder):
-        assert not list(folder.glob("*.parquet"))  # nothing large is fetched to go on
         made = shards(folder)
         assert made.missing() == [1, 2]
+        assert not list(folder.glob("*.parquet"))  # nothing large is fetched to go on
         for number in made.missing():
             write(made, number)
         made.finish_files()

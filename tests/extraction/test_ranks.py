@@ -150,6 +150,14 @@ def test_two_ranks_of_one_number_are_refused(lmm, few, tmp_path):
         merge(tmp_path / "a", tmp_path / "b", out=tmp_path / "dog")
 
 
+def test_a_whole_run_is_not_one_of_a_rank_nor_a_part_one_of_all(lmm, few, tmp_path):
+    with pytest.raises(UsageError, match="One rank makes a part alone"):
+        extract_as(lmm, few, DOG, OPTIONS, out=tmp_path / "a", work=ranks(2)[0])
+    with pytest.raises(UsageError, match="A part needs a rank"):
+        part(lmm, few, tmp_path / "a", WorkOptions())
+    assert not (tmp_path / "a").exists()
+
+
 def test_what_no_ranks_wrote_is_refused(tmp_path, concepts):
     with pytest.raises(ArtifactError, match="holds concepts, which no ranks share"):
         merge(concepts.folder)

@@ -23,6 +23,7 @@ from vitrail.artifacts.files import (
     present,
     read_regular,
     same_volume_free,
+    url_of,
     write_text,
     write_whole,
 )
@@ -49,7 +50,7 @@ from vitrail.artifacts.manifest import (
     write_manifest,
 )
 from vitrail.artifacts.ours import beside, check_ours, make_way, state_of, write_ours
-from vitrail.artifacts.remote import at, url_of
+from vitrail.artifacts.remote import at
 from vitrail.artifacts.shards import Counts, Part, Record, Run, Shards, Sources, shard_file
 from vitrail.artifacts.values import plain, read_json, read_sealed, typed, write_json, write_sealed
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,11 +13,28 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, Protocol
 
-from vitrail.errors import ArtifactError
+from vitrail.errors import ArtifactError, UsageError
 
 #: The ending of a file that is being written.
 PARTIAL = ".partial"
 _being_written: set[Path] = set()
+_URL = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(.*)", re.DOTALL)
+
+
+def url_of(place: str | Path) -> str | None:
+    """The URL that `place` is; None for a path. A `Path` has lost one of the slashes of a URL.
+
+    >>> url_of(Path("s3://bucket/dog")), url_of("studies/dog")
+    ('s3://bucket/dog', None)
+    """
+    found = _URL.fullmatch(str(place)) if isinstance(place, Path) or "://" in place else None
+    return None if found is None else f"{found[1]}://{found[2].rstrip('/')}"
+
+
+def check_here(folder: Path) -> None:
+    """Raises `UsageError` if `folder` is a URL: what writes and reads folders works on this machine."""
+    if (url := url_of(folder)) is not None:
+        raise UsageError(f"{url} is a URL; here a folder is needed: `with vitrail.at({url!r}) as folder: …` gives one.")
 
 
 class Elsewhere(Protocol):

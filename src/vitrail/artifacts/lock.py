@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from vitrail.artifacts.files import elsewhere
+from vitrail.artifacts.files import check_here, elsewhere
 from vitrail.artifacts.json_text import parse
 from vitrail.errors import ArtifactError
 
@@ -74,7 +74,9 @@ def writing(folder: str | Path, rank: int | None = None) -> Iterator[None]:
     Raises:
         ArtifactError: another process, or another thread, is writing there, in a folder above, or in one below; or one
             of the same rank.
+        UsageError: it is a URL.
     """
+    check_here(Path(folder))
     folder = Path(folder).absolute()
     me = threading.get_ident()
     with _guard:

@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vitrail.artifacts.files import PARTIAL, file_hash
+from vitrail.artifacts.files import PARTIAL, check_here, file_hash
 from vitrail.artifacts.lock import LOCK, RANKS
 from vitrail.artifacts.values import plain, read_sealed, typed, write_sealed
 from vitrail.errors import ArtifactError
@@ -136,7 +136,9 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
 
     Raises:
         ArtifactError: there is none, it is damaged, of another kind, or of a newer schema (both numbers are named).
+        UsageError: `folder` is a URL.
     """
+    check_here(folder)
     path = folder / MANIFEST
     if not path.is_file():
         raise ArtifactError(f"{folder} holds no {kind}: there is no {MANIFEST} in it.")

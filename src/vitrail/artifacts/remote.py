@@ -2,8 +2,8 @@
 
 All of ours works on folders. So what lies at a URL has a folder here for the time of a command (`at`):
 
-- Small files are fetched when it is opened; large ones (`LARGE`) when the artifact is opened that they belong to. Those
-  stay in the cache, by the hash that the manifest gives, so that the next command does not fetch them again.
+- Its files are fetched when it is opened, but the files of shards when the artifact is opened that they belong to. Large
+  ones (`LARGE`) stay in the cache, by the hash that a manifest or record gives, so that the next command has them.
 - A file that is written whole here is written there before the next one is begun. So whoever reads there sees what a
   reader of a folder on a disk would see: a record after the files of its shard, and a manifest after all files.
 - The first writer holds the URL by an object there (`LOCK`), which is made only if there is none. Stores that cannot
@@ -27,30 +27,19 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vitrail.artifacts import files
-from vitrail.artifacts.files import PARTIAL, file_hash
+from vitrail.artifacts.files import PARTIAL, file_hash, url_of
 from vitrail.artifacts.json_text import parse
 from vitrail.artifacts.lock import DEPTH, LOCK, RANKS, refused, writing
 from vitrail.errors import ArtifactError, UsageError, VitrailError
 from vitrail.visible import shown_as
 
-#: Endings of files that are fetched when they are needed.
+#: Endings of files that stay in the cache.
 LARGE = (".safetensors", ".parquet", ".bin", ".pt", ".gguf")
 #: After how many seconds without a sign of life a writer on another machine counts as gone, and how often it gives one.
 STALE, BEAT = 600.0, 60.0
 #: Protocol → the extra that opens it.
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-_URL = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(.*)", re.DOTALL)
 _MANIFEST = "manifest.json"
-
-
-def url_of(place: str | Path) -> str | None:
-    """The URL that `place` is; None for a path. A `Path` has lost one of the slashes of a URL.
-
-    >>> url_of(Path("s3://bucket/dog")), url_of("studies/dog")
-    ('s3://bucket/dog', None)
-    """
-    found = _URL.fullmatch(str(place))
-    return None if found is None else f"{found[1]}://{found[2].rstrip('/')}"
 
 
 @contextmanager
@@ -117,7 +106,7 @@ class Mirror:
     # ---- reading -----------------------------------------------------------------------------------------------------
 
     def open(self, write: bool) -> None:
-        """Looks what is there, and fetches what is small."""
+        """Looks what is there, and fetches all but the files of shards."""
         with told(self.url):
             found = self.fs.find(self.there, detail=True)
             if write:
@@ -135,6 +124,10 @@ class Mirror:
             self._get(small, [self._here(name) for name in small])
         for name in small:
             self._note(name)
+        of_shards = {PurePosixPath(name).parent for name in small if _is_record(name)}
+        for name in self._sizes.keys() - set(small):
+            if PurePosixPath(name).parent not in of_shards:
+                self.fetch(self._here(name))
 
     def fetch(self, path: Path) -> None:
         """Fetches a file that is there and not here."""
@@ -380,6 +373,11 @@ def told(url: str) -> Iterator[None]:
             else "cannot be reached, or refuses; check the network and the address of the store"
         )
         raise ArtifactError(f"{url} {what}. {reason}") from error
+
+
+def _is_record(name: str) -> bool:
+    """Whether a name is that of the record of a shard."""
+    return re.fullmatch(r"part-\d+\.json", PurePosixPath(name).name) is not None
 
 
 def _is_mark(name: str) -> bool:

@@ -111,9 +111,9 @@ def _here(stack: ExitStack, value: Any, name: str) -> Any:
         return [_here(stack, item, name) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
         paths = {f.name: v for f in fields(value) if isinstance(v := getattr(value, f.name), Path)}
-        there = {k: _here(stack, v, k) for k, v in paths.items() if k != "images" and ":" in str(v)}
+        there = {k: _here(stack, v, k) for k, v in paths.items() if ":" in str(v)}
         return replace(value, **there) if there else value
-    if not isinstance(value, Path) or ":" not in str(value):
+    if not isinstance(value, Path) or ":" not in str(value) or name == "images":  # images are read where they lie
         return value
     from vitrail.artifacts import at
 

@@ -132,7 +132,7 @@ class DataSource(Options):
         data: `toyland`, COCO captions (Karpathy's or its own), VQAv2 questions, Visual Genome's images with what is
             said of them, or each region by itself (`regions:FILE`), JSON, JSONL, CSV, Parquet, WebDataset shards, files
             of a pattern, a folder of images, a Hugging Face dataset, or the first --limit rows of one on the hub
-            (`stream:ORG/NAME`). What was read is said on stderr.
+            (`stream:ORG/NAME`). A file or a folder may be a URL (s3://…). What was read is said on stderr.
         split: split of the data; all of them by default (toyland: train).
         limit: look at the first so many samples.
         images: folder of the images, if not beside the data.

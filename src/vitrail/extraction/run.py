@@ -30,7 +30,7 @@ from vitrail.samples import Sample, as_samples, summary_of
 from vitrail.samples.parts import Parts
 from vitrail.saying import Texts, open_texts
 from vitrail.words import Alignment, Word
-from vitrail.work import Pool, WorkOptions, pool_of
+from vitrail.work import Pool, WorkOptions, pool_of, whole_run
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ def extract_as(
     """
     word = Word(word) if isinstance(word, str) else word
     asked = _Asked.of_one(samples, word, options, said)
-    return _written(asked, lmm, work or WorkOptions(), Path(out), progress).finish()
+    return _written(asked, lmm, whole_run(work), Path(out), progress).finish()
 
 
 @one_writer
@@ -164,7 +164,7 @@ def extract_words_as(
 ) -> WordStore:
     """`extract_words` for a model that is loaded; see there, and `extract_as` for `work`."""
     asked = _Asked.of_many(samples, words, options, said)
-    return finish_words(_written(asked, lmm, work or WorkOptions(), Path(out) / KIND, progress), words)
+    return finish_words(_written(asked, lmm, whole_run(work), Path(out) / KIND, progress), words)
 
 
 def extract_part(
@@ -268,9 +268,10 @@ def _loaded(load: Loader, words: tuple[Word, ...], options: ExtractionOptions) -
 def _filled(asked: _Asked, pool: Pool[Worker], part: Part | None, out: Path, progress: Progress) -> Store:
     """The store at `out`, with the shards that `pool` makes."""
     some, said = asked.some, asked.said
-    prepared = pool.once(Worker.prepare, some, said)
-    _check_room(out, _n_rows(some, asked.words), prepared.size)
     parts = Parts(some, asked.options.shard_size)
+    first = parts[0] if parts else []
+    prepared = pool.once(Worker.prepare, first if said is None else some, said)
+    _check_room(out, _n_rows(some, asked.words), prepared.size)
     of = {"n": len(asked.samples), "ids_sha256": _ids_hash(asked.samples)}
     parents = {} if said is None else said.parents
     parameters = {**asked.named(), **prepared.parameters(of, said)}
@@ -278,7 +279,7 @@ def _filled(asked: _Asked, pool: Pool[Worker], part: Part | None, out: Path, pro
     data = None if origin is None else origin.as_dict()
     store = Store(out, parameters, len(parts), parts.digests, parents, part, data)
     missing = store.missing()
-    if missing and store.certificate is None and (certificate := pool.once(Worker.certificate, some)):
+    if missing and store.certificate is None and (certificate := pool.once(Worker.certificate, first)):
         store.certify(certificate)
     live = asked.options.of_the_word and keeps_states(store.certificate)
     texts: list[str] = []

@@ -52,8 +52,8 @@ class Worker:
         """How the model takes part.
 
         Args:
-            some: the samples that may have one of the words.
-            said: what was said of them before, which is checked against the model.
+            some: samples that may have one of the words, of which the first that can be opened is looked at.
+            said: what was said of all of them before, which is checked against the model.
 
         Raises:
             UsageError, ModelError: the states cannot be read in this model.

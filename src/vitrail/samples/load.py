@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from glob import glob
 from pathlib import Path
 
+from vitrail.artifacts import path_of, url_of
 from vitrail.errors import DataError, UsageError
 from vitrail.progress import Progress, announce, shown
 from vitrail.samples.annotated import ANNOTATED, LABELS
@@ -19,6 +20,7 @@ from vitrail.samples.bounds import ImageBounds
 from vitrail.samples.bundled import TOYLAND
 from vitrail.samples.coco import CAPTIONS, KARPATHY, VQA
 from vitrail.samples.csv import CSV, FLICKR
+from vitrail.samples.elsewhere import Fetched, fetched
 from vitrail.samples.fields import short, utf8
 from vitrail.samples.files import parse_json
 from vitrail.samples.folders import FOLDER
@@ -29,7 +31,7 @@ from vitrail.samples.images import EncodedImage
 from vitrail.samples.options import ReadingOptions
 from vitrail.samples.places import inside
 from vitrail.samples.sample import Sample
-from vitrail.samples.shards import SHARDS
+from vitrail.samples.shards import SHARDS, shards_at
 from vitrail.samples.shards import SUFFIXES as SHARD_SUFFIXES
 from vitrail.samples.summary import KEPT_FLAWS, LOOKED_AT, Samples, Summary, images_there
 from vitrail.samples.tables import JSONL, PARQUET, RECORDS
@@ -77,7 +79,8 @@ def load_samples(
             sample of every region of Visual Genome: a part of an image with its phrase. "stream:org/name" reads the
             first `limit` rows of a dataset of the Hugging Face hub, and does not download the rest.
         split: read only this split. The default is all of them, but "train" for Toyland.
-        images: the folder below which the image paths of a table or a JSON lie (default: the folder of `source`).
+        images: the folder below which the image paths of a table or a JSON lie (default: the folder of `source`). Both
+            may be URLs, and so may the paths in a table; see `samples.elsewhere`.
         limit: look at the first so many records.
         bounds: how large an image may be, and where it may lie; `ImageBounds()` for None.
         reading: which columns mean what, and what becomes of records that cannot be read; `ReadingOptions()` for None.
@@ -91,25 +94,35 @@ def load_samples(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"limit should be at least 1, got {limit}")
-    root = None if images is None else Path(images).expanduser().absolute()
+    source = path_of(source) if str(source).startswith("file:/") else source
+    away = [None if images is None else _away(images, tables=False), _away(source)]
+    root = None if images is None else away[0].path if away[0] else Path(images).expanduser().absolute()
     if root is not None and not root.is_dir():
         raise DataError(f"the folder of images {images} does not exist")
     bounds, reading = bounds or ImageBounds(), reading or ReadingOptions()
     with shown(progress) as tell:
-        asked = Source(source, root, reading, split, limit, bounds.allow_outside, tell)
+        asked = Source(away[1].path if away[1] else source, root, reading, split, limit, bounds.allow_outside, tell)
         kind, found = _read(asked)
     _check_used(asked, kind)
     _check_flaws(found.flaws, len(found.splits) + len(found.flaws), source, reading.strict)
     numbers = _select(found.splits, split or kind.split, limit, source, found.without_image)
     chosen, flaws = _built(found, numbers)
     _check_flaws(flaws, len(numbers), source, reading.strict)
-    samples = _placed(chosen, found.root, source, bounds.allow_outside)
+    samples = _placed(chosen, found.root, source, bounds.allow_outside, [data.home for data in away if data])
+    for data in away:
+        samples = samples if data is None else [data.there(sample) for sample in samples]
     samples = [replace(sample, bounds=bounds) for sample in samples]
-    summary = _summary(asked, kind, found, samples, [*found.flaws, *flaws])
+    summary = replace(_summary(asked, kind, found, samples, [*found.flaws, *flaws]), source=str(source))
     for flaw in summary.flaws[:_SAID]:
         _log.warning("skipped: %s", flaw)
     announce(str(summary), progress)
     return Samples(samples, summary)
+
+
+def _away(source: str | Path, *, tables: bool = True) -> Fetched | None:
+    """The data at a URL, here; None for a path, and for shards, which are read where they lie."""
+    url = url_of(source)
+    return None if url is None or (tables and shards_at(url)) else fetched(url, tables=tables)
 
 
 #: How many flaws are said one by one.
@@ -139,6 +152,8 @@ def _files_of(asked: Source) -> list[Source]:
         DataError: no file, or not each of those that are listed in braces, is there.
     """
     given = str(asked.given)
+    if url := url_of(given):
+        return [replace(asked, given=shard) for one in _braces(url) for shard in shards_at(one)]
     if asked.after("stream:") is not None or asked.after("regions:") is not None or asked.is_file:
         return [asked]
     if os.path.isdir(asked.path):
@@ -294,28 +309,38 @@ def _select(
     return [i for i, name in enumerate(splits) if split in (None, name)][:limit]
 
 
-def _placed(samples: list[Sample], root: Path, source: str | Path, allow_outside: bool) -> list[Sample]:
-    """The samples, which are all in `root`, or are allowed outside; how many are outside is said.
+def _placed(
+    samples: list[Sample], root: Path, source: str | Path, allow_outside: bool, homes: Sequence[str] = ()
+) -> list[Sample]:
+    """The samples, which are all in `root` or below one of the URLs `homes`, or are allowed outside; how many are
+    outside is said.
 
     Raises:
-        DataError: an image lies outside of `root`, and that is not allowed.
+        DataError: an image lies outside, and that is not allowed.
     """
-    is_inside = inside(root)
+    is_inside = inside(root, homes)
     outside = [s for s in samples if (file := _file(s)) is not None and not is_inside(file)]
+    place = homes[0] if homes else root
     if outside and not allow_outside:
         first = outside[0]
         raise DataError(
-            f"{len(outside)} of {len(samples)} images of {source} lie outside of {root}, such as {_file(first)} of "
+            f"{len(outside)} of {len(samples)} images of {source} lie outside of {place}, such as {_named(first)} of "
             f"sample {first.id!r}. To follow such paths, add --allow-outside "
             "(ImageBounds(allow_outside=True)); or name the folder that all images lie in with --images."
         )
     if outside:
-        _log.warning("%d of %d images of %s lie outside of %s", len(outside), len(samples), source, root)
+        _log.warning("%d of %d images of %s lie outside of %s", len(outside), len(samples), source, place)
     if not allow_outside:
         return samples
     return [
         replace(s, image=replace(s.image, anywhere=True)) if isinstance(s.image, EncodedImage) else s for s in samples
     ]
+
+
+def _named(sample: Sample) -> str:
+    """The file of a sample's image, as a message calls it."""
+    file = _file(sample)
+    return str(file) if file is None else url_of(file) or str(file)
 
 
 def _file(sample: Sample) -> Path | None:

@@ -13,9 +13,10 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from vitrail.artifacts import JSONError, parse
+from vitrail.artifacts import JSONError, parse, url_of
 from vitrail.errors import DataError
 from vitrail.samples.columns import NAMES, URLS, listed, normal, roles_of, together
+from vitrail.samples.elsewhere import image_at
 from vitrail.samples.fields import need, optional, short, texts
 from vitrail.samples.formats import Found, Source
 from vitrail.samples.forms import Form, Said, form_of
@@ -211,7 +212,7 @@ class _Reader:
                 need({self.roles.get("id", ("id",))[0]: key}, self.roles.get("id", ("id",))[0], (int, str), where)
             )
         else:
-            key = written if isinstance(image, Path) else image.key()
+            key = written or image.key()  # type: ignore[union-attr]  # a path is written
         if said.get("turn", 1) > 1:
             key = f"{key}#{said['turn']}"
         return Sample(
@@ -244,6 +245,8 @@ class _Reader:
             return EncodedImage(where, partial(_same, content), self.table.root), ""
         if value.startswith(("http://", "https://")):
             raise DataError(f"{where}: its image is at {short(value)}; download it first, for example with img2dataset")
+        if url_of(value):
+            return image_at(value, Path(value)), value
         names = self.form.files({**said, "image": value}) if self.form and self.form.files else [value]
         return self._file(names), value
 

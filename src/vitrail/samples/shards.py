@@ -7,9 +7,11 @@ import tarfile
 import threading
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from vitrail.artifacts import open_regular, url_of
 from vitrail.errors import DataError
+from vitrail.samples.elsewhere import listed, read, stream
 from vitrail.samples.files import to_json, to_text
 from vitrail.samples.folders import IMAGE_SUFFIXES
 from vitrail.samples.formats import Format, Found, Source
@@ -23,22 +25,34 @@ def _is_shards(source: Source) -> bool:
     return source.path.name.lower().endswith(SUFFIXES)
 
 
+def shards_at(url: str) -> list[str]:
+    """The URLs of the shards that a URL is, or that lie in its folder; none where it is something else."""
+    if url.lower().endswith(SUFFIXES):
+        return [url]
+    return [f"{url}/{name}" for name in listed(url) if name.lower().endswith(SUFFIXES) and "/" not in name]
+
+
 def _read(source: Source) -> Found:
-    """One sample per stem. The image stays in the tar; `.txt` holds captions, one per line; `.json` other fields."""
-    path = source.path
+    """One sample per stem. The image stays in the tar; `.txt` holds captions, one per line; `.json` other fields.
+
+    A shard at a URL is read once from its beginning to its end, and not kept.
+    """
+    path, place = source.path, _place(source)
     try:
         import webdataset
     except ImportError as error:
         raise DataError(f"to read the shards {source.given}: pip install 'vitrail[webdataset]'") from error
-    if not path.is_file():
+    if place == str(path) and not path.is_file():
         raise DataError(f"the shard {path} does not exist")
+    if url_of(place) and not place.lower().endswith(".tar"):
+        raise DataError(f"the shard {place} is compressed; its images cannot be read one by one there: fetch it first")
     rows: list[tuple[str, dict[str, Any]]] = []
     flaws: list[str] = []
     try:
-        with tarfile.open(path) as tar:
+        with _opened(place) as file, tarfile.open(fileobj=file) as tar:
             files = [m for m in tar.getmembers() if m.isfile()]
             grouped = webdataset.tariterators.group_by_keys(
-                {"fname": m.name, "data": m, "__url__": str(path)} for m in files
+                {"fname": m.name, "data": m, "__url__": place} for m in files
             )
             for members in grouped:
                 try:
@@ -47,14 +61,15 @@ def _read(source: Source) -> Found:
                     flaws.append(str(error))
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:  # a ValueError of two members of one name
         reason = str(error.args[0] if error.args else "").partition(" in tar file")[0]
-        raise DataError(f"{path}: damaged shard ({type(error).__name__}: {reason})") from error
+        raise DataError(f"{place}: damaged shard ({type(error).__name__}: {reason})") from error
     columns = list(dict.fromkeys(["image", *(name for _, row in rows for name in row)]))
-    return found_in(Table(str(path), columns, rows, path.parent, flaws, image="image"), source)
+    return found_in(Table(place, columns, rows, path.parent, flaws, image="image"), source)
 
 
 def _row(source: Source, tar: tarfile.TarFile, members: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     path, key = source.path, members.pop("__key__")
-    where = f"{path}: {key}"
+    place = _place(source)
+    where = f"{place}: {key}"
     held = {name: member for name, member in members.items() if not name.startswith("__")}
     images = [name for name in held if f".{name.rpartition('.')[2].lower()}" in IMAGE_SUFFIXES]
     if len(images) != 1:
@@ -69,9 +84,18 @@ def _row(source: Source, tar: tarfile.TarFile, members: dict[str, Any]) -> tuple
         row["captions"] = to_text(_bytes(tar, held["txt"]), f"{where}.txt", source.reading.encoding).split("\n")
         row.pop("caption", None)
     image = held[images[0]]
-    cell = partial(_cell, str(path), image.offset_data, image.size)
+    cell = partial(_cell, place, image.offset_data, image.size)
     row["image"] = EncodedImage(f"{key}.{images[0]}", cell, path.parent)
     return where, row
+
+
+def _place(source: Source) -> str:
+    """The URL of a shard, or its path."""
+    return url_of(str(source.given)) or str(source.path)
+
+
+def _opened(place: str) -> BinaryIO:
+    return stream(place) if url_of(place) else open_regular(Path(place))
 
 
 def _bytes(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -84,6 +108,8 @@ _one_reader = threading.Lock()
 
 
 def _cell(path: str, offset: int, size: int) -> bytes:
+    if url_of(path):
+        return read(path, offset, size)
     if path.lower().endswith(".tar"):
         with Path(path).open("rb") as file:
             file.seek(offset)

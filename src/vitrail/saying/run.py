@@ -24,7 +24,7 @@ from vitrail.saying.asking import Asked, asked_of, in_turn
 from vitrail.saying.endpoint import Endpoint
 from vitrail.saying.options import SayingOptions
 from vitrail.saying.texts import KIND, SCHEMA, SUFFIX, Texts, Utterance, texts_of
-from vitrail.work import Pool, WorkOptions, pool_of
+from vitrail.work import Pool, WorkOptions, pool_of, whole_run
 
 Said: TypeAlias = dict[str, Utterance]
 #: (id, reason) of the samples that are left out.
@@ -95,7 +95,7 @@ def say_as(
         lmm: the model, a server, or a function that loads a model, where workers of Ray do.
         work: who does the work; this process for None. One rank of several is `say_part`.
     """
-    shards = _written(lmm, samples, options, Path(out), work or WorkOptions(), progress)
+    shards = _written(lmm, samples, options, Path(out), whole_run(work), progress)
     counts = shards.counts()
     if not counts.kept:
         shards.discard()

@@ -65,6 +65,18 @@ class WorkOptions(Options):
         return None if self.rank is None or self.world_size is None else Part(self.rank, self.world_size)
 
 
+def whole_run(work: WorkOptions | None) -> WorkOptions:
+    """Who does the work of a run that ends with all shards; this process for None.
+
+    Raises:
+        UsageError: one rank of several does a part of it.
+    """
+    work = work or WorkOptions()
+    if work.part is not None:
+        raise UsageError("One rank makes a part alone: `extract_part` or `say_part`, and `merge` when all are done.")
+    return work
+
+
 def _from_environment() -> Part:
     for pair in RANK_VARIABLES:
         if all(name in os.environ for name in pair):
