@@ -2,8 +2,8 @@
 
 All of ours works on folders. So what lies at a URL has a folder here for the time of a command (`at`):
 
-- Its files are fetched when it is opened, but those of shards when the artifact is opened that they belong to. Large ones
-  (`LARGE`) stay in the cache, by the hash that a manifest or record gives, so that the next command has them.
+- Its files are fetched when it is opened, but those of shards when the artifact is opened that they belong to. Large
+  ones (`LARGE`) stay in the cache, by the hash that a manifest or record gives: the next command has them.
 - A file that is written whole here is written there before the next one is begun. So whoever reads there sees what a
   reader of a folder on a disk would see: a record after the files of its shard, and a manifest after all files.
 - The first writer holds the URL by an object there (`LOCK`), which is made only if there is none. Stores that cannot
