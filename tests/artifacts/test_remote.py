@@ -196,6 +196,28 @@ def test_a_single_file_is_read_and_written(url):
         assert path.read_text() == "two"
 
 
+def test_a_file_url_is_a_path(tmp_path):
+    with at(f"file://{tmp_path}/dog") as folder:
+        assert folder == tmp_path / "dog"
+    with at(Path(f"file://{tmp_path}/dog"), write=True) as folder:
+        assert folder == tmp_path / "dog"
+
+
+def test_a_store_with_folders_gets_them(tmp_path, monkeypatch):
+    """A file system that makes no folders by itself, as SFTP; here it is this disk, below `tmp_path`."""
+    from fsspec.implementations.dirfs import DirFileSystem
+    from fsspec.implementations.local import LocalFileSystem
+
+    disk = DirFileSystem(str(tmp_path), LocalFileSystem())
+    monkeypatch.setattr("vitrail.artifacts.remote.file_system", lambda url: (disk, url.partition("://")[2]))
+    with at("sftp://host/dog", write=True) as folder, writing(folder):
+        (folder / "inner").mkdir()
+        (folder / "inner" / "page.html").write_text("page")
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [tmp_path / "host" / "dog" / "inner" / "page.html"]
+    with at("sftp://host/dog") as folder:
+        assert (folder / "inner" / "page.html").read_text() == "page"
+
+
 @pytest.mark.parametrize("place", ["studies/dog", "/studies/dog", "C:/dog", "a:b/dog", "c://dog"])
 def test_a_path_is_itself(place):
     assert url_of(place) is None

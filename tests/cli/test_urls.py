@@ -74,6 +74,14 @@ def test_texts_ranks_and_merge_work_at_a_url(run, world, tmp_path):
     assert "activations/manifest.json" in there(f"{url}/b")
 
 
+def test_an_error_names_the_url(run):
+    url = f"memory://{uuid4().hex}/dog"
+    for command in ("show", "verify", "learn", "report"):
+        code, out, err = run(command, url)
+        assert code != 0
+        assert (url in err, "remote/open" in out + err) == (True, False), err
+
+
 @pytest.mark.parametrize("command", ["extract", "say", "study"])
 def test_a_place_that_cannot_be_written_is_told_before_anything_is_loaded(run, bucket, world, monkeypatch, command):
     def loaded(*_, **__):

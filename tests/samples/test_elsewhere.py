@@ -182,6 +182,12 @@ def test_images_are_read_when_they_are_opened_and_once_for_a_few_looks(tmp_path,
     assert len(module._read) == 1
 
 
+def test_a_file_url_is_a_path(tmp_path):
+    jsonl(tmp_path)
+    there, here = load_samples(f"file://{tmp_path}/captions.jsonl"), load_samples(tmp_path / "captions.jsonl")
+    assert there == here
+
+
 def test_no_more_shards_are_read_than_the_limit_needs(tmp_path):
     url = f"memory://{uuid4().hex}"
     one_shard(tmp_path)

@@ -18,17 +18,28 @@ from vitrail.errors import ArtifactError, UsageError
 #: The ending of a file that is being written.
 PARTIAL = ".partial"
 _being_written: set[Path] = set()
+_HERE = ("file", "local")  # protocols of this machine's own disk
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(.*)", re.DOTALL)
 
 
 def url_of(place: str | Path) -> str | None:
-    """The URL that `place` is; None for a path. A `Path` has lost one of the slashes of a URL.
+    """The URL that `place` is; None for a path, and for a `file://`, which is one. A `Path` has lost one slash of it.
 
     >>> url_of(Path("s3://bucket/dog")), url_of("studies/dog")
     ('s3://bucket/dog', None)
     """
     found = _URL.fullmatch(str(place)) if isinstance(place, Path) or "://" in place else None
-    return None if found is None else f"{found[1]}://{found[2].rstrip('/')}"
+    return None if found is None or found[1] in _HERE else f"{found[1]}://{found[2].rstrip('/')}"
+
+
+def path_of(place: str | Path) -> Path:
+    """The path that `place` is, which is no URL but may be a `file://`.
+
+    >>> path_of("file:///studies/dog").as_posix()
+    '/studies/dog'
+    """
+    found = _URL.fullmatch(str(place))
+    return Path("/" + found[2].lstrip("/")) if found is not None and found[1] in _HERE else Path(place)
 
 
 def check_here(folder: Path) -> None:

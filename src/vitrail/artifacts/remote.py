@@ -27,7 +27,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vitrail.artifacts import files
-from vitrail.artifacts.files import PARTIAL, file_hash, url_of
+from vitrail.artifacts.files import PARTIAL, file_hash, path_of, url_of
 from vitrail.artifacts.json_text import parse
 from vitrail.artifacts.lock import DEPTH, LOCK, RANKS, refused, writing
 from vitrail.errors import ArtifactError, UsageError, VitrailError
@@ -37,6 +37,8 @@ from vitrail.visible import shown_as
 LARGE = (".safetensors", ".parquet", ".bin", ".pt", ".gguf")
 #: After how many seconds without a sign of life a writer on another machine counts as gone, and how often it gives one.
 STALE, BEAT = 600.0, 60.0
+#: Protocols of stores without folders.
+BUCKETS = frozenset({"s3", "gs", "abfs", "memory"})
 #: Protocol → the extra that opens it.
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 _MANIFEST = "manifest.json"
@@ -62,7 +64,7 @@ def at(place: str | Path, *, write: bool = False) -> Iterator[Path]:
     """
     url = url_of(place)
     if url is None:
-        yield Path(place)
+        yield path_of(place)
         return
     if known := next((m for m in files.mirrors if isinstance(m, Mirror) and m.url == url), None):
         yield known.folder
@@ -77,8 +79,7 @@ def at(place: str | Path, *, write: bool = False) -> Iterator[Path]:
     finally:
         if mirror in files.mirrors:
             files.mirrors.remove(mirror)
-        shown_as.pop(str(mirror.folder), None)
-        mirror.close()
+        mirror.close()  # its name stays in `shown_as`: an error may be told later
 
 
 class Mirror:
@@ -111,6 +112,7 @@ class Mirror:
             found = self.fs.find(self.there, detail=True)
             if write:
                 probe = f"{self.there}/.vitrail.probe{PARTIAL}"
+                with_folder(self.fs, probe)
                 self.fs.pipe_file(probe, b"")
                 self.fs.rm_file(probe)
         for name, about in found.items():
@@ -204,6 +206,7 @@ class Mirror:
         for path in paths:
             name = self._name(path)
             with told(self.url):
+                with_folder(self.fs, self._url(name))
                 self.fs.put_file(str(path), self._url(name))
             self._sizes[name] = path.stat().st_size
             self._note(name)
@@ -332,12 +335,20 @@ def file_system(url: str) -> tuple[Any, str]:
     return fs, path.rstrip("/")
 
 
+def with_folder(fs: Any, path: str) -> None:
+    """Makes the folder of `path`, in a store that has folders: one of buckets has none, and would make a bucket."""
+    protocols = {fs.protocol} if isinstance(fs.protocol, str) else {*fs.protocol}
+    if not protocols & BUCKETS:
+        fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+
+
 def created(fs: Any, path: str, content: bytes) -> None:
     """Writes an object that is not there.
 
     Raises:
         FileExistsError: it is there.
     """
+    with_folder(fs, path)
     try:
         fs.pipe_file(path, content, mode="create")
     except (TypeError, NotImplementedError, ValueError):  # a store that cannot tell
