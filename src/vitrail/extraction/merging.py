@@ -73,13 +73,14 @@ _SAME = ("kind", "parameters", "parents", "n_shards", "world_size")
 
 def _run(manifest: Mapping[str, Any]) -> Run:
     kind = manifest["kind"]
-    return Run(kind, manifest["parameters"], manifest["n_shards"], SUFFIXES_OF[kind], None, manifest["parents"])
+    what = manifest["parameters"], manifest["n_shards"], SUFFIXES_OF[kind]
+    return Run(kind, *what, parents=manifest["parents"], data=manifest.get("data"))
 
 
 def _shards_of(folder: Path, manifest: Mapping[str, Any]) -> Shards:
     run = _run(manifest)
     if run.kind == KIND:
-        return Store(folder, run.parameters, run.n_shards, parents=run.parents)
+        return Store(folder, run.parameters, run.n_shards, parents=run.parents, data=run.data)
     return Shards(folder, run)
 
 
