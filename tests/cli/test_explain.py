@@ -23,6 +23,12 @@ def test_maps_are_drawn_and_given_as_arrays(run, lmm, concepts, grounding, dogs,
     maps = json.loads(out)["maps"]
     assert maps["answers"].startswith("Which part of the picture")
     assert [len(m["shares"]) for m in maps["maps"]] == [112] * len(maps["maps"])
+    assert [w["concept"] for w in maps["without"]] == [m["concept"] for m in maps["maps"][:-1]]
+    before = set(maps["caption"].split())
+    for said in [one[kind] for one in maps["without"] for kind in ("removed", "random")]:
+        after = set(said["caption"].split())
+        assert set(said["lost"]) == before - after
+        assert set(said["gained"]) == after - before
     with Image.open(tmp_path / "maps.png") as drawn:
         assert drawn.width > 1000
 

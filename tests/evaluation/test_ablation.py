@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from vitrail.evaluation.ablation import Captioned, Target, _captions, _without, ablate, targets_of
+from vitrail.evaluation.ablation import (
+    Captioned,
+    Target,
+    _captions,
+    _without,
+    ablate,
+    counterfactuals,
+    targets_of,
+)
 from vitrail.evaluation.results import AblationCounts, BestValue, Lost, PropertyScores, Told
 from vitrail.scores import Estimate
 
@@ -104,3 +112,16 @@ def test_only_the_states_that_generate_are_changed(lmm, dogs):
         going_on = [(token, g.ids[i]) for token, g in zip(next_tokens, said, strict=True) if i < len(g.ids)]
         assert all(token == expected for token, expected in going_on)
     assert max(len(g.ids) for g in said) <= len(seen) <= length
+
+
+def test_a_counterfactual_is_the_caption_without_each_concept_alone(lmm, activations, concepts, dogs):
+    """Against the ablation of one concept after the other, by the change that is tested above."""
+    (caption,) = lmm.caption([dogs[0].open()])
+    found = counterfactuals(lmm, activations.options, concepts, dogs[0], caption, [2, 0])
+    for one, k in zip(found, [2, 0], strict=True):
+        n = activations.options.max_new_tokens
+        (alone,) = _captions(lmm, concepts.layer, [dogs[0]], n, _without(concepts, k))
+        assert one.concept == k
+        assert one.removed.caption == alone.strip()
+        assert set(one.removed.gained) == set(alone.split()) - set(caption.split())
+    assert counterfactuals(lmm, activations.options, concepts, dogs[0], caption, []) == []

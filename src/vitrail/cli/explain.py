@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +31,7 @@ def explain(
         typer.Option(
             "--maps",
             callback=file_to_write,
-            help="Also draw where in the image each concept comes from, to this PNG or SVG file.",
+            help="Also draw where in the image each concept comes from, and what is said without it, to this file.",
         ),
     ] = None,
     mapping: MapOptions,
@@ -60,11 +61,15 @@ def explain(
         draw_explanation(found, picture)
     values = found.as_dict()
     if maps is not None:
+        from vitrail.evaluation.ablation import counterfactuals
         from vitrail.reports.maps import draw_maps
 
         where = study.maps(image, n_concepts=concepts, options=mapping, lmm=lmm)
-        draw_maps(where, maps)
-        values["maps"] = where.as_dict()
+        mapped = [one.concept for one in where.maps if one.concept is not None]
+        of_study = (lmm, study.activations.options, study.learned, Sample(str(image), image))
+        without = counterfactuals(*of_study, where.caption, mapped)
+        draw_maps(where, maps, without)
+        values["maps"] = {**where.as_dict(), "without": [asdict(one) for one in without]}
     if as_json:
         print_json(values)
     else:

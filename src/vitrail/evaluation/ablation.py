@@ -29,6 +29,7 @@ from vitrail.samples import Sample
 from vitrail.samples.bounds import batches
 from vitrail.scores import estimate, paired_p
 from vitrail.words import Word
+from vitrail.words.captions import spoken
 
 
 @dataclass(frozen=True)
@@ -148,10 +149,78 @@ def _share_with(words: Sequence[str], texts: Sequence[str]) -> float:
     return float(np.mean([any(p.find(text) for p in patterns) for text in texts]))
 
 
+@dataclass(frozen=True)
+class Reworded:
+    """A caption of an image, and the words that it lost and gained against the one that is usual, in their order."""
+
+    caption: str
+    lost: tuple[str, ...]
+    gained: tuple[str, ...]
+
+    @classmethod
+    def of(cls, caption: str, usual: str) -> Reworded:
+        """`caption` against the `usual` one."""
+        said, before = spoken(caption), spoken(usual)
+        lost, gained = ([w for w in a if w not in b] for a, b in ((before, said), (said, before)))
+        return cls(caption.strip(), tuple(dict.fromkeys(lost)), tuple(dict.fromkeys(gained)))
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """What a model says of an image without one concept.
+
+    Args:
+        concept: the row of the concept in `U`.
+        removed: what is said without it.
+        random: the control: what is said without a random vector of the same norm.
+    """
+
+    concept: int
+    removed: Reworded
+    random: Reworded
+
+
+def counterfactuals(
+    lmm: LMM,
+    options: ExtractionOptions,
+    concepts: Concepts,
+    sample: Sample,
+    caption: str,
+    chosen: Sequence[int],
+    seed: int = 0,
+) -> list[Counterfactual]:
+    """What the model says of `sample` when one concept is removed from the state at every position that generates; for
+    each of the `chosen` concepts, beside its control.
+
+    Args:
+        options: how the states of the concepts were extracted.
+        caption: what the model says of the sample with all concepts.
+        seed: of the random vectors.
+    """
+    if not chosen:
+        return []
+    asked = lmm if options.prompt is None else replace(lmm, prompt=options.prompt)
+    noise = np.random.default_rng(seed).standard_normal((len(chosen), lmm.n_features))
+    removed, random = (
+        _captions(
+            asked,
+            concepts.layer,
+            [sample] * len(chosen),
+            options.max_new_tokens,
+            _without(concepts, list(chosen), directions),
+        )
+        for directions in (None, noise)
+    )
+    return [
+        Counterfactual(k, Reworded.of(without, caption), Reworded.of(control, caption))
+        for k, without, control in zip(chosen, removed, random, strict=True)
+    ]
+
+
 def _without(
-    concepts: Concepts, k: int, noise: Float[np.ndarray, "n d"] | None = None
+    concepts: Concepts, k: int | Sequence[int], noise: Float[np.ndarray, "n d"] | None = None
 ) -> Callable[[Float[Tensor, "n d"]], Float[Tensor, "n d"]]:
-    """A change of states: they lose concept `k`, or a vector of the same norm along `noise`."""
+    """A change of states: they lose concept `k`, or each another one, or a vector of the same norm along `noise`."""
     learner = concepts.learner
     units = None if noise is None else noise / np.linalg.norm(noise, axis=1, keepdims=True)
 
@@ -159,7 +228,7 @@ def _without(
         h = states.float().cpu().numpy()
         v = np.asarray(learner.transform(h))
         rest = v.copy()
-        rest[:, k] = 0
+        rest[np.arange(len(rest)), k] = 0
         share = np.asarray(learner.inverse_transform(v)) - np.asarray(learner.inverse_transform(rest))
         if units is not None:
             share = np.linalg.norm(share, axis=1, keepdims=True) * units

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from PIL import Image
 
+from vitrail.evaluation.ablation import Counterfactual, Reworded
 from vitrail.maps import ImageMaps, TargetMap
 from vitrail.reports.explanation import INK, SOFT, plain_text, save_figure
 
@@ -25,25 +27,29 @@ OPACITY = 0.72
 _COLUMNS = 3
 
 
-def maps_figure(maps: ImageMaps) -> Figure:
+def maps_figure(maps: ImageMaps, without: Sequence[Counterfactual] = ()) -> Figure:
     """The maps as a figure: the image, and a panel for each concept and for the word; what lowers a value is not drawn.
+    Below a concept stands what the model says `without` it, where that is given.
 
     The concepts have one scale. The word's logit has other units, so it has a scale of its own.
     """
     rows = -(-(1 + len(maps.maps)) // _COLUMNS)
     figure = Figure(figsize=(3.1 * _COLUMNS, 1.4 + 3.4 * rows), layout="constrained")
+    figure.get_layout_engine().set(hspace=0.14, rect=(0, 0, 1, 0.97))  # type: ignore[union-attr, call-arg]
     grid = figure.add_gridspec(rows + 1, _COLUMNS, height_ratios=[*[1] * rows, 0.045])
     axes = [figure.add_subplot(grid[divmod(i, _COLUMNS)]) for i in range(1 + len(maps.maps))]
     picture = np.asarray(Image.open(io.BytesIO(maps.thumbnail)).convert("RGB"))
     _show_image(axes[0], picture, maps)
+    said = {one.concept: one for one in without}
     for panel, one in zip(axes[1:], maps.maps, strict=True):
         _show(panel, picture, one, scale_of(maps, one))
+        _show_value(panel, one, None if one.concept is None else said.get(one.concept))
     words = [one for one in maps.maps if one.concept is None]
     concepts = [one for one in maps.maps if one.concept is not None]
     for alike, place, what in ((concepts, grid[rows, :2], "× typical activation"), (words, grid[rows, 2], "logit")):
         if alike:
             _show_scale(figure.add_subplot(place), scale_of(maps, alike[0]), what)
-    plain_text(figure.suptitle(f"{maps.method}: {maps.answers}", fontsize=10, color=SOFT))
+    plain_text(figure.suptitle(f"{maps.method}: {maps.answers}", fontsize=10, color=SOFT, y=0.995))
     return figure
 
 
@@ -72,14 +78,14 @@ def per_hundredth(one: TargetMap) -> Float[np.ndarray, "height width"]:
     return np.maximum(one.shares, 0) * one.shares.size / 100
 
 
-def draw_maps(maps: ImageMaps, out: str | Path) -> Path:
-    """Draws the maps to the file `out`, in the format of its suffix: .png, .svg or .pdf.
+def draw_maps(maps: ImageMaps, out: str | Path, without: Sequence[Counterfactual] = ()) -> Path:
+    """Draws the maps (see `maps_figure`) to the file `out`, in the format of its suffix: .png, .svg or .pdf.
 
     Raises:
         UsageError: `out` has another suffix.
         ArtifactError: `out` cannot be written.
     """
-    return save_figure(lambda: maps_figure(maps), out)
+    return save_figure(lambda: maps_figure(maps, without), out)
 
 
 def overlay(one: TargetMap, scale: float) -> Float[np.ndarray, "height width 4"]:
@@ -97,5 +103,22 @@ def _show(axes: Axes, picture: np.ndarray, one: TargetMap, scale: float) -> None
     axes.imshow(overlay(one, scale), extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="nearest")
     name = f"the word “{one.title[0]}”" if one.concept is None else f"{one.concept}  {' · '.join(one.title)}"
     plain_text(axes.set_title(textwrap.shorten(name, 40, placeholder=" …"), fontsize=10, loc="left", color=INK))
-    unit = "" if one.concept is None else " × typical"
-    axes.text(0, -0.03, f"{one.value:.2f}{unit}", transform=axes.transAxes, va="top", fontsize=8.5, color=SOFT)
+
+
+def _show_value(axes: Axes, one: TargetMap, without: Counterfactual | None) -> None:
+    """Below a panel how large the value is, and what is said without the concept."""
+    lines = [f"logit {one.value:.2f}" if one.concept is None else f"{one.value:.2f} × typical"]
+    if without is not None:
+        lines += [
+            f"without it: {_changes(without.removed)}",
+            f"without a random one of its size: {_changes(without.random)}",
+        ]
+    lines = [textwrap.shorten(line, 60, placeholder=" …") for line in lines]
+    text = "\n".join(lines)
+    plain_text(axes.text(0, -0.03, text, transform=axes.transAxes, va="top", fontsize=7.5, color=SOFT))
+
+
+def _changes(said: Reworded) -> str:
+    """Which words a caption lost and gained."""
+    changes = [f"− {', '.join(said.lost)}"] * bool(said.lost) + [f"+ {', '.join(said.gained)}"] * bool(said.gained)
+    return " ".join(changes) or "the caption stays"
