@@ -28,11 +28,7 @@ def _is_csv(source: Source) -> bool:
     suffix = source.path.suffix.lower()
     if suffix not in _SUFFIXES or not source.is_file:
         return False
-    return suffix in (".csv", ".tsv") or has_images(_columns(_first_line(source)), source)
-
-
-def _first_line(source: Source) -> str:
-    return source.decoded.split("\n", 1)[0]
+    return suffix in (".csv", ".tsv") or has_images(_columns(source.first_line), source)
 
 
 def _columns(line: str) -> list[str]:
@@ -42,8 +38,7 @@ def _columns(line: str) -> list[str]:
 
 def _read(source: Source) -> Found:
     """One sample per row; one per image where several rows have the same image and there are no ids."""
-    path, text = source.path, source.text
-    first = text.split("\n", 1)[0]
+    path, text, first = source.path, source.text, source.first_line
     delimiter = max(_DELIMITERS, key=first.count)
     if re.search(r"(^|[\t,])https?://\S", first):
         raise DataError(
@@ -104,7 +99,7 @@ _LISTED = re.compile(r"(?i)flickr_?\w*\.(train|dev|val|test)images\.txt")
 
 
 def _is_flickr(source: Source) -> bool:
-    return source.is_file and _TOKEN.fullmatch(_first_line(source).rstrip("\r")) is not None
+    return source.is_file and _TOKEN.fullmatch(source.first_line.rstrip("\r")) is not None
 
 
 def _read_flickr(source: Source) -> Found:

@@ -82,6 +82,12 @@ class Source:
             return ""
 
     @cached_property
+    def first_line(self) -> str:
+        """The first line of a file; empty for a file in another encoding, and for anything else."""
+        end = self.decoded.find("\n")
+        return self.decoded if end < 0 else self.decoded[:end]
+
+    @cached_property
     def parsed(self) -> tuple[Any, str]:
         """The first JSON object or list of a file, and the text that follows; None and "" where there is no such."""
         try:

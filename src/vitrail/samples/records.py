@@ -162,6 +162,10 @@ class _Reader:
         """What a record says of its sample, by role, and the record itself."""
         said: Said = {"record": record}
         for role, columns in self.roles.items():
+            if len(columns) == 1:
+                if (value := _value(record, columns[0])) is not None:
+                    said[role] = value
+                continue
             values = {column: v for column in columns if (v := _value(record, column)) is not None}
             if len(values) > 1 and not together(columns):
                 option = {"captions": "caption", "answers": "answer"}.get(role, role)
