@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, CohereConfig, Gemma2Config, GraniteConfig, LlamaConfig
+from transformers import (
+    CONFIG_MAPPING,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    CohereConfig,
+    Gemma2Config,
+    GraniteConfig,
+    LlamaConfig,
+)
 
 from vitrail.lmm.logits import AfterUnembedding, after_unembedding
 
@@ -41,6 +49,28 @@ def test_the_models_logits_are_those_of_its_unembedding_as_it_changes_them(name)
         out = model(input_ids=ids, output_hidden_states=True)
         ours = found(model.get_output_embeddings()(out.hidden_states[-1]))
     torch.testing.assert_close(ours, out.logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "scale"), [("hyperclovax_vision_v2", 4.0), ("granite_docling", 0.25)])
+def test_one_name_of_a_factor_may_mean_a_product_or_a_quotient(kind, scale):
+    config = CONFIG_MAPPING[kind]()
+    text, vision = config.get_text_config(decoder=True), config.vision_config
+    for name, value in {**SIZE, "num_hidden_layers": 2, "head_dim": 8, "logits_scaling": 4.0}.items():
+        setattr(text, name, value)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    for name, value in {
+        **sizes,
+        "image_size": 28,
+        "patch_size": 14,
+        "depth": 1,
+        "num_heads": 2,
+        "embed_dim": 16,
+    }.items():
+        if hasattr(vision, name):
+            setattr(vision, name, value)
+    torch.manual_seed(0)
+    model = AutoModelForImageTextToText.from_config(config).eval()
+    assert after_unembedding(model, model.get_output_embeddings()) == AfterUnembedding(scale)
 
 
 def test_a_model_that_cannot_be_looked_at_is_taken_to_use_its_cap(monkeypatch):

@@ -9,10 +9,13 @@ import torch
 from torch import nn
 from transformers import (
     CLIPVisionConfig,
+    Glm5NextTextConfig,
+    Inkling2TextConfig,
     Lfm2Config,
     Lfm2ForCausalLM,
     LlamaConfig,
     LlavaConfig,
+    Qwen4ExpTextConfig,
 )
 
 from vitrail.errors import ModelError, UsageError
@@ -133,4 +136,22 @@ def test_a_final_norm_that_is_called_a_norm_of_embeddings_is_found_by_a_pass():
 def test_two_norms_that_no_pass_tells_apart_are_an_error():
     model = Fake(strata=blocks(), one=nn.LayerNorm(4), two=nn.LayerNorm(4))
     with pytest.raises(ModelError, match=r"Expected one final norm in Fake; found \['one', 'two'\]"):
+        find_parts(model)
+
+
+#: A configuration of transformers → its field that says so, and what is said.
+OTHER = {
+    "GLM 5": (Glm5NextTextConfig, "hc_mult", "hyper-connections"),
+    "Qwen 4": (Qwen4ExpTextConfig, "hc_count", "hyper-connections"),
+    "Inkling 2": (Inkling2TextConfig, "n_layers_per_attn_res_block", "attention residuals"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_a_model_with_another_residual_stream_is_refused_with_the_reason(name):
+    config, field, what = OTHER[name]
+    model = Fake(strata=blocks(), norm=nn.LayerNorm(4))
+    assert find_parts(model).norm is model.decoder.norm
+    setattr(model.config.text_config, field, getattr(config(), field))
+    with pytest.raises(ModelError, match=rf"^Fake has .* \({what}\): what its last block puts out"):
         find_parts(model)

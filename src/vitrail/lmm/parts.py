@@ -81,9 +81,10 @@ def find_parts(model: Any) -> Parts:
     it is the norm whose output the unembedding reads.
 
     Raises:
-        ModelError: a part was not found, or two modules could be it.
+        ModelError: a part was not found, two modules could be it, or the model has no single residual stream.
     """
     base, config = unwrapped(model), text_config(model)
+    _check_one_stream(config, type(base).__name__)
     decoder = find_decoder(base)
     name, blocks = _blocks(decoder, config, type(base).__name__)
     unembedding = base.get_output_embeddings()
@@ -93,6 +94,25 @@ def find_parts(model: Any) -> Parts:
     owner = decoder.get_submodule(name.rpartition(".")[0])
     norm = _final_norm(base, owner, names[id(unembedding)], config)
     return Parts.named(base, blocks, norm or _traced_norm(base, owner, unembedding, config), unembedding)
+
+
+_HYPER = "several residual streams side by side (hyper-connections)"
+#: A field of a configuration, and the least value by which a model has another residual stream → what it has.
+OTHER_STREAMS = {
+    ("hc_mult", 2): _HYPER,
+    ("hc_count", 2): _HYPER,
+    ("n_layers_per_attn_res_block", 1): "attention over the states of earlier blocks (attention residuals)",
+}
+
+
+def _check_one_stream(config: Any, kind: str) -> None:
+    """Raises `ModelError` for a model whose last state is not one vector a token that gives its logits."""
+    for (name, least), other in OTHER_STREAMS.items():
+        if (getattr(config, name, None) or 0) >= least:
+            raise ModelError(
+                f"{kind} has {other}: what its last block puts out is not the one state a token that gives its logits, "
+                "which Vitrail reads, learns from and edits. Such models are not read yet."
+            )
 
 
 def _blocks(decoder: nn.Module, config: Any, kind: str) -> tuple[str, nn.ModuleList]:
