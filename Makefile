@@ -8,7 +8,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: demo test check wheel-check docs picture families fuzz clean bench bench-evaluate bench-extract bench-learn bench-memory bench-named bench-real bench-recovery bench-scale bench-shared bench-shift bench-steer
+.PHONY: demo test check wheel-check docs picture families fuzz clean bench bench-evaluate bench-extract bench-idle bench-learn bench-memory bench-named bench-real bench-recovery bench-scale bench-shared bench-shift bench-steer
 
 ## demo: what does the bundled model think of when it says "dog"? → vitrail-demo/report.html
 demo: $(CORE)
@@ -68,9 +68,14 @@ bench-learn: $(READY)
 	$(BIN)/python benchmarks/learn.py
 	$(BIN)/python benchmarks/learn_big.py
 
-## bench-memory: 2,000 photographs of 12 megapixels within 1.5 GB beside the model → benchmarks/results/memory.json
+## bench-memory: 2,000 photographs of 12 megapixels within 1.5 GB beside the model; 20,000 small ones in no more than 2,000
 bench-memory: $(READY)
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/memory.py --photographs 2000 20000 --width 112 --out benchmarks/results/memory_many.json
+
+## bench-idle: the share of time in which the model is idle, for photographs of 12 megapixels → benchmarks/results/idle.json
+bench-idle: $(READY)
+	$(BIN)/python -m benchmarks.idle
 
 ## bench-steer: steering: tasks, methods side by side → benchmarks/results/steer.json
 bench-steer: $(READY)

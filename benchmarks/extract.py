@@ -1,6 +1,7 @@
 """States of words from images: how many samples per second, by which way, and what the model alone costs.
 
     python benchmarks/extract.py [--samples 512 --batch 64 --runs 8 --pairs 30]
+    python benchmarks/extract.py --samples 64 --runs 1 --pairs 2 --out /tmp/extract.json     # does it run?
 
 All ways start from image files and end with the states of the last block at the word. They are measured in one run, in
 turns, each for one word and for fifty where that makes a difference:
@@ -187,6 +188,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--runs", type=int, default=8)
     parser.add_argument("--pairs", type=int, default=30)
+    parser.add_argument("--out", type=Path, default=RESULT)
     args = parser.parse_args()
     lmm = vitrail.load("toyland", device="cpu")
     samples = vitrail.load_samples("toyland", split="train")[: args.samples]
@@ -225,7 +227,7 @@ def main() -> None:
     starts = seconds.pop("certificate")
     counts = {name: FEW if name == "released" else len(samples) for name in seconds}
     result = {
-        "parameters": {**vars(args), "tokens": TOKENS, "words": nouns},
+        "parameters": {**vars(args), "out": args.out.name, "tokens": TOKENS, "words": nouns},
         "ways": rates(seconds, counts),
         "certificate_seconds": starts,
         "pairs": pairs(lmm, samples, args.batch, args.pairs),
@@ -244,7 +246,7 @@ def main() -> None:
         "fifty words over one, time": rate["live, one word"] / rate["live, fifty words"],
         "share of the limit": rate["live, one word"] / result["limit"]["samples_per_second"],
     }
-    write_json(RESULT, result)
+    write_json(args.out, result)
     print(
         json.dumps({"rates": rate, "ratios": result["ratios"], "pairs": result["pairs"]["kept_over_plain"]}, indent=2)
     )

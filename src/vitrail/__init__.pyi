@@ -44,14 +44,17 @@ from .saying import (
 from .activations import (
     Activations as Activations,
     ExtractionOptions as ExtractionOptions,
+    Moments as Moments,
     WordStore as WordStore,
     open_activations as open_activations,
+    open_moments as open_moments,
     open_words as open_words,
 )
 from .extraction import (
     extract as extract,
     extract_words as extract_words,
     merge as merge,
+    reduce as reduce,
 )
 from .work import WorkOptions as WorkOptions
 from .artifacts import at as at
@@ -84,6 +87,10 @@ from .runs.study import study as study
 from .runs.atlas import (
     Atlas as Atlas,
     atlas as atlas,
+)
+from .runs.planning import (
+    Plan as Plan,
+    plan as plan,
 )
 from .runs.report import report as report
 from .runs.share import (

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vitrail.activations import ExtractionOptions
+from vitrail.errors import UsageError
 from vitrail.extraction import Reader, extract, extract_words
 from vitrail.lmm import LMM
 from vitrail.lmm.doctor import LIVE, REPLAYED, keeps_states, quick
@@ -101,3 +102,39 @@ def test_a_run_that_goes_on_reads_as_it_began(lmm, dogs, tmp_path):
     for name in ("part-00000.safetensors", "part-00002.safetensors", "part-00001.parquet"):
         both = [(s.folder / "activations" / name).read_bytes() for s in (found, fresh)]
         assert both[0] == both[1]
+
+
+@pytest.mark.parametrize("alignment", ["predicts", "reads"])
+def test_a_text_that_ends_at_its_words_has_the_same_states_and_fewer_tokens(lmm, dogs, alignment):
+    options = ExtractionOptions(lmm.layers((3, -1)), alignment, "predicted", batch_size=8)
+    words = (Word("dog"), Word("a"))
+    whole, live, again = (
+        Reader(lmm, words, replace(options, stop_at_word=stop), live=live).read(dogs[:16])
+        for stop, live in ((False, True), (True, True), (True, False))
+    )
+    assert live.said == again.said
+    assert [(r.sample_id, r.word, r.token, r.position) for r in live.rows] == [
+        (r.sample_id, r.word, r.token, r.position) for r in whole.rows
+    ]
+    for layer in options.layers:
+        np.testing.assert_allclose(live.states[layer].numpy(), whole.states[layer].numpy(), **CLOSE)
+        np.testing.assert_allclose(again.states[layer].numpy(), whole.states[layer].numpy(), **CLOSE)
+    shorter = 0
+    for text, full in zip(live.said, whole.said, strict=True):
+        assert full.startswith(text)
+        both = all(word.find(full) for word in words)
+        shorter += both and len(text) < len(full)
+        assert both or text == full  # one of the words was not said: nothing ends it
+    assert shorter > 2
+
+
+def test_a_word_that_may_still_become_another_ends_nothing(lmm):
+    reader = Reader(lmm, (Word("dog"),), ExtractionOptions(stop_at_word=True, require="predicted"))
+    said = {"a dog": False, "a dog ": True, "a dog.": True, "a doghouse": False, "a dog\ufffd": False, "a cat ": False}
+    assert {text: reader._all_said(text) for text in said} == said
+
+
+@pytest.mark.parametrize("more", [{"require": "truth"}, {"read_at": "answer"}])
+def test_texts_are_not_cut_where_more_than_their_word_is_read(more):
+    with pytest.raises(UsageError, match="stop_at_word ends what the model says at the word"):
+        ExtractionOptions(stop_at_word=True, **more)

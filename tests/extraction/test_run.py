@@ -191,7 +191,8 @@ def test_images_of_other_shapes_are_asked_together_and_rows_keep_their_order(lmm
     alone = quick(lmm, mixed, tmp_path / "alone", batch_size=1)
     sizes.clear()
     found = quick(lmm, mixed, tmp_path / "together", batch_size=2, shard_size=4)
-    assert [set(batch) for batch in sizes[-4:]] == [{(64, 64)}, {(96, 64)}] * 2
+    shapes = sorted(min(batch) for batch in sizes[-4:] if len(set(batch)) == 1)  # threads prepare them in any order
+    assert shapes == [(64, 64)] * 2 + [(96, 64)] * 2
     assert found.rows == alone.rows
     np.testing.assert_allclose(found.states(1), alone.states(1), **CLOSE)
 
@@ -317,7 +318,7 @@ def test_an_image_beyond_its_bounds_is_skipped_and_listed_and_other_bounds_make_
 
 
 @pytest.mark.parametrize("require", ["truth", "both"])
-def test_no_more_images_are_decoded_at_a_time_than_a_batch_has(lmm, few, tmp_path, monkeypatch, saying, require):
+def test_no_more_images_are_decoded_at_a_time_than_two_batches_have(lmm, few, tmp_path, monkeypatch, saying, require):
     saying("a dog")
     images: list[weakref.ref[Image.Image]] = []
     most, opened = 0, Sample.open
@@ -333,7 +334,8 @@ def test_no_more_images_are_decoded_at_a_time_than_a_batch_has(lmm, few, tmp_pat
     monkeypatch.setattr("vitrail.samples.bounds.PIXELS", 2 * few[0].pixels())
     monkeypatch.setattr("vitrail.samples.opening.PIXELS", 0)  # none is kept for the next pass
     found = quick(lmm, few, tmp_path / "a", require=require, shard_size=8)
-    assert (len(found), most) == (8, 2)
+    assert len(found) == 8
+    assert 2 <= most <= 4
 
 
 def test_if_no_image_can_be_read_that_is_the_error_and_mending_them_is_enough(lmm, few, tmp_path):
@@ -677,3 +679,85 @@ def test_states_of_the_image_can_be_learned_from_and_have_no_words(lmm, few, tmp
         ground(lmm, each, concepts, out=tmp_path / "grounding")
     with pytest.raises(UsageError, match="cannot be paired by sample"):
         pair_samples(each, each)
+
+
+# ---- the model does not wait -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{"require": "predicted"}, {"layers": ["connector", 2]}], ids=["live", "read"])
+def test_images_that_are_opened_ahead_change_no_byte(lmm, samples, monkeypatch, tmp_path, options):
+    broken = dataclasses.replace(samples[9], image=tmp_path / "absent.jpg")
+    some = [*samples[:9], broken, *samples[10:20]]
+    quick(lmm, some, tmp_path / "ahead", word="a", batch_size=4, shard_size=7, **options)
+    monkeypatch.setattr("vitrail.saying.asking.AHEAD", 0)
+    found = quick(lmm, some, tmp_path / "in turn", word="a", batch_size=4, shard_size=7, **options)
+    assert contents(tmp_path / "ahead") == contents(tmp_path / "in turn")
+    [(unreadable, why)] = found.counts.unreadable
+    assert unreadable == broken.id
+    assert "absent.jpg does not exist" in why
+
+
+def test_images_of_the_next_shard_are_opened_while_the_model_reads_one(lmm, few, monkeypatch, tmp_path):
+    opened, opens, states = [], Sample.open, LMM.states
+
+    def watched(sample: Sample) -> Image.Image:
+        opened.append(sample.id)
+        return opens(sample)
+
+    def waits(self, *args):
+        until = time.monotonic() + 20
+        while len(opened) < len(few) and time.monotonic() < until:
+            time.sleep(0.01)
+        return states(self, *args)
+
+    monkeypatch.setattr(Sample, "open", watched)
+    monkeypatch.setattr(LMM, "states", waits)
+    quick(lmm, few, tmp_path, batch_size=3, shard_size=3)
+    assert len(opened) >= len(few)  # the first batch went to the model after all were open
+
+
+def test_an_error_of_the_thread_that_writes_reaches_the_caller(lmm, few, monkeypatch, tmp_path):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store_module, "save_file", full)
+    with pytest.raises(ArtifactError, match="The disk is full"):
+        quick(lmm, few, tmp_path, shard_size=8)
+
+
+def test_memory_that_runs_out_while_an_image_is_opened_is_no_unreadable_image(lmm, few, monkeypatch):
+    def none_left(*_: object) -> Image.Image:
+        raise MemoryError
+
+    monkeypatch.setattr("vitrail.samples.sample.decode", none_left)
+    with pytest.raises(MemoryError, match=f"sample '{few[0].id}': there is not enough memory for image"):
+        few[0].open()
+
+
+def test_a_batch_size_that_is_found_is_kept_and_taken_again(lmm, samples, monkeypatch, tmp_path):
+    sizes, states = [], LMM.states
+
+    def watched(self, inputs, *args):
+        sizes.append(len(inputs["input_ids"]))
+        return states(self, inputs, *args)
+
+    def stops(self, inputs, *args):
+        if sizes.count(3) > 2:  # one to find the size, and two more
+            raise KeyboardInterrupt
+        return watched(self, inputs, *args)
+
+    monkeypatch.setattr("vitrail.extraction.worker.best_size", lambda load, n, device: len(load(3)()))
+    monkeypatch.setattr(LMM, "states", stops)
+    options = {"word": "a", "batch_size": "auto", "shard_size": 9}
+    with pytest.raises(KeyboardInterrupt):
+        quick(lmm, samples[:18], tmp_path / "a", **options)
+    monkeypatch.setattr("vitrail.extraction.worker.best_size", None)  # it is not looked for again
+    monkeypatch.setattr(LMM, "states", watched)
+    sizes.clear()
+    found = quick(lmm, samples[:18], tmp_path / "a", **options)
+    assert max(sizes) == 3
+    assert found.manifest["batch_size"] == 3
+    assert found.parameters["batch_size"] == found.options.batch_size == "auto"
+    given = quick(lmm, samples[:18], tmp_path / "b", **{**options, "batch_size": 8})
+    assert found.rows == given.rows
+    np.testing.assert_allclose(found.states(1), given.states(1), **CLOSE)

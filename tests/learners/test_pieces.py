@@ -8,7 +8,7 @@ import torch
 from tests.stored_states import representations, stored
 
 from vitrail.activations.rows import ShardRows
-from vitrail.learners import SemiNMF
+from vitrail.learners import PCA, SemiNMF
 from vitrail.learners import rows as rows_module
 from vitrail.learners.codes import nonnegative_lasso, objective, settled_codes
 from vitrail.learners.descent import Sums
@@ -106,3 +106,17 @@ def test_what_is_not_finite_is_refused_on_the_device(stays):
     Z[3, 4] = torch.nan
     with pytest.raises(ValueError, match="NaN or infinity"):
         SemiNMF(6).fit(Z)
+
+
+def test_principal_components_of_pieces_are_those_of_all_states_at_once(tmp_path):
+    Z = np.random.default_rng(0).normal(size=(700, 24)) * np.geomspace(5, 0.1, 24) + 40
+    Z = Z.astype(np.float16).astype(np.float32)  # as they are stored
+    pieces = PCA(4).fit_rows(ShardRows(stored(tmp_path, Z, (300, 400)), 4))
+    whole = PCA(4).fit(Z)
+    np.testing.assert_allclose(pieces.mean_, whole.mean_, rtol=1e-6)
+    np.testing.assert_allclose(pieces.explained_variance_, whole.explained_variance_, rtol=1e-3)
+    np.testing.assert_allclose(pieces.components_, whole.components_, atol=1e-3)
+    turned = np.linalg.qr(np.random.default_rng(1).normal(size=(24, 4)))[0].T
+    adopted = PCA(4).adopt(turned, ShardRows(stored(tmp_path / "b", Z, (300, 400)), 4))
+    np.testing.assert_allclose(adopted.explained_variance_, (Z @ turned.T).var(0, ddof=1), rtol=1e-3)
+    np.testing.assert_array_equal(adopted.components_, turned)

@@ -120,14 +120,13 @@ def test_what_is_wrong_with_a_whole_batch_is_blamed_on_no_image(lmm, monkeypatch
 
 def test_each_item_that_is_refused_is_listed_and_the_others_have_their_results():
     samples = [Sample(str(i), Image.new("RGB", (i + 1, 1))) for i in range(9)]
-    calls = []
 
-    def run(items, images):
-        calls.append(len(items))
+    def make(items, images):
         if any(image.width in (3, 8) for image in images):
             raise DataError("too odd")
         return [image.width for image in images]
 
     opener = Opener()
-    assert opener.each(samples, lambda s: s, run) == [1, 2, None, 4, 5, 6, 7, None, 9]
+    made = opener.each(samples, lambda s: s, make)
+    assert made == [([0, 1], [1, 2]), ([3], [4]), ([4, 5], [5, 6]), ([6], [7]), ([8], [9])]
     assert opener.skipped == {"2": "sample '2': too odd", "7": "sample '7': too odd"}

@@ -77,3 +77,14 @@ def test_a_steering_is_made_of_the_states_that_are_asked_for(lmm, asked, tmp_pat
     assert (own.parameters["read_at"], other.parameters["read_at"]) == ("last", "question:-1")
     name = next(iter(own.tensors))
     assert not torch.allclose(own.tensors[name], other.tensors[name])
+
+
+def test_means_that_are_accumulated_are_those_of_the_states_that_are_kept(lmm, samples):
+    examples = [Example(s, s.references[0]) for s in samples[:7]]
+    kept = example_states(lmm, examples, [3, "final"], batch_size=3)
+    means = example_states(lmm, examples, [3, "final"], batch_size=3, means=True)
+    assert means.medians == kept.medians
+    assert means.examples == kept.examples
+    for layer, Z in kept.by_layer.items():
+        assert means.by_layer[layer].shape == (1, Z.shape[1])
+        torch.testing.assert_close(means.by_layer[layer][0], Z.double().mean(0), rtol=1e-6, atol=1e-6)

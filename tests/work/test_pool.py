@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -14,21 +13,23 @@ from vitrail.work import WorkOptions, connected, pool_of
 RAY = WorkOptions(engine="ray", workers=2)
 
 
-def doubled(worker: int, job: int, step) -> int:
-    step(1)
-    return worker + 2 * job
+def doubled(worker: int, jobs, step):
+    for (job,) in jobs:
+        step(1)
+        yield worker + 2 * job
 
 
-def killed(worker: int, folder: Path, times: int, step) -> int:
-    """Kills its process `times` times."""
-    died = len(list(folder.iterdir()))
-    if died < times:
-        (folder / str(died)).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return died
+def killed(worker: int, jobs, step):
+    """Kills its process so many times."""
+    for folder, times in jobs:
+        died = len(list(folder.iterdir()))
+        if died < times:
+            (folder / str(died)).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield died
 
 
-def fails(worker: int, step) -> None:
+def fails(worker: int, jobs, step):
     raise WordError("the word is not there")
 
 

@@ -4,6 +4,7 @@ options.py  how states are extracted, as one value
 row.py     where a state comes from
 store.py   a folder of safetensors shards and Parquet rows: written, opened, read
 many.py    states of many words in one folder
+moments.py means, covariances and Gram matrices of states that are not kept
 streaming.py  the states of one layer as a data set of torch
 rows.py    the states of one layer, a piece at a time
 """

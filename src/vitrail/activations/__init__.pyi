@@ -5,6 +5,10 @@ from .many import (
     open_words as open_words,
     study_folder as study_folder,
 )
+from .moments import (
+    Moments as Moments,
+    open_moments as open_moments,
+)
 from .options import (
     ExtractionOptions as ExtractionOptions,
     Require as Require,

@@ -48,6 +48,12 @@ class WordStore:
         """Word → how many samples have a state of it."""
         return {text: sum(b - a for a, b in parts) for text, parts in self._ranges.items()}
 
+    def beside(self, folder: Path) -> WordStore:
+        """The same states, with the studies of their words in another folder; they are not copied, but linked to."""
+        folder.mkdir(parents=True)
+        (folder / KIND).symlink_to((self.folder / KIND).resolve(), target_is_directory=True)
+        return WordStore(folder, self.manifest)
+
     @property
     def counts(self) -> Counts:
         """What became of the samples; `kept` counts states, so a sample counts once for each of its words."""

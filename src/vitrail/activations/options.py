@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from vitrail.errors import UsageError
 from vitrail.lmm.options import Layer, is_sight, read_at
-from vitrail.options import Count, Options
+from vitrail.options import Count, CountOrAuto, Options
 from vitrail.words import Alignment, Word
 
 Require = Literal["both", "predicted", "truth"]
@@ -29,13 +29,16 @@ class ExtractionOptions(Options):
             in place of a generated text.
         prompt: the request for a caption; the model's own for None.
         max_new_tokens: longest generated text, in tokens.
-        batch_size: samples per batch; it is halved when memory runs out.
+        batch_size: samples per batch, halved when memory runs out; "auto" doubles it until that makes samples no faster
+            or memory says stop, and keeps it in the manifest. States of other batches differ by rounding.
         shard_size: samples per shard. A run that was stopped goes on at the first shard missing.
         read_at: the states that a row is the mean of: "word" (one state, see `alignment`), "answer" (those that predict
             the tokens of the answer), "generated" (these, and the one that predicts its end), "said" (those at the
             tokens of the answer), "question" (at the tokens of the request), "first" or "last" (of the prompt), "ends",
             "prompt", "image" or "all"; or a slice of these, such as answer:0:3 or question:-1. Of layers that the image
             goes through, a row is the mean over its patches; with "patches" there is one row a patch.
+        stop_at_word: end a generated text once each of the words was said, one token after the last of them: the
+            states are the same, the texts shorter.
     """
 
     layers: tuple[Layer, ...] = (-1,)
@@ -43,9 +46,10 @@ class ExtractionOptions(Options):
     require: Require = "both"
     prompt: str | None = None
     max_new_tokens: Count = 40
-    batch_size: Count = 32
+    batch_size: CountOrAuto = 32
     shard_size: Count = 256
     read_at: str = "word"
+    stop_at_word: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -66,6 +70,17 @@ class ExtractionOptions(Options):
                 "One row a patch is for layers that the image goes through (vision, connector, or a module inside "
                 f"them); got {', '.join(map(str, self.layers))}."
             )
+
+        if self.stop_at_word and (self.require == "truth" or name not in ("word", "patches")):
+            raise UsageError(
+                "stop_at_word ends what the model says at the word, so the references are not read (require), and no "
+                f"state but that of the word (read_at); got {self.require!r} and {self.read_at!r}."
+            )
+
+    @property
+    def samples_per_batch(self) -> int:
+        """`batch_size`, or its default where it is found for each run."""
+        return 32 if isinstance(self.batch_size, str) else self.batch_size
 
     @property
     def of_the_word(self) -> bool:

@@ -52,7 +52,7 @@ from vitrail.artifacts.manifest import (
 )
 from vitrail.artifacts.ours import beside, check_ours, make_way, state_of, write_ours
 from vitrail.artifacts.remote import at
-from vitrail.artifacts.shards import Counts, Part, Record, Run, Shards, Sources, shard_file
+from vitrail.artifacts.shards import Counts, Part, Record, Run, Shards, Sources, Writer, shard_file
 from vitrail.artifacts.values import plain, read_json, read_sealed, typed, write_json, write_sealed
 
 __all__ = [
@@ -67,6 +67,7 @@ __all__ = [
     "Run",
     "Shards",
     "Sources",
+    "Writer",
     "at",
     "beside",
     "check_files",

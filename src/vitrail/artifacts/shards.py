@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -166,7 +167,7 @@ class Shards:
             _check_versions(folder, manifest["versions"], AGAIN[run.kind])
             there = manifest.get("world_size")
             if run.part is not None and there is None:
-                self._begin(manifest.get("doctor"))
+                self._begin(manifest.get("doctor"), manifest.get("batch_size"))
             elif run.part is not None and there != run.part.world_size:
                 raise ArtifactError(
                     f"{folder} was begun with --world-size {there}; here it is {run.part.world_size}. Give every rank "
@@ -185,14 +186,21 @@ class Shards:
         """What the doctor found of the model that fills the folder; None before it was asked."""
         return self._manifest().get("doctor")
 
-    def certify(self, certificate: Mapping[str, Any] | None) -> None:
-        """Writes the manifest of a run that goes on, with what the doctor found of the model that fills the folder."""
-        with nullcontext() if self.run.part is None else moment(self.folder):
-            self._begin(certificate)
+    @property
+    def batch_size(self) -> int | None:
+        """The batch size that was found for the run; None where it was given, or is not known yet."""
+        return self._manifest().get("batch_size")
 
-    def _begin(self, certificate: Mapping[str, Any] | None) -> None:
+    def certify(self, certificate: Mapping[str, Any] | None, batch_size: int | None = None) -> None:
+        """Writes the manifest of a run that goes on, with what the doctor found of the model that fills the folder, and
+        the batch size that was found for it."""
+        with nullcontext() if self.run.part is None else moment(self.folder):
+            self._begin(certificate, batch_size)
+
+    def _begin(self, certificate: Mapping[str, Any] | None, batch_size: int | None = None) -> None:
         part = {} if self.run.part is None else {"world_size": self.run.part.world_size}
-        unfinished = {"doctor": plain(certificate), "complete": False, "n_shards": self.run.n_shards, **part}
+        size = {} if batch_size is None else {"batch_size": batch_size}
+        unfinished = {"doctor": plain(certificate), "complete": False, "n_shards": self.run.n_shards, **size, **part}
         write_manifest(self.folder, self.run.kind, {**self._content, **unfinished})
 
     @property
@@ -210,7 +218,7 @@ class Shards:
         manifest = self._manifest()
         found = [i for i in self.own() if not self._is_whole(i, manifest["complete"])]
         if found and manifest["complete"]:  # a shard was damaged since
-            self.certify(manifest.get("doctor"))
+            self.certify(manifest.get("doctor"), manifest.get("batch_size"))
         return found
 
     def own(self) -> range:
@@ -319,6 +327,7 @@ class Shards:
         content = {
             **self._content,
             "doctor": manifest.get("doctor"),
+            **({"batch_size": manifest["batch_size"]} if "batch_size" in manifest else {}),
             "complete": True,
             "counts": self.counts().as_dict(),
             "n_shards": n,
@@ -327,6 +336,32 @@ class Shards:
         }
         records = [shard_file(self.folder, i, ".json").name for i in range(n)]
         return write_manifest(self.folder, self.run.kind, content, records)
+
+
+class Writer:
+    """Writes one thing after the other in a thread, while the caller makes the next one. At most one waits: a second
+    `write` first waits for the one before, and raises what that raised. The `with` block ends when all is written."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "vitrail-write")
+        self._last: Future[None] | None = None
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def write(self, what: Callable[[], None]) -> None:
+        """Calls `what` in the thread."""
+        self._wait()
+        self._last = self._thread.submit(what)
+
+    def _wait(self) -> None:
+        if self._last is not None:
+            self._last.result()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown()
+        if kind is None:
+            self._wait()
 
 
 def shard_file(folder: Path, number: int, suffix: str) -> Path:

@@ -10,7 +10,8 @@ import typer
 from vitrail.cli.application import command
 from vitrail.cli.choices import StudyModel
 from vitrail.cli.derived import Named, Without
-from vitrail.cli.options import Json, Overwrite
+from vitrail.cli.options import Json, Overwrite, PlanOnly
+from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
 from vitrail.concepts.options import LearningOptions
 from vitrail.grounding.options import GroundingOptions
@@ -25,6 +26,7 @@ def atlas(
     grounding: Annotated[GroundingOptions, Without("own_word"), Named(n_samples="--images-per-concept")],
     model: StudyModel,
     overwrite: Overwrite = False,
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """Concepts and a report of every word in FOLDER, and FOLDER/atlas.html, which lists them.
@@ -42,10 +44,22 @@ def atlas(
     from vitrail.runs.atlas import atlas as run
     from vitrail.runs.atlas import files_of
 
-    if overwrite:
+    if overwrite and not plan:
         make_way(files_of(store, chosen))
     with progress_bars() as progress:
         lmm = model.load(some[0])
+        if plan:
+            show_plan(
+                lambda some, to: run(
+                    lmm, store.beside(to), words=some, learning=learning, grounding=grounding, progress=False
+                ),
+                chosen or [w.text for w in store.words],
+                out=folder,
+                as_json=as_json,
+                first=1,
+                what="words",
+            )
+            return
         made = run(lmm, store, words=chosen, learning=learning, grounding=grounding, progress=progress)
     if as_json:
         print_json({"page": str(made.page), "entries": plain(list(made.entries))})

@@ -11,14 +11,20 @@ import typer
 from vitrail.cli.application import command
 from vitrail.cli.choices import DataSource, StudyModel
 from vitrail.cli.derived import Named, Without
-from vitrail.cli.options import Json, Out
+from vitrail.cli.options import Json, Out, PlanOnly
+from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
 from vitrail.comparison.options import ComparisonOptions
 from vitrail.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vitrail.comparison import Comparison
+    from vitrail.lmm import LMM
+    from vitrail.samples import Sample
     from vitrail.scores import Estimate
+    from vitrail.studies import Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +55,7 @@ def compare(
         Named(estimator="--estimate"),
     ],
     loading: Annotated[StudyModel, Without("model")],
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """What a fine-tune did to the concepts of a word: refined, changed, split, merged, faded, emerged.
@@ -94,12 +101,39 @@ def compare(
                 trust_remote_code=loading.trust_remote_code,
             )
         progress("load", 2, 2)
+        if plan:
+            _show_plan(before, after, lmm_b, samples, out, as_json)
+            return
         found = run(before, after, lmm_a, lmm_b, out=out, samples=samples, options=options, progress=progress)
     if as_json:
         print_json(findings_to_json(found))
     else:
         _show(found)
         say(f"The report is {out / 'report.html'}")
+
+
+def _show_plan(
+    before: Study, after: Study | None, lmm_b: LMM, samples: Sequence[Sample] | None, out: Path, as_json: bool
+) -> None:
+    """Plans the states of the model after; for two studies that are there no model says anything.
+
+    Raises:
+        UsageError: both studies are there.
+    """
+    if after is not None or samples is None:
+        raise UsageError("--plan is for a model after of which there is no study yet: its states take the time.")
+    from vitrail.extraction import extract_as
+    from vitrail.studies import samples_of_rows
+
+    options, word = before.activations.options, before.activations.word
+    show_plan(
+        lambda some, to: extract_as(lmm_b, some, word, options, out=to),
+        samples_of_rows(before.activations, samples),
+        out=out,
+        as_json=as_json,
+        device=lmm_b.device,
+        batch_size=options.samples_per_batch,
+    )
 
 
 def _show(found: Comparison) -> None:

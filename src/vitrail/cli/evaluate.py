@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +14,9 @@ from vitrail.activations.options import ExtractionOptions
 from vitrail.cli.application import command
 from vitrail.cli.choices import DataSource, ModelChoice
 from vitrail.cli.derived import Named, Parser, Without
-from vitrail.cli.options import Json, folder_to_write
+from vitrail.cli.options import Json, PlanOnly, folder_to_write
 from vitrail.cli.parsing import to_list
+from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, say, show_score_tables
 from vitrail.errors import UsageError
 from vitrail.evaluation.options import EvaluationOptions, MethodOptions
@@ -124,6 +126,7 @@ def evaluate(
     scorers: ScorerChoice,
     evaluation: Annotated[EvaluationOptions, Named(n_ablated="--ablate")],
     extraction: Annotated[ExtractionOptions, Without("layers", "read_at", "alignment", "prompt", "shard_size")],
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """How well concepts are grounded: the papers' scores, with controls, intervals and known factors.
@@ -142,7 +145,10 @@ def evaluate(
     run = _evaluate_study if folder is not None else _compare_methods
     options = replace(methods, extraction=extraction, evaluation=evaluation)
     with progress_bars() as progress:
-        done = run(folder or out or Path("evaluation"), words, model, data, scorers, options, progress)
+        planned = partial(show_plan, as_json=as_json) if plan else None
+        done = run(folder or out or Path("evaluation"), words, model, data, scorers, options, progress, planned)
+    if done is None:
+        return
     if as_json:
         print_json(done.values)
     else:
@@ -167,9 +173,12 @@ def _evaluate_study(
     scorers: ScorerChoice,
     options: MethodOptions,
     progress: Progress,
-) -> Done:
+    planned: Callable[..., None] | None,
+) -> Done | None:
     from vitrail.artifacts import beside, check_ours, check_place
+    from vitrail.evaluation import EvaluationFolders, score_study
     from vitrail.evaluation.verdicts import scores_to_json
+    from vitrail.extraction import having
     from vitrail.reports.tables import study_tables
     from vitrail.runs.evaluate import check_evaluation, evaluate
     from vitrail.studies import open_study
@@ -181,6 +190,22 @@ def _evaluate_study(
     check_evaluation(study, given)
     scored_by = scorers.load(model.device, progress)
     lmm = model.of_study().load(study.activations)
+    if planned is not None:
+        word, require = study.activations.word, study.activations.options.require
+        planned(
+            lambda some, to: score_study(
+                study,
+                lmm,
+                replace(given, test_samples=some),
+                scored_by,
+                EvaluationFolders.beside(to / "evaluation"),
+                options.evaluation,
+            ),
+            having(given.test_samples, word, require),
+            out=folder,
+            device=lmm.device,
+        )
+        return None
     made = evaluate(study, lmm, given, scorers=scored_by, options=options.evaluation, progress=progress)
     tables = study_tables(made.scores)
     return Done(scores_to_json(made.scores), tables, folder / "report.html")
@@ -194,7 +219,8 @@ def _compare_methods(
     scorers: ScorerChoice,
     options: MethodOptions,
     progress: Progress,
-) -> Done:
+    planned: Callable[..., None] | None,
+) -> Done | None:
     from vitrail.artifacts import beside, check_ours
     from vitrail.runs.checks import check_methods
 
@@ -207,5 +233,16 @@ def _compare_methods(
     from vitrail.runs.compare_methods import compare_methods
 
     scored_by = scorers.load(model.device, progress)
+    if planned is not None:
+        planned(
+            lambda some, to: compare_methods(
+                lmm, replace(given, samples=some), words, scorers=scored_by, out=to, options=options, progress=False
+            ),
+            given.samples,
+            out=out,
+            first=8 * max(options.n_concepts),
+            device=lmm.device,
+        )
+        return None
     made = compare_methods(lmm, given, words, scorers=scored_by, out=out, options=options, progress=progress)
     return Done(comparison_to_json(made), all_tables(made), out / "report.html")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
@@ -10,7 +10,8 @@ import typer
 from vitrail.cli.application import command
 from vitrail.cli.choices import DataSource, ModelChoice
 from vitrail.cli.derived import Without
-from vitrail.cli.options import Json, Out
+from vitrail.cli.options import Json, Out, PlanOnly
+from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, say
 from vitrail.finetuning.options import FineTuneOptions
 
@@ -33,6 +34,7 @@ def finetune(
         ),
     ] = None,
     training: Annotated[FineTuneOptions, Without("measure_every", "scale", "dtype")],
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """Teaches a model captions of one kind: a LoRA adapter that loads anywhere PEFT does, in OUT.
@@ -54,7 +56,20 @@ def finetune(
         from vitrail.finetuning import finetune as run
 
         check_training(examples, training)
-        made = run(model.load(progress), examples, training, out=out, progress=progress)
+        lmm = model.load(progress)
+        if plan:
+            show_plan(
+                lambda some, to: run(lmm, examples, replace(training, steps=len(some)), out=to),
+                range(training.steps),
+                out=out,
+                as_json=as_json,
+                first=4,
+                device=lmm.device,
+                batch_size=training.batch_size,
+                what="steps",
+            )
+            return
+        made = run(lmm, examples, training, out=out, progress=progress)
     loss = made.loss
     if as_json:
         print_json(

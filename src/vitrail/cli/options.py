@@ -44,4 +44,11 @@ Overwrite = Annotated[
         "--overwrite", help="Overwrite a report or a summary that Vitrail did not write, or that was changed."
     ),
 ]
+PlanOnly = Annotated[
+    bool,
+    typer.Option(
+        "--plan",
+        help="Say what it will take (time, disk, memory), from rehearsals on the first samples; keep nothing.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from vitrail.cli.application import command
 from vitrail.cli.choices import DataChoice, ModelChoice
 from vitrail.cli.derived import Without
-from vitrail.cli.options import Json, Out
+from vitrail.cli.options import Json, Out, PlanOnly
+from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, show_part
 from vitrail.cli.terminal import say as tell
 from vitrail.errors import UsageError
@@ -61,6 +62,7 @@ def say(
     data: DataChoice,
     saying: Annotated[SayingOptions, Without("prompt", "shard_size")],
     work: WorkOptions,
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """What the model says of each sample, into OUT. Then `vitrail extract --said OUT` reads states without generating.
@@ -80,8 +82,21 @@ def say(
         endpoint = server.endpoint_or_none(model)
         part = work.part
         lmm = model.for_work(work, progress) if endpoint is None else endpoint
-        from vitrail.saying import say_as, say_part
+        from vitrail.saying import Endpoint, say_as, say_part, sized
 
+        if plan:
+            there = lmm() if callable(lmm) else lmm
+            if not isinstance(there, Endpoint):
+                options = sized(there, samples, options)
+            show_plan(
+                lambda some, to: say_as(there, some, options, out=to),
+                samples,
+                out=out,
+                as_json=as_json,
+                device="cpu" if isinstance(there, Endpoint) else there.device,
+                batch_size=options.samples_per_batch,
+            )
+            return
         if part is not None:
             show_part(say_part(lmm, samples, options, out=out, work=work, progress=progress), part, out, as_json)
             return

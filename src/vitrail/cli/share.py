@@ -10,7 +10,8 @@ import typer
 from vitrail.cli.application import command
 from vitrail.cli.choices import StudyModel
 from vitrail.cli.derived import Named, Without
-from vitrail.cli.options import Json, Out
+from vitrail.cli.options import Json, Out, PlanOnly
+from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
 from vitrail.concepts.options import LearningOptions
 from vitrail.grounding.options import GroundingOptions
@@ -24,6 +25,7 @@ def share(
     learning: Annotated[LearningOptions, Without("method", "form", "named", "consensus")],
     grounding: Annotated[GroundingOptions, Without("own_word"), Named(n_samples="--images-per-concept")],
     model: StudyModel,
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """One dictionary over the words of several studies: the same concepts for all, and how each word uses them.
@@ -41,6 +43,16 @@ def share(
     check_shared(parts, learning)
     with progress_bars() as progress:
         lmm = model.load(parts[0])
+        if plan:
+            show_plan(
+                lambda some, to: share_parts(some, learning, grounding, out=to, lmm=lmm),
+                parts,
+                out=out,
+                as_json=as_json,
+                first=2,
+                what="words",
+            )
+            return
         made = share_parts(parts, learning, grounding, out=out, lmm=lmm, progress=progress)
     if as_json:
         from vitrail.artifacts import plain

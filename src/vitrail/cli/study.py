@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +12,9 @@ from vitrail.activations.options import ExtractionOptions
 from vitrail.cli.application import command
 from vitrail.cli.choices import DataChoice, Extraction, ModelChoice, WordChoice
 from vitrail.cli.derived import Named, Parser, Without
-from vitrail.cli.options import Json, Out, Overwrite
+from vitrail.cli.options import Json, Out, Overwrite, PlanOnly
 from vitrail.cli.parsing import to_layer
+from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, read_json, show_summary
 from vitrail.concepts.options import LearningOptions
 from vitrail.grounding.options import GroundingOptions
@@ -33,6 +35,7 @@ def study(
     learning: Annotated[LearningOptions, Without("layer", "stability", "consensus")],
     grounding: Annotated[GroundingOptions, Without("own_word"), Named(n_samples="--images-per-concept")],
     overwrite: Overwrite = False,
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """From images and a word to grounded concepts and a report, in one go.
@@ -55,6 +58,23 @@ def study(
         from vitrail.runs.study import study as run
         from vitrail.runs.study import summary
 
+        if plan:
+            from vitrail.extraction import sized
+            from vitrail.extraction.checks import having_any
+
+            options = sized(lmm, samples, [word], replace(extraction, layers=(layer,)))
+            show_plan(
+                lambda some, to: run(
+                    lmm, some, word, out=to, extraction=options, learning=learning, grounding=grounding, progress=False
+                ),
+                having_any(samples, [word], extraction.require),
+                out=out,
+                as_json=as_json,
+                first=max(options.samples_per_batch, 2 * learning.n_samples),
+                device=lmm.device,
+                batch_size=options.samples_per_batch,
+            )
+            return
         if overwrite:
             make_way(beside("study", out))
         made = run(

@@ -15,10 +15,15 @@ from .reader import (
 from .merging import (
     merge as merge,
 )
+from .reducing import (
+    reduce as reduce,
+    reduce_as as reduce_as,
+)
 from .run import (
     extract as extract,
     extract_as as extract_as,
     extract_part as extract_part,
     extract_words as extract_words,
     extract_words_as as extract_words_as,
+    sized as sized,
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,11 +18,12 @@ from vitrail.activations import Counts, ExtractionOptions, Patch, Row
 from vitrail.errors import DataError, ModelError, NumericsError, UsageError
 from vitrail.lmm import LMM, Batch, Generation, Layer
 from vitrail.lmm.doctor import Diagnosis, quick
-from vitrail.lmm.running import halving, in_batches
+from vitrail.lmm.running import Batches, BatchSize, Group, halving
 from vitrail.lmm.watching import Spoken
-from vitrail.samples import Sample, thumbnail
+from vitrail.samples import Sample
+from vitrail.samples.bounds import PIXELS
 from vitrail.samples.opening import Opener
-from vitrail.saying import Asked, Texts, asked_of, in_turn
+from vitrail.saying import Asked, BatchLoader, Loaded, Ready, Texts, asked_of
 from vitrail.words import Match, Word
 
 
@@ -94,6 +97,16 @@ class _Answer:
 
 
 @dataclass(frozen=True)
+class _Part:
+    """Samples of one shard: those that can be asked about, and what was said of them where the model is not asked."""
+
+    samples: Sequence[Sample]
+    opener: Opener
+    asked: list[Asked]
+    answers: list[_Answer]
+
+
+@dataclass(frozen=True)
 class Reader:
     """Reads the states of `words` in what `lmm` says, or in what was `said` before, as `options` ask.
 
@@ -111,39 +124,92 @@ class Reader:
     said: Texts | None = None
     live: bool = False
 
-    def read(self, samples: Sequence[Sample], step: Callable[[int], None] = lambda n: None) -> Reading:
-        """The states of those `samples` that have a word.
+    def readings(
+        self, parts: Iterable[tuple[Sequence[Sample], Texts | None]], step: Callable[[int], None] = lambda n: None
+    ) -> Generator[Reading]:
+        """What is read of each of `parts`, in order; images of the next are opened while the model works on one.
 
         Args:
-            samples: those of one shard; images that cannot be read are counted and left out.
-            step: called with the number of samples that are done.
+            parts: samples, those of a shard each, with what was said of them, in place of `said`; images that cannot be
+                read are counted and left out.
+            step: called with the number of samples of the part that are done.
 
         Raises:
             NumericsError: a state is not finite.
         """
-        opener = Opener(skipped=self._unsaid(samples))
-        asked = asked_of(self.lmm, [s for s in samples if s.id not in opener.skipped], opener)
-        before = len(samples) - len(asked)
-        answers = self._answers(asked, opener, lambda n: step(before + n))
-        having = [(a.found, a.read) for a in answers if a.found is not None]
-        again = in_batches(
-            lambda batch: opener.each(batch, lambda f: f.asked.sample, self._states),
-            [found for found, read in having if read is None],
-            self.options.batch_size,
-            shape=lambda f: f.shape,
-            pixels=lambda f: f.asked.pixels,
-            step=lambda n: None if self._speaks else step(min(before + n, len(samples))),
+        opened: deque[_Part] = deque()
+        size, loader = BatchSize(self.options.samples_per_batch), self._reads
+        reads: Batches[_Found, Loaded[_Found], list[_Read] | None] = Batches(
+            lambda loaded: loaded.each(self._states), size, lambda f: f.shape, lambda f: f.asked.pixels, loader.ahead
         )
-        others = iter(again)
-        of_each = [next(others) if read is None else read for _, read in having]
+
+        def to_read(part: _Part, found: Sequence[_Found], step: Callable[[int], None]) -> Group[Any, Any]:
+            return Group(found, lambda batch: loader.load(batch, part.opener, lambda f: f.asked), step)
+
+        if not self._speaks:
+            for of_each in reads.through(
+                to_read(part, [a.found for a in part.answers if a.found], step) for part in self._opened(parts, opened)
+            ):
+                part = opened.popleft()
+                step(len(part.samples))
+                yield self._reading(part, part.answers, of_each)
+            return
+        asks = self._asks
+        says: Batches[Asked, Loaded[Asked], _Answer | None] = Batches(
+            lambda loaded: loaded.each(self._spoken), size, lambda a: a.shape, lambda a: a.pixels, asks.ahead
+        )
+        for said in says.through(
+            Group(part.asked, partial(asks.load, opener=part.opener, asked=lambda a: a), step)
+            for part in self._opened(parts, opened)
+        ):
+            part, answers = opened.popleft(), [answer for answer in said if answer is not None]
+            again = [a.found for a in answers if a.found and a.read is None]
+            [of_each] = reads.through([to_read(part, again, lambda n: None)])
+            step(len(part.samples))
+            yield self._reading(part, answers, of_each)
+
+    def trial(self, samples: Sequence[Sample]) -> Callable[[int], Callable[[], list[Any]]]:
+        """How many items → what runs a batch of so many of `samples`, which is loaded already: it gives the answers
+        where the model speaks, else the rows of each answer. To measure what a batch costs."""
+        [part] = self._opened([(samples, self.said)], deque())
+
+        def load(n: int) -> Callable[[], list[Any]]:
+            if self._speaks:
+                asked = self._asks.load(part.asked[:n], part.opener, lambda a: a)
+                return lambda: asked.each(self._spoken)
+            found = [a.found for a in part.answers if a.found]
+            ready = self._reads.load(found[:n], part.opener, lambda f: f.asked)
+            return lambda: ready.each(self._states)
+
+        return load
+
+    def read(self, samples: Sequence[Sample], step: Callable[[int], None] = lambda n: None) -> Reading:
+        """`readings` of one part alone."""
+        [reading] = self.readings([(samples, self.said)], step)
+        return reading
+
+    def _opened(self, parts: Iterable[tuple[Sequence[Sample], Texts | None]], opened: deque[_Part]) -> Iterator[_Part]:
+        """What is known of each of `parts` before the model is asked; added to `opened`, too."""
+        for samples, said in parts:
+            own = replace(self, said=said)
+            # an image is opened once, unless the model is asked first and read afterwards
+            opener = Opener(own._unsaid(samples), room=PIXELS if self._speaks and not self.live else 0)
+            asked = asked_of(self.lmm, [s for s in samples if s.id not in opener.skipped], opener)
+            opened.append(part := _Part(samples, opener, asked, own._answers(asked, opener)))
+            yield part
+
+    def _reading(self, part: _Part, answers: Sequence[_Answer], others: Sequence[list[_Read] | None]) -> Reading:
+        """All that was read of a part; `others` are those answers that were read in a pass of their own, in order."""
+        having, more = [(a.found, a.read) for a in answers if a.found is not None], iter(others)
+        of_each = [next(more) if read is None else read for _, read in having]
         order = {word.text: i for i, word in enumerate(self.words)}
         read = sorted((one for of_one in of_each for one in of_one or ()), key=lambda one: order[one[0].word])
         rows = tuple(row for row, _ in read)
         states = {layer: self._stacked([of_layer[layer] for _, of_layer in read]) for layer in self.options.layers}
         for layer, tensor in states.items():
             _check_finite(tensor, layer, rows)
-        step(len(samples))
-        unreadable = tuple((s.id, opener.skipped[s.id]) for s in samples if s.id in opener.skipped)
+        samples, skipped = part.samples, part.opener.skipped
+        unreadable = tuple((s.id, skipped[s.id]) for s in samples if s.id in skipped)
         found = {f.asked.sample.id for (f, _), of_one in zip(having, of_each, strict=True) if of_one is not None}
         without_word = len(samples) - len(found) - len(unreadable)
         without_state = len(found) - len({row.sample_id for row in rows})
@@ -196,6 +262,16 @@ class Reader:
         return size * n_values
 
     @property
+    def _asks(self) -> BatchLoader:
+        """Loads what the model is asked about."""
+        return BatchLoader(self.lmm, pictures=self.live)
+
+    @property
+    def _reads(self) -> BatchLoader:
+        """Loads what is read."""
+        return BatchLoader(self.lmm, pictures=True, images=bool(self.options.sight))
+
+    @property
     def _speaks(self) -> bool:
         """Whether the model is asked now."""
         return self.said is None and self.options.require != "truth"
@@ -204,12 +280,11 @@ class Reader:
         """Those of `samples` of which nothing was said before, each with the reason."""
         return {} if self.said is None else {s.id: self.said.unsaid[s.id] for s in samples if s.id in self.said.unsaid}
 
-    def _answers(self, asked: Sequence[Asked], opener: Opener, step: Callable[[int], None]) -> list[_Answer]:
-        """What is said of each image: an answer of the model, or what was said before, or the references that take its
-        place: the first that has the word."""
+    def _answers(self, asked: Sequence[Asked], opener: Opener) -> list[_Answer]:
+        """What is said of each image where the model is not asked: what was said before, or the references that take
+        its place: the first that has the word."""
         if self._speaks:
-            said = in_turn(asked, opener, self._spoken, batch_size=self.options.batch_size, step=step)
-            return [answer for answer in said if answer is not None]
+            return []
         if self.said is not None:
             before = self.said.generation
             given = [(a, opener.tried(a.sample, lambda sample: before(self.lmm, sample))) for a in asked]
@@ -234,19 +309,26 @@ class Reader:
                 found[text] = (*found.get(text, ()), word)
         return found
 
-    def _spoken(self, batch: Sequence[Asked], images: Sequence[Image.Image]) -> list[_Answer]:
+    def _spoken(self, ready: Ready[Asked]) -> list[_Answer]:
         """What the model says of each image, with the states of the words in it where they could be kept."""
-        inputs = self.lmm.prepare(images, [a.request for a in batch])
+        batch, inputs = ready.items, ready.inputs
         heard: list[Spoken | ModelError] = []
+        until = {"until": self._all_said} if self.options.stop_at_word else {}
         with self.lmm.watched(self.options.layers, heard.append) if self.live else nullcontext():
-            said = self.lmm.generate(inputs, self.options.max_new_tokens)
+            said = self.lmm.generate(inputs, self.options.max_new_tokens, **until)
         found = [self._find(a, answer, self.words) for a, answer in zip(batch, said, strict=True)]
         kept = self._kept(heard, self.lmm.together(inputs), found) if self.live else {}
         lengths = inputs["attention_mask"].sum(1).tolist()
         return [
-            _Answer(answer.text, f, _rows(f, lengths[i], images[i], kept[i]) if f and i in kept else None)
+            _Answer(answer.text, f, _rows(f, lengths[i], ready.pictures[i], kept[i]) if f and i in kept else None)
             for i, (answer, f) in enumerate(zip(said, found, strict=True))
         ]
+
+    def _all_said(self, text: str) -> bool:
+        """Whether a text that is still being said has each of the words, with something after it, so that it cannot
+        become part of a longer word."""
+        matches = [word.find(text) for word in self.words]
+        return all(match and match.end < len(text) and text[match.end] != "\ufffd" for match in matches)
 
     def _kept(
         self, heard: Sequence[Spoken | ModelError], groups: Sequence[Sequence[int]], found: Sequence[_Found | None]
@@ -296,25 +378,22 @@ class Reader:
             spots.append(_Spot(word, match, token, offset))
         return _Found(asked, answer, tuple(spots), self.options.read_at != "word")
 
-    def _states(self, batch: Sequence[_Found], images: Sequence[Image.Image]) -> list[list[_Read]]:
+    def _states(self, ready: Ready[_Found]) -> list[list[_Read]]:
         """For each answer its rows with their states: one a word, or one a patch, or none without the positions."""
-        pictures = [thumbnail(image) for image in images]
         if self.options.decoder:
-            read = self._of_text(batch, images, pictures)
+            read = self._of_text(ready)
         else:
             read = [
                 [(_row(f, spot, (None, 0), picture), {}) for spot in f.spots]
-                for f, picture in zip(batch, pictures, strict=True)
+                for f, picture in zip(ready.items, ready.pictures, strict=True)
             ]
         if self.options.sight:
-            read = [self._with_sight(f, image, of) for f, image, of in zip(batch, images, read, strict=True)]
+            read = [self._with_sight(*one) for one in zip(ready.items, ready.images, read, strict=True)]
         return read
 
-    def _of_text(
-        self, batch: Sequence[_Found], images: Sequence[Image.Image], pictures: Sequence[bytes]
-    ) -> list[list[_Read]]:
+    def _of_text(self, ready: Ready[_Found]) -> list[list[_Read]]:
         """The states of the decoder's layers, each the mean over its positions, in one teacher-forced pass."""
-        inputs, layers = self.lmm.prepare(images, [f.asked.request for f in batch]), self.options.decoder
+        batch, inputs, layers = ready.items, ready.inputs, self.options.decoder
         spots = [(i, spot) for i, f in enumerate(batch) for spot in f.spots]
         of_spots = self._positions(batch, inputs)
         positions = [place for places in of_spots for place in places]
@@ -326,7 +405,7 @@ class Reader:
         for (i, spot), places in zip(spots, of_spots, strict=True):
             part = slice(start, start := start + len(places))
             if places:
-                row = _row(batch[i], spot, (places[0] - padded[i], len(places)), pictures[i])
+                row = _row(batch[i], spot, (places[0] - padded[i], len(places)), ready.pictures[i])
                 found[i].append((row, {layer: _mean(states[layer][part]) for layer in layers}))
         return found
 
@@ -375,9 +454,8 @@ class Reader:
         )
 
 
-def _rows(found: _Found, length: int, image: Image.Image, states: Sequence[dict[Layer, Tensor]]) -> list[_Read]:
+def _rows(found: _Found, length: int, picture: bytes, states: Sequence[dict[Layer, Tensor]]) -> list[_Read]:
     """The row of each word in an answer, with its states; `length` is that of the prompt."""
-    picture = thumbnail(image)
     return [
         (_row(found, spot, (length + spot.offset, 1), picture), of_layer)
         for spot, of_layer in zip(found.spots, states, strict=True)

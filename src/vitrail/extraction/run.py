@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from vitrail import words
 from vitrail.activations import Activations, Counts, ExtractionOptions, Require, Store, WordStore
 from vitrail.activations.many import index_of
 from vitrail.activations.store import KIND
-from vitrail.artifacts import Part, check_place, folder_for, one_writer, same_volume_free, writing
+from vitrail.artifacts import Part, Writer, check_place, folder_for, one_writer, same_volume_free, writing
 from vitrail.errors import ArtifactError, DataError, UsageError, WordError
 from vitrail.extraction.checks import candidates, check_word, check_words, having_any
-from vitrail.extraction.worker import Worker
+from vitrail.extraction.worker import Way, Worker
 from vitrail.lmm import LMM, Layer, Loader, as_lmm, loader_of
 from vitrail.lmm.doctor import keeps_states
 from vitrail.progress import Progress, Tally, shown, silent
@@ -146,7 +147,7 @@ def extract_as(
         work: who does the work; this process for None. One rank of several is `extract_part`.
     """
     word = Word(word) if isinstance(word, str) else word
-    asked = _Asked.of_one(samples, word, options, said)
+    asked = Asked.of_one(samples, word, options, said)
     return _written(asked, lmm, whole_run(work), Path(out), progress).finish()
 
 
@@ -163,7 +164,7 @@ def extract_words_as(
     progress: Progress = silent,
 ) -> WordStore:
     """`extract_words` for a model that is loaded; see there, and `extract_as` for `work`."""
-    asked = _Asked.of_many(samples, words, options, said)
+    asked = Asked.of_many(samples, words, options, said)
     return finish_words(_written(asked, lmm, whole_run(work), Path(out) / KIND, progress), words)
 
 
@@ -196,9 +197,9 @@ def extract_part(
     if work.part is None:
         raise UsageError("A part needs a rank and a world size.")
     if len(words) == 1:
-        asked = _Asked.of_one(samples, words[0], options, said)
+        asked = Asked.of_one(samples, words[0], options, said)
     else:
-        asked = _Asked.of_many(samples, words, options, said)
+        asked = Asked.of_many(samples, words, options, said)
     with writing(out, work.part.rank):
         return _written(asked, lmm, work, Path(out) / KIND, progress).counts()
 
@@ -213,7 +214,7 @@ def finish_words(store: Store, words: Sequence[Word]) -> WordStore:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """What is asked of a model: `some` are those of the samples that may have one of the words; `many` is the form of
     the folder."""
 
@@ -230,20 +231,62 @@ class _Asked:
         return {"words": words} if self.many else {"word": words[0]}
 
     @classmethod
-    def of_one(cls, samples: Sequence[Sample], word: Word, options: ExtractionOptions, said: Texts | None) -> _Asked:
+    def of_one(cls, samples: Sequence[Sample], word: Word, options: ExtractionOptions, said: Texts | None) -> Asked:
         """What is asked for one word."""
         return cls(samples, candidates(samples, word, options.require), (word,), False, options, said)
 
     @classmethod
     def of_many(
         cls, samples: Sequence[Sample], words: Sequence[Word], options: ExtractionOptions, said: Texts | None
-    ) -> _Asked:
+    ) -> Asked:
         """What is asked for many words, or for one in the form of many."""
         check_words(samples, words, options.require)
         return cls(samples, having_any(samples, words, options.require), tuple(words), True, options, said)
 
+    @property
+    def without(self) -> Counts:
+        """The samples that lack the words in their references, so that nothing is asked of them."""
+        n = len(self.samples) - len(self.some)
+        return Counts(scanned=n, without_word=n)
 
-def _written(asked: _Asked, lmm: LMM | Loader, work: WorkOptions, out: Path, progress: Progress) -> Store:
+    @property
+    def source(self) -> dict[str, Any]:
+        """The samples, as a manifest has them."""
+        return {"n": len(self.samples), "ids_sha256": _ids_hash(self.samples)}
+
+    def check_kept(self, counts: Counts, texts: Sequence[str], discard: Callable[[], None], out: Path) -> None:
+        """Raises if no state was found, after `discard`; logs which samples were left out.
+
+        Raises:
+            WordError, DataError: there is no state.
+        """
+        if counts.unreadable:
+            log.warning("%d samples were left out; the manifest in %s lists them", len(counts.unreadable), out)
+        if not counts.kept:
+            discard()
+            if counts.without_state:
+                raise DataError(
+                    f"None of {counts.without_state} answers with {_named(self.words)} has the positions "
+                    f"{self.options.read_at!r}."
+                )
+            raise _nothing(counts, self.words, self.some, texts)
+
+
+def sized(
+    lmm: LMM,
+    samples: Sequence[Sample],
+    words: Sequence[Word],
+    options: ExtractionOptions,
+    said: Texts | None = None,
+) -> ExtractionOptions:
+    """The options with a batch size that is found for these samples, where it is "auto"."""
+    if options.batch_size != "auto":
+        return options
+    some = having_any(samples, words, options.require)
+    return replace(options, batch_size=Worker(lmm, tuple(words), options).best_size(some, said, False))
+
+
+def _written(asked: Asked, lmm: LMM | Loader, work: WorkOptions, out: Path, progress: Progress) -> Store:
     """The store at `out` with its shards, or with those of a rank.
 
     Raises:
@@ -265,47 +308,60 @@ def _loaded(load: Loader, words: tuple[Word, ...], options: ExtractionOptions) -
     return Worker(load(), words, options)
 
 
-def _filled(asked: _Asked, pool: Pool[Worker], part: Part | None, out: Path, progress: Progress) -> Store:
+def _filled(asked: Asked, pool: Pool[Worker], part: Part | None, out: Path, progress: Progress) -> Store:
     """The store at `out`, with the shards that `pool` makes."""
     some, said = asked.some, asked.said
     parts = Parts(some, asked.options.shard_size)
     first = parts[0] if parts else []
     prepared = pool.once(Worker.prepare, first if said is None else some, said)
     _check_room(out, _n_rows(some, asked.words), prepared.size)
-    of = {"n": len(asked.samples), "ids_sha256": _ids_hash(asked.samples)}
     parents = {} if said is None else said.parents
-    parameters = {**asked.named(), **prepared.parameters(of, said)}
+    parameters = {**asked.named(), **prepared.parameters(asked.source, said)}
     origin = summary_of(asked.samples)
     data = None if origin is None else origin.as_dict()
     store = Store(out, parameters, len(parts), parts.digests, parents, part, data)
     missing = store.missing()
     if missing and store.certificate is None and (certificate := pool.once(Worker.certificate, first)):
         store.certify(certificate)
-    live = asked.options.of_the_word and keeps_states(store.certificate)
+    way = Way(asked.options.of_the_word and keeps_states(store.certificate))
+    if missing and asked.options.batch_size == "auto":
+        way = replace(way, batch_size=store.batch_size or pool.once(Worker.best_size, some, said, way.live))
+        store.certify(store.certificate, way.batch_size)
     texts: list[str] = []
-    tally = Tally(progress, "extract", sum(len(parts[i]) for i in missing))
-    jobs = ((i, (parts[i], None if said is None else said.of(parts[i]), live)) for i in missing)
-    for number, (read, digests) in pool.each(Worker.read, jobs, tally.within):
-        texts += read.said
-        counts = read.counts
-        if number == 0:  # the samples without the word in a reference were looked at, too
-            skipped = len(asked.samples) - len(some)
-            counts += Counts(scanned=skipped, without_word=skipped)
-        parts.keep(number, digests)
-        store.write(number, read.states, read.rows, counts)
-        tally.add(len(parts[number]))
-    counts = store.counts()
-    if counts.unreadable:
-        log.warning("%d samples were left out; the manifest in %s lists them", len(counts.unreadable), out)
-    if not counts.kept and part is None:
-        store.discard()
-        if counts.without_state:
-            raise DataError(
-                f"None of {counts.without_state} answers with {_named(asked.words)} has the positions "
-                f"{asked.options.read_at!r}."
-            )
-        raise _nothing(counts, asked.words, some, texts)
+    kept, total = 0, sum(len(parts[i]) for i in missing)
+    tally = Tally(progress, "extract", total)
+    jobs = ((i, (parts[i], None if said is None else said.of(parts[i]), way)) for i in missing)
+    step = foretelling(tally.within, total, way.batch_size or asked.options.samples_per_batch)
+    with Writer() as writer:
+        for number, (read, digests) in pool.each(Worker.read, jobs, step):
+            kept += len(read.rows)
+            texts = [] if kept else [*texts, *read.said]  # for the error if there is no state at all
+            counts = read.counts
+            if number == 0:  # the samples without the word in a reference were looked at, too
+                counts += asked.without
+            parts.keep(number, digests)
+            writer.write(partial(store.write, number, read.states, read.rows, counts))
+            tally.add(len(parts[number]))
+    if part is None or store.counts().kept:
+        asked.check_kept(store.counts(), texts, store.discard, out)
     return store
+
+
+def foretelling(step: Callable[[int], None], total: int, size: int) -> Callable[[int], None]:
+    """`step`, which also logs how long all samples will take, once, after the first batch."""
+    start, told = time.perf_counter(), False
+
+    def call(n: int) -> None:
+        nonlocal told
+        if not told and 0 < n < total:
+            told, took = True, time.perf_counter() - start
+            log.info(
+                "batches of %d; the first %d of %d samples took %.1f s: about %.0f s for all",
+                *(size, n, total, took, took * total / n),
+            )
+        step(n)
+
+    return call
 
 
 def _named(words: Sequence[Word]) -> str:

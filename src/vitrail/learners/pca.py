@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Num
 from sklearn import decomposition
+from sklearn.utils.extmath import svd_flip
 
+from vitrail.learners.arrays import Array, to_host
 from vitrail.learners.base import Learner
-from vitrail.progress import Progress
+from vitrail.learners.rows import ArrayRows, Map, Rows, here
+from vitrail.progress import Progress, silent
+from vitrail.scores.moments import Covariance
 
 
 class PCA(Learner):
@@ -27,6 +31,7 @@ class PCA(Learner):
 
     title = "PCA"
     signed = True
+    out_of_core = True
 
     mean_: Float[np.ndarray, " d"]
     explained_variance_: Float[np.ndarray, " k"]
@@ -46,6 +51,33 @@ class PCA(Learner):
         self.mean_ = pca.mean_
         self.explained_variance_ = pca.explained_variance_
 
+    def fit_rows(self, rows: Rows, over: Map = here, *, progress: Progress = silent) -> PCA:
+        """Learns from representations in pieces, by their covariance, of which one pass makes the sum."""
+        if isinstance(rows, ArrayRows):
+            return self.fit(rows.Z, progress=progress)
+        self._check_rows(rows)
+        return self.fit_covariance(_covariance(rows, over))
+
+    def fit_covariance(self, found: Covariance) -> PCA:
+        """Learns from what is known of representations that were not kept, as `vitrail.reduce` gives it."""
+        self._check(found.n)
+        values, vectors = np.linalg.eigh(found.value)
+        first = np.argsort(values)[::-1][: self.n_components]
+        self.explained_variance_ = np.maximum(values[first], 0)
+        return self._adopted(svd_flip(None, vectors.T[first], u_based_decision=False)[1], found)
+
+    def adopt(self, U: Float[np.ndarray, "k d"], rows: Rows, over: Map = here) -> PCA:
+        """Takes `U` for the directions, with their variance in `rows`."""
+        found = _covariance(rows, over)
+        self.explained_variance_ = np.einsum("kd,de,ke->k", U, found.value, U)
+        return self._adopted(U, found)
+
+    def _adopted(self, U: Float[np.ndarray, "k d"], found: Covariance) -> PCA:
+        self.components_ = np.ascontiguousarray(U)
+        self.mean_ = found.mean
+        self.n_features_in_ = len(found.mean)
+        return self
+
     def _activate(self, Z: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
         return (Z.astype(np.float64) - self.mean_) @ self.components_.T
 
@@ -54,3 +86,15 @@ class PCA(Learner):
 
     def _reconstruct(self, V: Num[np.ndarray, "n k"]) -> Float[np.ndarray, "n d"]:
         return V @ self.components_ + self.mean_
+
+
+def _covariance(rows: Rows, over: Map) -> Covariance:
+    """The covariance of representations in pieces, in the order of the pieces."""
+    first, *others = over(_of_piece, rows)
+    for found in others:
+        first = first.merged(found)
+    return first
+
+
+def _of_piece(_: int, Z: Array) -> Covariance:
+    return Covariance.of(to_host(Z)[0])

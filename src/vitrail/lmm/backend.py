@@ -55,6 +55,11 @@ class Backend(ABC):
     def generate(self, inputs: Batch, max_new_tokens: int) -> list[Generation]:
         """The greedy continuation of each row of a batch made by `prepare`."""
 
+    def apart(self) -> Backend | None:
+        """The same backend with a processor of its own, so that another thread may prepare batches; None where that
+        cannot be."""
+        return None
+
     @property
     def ends(self) -> frozenset[int]:
         """The ids of the tokens that end an answer. Padding is no end: it may be a word, too."""

@@ -15,6 +15,7 @@ from vitrail.errors import ModelError
 from vitrail.lmm.backend import Generation
 from vitrail.lmm.batches import Batch
 from vitrail.lmm.families import DEFAULT_PROMPT
+from vitrail.lmm.generating import Ending
 from vitrail.lmm.model import LMM
 from vitrail.lmm.parts import ABSENT, Parts, place, unwrapped
 from vitrail.lmm.torch_backend import TorchBackend
@@ -109,7 +110,7 @@ class CaptionerBackend(TorchBackend):
             found.pop()
         return super().generation(found)
 
-    def _greedy(self, inputs: Batch, max_new_tokens: int) -> Tensor:
+    def _greedy(self, inputs: Batch, max_new_tokens: int, ending: Ending | None = None) -> Tensor:
         return self._captioner.generate(inputs, max_new_tokens)
 
 

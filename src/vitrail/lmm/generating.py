@@ -7,12 +7,14 @@ what is named here.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from vitrail.errors import NumericsError
+from vitrail.lmm.backend import Generation
 
 #: What belongs to a model: the tokens with which its answers begin, end and are padded, and those that it never says.
 OWN = (
@@ -75,3 +77,36 @@ class FiniteLogits:
                 f"The logits of {name} are not finite, so what it says means nothing. Load the model in a wider "
                 "dtype: --dtype bfloat16 or float32."
             )
+
+
+class Ending:
+    """A stopping criterion of transformers: a row ends where its text says so.
+
+    Args:
+        until: whether a text, of what was said so far, is the whole answer.
+        generation: token ids → what was said.
+    """
+
+    def __init__(self, until: Callable[[str], bool], generation: Callable[[Sequence[int]], Generation]) -> None:
+        self.until, self.generation = until, generation
+        self._ends: dict[int, int] = {}  # row → how many tokens it has
+        self._width: int | None = None  # of the ids before the first generated token
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        if self._width is None:
+            self._width = input_ids.shape[1] - 1
+        for row, ids in enumerate(input_ids[:, self._width :].tolist()):
+            self._look(row, ids)
+        return torch.tensor([row in self._ends for row in range(len(input_ids))], device=input_ids.device)
+
+    def _look(self, row: int, ids: Sequence[int]) -> None:
+        if row not in self._ends and self.until(self.generation(ids).text):
+            self._ends[row] = len(ids)
+
+    def cut(self, answers: Sequence[list[int]]) -> list[list[int]]:
+        """The answers up to where they end; also those that were generated without this criterion."""
+        if self._width is None:
+            for row, ids in enumerate(answers):
+                for n in range(1, len(ids) + 1):
+                    self._look(row, ids[:n])
+        return [ids[: self._ends.get(row)] for row, ids in enumerate(answers)]

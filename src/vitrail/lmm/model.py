@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -27,6 +27,7 @@ from vitrail.lmm.options import Layer, own_layer, own_layers, read_at
 from vitrail.lmm.parts import Parts
 from vitrail.lmm.positions import Pass
 from vitrail.lmm.prompts import question_tokens
+from vitrail.lmm.running import out_of_memory
 from vitrail.lmm.sight import Seen, look, modules_of, prove_places
 from vitrail.lmm.torch_backend import LayerChange, TorchBackend
 from vitrail.lmm.tracing import Asked, Entrance, Traced, trace
@@ -176,6 +177,12 @@ class LMM:
         """
         return replace(self, backend=self._torch.with_own_generation())
 
+    def apart(self) -> LMM | None:
+        """The same LMM around the same weights, with a processor of its own, so that another thread may prepare
+        batches; None where that cannot be."""
+        backend = self.backend.apart()
+        return None if backend is None else replace(self, backend=backend)
+
     def with_model(self, model: Any) -> LMM:
         """The same LMM around `model`: a copy of its torch module, or that module under a PEFT adapter."""
         return replace(self, backend=self._torch.with_model(model))
@@ -248,9 +255,11 @@ class LMM:
         """
         try:
             return self.backend.prepare(images, requests)
-        except (VitrailError, torch.OutOfMemoryError):
+        except VitrailError:
             raise
         except Exception as error:  # processors raise whatever they stumble over
+            if out_of_memory(error):
+                raise
             for i, (image, request) in enumerate(zip(images, requests, strict=True)):
                 if len(images) == 1 or self._refuses(image, request):
                     size = f"{image.width} × {image.height} pixels"
@@ -275,9 +284,18 @@ class LMM:
         """
         return self.prepare([s.open() for s in samples], [self.request(s) for s in samples])
 
-    def generate(self, inputs: Batch, max_new_tokens: int) -> list[Generation]:
-        """Greedy continuations of a batch made by `prepare`."""
-        return self.backend.generate(inputs, max_new_tokens)
+    def generate(
+        self, inputs: Batch, max_new_tokens: int, until: Callable[[str], bool] | None = None
+    ) -> list[Generation]:
+        """Greedy continuations of a batch made by `prepare`.
+
+        Args:
+            max_new_tokens: the longest continuation, in tokens.
+            until: is asked about the text of a row after each of its tokens; the row ends where it says True.
+        """
+        if until is None:
+            return self.backend.generate(inputs, max_new_tokens)
+        return self._torch.generate(inputs, max_new_tokens, until)
 
     def together(self, inputs: Batch) -> list[list[int]]:
         """The rows of a batch that are generated together: all of them, or those of equal length where padding would

@@ -16,6 +16,7 @@ from vitrail.errors import ModelError
 from vitrail.lmm import batches, hooks
 from vitrail.lmm.backend import Backend, Generation
 from vitrail.lmm.batches import Batch
+from vitrail.lmm.generating import Ending
 from vitrail.lmm.identity import active_adapters, tokenizer_digest
 from vitrail.lmm.options import Layer
 from vitrail.lmm.parts import Parts, compiled_around, place, quantisation, unwrapped
@@ -141,8 +142,10 @@ class TorchBackend(Backend):
         raise ModelError(f"{type(self).__name__} gives no attention. Use another method.")
 
     @abstractmethod
-    def _greedy(self, inputs: Batch, max_new_tokens: int) -> Int[Tensor, "batch positions"]:
-        """Greedy continuations, with or without the prompts before them."""
+    def _greedy(
+        self, inputs: Batch, max_new_tokens: int, ending: Ending | None = None
+    ) -> Int[Tensor, "batch positions"]:
+        """Greedy continuations, with or without the prompts before them; a backend that can ends rows at `ending`."""
 
     def _entrances(self) -> list[nn.Module]:
         """The modules through which a forward pass may begin: the model, and what is under its adapter."""
@@ -164,20 +167,27 @@ class TorchBackend(Backend):
         return [list(range(len(inputs["input_ids"])))]
 
     @torch.inference_mode()
-    def generate(self, inputs: Batch, max_new_tokens: int) -> list[Generation]:
+    def generate(
+        self, inputs: Batch, max_new_tokens: int, until: Callable[[str], bool] | None = None
+    ) -> list[Generation]:
         said: dict[int, Generation] = {}
         for rows in self.together(inputs):
             part = inputs if len(rows) == len(inputs["input_ids"]) else batches.without_padding(inputs, rows)
-            answers = self._answers(part, max_new_tokens).tolist()
+            ending = None if until is None else Ending(until, self.generation)
+            answers = self._answers(part, max_new_tokens, ending).tolist()
+            if ending is not None:
+                answers = ending.cut(answers)
             said |= {i: self.generation(ids) for i, ids in zip(rows, answers, strict=True)}
         return [said[i] for i in sorted(said)]
 
-    def _answers(self, inputs: Batch, max_new_tokens: int) -> Int[Tensor, "batch positions"]:
+    def _answers(
+        self, inputs: Batch, max_new_tokens: int, ending: Ending | None = None
+    ) -> Int[Tensor, "batch positions"]:
         """Greedy continuations without the prompts."""
         prompt = inputs["input_ids"]
         width = prompt.shape[1]
         with forced(width):  # a model without a cache reads its prompt again with every token
-            out = self._greedy(inputs, max_new_tokens)
+            out = self._greedy(inputs, max_new_tokens, ending)
         repeated = out.shape[1] >= width and torch.equal(out[:, :width], prompt.to(out.device))
         return out[:, width:] if repeated else out
 

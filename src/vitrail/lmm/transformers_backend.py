@@ -16,7 +16,7 @@ from vitrail.errors import ModelError
 from vitrail.lmm import batches
 from vitrail.lmm.batches import Batch
 from vitrail.lmm.families import Plain, asked_plainly, family_of
-from vitrail.lmm.generating import FiniteLogits, end_tokens, settings
+from vitrail.lmm.generating import Ending, FiniteLogits, end_tokens, settings
 from vitrail.lmm.identity import digest_of, settings_of
 from vitrail.lmm.logits import after_unembedding
 from vitrail.lmm.parts import find_sight, place, speaker, text_config, translates, unwrapped
@@ -128,6 +128,12 @@ class TransformersBackend(TorchBackend):
         except Exception:  # a template may raise whatever its author wrote; a request raises it again
             return None
 
+    def apart(self) -> TransformersBackend | None:
+        try:
+            return replace(self, processor=copy.deepcopy(self.processor))
+        except Exception:  # a processor of the model's own code may hold what cannot be copied
+            return None
+
     def with_own_generation(self) -> TransformersBackend:
         return replace(self, greedy=False)
 
@@ -233,11 +239,13 @@ class TransformersBackend(TorchBackend):
             return batches.of_equal_length(inputs)
         return super().together(inputs)
 
-    def _greedy(self, inputs: Batch, max_new_tokens: int) -> Tensor:
+    def _greedy(self, inputs: Batch, max_new_tokens: int, ending: Ending | None = None) -> Tensor:
         pad = self.tokenizer.pad_token_id
         arguments = self._arguments(inputs)
         arguments.pop("decoder_attention_mask", None)
         finite = FiniteLogits()
+        if ending is not None:
+            arguments["stopping_criteria"] = [ending]
         if self.greedy:
             arguments |= {"do_sample": False, "num_beams": 1}
             if never := sorted(self.never_said):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -40,7 +40,7 @@ class ImageBounds(Options):
             raise DataError(f"{found}, and no side may be longer than max_ratio, {self.max_ratio:g}, times the other")
 
 
-def batches(pixels: Sequence[int], most: int) -> Iterator[range]:
+def batches(pixels: Sequence[int], most: int | Callable[[], int]) -> Iterator[range]:
     """Batches of images that follow each other, as ranges: at most `most` images, and at most `PIXELS` pixels together.
 
     >>> list(batches([40_000_000, 12_000_000, 13_000_000, 1, 1], 2))
@@ -48,11 +48,11 @@ def batches(pixels: Sequence[int], most: int) -> Iterator[range]:
 
     Args:
         pixels: of each image; one that has more than `PIXELS` makes a batch of its own.
-        most: images in a batch.
+        most: images in a batch; a function is asked whenever a batch begins or grows.
     """
     start = total = 0
     for i, n in enumerate(pixels):
-        if i > start and (i - start == most or total + n > PIXELS):
+        if i > start and (i - start >= (most() if callable(most) else most) or total + n > PIXELS):
             yield range(start, i)
             start, total = i, 0
         total += n

@@ -97,6 +97,8 @@ class Sample:
             raise DataError(f"sample {self.id!r}: {image} does not exist ({error})") from error
         except DataError as error:
             raise DataError(f"sample {self.id!r}: {image} cannot be read: {error}") from error
+        except MemoryError as error:  # of this machine, not of the sample: a smaller batch may do
+            raise MemoryError(f"sample {self.id!r}: there is not enough memory for {image}") from error
         except Exception as error:  # decoders of damaged files raise whatever they stumble over
             reason = f"{type(error).__name__}: {error}"
             raise DataError(f"sample {self.id!r}: {image} cannot be read ({reason})") from error

@@ -2,8 +2,10 @@
 
 from .asking import (
     Asked as Asked,
+    Loaded as Loaded,
+    BatchLoader as BatchLoader,
+    Ready as Ready,
     asked_of as asked_of,
-    in_turn as in_turn,
 )
 from .endpoint import (
     Endpoint as Endpoint,
@@ -15,6 +17,7 @@ from .run import (
     say as say,
     say_as as say_as,
     say_part as say_part,
+    sized as sized,
 )
 from .texts import (
     Texts as Texts,

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
-from vitrail.artifacts import Counts, Part, Run, Shards, folder_for, one_writer, writing
+from vitrail.artifacts import Counts, Part, Run, Shards, Writer, folder_for, one_writer, writing
 from vitrail.errors import DataError, UsageError
 from vitrail.lmm import DEFAULT_PROMPT, LMM, Generation, Loader, as_lmm, loader_of
+from vitrail.lmm.running import Batches, BatchSize, Group
+from vitrail.lmm.sizing import LAST, best_size
 from vitrail.progress import Progress, Tally, shown, silent
 from vitrail.samples import Sample, as_samples, summary_of
-from vitrail.samples.opening import Opener
+from vitrail.samples.opening import Opener, digests_of
 from vitrail.samples.parts import Digests, Parts
-from vitrail.saying.asking import Asked, asked_of, in_turn
+from vitrail.saying.asking import Asked, BatchLoader, Loaded, Ready, asked_of
 from vitrail.saying.endpoint import Endpoint
 from vitrail.saying.options import SayingOptions
 from vitrail.saying.texts import KIND, SCHEMA, SUFFIX, Texts, Utterance, texts_of
@@ -36,12 +41,15 @@ class Speaker:
     """What says something of samples.
 
     Args:
-        speak: samples, and who is told how many are done → what was said of each, and what was left out.
+        speak: the samples of each shard, who is told how many of a shard are done, and samples per batch → what was
+            said of each, and what was left out, shard by shard.
         parameters: what decides what is said.
+        best_size: some samples, and how many there are → the batch size at which they are fastest.
     """
 
-    speak: Callable[[Sequence[Sample], Callable[[int], None]], tuple[Said, Unsaid]]
+    speak: Callable[[Iterable[Sequence[Sample]], Callable[[int], None], int], Generator[tuple[Said, Unsaid]]]
     parameters: dict[str, Any]
+    best_size: Callable[[Sequence[Sample], int], int]
 
 
 def say(
@@ -146,31 +154,38 @@ def _written(
     else:
         make = partial(_loaded, loader_of(lmm), options)
     with pool_of(make, work) as pool:
-        return _filled(pool, Parts(samples, options.shard_size), samples, out, work.part, progress)
+        return _filled(pool, options, samples, out, work.part, progress)
 
 
 def _filled(
     pool: Pool[Speaker],
-    parts: Parts,
+    options: SayingOptions,
     samples: Sequence[Sample],
     out: Path,
     part: Part | None,
     progress: Progress,
 ) -> Shards:
     """The shards at `out`, with what `pool` says."""
+    parts = Parts(samples, options.shard_size)
     ids = hashlib.sha256("\n".join(s.id for s in samples).encode()).hexdigest()
     parameters = {**pool.once(_parameters), "samples": {"n": len(samples), "ids_sha256": ids}}
     origin = summary_of(samples)
     data = None if origin is None else origin.as_dict()
     shards = Shards(out, Run(KIND, parameters, len(parts), (SUFFIX,), parts.digests, part=part, data=data))
     missing = shards.missing()
+    size = options.samples_per_batch
+    if missing and pool.once(_parameters).get("batch_size") == "auto":
+        size = shards.batch_size or pool.once(_best_size, samples[:LAST], len(samples))
+        shards.certify(shards.certificate, size)
     tally = Tally(progress, "say", sum(len(parts[i]) for i in missing))
-    jobs = ((number, (parts[number],)) for number in missing)
-    for number, (said, left_out, digests) in pool.each(_spoken, jobs, tally.within):
-        parts.keep(number, digests)
-        counts = Counts(len(parts[number]), len(said), 0, tuple(left_out))
-        shards.write_files(number, {SUFFIX: partial(pq.write_table, _table(said))}, counts)
-        tally.add(len(parts[number]))
+    jobs = ((number, (parts[number], size)) for number in missing)
+    with Writer() as writer:
+        for number, (said, left_out, digests) in pool.each(_spoken, jobs, tally.within):
+            parts.keep(number, digests)
+            counts = Counts(len(parts[number]), len(said), 0, tuple(left_out))
+            files = {SUFFIX: partial(pq.write_table, _table(said))}
+            writer.write(partial(shards.write_files, number, files, counts))
+            tally.add(len(parts[number]))
     return shards
 
 
@@ -178,9 +193,27 @@ def _parameters(speaker: Speaker) -> dict[str, Any]:
     return speaker.parameters
 
 
-def _spoken(speaker: Speaker, samples: Sequence[Sample], step: Callable[[int], None]) -> tuple[Said, Unsaid, Digests]:
-    """What is said of the samples of a shard, and what the samples are."""
-    return *speaker.speak(samples, step), [sample.digests() for sample in samples]
+def _best_size(speaker: Speaker, some: Sequence[Sample], n: int) -> int:
+    return speaker.best_size(some, n)
+
+
+def _spoken(
+    speaker: Speaker, parts: Iterable[tuple[Sequence[Sample], int]], step: Callable[[int], None]
+) -> Iterator[tuple[Said, Unsaid, Digests]]:
+    """What is said of the samples of each shard, and what the samples are."""
+    given, found = iter(parts), deque[Future[Digests]]()
+    first = next(given, None)
+    if first is None:
+        return
+
+    def opened() -> Iterator[Sequence[Sample]]:
+        for samples, _ in chain([first], given):
+            found.append(digests_of(samples))
+            yield samples
+
+    with closing(speaker.speak(opened(), step, first[1])) as spoken:
+        for said, left_out in spoken:
+            yield said, left_out, found.popleft().result()
 
 
 def _loaded(load: Loader, options: SayingOptions) -> Speaker:
@@ -201,32 +234,64 @@ def _here(lmm: LMM, options: SayingOptions) -> Speaker:
     prompted = lmm if options.prompt is None else replace(lmm, prompt=options.prompt)
     options = replace(options, prompt=prompted.prompt)
 
-    def generate(batch: Sequence[Asked], images: Sequence[Image.Image]) -> list[Generation]:
-        return lmm.generate(lmm.prepare(images, [a.request for a in batch]), options.max_new_tokens)
+    def generate(ready: Ready[Asked]) -> list[Generation]:
+        return lmm.generate(ready.inputs, options.max_new_tokens)
 
-    def speak(samples: Sequence[Sample], step: Callable[[int], None]) -> tuple[Said, Unsaid]:
-        opener = Opener(room=0)  # each image is opened once
-        asked = asked_of(prompted, samples, opener)
-        before = len(samples) - len(asked)
-        size = options.batch_size
-        said = in_turn(asked, opener, generate, batch_size=size, step=lambda n: step(before + n))
-        found = {
-            a.sample.id: Utterance(answer.text, answer.ids, a.request, a.sample.name)
-            for a, answer in zip(asked, said, strict=True)
-            if answer is not None
-        }
-        step(len(samples))
-        return found, [(s.id, opener.skipped[s.id]) for s in samples if s.id in opener.skipped]
+    def speak(
+        parts: Iterable[Sequence[Sample]], step: Callable[[int], None], size: int
+    ) -> Generator[tuple[Said, Unsaid]]:
+        loader = BatchLoader(prompted)
+        how: Batches[Asked, Loaded[Asked], Generation | None] = Batches(
+            lambda loaded: loaded.each(generate), BatchSize(size), lambda a: a.shape, lambda a: a.pixels, loader.ahead
+        )
+        opened: deque[tuple[Sequence[Sample], Opener, list[Asked]]] = deque()
 
-    return Speaker(speak, {"model": prompted.describe().as_dict(), **asdict(options)})
+        def groups() -> Iterator[Group[Asked, Loaded[Asked]]]:
+            for samples in parts:
+                opener = Opener(room=0)  # each image is opened once
+                asked = asked_of(prompted, samples, opener)
+                opened.append((samples, opener, asked))
+                yield Group(asked, partial(loader.load, opener=opener, asked=lambda a: a), step)
+
+        for said in how.through(groups()):
+            samples, opener, asked = opened.popleft()
+            found = {
+                a.sample.id: Utterance(answer.text, answer.ids, a.request, a.sample.name)
+                for a, answer in zip(asked, said, strict=True)
+                if answer is not None
+            }
+            step(len(samples))
+            yield found, [(s.id, opener.skipped[s.id]) for s in samples if s.id in opener.skipped]
+
+    def fastest(some: Sequence[Sample], n: int) -> int:
+        loader, opener = BatchLoader(prompted), Opener(room=0)
+        asked = asked_of(prompted, some, opener)
+
+        def load(size: int) -> Callable[[], object]:
+            loaded = loader.load(asked[:size], opener, lambda a: a)
+            return lambda: loaded.each(generate)
+
+        return best_size(load, n, lmm.device)
+
+    return Speaker(speak, {"model": prompted.describe().as_dict(), **asdict(options)}, fastest)
+
+
+def sized(lmm: LMM, samples: Sequence[Sample], options: SayingOptions) -> SayingOptions:
+    """The options with a batch size that is found for these samples, where it is "auto"."""
+    if options.batch_size != "auto":
+        return options
+    return replace(options, batch_size=_here(lmm, options).best_size(samples[:LAST], len(samples)))
 
 
 def _at(endpoint: Endpoint, options: SayingOptions) -> Speaker:
     """A model behind a server: its texts alone are known."""
     prompt = DEFAULT_PROMPT if options.prompt is None else options.prompt
 
-    def speak(samples: Sequence[Sample], step: Callable[[int], None]) -> tuple[Said, Unsaid]:
-        return endpoint.speak(samples, prompt, options.max_new_tokens, step)
+    def speak(
+        parts: Iterable[Sequence[Sample]], step: Callable[[int], None], size: int
+    ) -> Generator[tuple[Said, Unsaid]]:
+        for samples in parts:
+            yield endpoint.speak(samples, prompt, options.max_new_tokens, step)
 
     asked = {k: v for k, v in asdict(replace(options, prompt=prompt)).items() if k != "batch_size"}
-    return Speaker(speak, {"endpoint": endpoint.identity(), **asked})
+    return Speaker(speak, {"endpoint": endpoint.identity(), **asked}, lambda some, n: options.samples_per_batch)

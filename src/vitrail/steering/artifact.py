@@ -84,6 +84,7 @@ class SteeringMethod:
         fixed: whether it is applied as it was trained, whatever strength and positions others are compared at.
         exported: whether its vectors can be written to other tools' files, which have no place for a condition.
         constants: names of the tensors of a module that are not trained.
+        of_means: whether `direction` needs nothing of the states but their means, so that no others are kept.
     """
 
     name: str
@@ -96,6 +97,7 @@ class SteeringMethod:
     fixed: bool = False
     exported: bool = True
     constants: tuple[str, ...] = ()
+    of_means: bool = False
 
     @property
     def is_vector(self) -> bool:

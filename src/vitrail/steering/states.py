@@ -17,6 +17,7 @@ from vitrail.lmm.options import read_at
 from vitrail.lmm.positions import Pass, Positions, forced
 from vitrail.progress import Progress, silent
 from vitrail.samples.examples import Example
+from vitrail.scores.moments import Mean
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class States:
     """States of examples, layer by layer.
 
     Args:
-        by_layer: layer → (n, d) float32; a row is the mean over an example's selected positions.
+        by_layer: layer → (n, d) float32; a row is the mean over an example's selected positions. Where nothing but
+            means was kept: (1, d) float64, the mean of these rows.
         medians: layer → the median norm of single states at those positions: the unit of strengths.
         examples: the examples that have a row, by their place among the given ones.
     """
@@ -50,6 +52,7 @@ def example_states(
     *,
     positions: Positions | str = "generated",
     saying: Collection[str] = (),
+    means: bool = False,
     batch_size: int = 32,
     progress: Progress = silent,
 ) -> States:
@@ -59,6 +62,7 @@ def example_states(
         positions: a row is the mean over these positions of an example, which may be those that can be read only.
         saying: read only positions whose states predict the beginning of one of these words. Examples without such a
             position have no row.
+        means: keep nothing but the mean of all rows, which is accumulated batch by batch.
         batch_size: examples in a batch.
 
     Raises:
@@ -72,19 +76,27 @@ def example_states(
         lmm.check_read_at(positions)
     parts: dict[Layer, list[Tensor]] = {layer: [] for layer in layers}
     norms: dict[Layer, list[Tensor]] = {layer: [] for layer in layers}
+    sums: dict[Layer, Mean] = {}
     kept: list[int] = []
     for start in range(0, len(examples), batch_size):
         batch = examples[start : start + batch_size]
         reader = _Reader(lmm, positions, saying)
         reader.read(batch, layers)
         for layer in layers:
-            parts[layer].append(reader.means[layer])
+            if means:
+                found = Mean.of(reader.means[layer].numpy())
+                sums[layer] = sums[layer].merged(found) if layer in sums else found
+            else:
+                parts[layer].append(reader.means[layer])
             norms[layer].append(reader.norms[layer])
         kept += [start + i for i in reader.rows]
         progress("states", start + len(batch), len(examples))
     if not kept:
         raise DataError(f"None of {len(examples)} examples has a selected position{_before(saying)}.")
-    by_layer = {layer: torch.cat(rows) for layer, rows in parts.items()}
+    if means:
+        by_layer = {layer: torch.from_numpy(found.mean)[None] for layer, found in sums.items()}
+    else:
+        by_layer = {layer: torch.cat(rows) for layer, rows in parts.items()}
     for layer, Z in by_layer.items():
         if not torch.isfinite(Z).all():
             raise NumericsError(f"States of layer {layer} are not finite. Load the model in a wider dtype.")

@@ -29,6 +29,12 @@ def _nothing(done: int) -> None:
     """Tells nobody."""
 
 
+def _alone(worker: Any, do: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """What `do` makes of one job."""
+    (found,) = do(worker, iter([args]), _nothing)
+    return found
+
+
 class Pool(Protocol[Held]):
     """Workers, each with what it needs, such as a model."""
 
@@ -38,10 +44,12 @@ class Pool(Protocol[Held]):
     def each(
         self, do: Callable[..., Any], jobs: Iterable[tuple[int, tuple[Any, ...]]], step: Callable[[int], None]
     ) -> Iterator[tuple[int, Any]]:
-        """(number, `do(worker, *args, step)`) for each of `jobs`, (number, args), as they are done.
+        """(number, result) for each of `jobs`, (number, args), as they are done.
 
         Args:
-            do: a function of a module.
+            do: a function of a module: `do(worker, several, step)` gives one result for each args of `several`, in
+                order. A worker in this process is given all, so that it may begin with the next ones; others are given
+                one at a time.
             jobs: what to do.
             step: told how far the job is; only a worker in this process tells it.
         """
@@ -59,8 +67,15 @@ class _Here(Generic[W]):
     def each(
         self, do: Callable[..., Any], jobs: Iterable[tuple[int, tuple[Any, ...]]], step: Callable[[int], None]
     ) -> Iterator[tuple[int, Any]]:
-        for number, args in jobs:
-            yield number, do(self.worker, *args, step)
+        numbers: deque[int] = deque()
+
+        def several() -> Iterator[tuple[Any, ...]]:
+            for number, args in jobs:
+                numbers.append(number)
+                yield args
+
+        for found in do(self.worker, several(), step):
+            yield numbers.popleft(), found
 
 
 class _Actor(Generic[W]):
@@ -94,7 +109,7 @@ class _OverRay(Generic[W]):
     def each(
         self, do: Callable[..., Any], jobs: Iterable[tuple[int, tuple[Any, ...]]], step: Callable[[int], None]
     ) -> Iterator[tuple[int, Any]]:
-        return self._done(do, ((number, (*args, _nothing)) for number, args in jobs))
+        return self._done(_alone, ((number, (do, args)) for number, args in jobs))
 
     def _done(self, do: Callable[..., Any], jobs: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
         """(number, `do(worker, *args)`) for each of `jobs`."""

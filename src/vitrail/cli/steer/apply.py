@@ -10,7 +10,8 @@ import typer
 
 from vitrail.cli.application import command
 from vitrail.cli.derived import Named, Without
-from vitrail.cli.options import Json, file_to_write
+from vitrail.cli.options import Json, PlanOnly, file_to_write
+from vitrail.cli.planning import show_plan
 from vitrail.cli.steer.common import Alone, Folder, PlaceChoice, SteeredModel, TaskData, alone, steering, warn_of_broken
 from vitrail.cli.terminal import print_json, progress_bars, say
 from vitrail.options import Count
@@ -37,6 +38,7 @@ def apply_(
     model: SteeredModel,
     data: ShownData,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Samples in a batch.")] = 32,
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """What the model says of images before and after, how many texts are as --task wants, and what the texts lost.
@@ -58,6 +60,18 @@ def apply_(
         samples = data.of_task(wanted or TASKS["colour"], progress, "val")
         lmm = model.load(progress, opened.layers)
         application = replace(application, positions=where.places(lmm, wanted))
+        if plan:
+            show_plan(
+                lambda some, _: apply_steering(
+                    lmm, opened, some, application, task=wanted, batch_size=batch_size, progress=False
+                ),
+                samples,
+                out=page.gallery and page.gallery.parent,
+                as_json=as_json,
+                device=lmm.device,
+                batch_size=batch_size,
+            )
+            return
         before, after = apply_steering(
             lmm, opened, samples, application, task=wanted, page=page, batch_size=batch_size, progress=progress
         )

@@ -10,7 +10,8 @@ import typer
 
 from vitrail.cli.application import command
 from vitrail.cli.derived import Named, NameParser
-from vitrail.cli.options import Json, Out
+from vitrail.cli.options import Json, Out, PlanOnly
+from vitrail.cli.planning import show_plan
 from vitrail.cli.steer.common import SteeredModel, TaskData, open_study, steering
 from vitrail.cli.terminal import print_json, progress_bars, say
 from vitrail.errors import UsageError
@@ -90,6 +91,7 @@ def make(
     making: Annotated[SteeringOptions, Named(applied_at="--positions", saying="--saying/--whole")],
     model: SteeredModel,
     data: ShownData,
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """A steering in OUT: from samples that show a task, from concepts and their shifts, or from a file with vectors.
@@ -114,6 +116,8 @@ def make(
 
     source.check(len(making.layers))
     check_place(out, "steering")
+    if plan and source.task is None:
+        raise UsageError("--plan is for steerings from samples (--task): others are made of what is there, at once.")
     at, tensor = making.applied_at, source.tensor
     vectors = None if tensor is None else import_vectors(tensor, making.layers[0])
     with progress_bars() as progress:
@@ -133,6 +137,16 @@ def make(
             if tensor is None:
                 task.contrast(samples, saying=making.saying)
             lmm = model.load(progress, making.layers if vectors is None else vectors)
+            if plan:
+                show_plan(
+                    lambda some, to: make_steering(lmm, task, some, making, method=method, out=to),
+                    samples,
+                    out=out,
+                    as_json=as_json,
+                    device=lmm.device,
+                    batch_size=making.batch_size,
+                )
+                return
             if tensor is not None and vectors is not None:
                 made = tensor_vector(lmm, vectors, samples, out=out, source=tensor.name, applied_at=at)
             else:

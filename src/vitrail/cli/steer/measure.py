@@ -11,7 +11,8 @@ import typer
 from vitrail.cli.application import command
 from vitrail.cli.choices import ModelChoice
 from vitrail.cli.derived import Named, Without
-from vitrail.cli.options import Json, Out, folder_to_write
+from vitrail.cli.options import Json, Out, PlanOnly, folder_to_write
+from vitrail.cli.planning import show_plan
 from vitrail.cli.steer.common import (
     Alone,
     Folder,
@@ -123,6 +124,7 @@ def search(
     scorer: Scorer = None,
     model: SteeredModel,
     data: TaskData,
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """The layer and strength with the largest effect at a bearable cost: chosen on one half, reported on the other.
@@ -144,6 +146,16 @@ def search(
         lmm = model.load(progress, opened.layers)
         options = replace(trying, positions=where.places(lmm, wanted))
         judge = load_scorer(scorer, model.device)
+        if plan:
+            show_plan(
+                lambda some, to: search_steering(lmm, wanted, some, opened, options, scorer=judge, out=to),
+                samples,
+                out=out,
+                as_json=as_json,
+                device=lmm.device,
+                batch_size=options.batch_size,
+            )
+            return
         found = search_steering(lmm, wanted, samples, opened, options, scorer=judge, out=out, progress=progress)
     if found.held_out is not None:
         warn_of_broken([("", found.held_out.loss)])
@@ -182,6 +194,7 @@ def evaluate(
     scorer: Scorer = None,
     model: SteeredModel,
     data: ContestData,
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """Steerings beside no steering, asking for it, a random direction of the same norm, the mean vector, and LoRA.
@@ -203,6 +216,18 @@ def evaluate(
         lmm = model.load(progress, [layer for one in opened for layer in one.layers])
         options = replace(contest, positions=where.places(lmm, wanted))
         judge = load_scorer(scorer, model.device)
+        if plan:
+            show_plan(
+                lambda some, to: evaluate_steerings(
+                    lmm, wanted, replace(samples, test=some), opened, options, scorer=judge, out=to
+                ),
+                samples.test,
+                out=out,
+                as_json=as_json,
+                device=lmm.device,
+                batch_size=options.batch_size,
+            )
+            return
         results = evaluate_steerings(lmm, wanted, samples, opened, options, scorer=judge, out=out, progress=progress)
     warn_of_broken((r.name, r.outcome.loss) for r in results)
     if as_json:

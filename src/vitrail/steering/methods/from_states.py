@@ -75,7 +75,7 @@ def _random(toward: Float[Tensor, "n d"], away: Float[Tensor, "m d"], seed: int)
     return vectors.random_like(vectors.difference(toward, away), seed)
 
 
-MEAN = SteeringMethod("mean", "difference of means", add_vectors, make_from_task, direction=_mean)
+MEAN = SteeringMethod("mean", "difference of means", add_vectors, make_from_task, direction=_mean, of_means=True)
 GUARDED = SteeringMethod(
     "guarded",
     "difference of means, added only where a guard fires",
@@ -90,7 +90,12 @@ PCA = SteeringMethod(
     "pca", "first component of the differences", add_vectors, make_from_task, direction=vectors.first_component
 )
 RANDOM = SteeringMethod(
-    "random", "random direction with the norm of mean", add_vectors, make_from_task, direction=_random
+    "random",
+    "random direction with the norm of mean",
+    add_vectors,
+    make_from_task,
+    direction=_random,
+    of_means=True,
 )
 
 
@@ -132,7 +137,7 @@ def make_vectors(
         return there
     doctor = certificate(lmm, [e.sample for e in contrast.away.examples[:2]])
     start = time.perf_counter()
-    read = _read(lmm, contrast, layers, options, progress)
+    read = _read(lmm, contrast, layers, method.of_means, options, progress)
     tensors = {}
     for layer in layers:
         toward, away = read.toward.by_layer[layer], read.away.by_layer[layer]
@@ -177,9 +182,9 @@ class _ContrastStates:
 
 
 def _read(
-    lmm: LMM, contrast: Contrast, layers: Sequence[Layer], options: SteeringOptions, progress: Progress
+    lmm: LMM, contrast: Contrast, layers: Sequence[Layer], means: bool, options: SteeringOptions, progress: Progress
 ) -> _ContrastStates:
-    """The states of the examples of `contrast` at `layers`."""
+    """The states of the examples of `contrast` at `layers`, or nothing but their means."""
 
     def read(chosen: ExampleSet) -> States:
         return example_states(
@@ -188,6 +193,7 @@ def _read(
             layers,
             positions=contrast.read_at,
             saying=chosen.saying,
+            means=means,
             batch_size=options.batch_size,
             progress=progress,
         )
