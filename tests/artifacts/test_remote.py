@@ -341,6 +341,29 @@ def test_of_two_writers_that_begin_at_the_same_moment_one_gets_in(url):
         second.close()
 
 
+@pytest.mark.parametrize("changed", ["another file", "the same size", "removed"])
+def test_what_another_writer_changed_since_it_was_looked_at_is_not_written_over(url, changed):
+    put(url, "page.html", b"one")
+    with at(url) as folder:
+        if changed == "another file":
+            put(url, "more.html", b"two")
+        elif changed == "the same size":
+            put(url, "page.html", b"two")
+        else:
+            fs, path = file_system(url)
+            fs.rm_file(f"{path}/page.html")
+        with pytest.raises(ArtifactError, match="was changed by another process since"), writing(folder):
+            raise AssertionError
+    assert there(url).get("page.html") == {"another file": b"one", "the same size": b"two"}.get(changed)
+    with at(url) as folder:
+        folder.mkdir(exist_ok=True)
+        (folder / "own.html").write_text("own")
+        (folder / "page.html").unlink(missing_ok=True)
+        mirrors[0].sync()
+        with writing(folder):  # what it changed itself does not count
+            pass
+
+
 def test_a_writer_gives_signs_of_life(url, monkeypatch):
     monkeypatch.setattr("vitrail.artifacts.remote.BEAT", 0.01)
     with at(url) as folder, writing(folder):

@@ -37,6 +37,8 @@ from vitrail.visible import shown_as
 LARGE = (".safetensors", ".parquet", ".bin", ".pt", ".gguf")
 #: After how many seconds without a sign of life a writer on another machine counts as gone, and how often it gives one.
 STALE, BEAT = 600.0, 60.0
+#: What stores tell of a file that changes with its content.
+CONTENT = ("ETag", "etag", "md5Hash", "generation", "created", "mtime")
 #: Protocols of stores without folders.
 BUCKETS = frozenset({"s3", "gs", "abfs", "memory"})
 #: Protocol → the extra that opens it.
@@ -102,6 +104,8 @@ class Mirror:
         self.folder = self._home / name
         self._sizes: dict[str, int] = {}  # of what is there: name inside the folder, or "" of a file → bytes
         self._same: dict[str, tuple[int, int]] = {}  # what is there as it is here → size and time of change here
+        self._seen: dict[str, tuple[int, str]] = {}  # what was there → size, and what tells one content from another
+        self._own: set[str] = set()  # what was written or removed there since
         self._hold: _Hold | None = None
 
     # ---- reading -----------------------------------------------------------------------------------------------------
@@ -109,18 +113,13 @@ class Mirror:
     def open(self, write: bool) -> None:
         """Looks what is there, and fetches all but the files of shards."""
         with told(self.url):
-            found = self.fs.find(self.there, detail=True)
+            self._seen = self._looked()
             if write:
                 probe = f"{self.there}/.vitrail.probe{PARTIAL}"
                 with_folder(self.fs, probe)
                 self.fs.pipe_file(probe, b"")
                 self.fs.rm_file(probe)
-        for name, about in found.items():
-            inner = str(name)[len(self.there) :].lstrip("/")
-            if ".." in PurePosixPath(inner).parts:
-                raise ArtifactError(f"{self.url} holds {inner!r}, which is no name of a file.")
-            if not _is_mark(inner):
-                self._sizes[inner] = int(about.get("size") or 0)
+        self._sizes = {name: size for name, (size, _) in self._seen.items()}
         small = [name for name in self._sizes if not name.endswith(LARGE)]
         with told(self.url):
             self._get(small, [self._here(name) for name in small])
@@ -130,6 +129,17 @@ class Mirror:
         for name in self._sizes.keys() - set(small):
             if PurePosixPath(name).parent not in of_shards:
                 self.fetch(self._here(name))
+
+    def _looked(self) -> dict[str, tuple[int, str]]:
+        """What is there now."""
+        found = {}
+        for name, about in self.fs.find(self.there, detail=True).items():
+            inner = str(name)[len(self.there) :].lstrip("/")
+            if ".." in PurePosixPath(inner).parts:
+                raise ArtifactError(f"{self.url} holds {inner!r}, which is no name of a file.")
+            if not _is_mark(inner):
+                found[inner] = int(about.get("size") or 0), str([about.get(key) for key in CONTENT])
+        return found
 
     def fetch(self, path: Path) -> None:
         """Fetches a file that is there and not here."""
@@ -186,6 +196,7 @@ class Mirror:
             with told(self.url), suppress(FileNotFoundError):
                 self.fs.rm_file(self._url(name))
         self._same.pop(name, None)
+        self._own.add(name)
 
     def sync(self) -> None:
         """Writes there what changed here otherwise, manifests last, and removes there what was removed here."""
@@ -209,6 +220,7 @@ class Mirror:
                 with_folder(self.fs, self._url(name))
                 self.fs.put_file(str(path), self._url(name))
             self._sizes[name] = path.stat().st_size
+            self._own.add(name)
             self._note(name)
 
     # ---- one writer --------------------------------------------------------------------------------------------------
@@ -217,7 +229,8 @@ class Mirror:
         """Holds what lies there until `close`, for a process that has it alone, or for a rank.
 
         Raises:
-            ArtifactError: another process is writing there, in a folder above, or in one below.
+            ArtifactError: another process is writing there, in a folder above, or in one below; or one did since what
+                is there was looked at.
         """
         if self._hold is not None and self._hold.rank != rank:
             self._hold.release()
@@ -225,6 +238,11 @@ class Mirror:
         if self._hold is None:
             with told(self.url):
                 self._hold = _Hold(self.fs, self.there, self.url, rank)
+                now = {} if rank is not None else self._looked()  # ranks change it side by side
+            if rank is None and any(
+                now.get(name) != self._seen.get(name) for name in (now.keys() | self._seen.keys()) - self._own
+            ):
+                raise ArtifactError(f"{self.url} was changed by another process since this one looked. Run it again.")
 
     def close(self) -> None:
         """Lets go of what lies there, and removes the folder here."""
