@@ -1,10 +1,11 @@
 """The whole line on the small real model: five words of photographs that nobody drew.
 
-    python -m benchmarks.real.line --data FLICKR8K [--cache DIR --only words,fine-tune,steering]
+    python -m benchmarks.real.line --data FLICKR8K [--cache DIR --only words,fine-tune,steering,monitor]
 
 Concepts of each word at three layers, with the scores of their words against people's captions, and by how many of
 their photographs a title holds; what a fine-tune on captions that name colours did to them; steering towards colour
-and place. Artifacts and pages lie in DIR/line; what is finished is kept. Figures: benchmarks/results/real_line.json.
+and place; a monitor on photographs as before and on others. Artifacts and pages lie in DIR/line; what is finished is
+kept. Figures: benchmarks/results/real_line.json.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import torch
 from benchmarks.real.cache import default_cache
 from benchmarks.real.photographs import Photographs
 from jaxtyping import Float
+from PIL import ImageEnhance
 from scipy.stats import hypergeom
 from transformers import AutoModel, AutoTokenizer
 
@@ -38,6 +40,16 @@ from vitrail.extraction import extract_as
 from vitrail.finetuning import FineTuneOptions, finetune
 from vitrail.grounding import GroundingOptions, ground_as, word_reader
 from vitrail.lmm import LMM, load, quieten
+from vitrail.monitoring import (
+    Reference,
+    ReferenceOptions,
+    Watch,
+    WatchOptions,
+    fit_reference,
+    monitor,
+    read_status,
+    read_windows,
+)
 from vitrail.reports.comparison import comparison_page
 from vitrail.runs.report import report
 from vitrail.samples import Sample
@@ -66,6 +78,8 @@ FINE_TUNE = FineTuneOptions(steps=80, batch_size=16, checkpoints=0)
 TASK_NAMES = ("colour", "place")
 STRENGTHS = (0.5, 0.75, 1.0, 1.5)
 TRAIN, TRIED = 150, 120
+#: The word that is watched, how many answers make its reference, and how many each stream has.
+WATCHED, REFERENCE, STREAM = "dog", 500, 150
 
 
 class Sentences:
@@ -271,6 +285,63 @@ class Line:
         out = home / "search-until-said"
         return search(self.lmm, task, self.samples("dev")[:TRIED], tried, SearchOptions(STRENGTHS), out=out).as_dict()
 
+    # ---- a model at work -----------------------------------------------------------------------------------------
+
+    def watched(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What a watch says of photographs like those of its reference, and of others; each stream is watched alone."""
+        learned = extract_as(
+            self.lmm,
+            self.having(WATCHED, "train", WORDS[WATCHED]),
+            WATCHED,
+            EXTRACTION,
+            out=self.home / WATCHED / "learned",
+        )
+        options = LearningOptions(**{**vars(LEARNING), "layer": LAYERS[-1]})
+        study = self.study(self.lmm, learned, self.home / WATCHED / f"layer-{LAYERS[-1]}", options)
+        home = self.home / "monitor"
+        others = self.having(WATCHED, "train", 10_000)[WORDS[WATCHED] :]
+        reference = fit_reference(
+            study, self.lmm, others, out=home / "reference", options=ReferenceOptions(n_samples=REFERENCE)
+        )
+        yield "reference", {"answers": len(reference), "streams": len(reference.streams.all)}
+        used = set(reference.samples or ())
+        fresh = [s for split in ("test", "dev") for s in self.having(WATCHED, split, 10_000)]
+        fresh += [s for s in others if s.id not in used]
+        for name, samples in streams_of(fresh).items():
+            yield name, self.watch(study, reference, samples, home / name.replace(" ", "-"))
+
+    def watch(self, study: Study, reference: Reference, samples: Sequence[Sample], out: Path) -> dict[str, Any]:
+        """One stream, until it has enough answers."""
+        watch = Watch(reference, out=out, options=WatchOptions(window=STREAM))
+        with monitor(self.lmm, study, sink=watch) as watching:
+            for start in range(0, len(samples), 16):
+                if watching.counts["observations"] >= STREAM:
+                    break
+                watching.caption(samples[start : start + 16])
+        windows, alarms = read_windows(out), read_status(out).alarms
+        return {
+            "answers": windows[0].n,
+            "joint p of the window": windows[0].joint,
+            "streams of the window with q < .05": int(np.sum(np.array(windows[0].q) < 0.05)),
+            "alarm after": alarms[0].observation if alarms else None,
+            "moved": [str(m) for m in alarms[0].moved[:3]] if alarms else [],
+        }
+
+
+def streams_of(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    """Streams of photographs: as they come, with one thing that their captions say more often, or dark."""
+
+    def saying(word: str) -> list[Sample]:
+        return [s for s in samples if sum(bool(Word(word).find(c)) for c in s.references) >= 2]
+
+    return {
+        "as before": list(samples),
+        "dark": [replace(s, image=ImageEnhance.Brightness(s.open()).enhance(0.3)) for s in samples[: 3 * STREAM]],
+        "snow": saying("snow"),
+        "black": saying("black"),
+        "water": saying("water"),
+    }
+
 
 def _unit_rows(rows: Float[np.ndarray, "t d"]) -> Float[np.ndarray, "t d"]:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -288,7 +359,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of Flickr8k")
     parser.add_argument("--cache", type=Path, default=default_cache())
-    parser.add_argument("--only", default="words,fine-tune,steering", help="parts, by commas")
+    parser.add_argument("--only", default="words,fine-tune,steering,monitor", help="parts, by commas")
     parser.add_argument("--result", type=Path, default=RESULT)
     a = parser.parse_args()
     quieten()
@@ -311,6 +382,9 @@ def parts(line: Line, asked: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
             yield "fine-tune", name, values
     for name in TASK_NAMES if "steering" in asked else ():
         yield "steering", name, line.steered(name)
+    if "monitor" in asked:
+        for name, values in line.watched():
+            yield "monitor", name, values
 
 
 if __name__ == "__main__":
