@@ -134,8 +134,6 @@ class _Reader:
         return [root, *(root / name for name in FOLDERS if (root / name).is_dir())]
 
     def found(self) -> Found:
-        if not self.table.rows:  # there are no columns either
-            return Found([], lambda i: ("", self._sample("", {})), self.table.root, flaws=self.table.flaws)
         rows = []
         for where, record in self.table.rows:
             try:
@@ -146,13 +144,14 @@ class _Reader:
             self.form.spread([said for _, said in rows])
         entries = self._merged(entry for where, said in rows for entry in self._samples(where, said))
         splits = [said.get("split") if isinstance(said.get("split"), str) else None for _, said in entries]
-        read = {column.split(".")[0] for columns in self.roles.values() for column in columns}
+        roles = self.roles if self.table.rows else {}  # without records there are no columns either
+        read = {name for columns in roles.values() for c in columns for name in (c, c.split(".")[0])}
         read |= self.form.marks if self.form else set()
         return Found(
             splits,
             lambda i: (entries[i][0], self._sample(*entries[i])),
             self.table.root,
-            {role: ", ".join(columns) for role, columns in self.roles.items()},
+            {role: ", ".join(columns) for role, columns in roles.items()},
             tuple(column for column in self.table.columns if column not in read),
             [*self.table.flaws, *self.flaws],
             self.without_image,
