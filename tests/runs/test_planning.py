@@ -82,7 +82,8 @@ def test_no_items_have_no_plan():
 
 
 def test_the_plan_of_an_extraction_is_near_to_what_it_takes(lmm, samples, monkeypatch, tmp_path):
-    """Disk within a fifth, and time within four times: that of the processor, for others may use the machine, too."""
+    """Disk within two times, since the first samples may have the word more or less often; time within four times, that
+    of the processor, for others may use the machine, too."""
     monkeypatch.setattr(sizing.time, "perf_counter", time.process_time)
     options = ExtractionOptions((-1,), require="predicted", batch_size=16)
 
@@ -95,7 +96,7 @@ def test_the_plan_of_an_extraction_is_near_to_what_it_takes(lmm, samples, monkey
     took = time.process_time() - start
     size = sum(path.stat().st_size for path in (tmp_path / "a").iterdir())
     assert 80 < made.counts.kept < 160
-    assert size / 1.2 <= found.disk <= 1.2 * size
+    assert size / 2 <= found.disk <= 2 * size
     assert took / 4 <= found.seconds <= 4 * took
     assert found.memory is None or found.memory < 2e9
     assert found.fits
