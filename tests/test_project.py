@@ -51,6 +51,7 @@ LAYERS = (
     "importing",
     "reports",
     "runs",
+    "serving",
     "cli",
 )
 #: Functions that may have up to 12 parameters; all others have at most 8.

@@ -140,6 +140,45 @@ def read_samples(lmm: LMM, activations: Activations, concepts: Concepts, samples
     return Reader(asked, (activations.word,), options).read(samples)
 
 
+@dataclass(frozen=True)
+class Behind:
+    """What is behind one state of the word: its concepts, its look-alikes and its explained variance, as in
+    `Explanation`."""
+
+    concepts: tuple[ActiveConcept, ...]
+    look_alikes: tuple[str, ...]
+    explained_variance: float
+
+
+def concepts_behind(
+    Z: np.ndarray,
+    activations: Activations,
+    concepts: Concepts,
+    grounding: Grounding,
+    n_concepts: int = 5,
+    n_look_alikes: int = 5,
+) -> list[Behind]:
+    """What is behind each of the states `Z` (n, n_features), read where the study reads them.
+
+    Raises:
+        UsageError: no concept is asked for, or fewer look-alikes than none.
+    """
+    if n_concepts < 1 or n_look_alikes < 0:
+        raise UsageError("n_concepts must be at least 1, and n_look_alikes at least 0.")
+    V = np.asarray(concepts.learner.transform(Z))
+    shares = _explained_variance(Z, np.asarray(concepts.learner.inverse_transform(V)), _mean(activations, concepts))
+    ids = [activations.rows[i].sample_id for i in np.flatnonzero(concepts.kept)]
+    alike = cosines(concepts.comparable(V), concepts.comparable(concepts.V))
+    return [
+        Behind(
+            concepts=_active(v, concepts, grounding, n_concepts),
+            look_alikes=tuple(ids[i] for i in np.argsort(-similar, kind="stable")[:n_look_alikes]),
+            explained_variance=float(share),
+        )
+        for v, similar, share in zip(V, alike, shares, strict=True)
+    ]
+
+
 def _explained(
     read: Reading,
     activations: Activations,
@@ -148,26 +187,13 @@ def _explained(
     n_concepts: int = 5,
     n_look_alikes: int = 5,
 ) -> list[Explanation]:
-    if n_concepts < 1 or n_look_alikes < 0:
-        raise UsageError("n_concepts must be at least 1, and n_look_alikes at least 0.")
     if not read.rows:
         return []
     Z = read.states[concepts.layer].float().numpy()
-    V = np.asarray(concepts.learner.transform(Z))
-    shares = _explained_variance(Z, np.asarray(concepts.learner.inverse_transform(V)), _mean(activations, concepts))
-    ids = [activations.rows[i].sample_id for i in np.flatnonzero(concepts.kept)]
-    alike = cosines(concepts.comparable(V), concepts.comparable(concepts.V))
+    found = concepts_behind(Z, activations, concepts, grounding, n_concepts, n_look_alikes)
     return [
-        Explanation(
-            image=row.image,
-            caption=row.text.strip(),
-            word=row.form,
-            concepts=_active(v, concepts, grounding, n_concepts),
-            look_alikes=tuple(ids[i] for i in np.argsort(-similar, kind="stable")[:n_look_alikes]),
-            explained_variance=float(share),
-            thumbnail=row.thumbnail,
-        )
-        for row, v, similar, share in zip(read.rows, V, alike, shares, strict=True)
+        Explanation(image=row.image, caption=row.text.strip(), word=row.form, thumbnail=row.thumbnail, **vars(behind))
+        for row, behind in zip(read.rows, found, strict=True)
     ]
 
 

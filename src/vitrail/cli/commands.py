@@ -25,7 +25,8 @@ import vitrail.cli.evaluate
 import vitrail.cli.compare
 import vitrail.cli.finetune
 import vitrail.cli.steer
-import vitrail.cli.monitor  # noqa: F401
+import vitrail.cli.monitor
+import vitrail.cli.serve  # noqa: F401
 
 # isort: on
 from vitrail.cli.application import app

@@ -52,6 +52,8 @@ def message(arguments: list[str]) -> str:
     """What a command that was stopped says: what is kept, and which command goes on."""
     command = shlex.join(["vitrail", *arguments])
     name = next((a for a in arguments if not a.startswith("-")), "")
+    if name == "serve":
+        return "The viewer has stopped."
     if name in GO_ON:
         return f"Stopped. What was finished is kept. To go on from there: {command}"
     return f"Stopped before the end; what was finished is kept. To start anew: {command}"

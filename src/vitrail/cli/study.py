@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from vitrail.cli.options import Json, Out, Overwrite, PlanOnly
 from vitrail.cli.parsing import to_layer
 from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, read_json, show_summary
+from vitrail.cli.terminal import print_json, progress_bars, read_json, say, show_summary
 from vitrail.concepts.options import LearningOptions
 from vitrail.grounding.options import GroundingOptions
 from vitrail.words import Word
@@ -118,3 +120,5 @@ def demo(
         grounding=GroundingOptions(),
         as_json=as_json,
     )
+    if not as_json:
+        say(f"To see it, ask the model and steer it in the browser: vitrail serve {shlex.quote(str(out))}")

@@ -103,7 +103,7 @@ def ablate(
             texts[name] = []
             for places in batches([s.pixels() for s in samples], len(samples)):
                 part = slice(places.start, places.stop)
-                change = _without(concepts, k, noise[part] if name == "random" else None)
+                change = without_concept(concepts, k, noise[part] if name == "random" else None)
                 texts[name] += _captions(asked, concepts.layer, samples[part], options.max_new_tokens, change)
         found.append(_ablated(k, target, texts))
     return Ablation(
@@ -207,7 +207,7 @@ def counterfactuals(
             concepts.layer,
             [sample] * len(chosen),
             options.max_new_tokens,
-            _without(concepts, list(chosen), directions),
+            without_concept(concepts, list(chosen), directions),
         )
         for directions in (None, noise)
     )
@@ -217,7 +217,7 @@ def counterfactuals(
     ]
 
 
-def _without(
+def without_concept(
     concepts: Concepts, k: int | Sequence[int], noise: Float[np.ndarray, "n d"] | None = None
 ) -> Callable[[Float[Tensor, "n d"]], Float[Tensor, "n d"]]:
     """A change of states: they lose concept `k`, or each another one, or a vector of the same norm along `noise`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from vitrail.artifacts import differences, plain
@@ -54,6 +55,12 @@ class ModelDescription:
     images: Mapping[str, Any] | None = None
     generation: Mapping[str, Any] | None = None
     config: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The model in a word or two: the last part of its folder or name, and that of its adapter."""
+        name = Path(self.name).name or self.name
+        return name if not self.adapter else f"{name} + {Path(self.adapter).name}"
 
     @property
     def is_older(self) -> bool:

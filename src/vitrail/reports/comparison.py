@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -15,7 +16,6 @@ from vitrail.artifacts import MANIFEST, file_hash
 from vitrail.comparison import Comparison, ConceptChange
 from vitrail.comparison import verdicts as follows
 from vitrail.comparison.changes import Change
-from vitrail.lmm import ModelDescription
 from vitrail.reports import comparison_charts as charts
 from vitrail.reports.content import Photo, photo_of, place
 from vitrail.reports.flow import flow_picture
@@ -68,34 +68,37 @@ def comparison_page(found: Comparison, a: Study, b: Study, *, out: str | Path) -
     Raises:
         ArtifactError: `out` cannot be written.
     """
-    out = Path(out)
+    write_page(Path(out), template("comparison.html.j2").render(comparison_view(found, a, b)))
+    return Path(out)
+
+
+def comparison_view(found: Comparison, a: Study, b: Study) -> dict[str, Any]:
+    """The values of the template of a comparison's page; see `comparison_page`."""
     rows_a, rows_b = ({row.sample_id: row for row in side.activations.rows} for side in (a, b))
     before, after = a.titles, b.titles
     emerged = [e.index for e in found.emerged]
-    page = template("comparison.html.j2").render(
-        found=found,
-        names=(_name(found.a.model), _name(found.b.model)),
-        place=place(found.layer, found.a.model.n_blocks),
-        counts=_counts(found),
-        meanings=MEANINGS,
-        picture=flow_picture(np.array(found.flow), np.array(found.linked), before, after, emerged=emerged),
-        cards=[_card(c, (before, after), (rows_a, rows_b)) for c in found.concepts],
-        emerged=[(e, after[e.index], _photos(e.samples, rows_b)) for e in found.emerged],
-        titles_after=after,
-        recovery=follows.of_recovery(found),
-        controls=[(control, follows.of_control(found, control)) for control in found.controls],
-        charts=_charts(found),
-        sha256=file_hash(found.folder / MANIFEST),
-        call=_call(found),
-        origin={
+    return {
+        "found": found,
+        "names": (found.a.model.title, found.b.model.title),
+        "place": place(found.layer, found.a.model.n_blocks),
+        "counts": _counts(found),
+        "meanings": MEANINGS,
+        "picture": flow_picture(np.array(found.flow), np.array(found.linked), before, after, emerged=emerged),
+        "cards": [_card(c, (before, after), (rows_a, rows_b)) for c in found.concepts],
+        "emerged": [(e, after[e.index], _photos(e.samples, rows_b)) for e in found.emerged],
+        "titles_after": after,
+        "recovery": follows.of_recovery(found),
+        "controls": [(control, follows.of_control(found, control)) for control in found.controls],
+        "charts": _charts(found),
+        "sha256": file_hash(found.folder / MANIFEST),
+        "call": _call(found),
+        "origin": {
             "a": {"folder": found.a.folder, "model": found.a.model.as_dict()},
             "b": {"folder": found.b.folder, "model": found.b.model.as_dict()},
             "parents": found.manifest["parents"],
             "versions": found.manifest["versions"],
         },
-    )
-    write_page(out, page)
-    return out
+    }
 
 
 def _charts(found: Comparison) -> dict[str, Markup]:
@@ -123,12 +126,6 @@ def _call(found: Comparison) -> str:
         "vitrail.compare(a, b, lmm_a, lmm_b, samples=samples, out=out, "
         f"options=vitrail.ComparisonOptions({options}, rules=vitrail.{found.options.rules!r}))"
     )
-
-
-def _name(model: ModelDescription) -> str:
-    """A model in a word or two: the last part of its folder or name, and that of its adapter."""
-    name = Path(model.name).name or model.name
-    return name if not model.adapter else f"{name} + {Path(model.adapter).name}"
 
 
 def _counts(found: Comparison) -> dict[str, int]:

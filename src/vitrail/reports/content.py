@@ -19,6 +19,7 @@ from vitrail.explanation import Explanation
 from vitrail.grounding import CaptionWord, GroundedConcept, Grounding
 from vitrail.lmm import Layer
 from vitrail.scores import FactorMatrix, KnownFactors, Value, Verdict, factor_matrix, overlap, overlap_matrix
+from vitrail.studies import ConceptNote, Study
 from vitrail.words import Word
 
 #: At most this many of the images that could not be read are named.
@@ -57,12 +58,14 @@ class Card:
     Args:
         strengths: (n_samples,) of all samples, see `Concepts.strengths`; `active` is the share that is not zero, `mean`
             the mean of the sizes. Beside each photo stands its strength.
-        title: up to three words that name it, the same on every page.
+        title: the name that somebody gave it, or up to three words that name it, the same on every page; `own_title`
+            is always the latter.
         captions: words that its samples' captions have more often than the others'.
         note: what a reader must know of its words; empty if nothing.
         share: of samples whose strongest concept this is.
         stability: over seeds and over resamples; None where it was not measured. `said` is what follows from it.
         named: what is known of it where it was named; None where it was found.
+        written: what somebody wrote to it.
     """
 
     index: int
@@ -79,6 +82,8 @@ class Card:
     stability: tuple[float, float] | None = None
     said: tuple[Verdict, ...] = ()
     named: NamedConcept | None = None
+    own_title: str = ""
+    written: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,19 +169,24 @@ def relative(values: Sequence[float]) -> list[float]:
     return [(v - low) / (high - low) if high > low else 0.0 for v in values]
 
 
-def cards(activations: Activations, concepts: Concepts, grounding: Grounding, truth: FactorMatrix | None) -> list[Card]:
+def cards(study: Study, truth: FactorMatrix | None) -> list[Card]:
     """A card for every concept, in their order."""
-    return [_card(activations, concepts, grounded, match_of(truth, grounded.index)) for grounded in grounding.concepts]
+    pairs = zip(study.grounding.concepts, study.titles, strict=True)
+    return [_card(study, grounded, title, match_of(truth, grounded.index)) for grounded, title in pairs]
 
 
-def _card(activations: Activations, concepts: Concepts, grounded: GroundedConcept, match: Match | None) -> Card:
+def _card(study: Study, grounded: GroundedConcept, title: str, match: Match | None) -> Card:
+    activations, concepts = study.activations, study.concepts
+    written = study.notes.concepts.get(grounded.index, ConceptNote())
     column, typical = concepts.strengths(concepts.V)[:, grounded.index], concepts.typical[grounded.index]
     logits = [w.logit for w in grounded.words]
     return Card(
         index=grounded.index,
-        title=grounded.name(activations.word.text),
+        title=title,
+        own_title=grounded.name(activations.word.text),
         captions=grounded.captions,
         note=note_of(grounded),
+        written=written.text,
         words=[Bar(w.word, w.logit, length) for w, length in zip(grounded.words, relative(logits), strict=True)],
         photos=[(photo_of(activations.rows[s.row]), s.activation / float(typical)) for s in grounded.samples],
         strengths=column,

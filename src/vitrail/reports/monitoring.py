@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -44,23 +45,27 @@ def watch_page(status: Status, windows: Sequence[Window], *, out: str | Path) ->
     Raises:
         ArtifactError: the page cannot be written.
     """
+    write_page(Path(out), template("monitoring.html.j2").render(watch_view(status, windows)))
+    return Path(out)
+
+
+def watch_view(status: Status, windows: Sequence[Window]) -> dict[str, Any]:
+    """The values of the template of a watch's page; see `watch_page`."""
     views = [_view(i, status, windows) for i in range(len(status.baseline.streams))]
-    page = template("monitoring.html.j2").render(
-        status=status,
-        windows=[(number, window, _moved_names(status, window)) for number, window in enumerate(windows)],
-        said=verdict_of(status),
-        when=when,
-        data_uri=data_uri,
-        pictures=_pictures,
-        alarms=[(a, [(m, direction(m)) for m in a.moved]) for a in reversed(status.alarms)],
-        groups={
+    return {
+        "status": status,
+        "windows": [(number, window, _moved_names(status, window)) for number, window in enumerate(windows)],
+        "said": verdict_of(status),
+        "when": when,
+        "data_uri": data_uri,
+        "pictures": _pictures,
+        "alarms": [(a, [(m, direction(m)) for m in a.moved]) for a in reversed(status.alarms)],
+        "groups": {
             "Concepts and novelty": sorted((v for v in views if v.stream.kind != "word"), key=lambda v: -v.moved),
             "Words of the captions": sorted((v for v in views if v.stream.kind == "word"), key=lambda v: -v.moved),
         },
-        significant=SIGNIFICANT,
-    )
-    write_page(Path(out), page)
-    return Path(out)
+        "significant": SIGNIFICANT,
+    }
 
 
 def verdict_of(status: Status) -> Verdict:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from vitrail.evaluation import verdicts as follows
 from vitrail.reports import charts, content
 from vitrail.reports.choice import choice_view
 from vitrail.reports.evaluation import view_of
-from vitrail.reports.policy import locked
+from vitrail.reports.policy import deferred, locked
 from vitrail.reports.terms import term
 from vitrail.scores import verdicts
 from vitrail.studies import Study
@@ -37,36 +38,39 @@ def study_page(study: Study, *, out: str | Path, evaluation: EvaluationScores | 
     Raises:
         ArtifactError: the study's artifacts do not belong together, or `out` cannot be written.
     """
+    write_page(Path(out), template("page.html.j2").render(study_view(study, evaluation)))
+    return Path(out)
+
+
+def study_view(study: Study, evaluation: EvaluationScores | None = None) -> dict[str, Any]:
+    """The values of the template of a study's page; see `study_page`."""
     activations, concepts, grounding = study.activations, study.concepts, study.grounding
     check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
     check_parent(grounding.folder, grounding.manifest, concepts.folder, "concepts")
-    out = Path(out)
     truth = content.truth_of(activations, concepts, study.factors)
     overlap, matrix = content.word_overlap(grounding)
-    page = template("page.html.j2").render(
-        head=content.headline(activations, concepts),
-        counts=activations.counts,
-        scores=concepts.scores,
-        stability=content.mean_stability(concepts),
-        said=of_concepts(concepts),
-        dropped=concepts.manifest.get("dropped", []),
-        named=content.MAX_NAMED,
-        overlap=overlap,
-        matrix=matrix,
-        mean=grounding.mean,
-        cards=content.cards(activations, concepts, grounding, truth),
-        choice=None if concepts.choice is None else choice_view(concepts.choice),
-        logit=grounding.word_logit,
-        left=content.unexplained(activations, concepts),
-        largest_share=max((c.share for c in grounding.concepts), default=0.0) or 1.0,
-        truth=truth,
-        best=content.best_of(truth),
-        locals=content.locals_of(activations, study.titles, study.explanations),
-        origins=content.origins(activations, concepts, grounding),
-        evaluation=None if evaluation is None else view_of(evaluation, study.titles),
-    )
-    write_page(out, page)
-    return out
+    return {
+        "head": content.headline(activations, concepts),
+        "counts": activations.counts,
+        "scores": concepts.scores,
+        "stability": content.mean_stability(concepts),
+        "said": of_concepts(concepts),
+        "dropped": concepts.manifest.get("dropped", []),
+        "named": content.MAX_NAMED,
+        "overlap": overlap,
+        "matrix": matrix,
+        "mean": grounding.mean,
+        "cards": content.cards(study, truth),
+        "choice": None if concepts.choice is None else choice_view(concepts.choice),
+        "logit": grounding.word_logit,
+        "left": content.unexplained(activations, concepts),
+        "largest_share": max((c.share for c in grounding.concepts), default=0.0) or 1.0,
+        "truth": truth,
+        "best": content.best_of(truth),
+        "locals": content.locals_of(activations, study.titles, study.explanations),
+        "origins": content.origins(activations, concepts, grounding),
+        "evaluation": None if evaluation is None else view_of(evaluation, study.titles),
+    }
 
 
 def write_page(out: Path, page: str) -> None:
@@ -78,8 +82,39 @@ def write_page(out: Path, page: str) -> None:
     write_ours(out, locked(visible(page)).encode())
 
 
-def template(name: str) -> jinja2.Template:
-    """A template of this folder, with the filters, the style and the script that all pages share."""
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a page as HTML, for whoever has a head, a style and a script already, such as the viewer.
+
+    Args:
+        title: of the page, as text.
+        head: what the page is about.
+        sections: links to its sections.
+        main: the sections.
+    """
+
+    title: str
+    head: str
+    sections: str
+    main: str
+
+
+def parts_of(name: str, view: Mapping[str, Any]) -> Parts:
+    """The parts of the page that the template `name` makes of `view`, without control characters.
+
+    A `style` attribute becomes `data-style` (see `policy.deferred`): no policy worth having lets one in.
+    """
+    made = template(name, base="parts-only.html.j2").render(view)
+    title, *rest = (visible(part.strip()) for part in made.split("<!--part-->"))
+    return Parts(str(Markup(title).unescape()), *map(deferred, rest))
+
+
+def template(name: str, base: str = "base.html.j2") -> jinja2.Template:
+    """A template of this folder, with the filters, the style and the script that all pages share.
+
+    Args:
+        base: the template that it fills.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
@@ -96,6 +131,7 @@ def template(name: str) -> jinja2.Template:
         "term": term,
     }
     environment.globals |= {
+        "base": base,
         "histogram": charts.histogram,
         "tones": charts.TONES,
         "says": verdicts,

@@ -58,6 +58,15 @@ def _without_attributes(text: str, classes: dict[str, str]) -> str:
     return _TAG.sub(with_class, text)
 
 
+def deferred(html: str) -> str:
+    """A piece of a page whose `style` attributes are called `data-style`: its page's script sets them.
+
+    >>> deferred('<i style="--w:0.5"></i> style="of the text"')
+    '<i data-style="--w:0.5"></i> style="of the text"'
+    """
+    return _TAG.sub(lambda tag: _STYLE.sub(r' data-style="\1"', tag[0], count=1), html)
+
+
 def _source(text: str) -> str:
     """How a policy names a block by its content."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -33,7 +33,7 @@ function searchable(cards) {
 
   function reveal() {
     const card = cards.find((c) => `#${c.id}` === location.hash);
-    if (card?.hidden) {
+    if (card?.hidden && card.isConnected) {
       $("filter").value = "";
       filter();
       card.scrollIntoView();

@@ -37,10 +37,10 @@ def report(study: Study | str | Path, *, out: str | Path | None = None, factors:
     shown = study if factors is None else replace(study, factors=factors)
     page = study.folder / REPORT if out is None else Path(out)
     check_ours([page], offer=True)
-    return study_page(shown, out=page, evaluation=_evaluated(study))
+    return study_page(shown, out=page, evaluation=evaluated(study))
 
 
-def _evaluated(study: Study) -> EvaluationScores | None:
+def evaluated(study: Study) -> EvaluationScores | None:
     """The scores of a study; None where it was not evaluated, or not with the concepts that it has now."""
     folder = study.folder / EVALUATION
     if not folder.exists():

@@ -37,6 +37,7 @@ from .methods.from_states import (
     make_vectors as make_vectors,
 )
 from .methods.from_tensors import (
+    known_vector as known_vector,
     tensor_vector as tensor_vector,
 )
 from .methods.l2s import (

@@ -1,6 +1,7 @@
 """Studies: the artifacts of one word that belong together, and the same study made again.
 
 artifact.py   a study on disk
+notes.py      what people write to it: names of concepts, sets of samples
 again.py      made again with another model, on other samples, or on images of noise
 """
 

@@ -19,3 +19,10 @@ from .artifact import (
     known_factors as known_factors,
     open_study as open_study,
 )
+from .notes import (
+    NOTES as NOTES,
+    ConceptNote as ConceptNote,
+    Notes as Notes,
+    read_notes as read_notes,
+    write_notes as write_notes,
+)

@@ -1,8 +1,10 @@
 """A study on disk: activations, concepts, grounding and explanations that belong together.
 
-    STUDY/activations/  concepts/  grounding/  explanations/  factors.json  evaluation/  report.html  summary.json
+    STUDY/activations/  concepts/  grounding/  explanations/  factors.json  evaluation/  notes.json
+          report.html  summary.json
 
-`factors.json` is there where the known factors of the samples were given, `evaluation/` where the study was evaluated.
+`factors.json` is there where the known factors of the samples were given, `evaluation/` where the study was evaluated,
+`notes.json` where somebody named a concept or kept a set of samples.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from vitrail.activations import Activations, open_activations
-from vitrail.artifacts import read_json, state_of
+from vitrail.artifacts import MANIFEST, file_hash, read_json, state_of
 from vitrail.concepts import Concepts, open_concepts
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.explanation import KIND as EXPLANATIONS
@@ -27,6 +29,7 @@ from vitrail.grounding import GroundedConcept, GroundedConcepts, Grounding, open
 from vitrail.lmm import LMM, load_as
 from vitrail.maps import ImageMaps, MapOptions, map_concepts
 from vitrail.scores import KnownFactors
+from vitrail.studies.notes import Notes, read_notes
 
 FACTORS = "factors.json"
 
@@ -72,8 +75,18 @@ class Study:
 
     @property
     def titles(self) -> list[str]:
-        """The title of each concept, as every page shows it."""
-        return [c.name(self.activations.word.text) for c in self.grounding.concepts]
+        """The title of each concept, as every page shows it: the name that somebody gave it, or its own."""
+        given, word = self.notes.concepts, self.activations.word.text
+        return [(given[c.index].name if c.index in given else "") or c.name(word) for c in self.grounding.concepts]
+
+    @cached_property
+    def notes(self) -> Notes:
+        """What people wrote to it.
+
+        Raises:
+            ArtifactError: the notes are damaged, or somebody else's.
+        """
+        return read_notes(self.folder, file_hash(self.grounding.folder / MANIFEST))
 
     @cached_property
     def concepts(self) -> GroundedConcepts:

@@ -20,6 +20,7 @@ from .matching import (
     Word as Word,
     spoken as spoken,
     whole_words as whole_words,
+    word_spans as word_spans,
 )
 from .scripts import (
     check_segments as check_segments,

@@ -97,6 +97,24 @@ def spoken(text: str) -> list[str]:
     return [word for run in _runs().findall(unified(text).lower()) for word in segments(run)]
 
 
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where the words of `text` stand, as (start, end): runs as `spoken` has them, and each character of a script
+    without spaces by itself.
+
+    >>> word_spans("A dog's 狗狗")
+    [(0, 1), (2, 5), (6, 7), (8, 9), (9, 10)]
+    """
+    found: list[tuple[int, int]] = []
+    for run in _runs().finditer(text):
+        start = run.start()
+        for i in range(*run.span()):
+            if unspaced(text[i]):
+                found += [(start, i)] * (start < i) + [(i, i + 1)]
+                start = i + 1
+        found += [(start, run.end())] * (start < run.end())
+    return found
+
+
 @functools.cache
 def _runs() -> re.Pattern[str]:
     return re.compile(rf"[\w{combining_marks()}]+")

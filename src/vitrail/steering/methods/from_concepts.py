@@ -62,7 +62,7 @@ def concept_vector(
     parents = {"concepts": concepts.folder}
     if there := finished(out, CONCEPT, parameters, parents):
         return there
-    medians = {layer: _median_norm(activations, layer)}
+    medians = {layer: median_norm(activations, layer)}
     refuse_zero({layer: vector}, medians, "no sample has the concept, or both concepts are one. Choose others.")
     return write_steering(out, CONCEPT, parameters, Content({f"layer.{layer}": vector}, medians, parents))
 
@@ -114,12 +114,13 @@ def shift_vector(
         return there
     scale = _mean_activation(concepts, concept) if shift.estimator == "codes" else 1.0
     vector = torch.from_numpy(np.asarray(scale * shift.shifts[concept], np.float32))
-    medians = {layer: _median_norm(activations, layer)}
+    medians = {layer: median_norm(activations, layer)}
     refuse_zero({layer: vector}, medians, "the concept did not move, or no sample has it. Choose another.")
     return write_steering(out, SHIFT, parameters, Content({f"layer.{layer}": vector}, medians, parents))
 
 
-def _median_norm(activations: Activations, layer: Layer) -> float:
+def median_norm(activations: Activations, layer: Layer) -> float:
+    """The median norm of the states of a layer: the unit of `Steering.norms`."""
     return float(np.median(np.linalg.norm(activations.states(layer), axis=1)))
 
 

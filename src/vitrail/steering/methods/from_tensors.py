@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -55,17 +56,52 @@ def tensor_vector(
         DataError: no sample has a caption or an answer.
         ArtifactError: `out` holds another steering.
     """
+    own, parameters = _checked(lmm, directions, applied_at, source)
+    if there := finished(Path(out), TENSOR, parameters):
+        return there
+    return _written(own, sample_medians(lmm, samples, tuple(own), applied_at), parameters, Path(out))
+
+
+def known_vector(
+    lmm: LMM,
+    directions: Mapping[Layer, Float[Tensor, " d"]],
+    medians: Mapping[Layer, float],
+    *,
+    out: str | Path,
+    applied_at: Name = "generated",
+    source: str = "",
+) -> Steering:
+    """Vectors for layers whose states are known already, as a steering of `lmm`; see `tensor_vector`.
+
+    Args:
+        medians: layer → the median norm of its states.
+
+    Raises:
+        UsageError: a layer is named twice, or a vector is of another width, zero, or not finite.
+        ArtifactError: `out` holds another steering.
+    """
+    own, parameters = _checked(lmm, directions, applied_at, source)
+    known = {lmm.layer(name): medians[name] for name in directions}
+    return finished(Path(out), TENSOR, parameters) or _written(own, known, parameters, Path(out))
+
+
+def _checked(
+    lmm: LMM, directions: Mapping[Layer, Tensor], applied_at: Name, source: str
+) -> tuple[dict[Layer, Tensor], dict[str, Any]]:
+    """The vectors by the layers' own names, and the parameters of their manifest."""
     own = {layer: torch.as_tensor(directions[name]) for layer, name in lmm.own_names(directions).items()}
     for layer, v in own.items():
         if v.shape != (lmm.n_features,) or not torch.isfinite(v.float()).all():
             raise UsageError(f"Expected {lmm.n_features} finite numbers for layer {layer}; got {tuple(v.shape)}.")
     content = hashlib.sha256(b"".join(v.float().cpu().numpy().tobytes() for v in own.values())).hexdigest()
-    parameters = parameters_of(TENSOR, lmm, tuple(own), applied_at, {"source": source, "sha256": content})
-    if there := finished(Path(out), TENSOR, parameters):
-        return there
-    medians = sample_medians(lmm, samples, tuple(own), applied_at)
+    return own, parameters_of(TENSOR, lmm, tuple(own), applied_at, {"source": source, "sha256": content})
+
+
+def _written(
+    own: Mapping[Layer, Tensor], medians: Mapping[Layer, float], parameters: Mapping[str, Any], out: Path
+) -> Steering:
     refuse_zero(own, medians, "nothing would be steered. Give another one.")
-    return write_steering(Path(out), TENSOR, parameters, Content({f"layer.{k}": v for k, v in own.items()}, medians))
+    return write_steering(out, TENSOR, parameters, Content({f"layer.{k}": v for k, v in own.items()}, medians))
 
 
 def sample_medians(lmm: LMM, samples: Sequence[Sample], layers: Sequence[Layer], positions: Name) -> dict[Layer, float]:
