@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -254,6 +255,14 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, value)
     boto3.client("s3").create_bucket(Bucket="bucket")
     return "s3://bucket"
+def browser() -> str:
+    """The command of a Chromium. Where there is none, tests that need one are skipped, and say so; on CI they fail."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        why = f"no browser: pages and the viewer are not checked without one of {', '.join(names)}"
+        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+    return found
 
 
 # ---- a model before and after a fine-tune ----------------------------------------------------------------------------

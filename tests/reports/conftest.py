@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from pathlib import Path
 
 import pytest
@@ -129,13 +128,3 @@ def pages(
         "comparison": comparison_page(comparison, *before_and_after, out=folder / "comparison.html"),
         **steered_pages,
     }
-
-
-@pytest.fixture(scope="session")
-def browser() -> str:
-    """The command of a Chromium; tests that need one are skipped, and say so, where there is none."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"no browser: how pages fit on screens is not checked without one of {', '.join(names)}")
-    return found

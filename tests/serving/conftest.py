@@ -34,11 +34,11 @@ def serve_folder(lmm) -> Iterator[Callable[..., str]]:
 
     with ExitStack() as running:
 
-        def start(folder: Path, **options: object) -> str:
+        def start(folder: Path, speaker: Speaker | None = None, **options: object) -> str:
             asked = ServeOptions(port=0, **options)
             taken = _listen(asked)
             config = uvicorn.Config(
-                application(folder, asked, speaker=Speaker(lmm=lmm)),
+                application(folder, asked, speaker=speaker or Speaker(lmm=lmm)),
                 log_level="error",
                 lifespan="off",
                 ws="none",

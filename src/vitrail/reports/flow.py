@@ -60,7 +60,7 @@ def flow_picture(
     height = max(_end(left), _end(right)) + 4
     label = f"how the samples of {flow.shape[0]} concepts before go to {flow.shape[1]} concepts after"
     return Markup(
-        f'<svg class="chart flow" role="img" aria-label="{label}" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}">'
+        f'<svg class="chart flow" role="group" aria-label="{label}" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}">'
         + "".join(parts)
         + "</svg>"
     )

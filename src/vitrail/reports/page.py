@@ -38,8 +38,13 @@ def study_page(study: Study, *, out: str | Path, evaluation: EvaluationScores | 
     Raises:
         ArtifactError: the study's artifacts do not belong together, or `out` cannot be written.
     """
-    write_page(Path(out), template("page.html.j2").render(study_view(study, evaluation)))
+    write_page(Path(out), study_html(study, evaluation))
     return Path(out)
+
+
+def study_html(study: Study, evaluation: EvaluationScores | None = None) -> str:
+    """The page of a study as HTML, not yet locked; see `study_page`."""
+    return template("page.html.j2").render(study_view(study, evaluation))
 
 
 def study_view(study: Study, evaluation: EvaluationScores | None = None) -> dict[str, Any]:
@@ -79,7 +84,12 @@ def write_page(out: Path, page: str) -> None:
     Raises:
         ArtifactError: `out` cannot be written, or somebody else's file is there.
     """
-    write_ours(out, locked(visible(page)).encode())
+    write_ours(out, whole(page).encode())
+
+
+def whole(page: str) -> str:
+    """A page as it is written: without control characters, and locked."""
+    return locked(visible(page))
 
 
 @dataclass(frozen=True)

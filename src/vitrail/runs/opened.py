@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 
 from vitrail import studies
-from vitrail.runs.report import report
+from vitrail.reports.page import study_html, whole
+from vitrail.runs.report import evaluated, report
 
 
 class Study(studies.Study):
@@ -18,6 +21,28 @@ class Study(studies.Study):
             ArtifactError: the study's artifacts do not belong together, or the page cannot be written.
         """
         return report(self, out=out)
+
+    def show(self, height: int = 720) -> ShownPage:
+        """The page of the study in a notebook, `height` pixels high: search, sort, and all that its report has.
+
+        Raises:
+            ArtifactError: the study's artifacts do not belong together.
+        """
+        return ShownPage(whole(study_html(self, evaluated(self))), height)
+
+
+@dataclass(frozen=True)
+class ShownPage:
+    """A page in a frame, for a notebook: it runs in the frame alone, and asks nothing of anybody."""
+
+    html: str = field(repr=False)
+    height: int
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe srcdoc="{escape(self.html)}" sandbox="allow-scripts" width="100%" height="{self.height}" '
+            'style="border: 0" title="The page of a study"></iframe>'
+        )
 
 
 def open_study(folder: str | Path) -> Study:

@@ -34,7 +34,7 @@ async function show() {
     link.getAttribute("href") === place ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
   const found = VIEWS.find(([pattern]) => pattern.test(place));
   if (!found) {
-    view.replaceChildren(h("main", {}, h("h1", {}, "Nothing here"), h("p", {}, "No view has this address. ", h("a", { href: "/" }, "To the library"))));
+    view.replaceChildren(h("h1", {}, "Nothing here"), h("p", {}, "No view has this address. ", h("a", { href: "/" }, "To the library")));
     return;
   }
   const [pattern, title, make] = found;
@@ -43,7 +43,7 @@ async function show() {
     await make(view, place.match(pattern)[1], signal);
   } catch (error) {
     if (signal.aborted) return;
-    view.replaceChildren(h("main", {}, h("h1", {}, "This cannot be shown"), h("p", {}, error.message), h("p", {}, h("a", { href: "/" }, "To the library"))));
+    view.replaceChildren(h("h1", {}, "This cannot be shown"), h("p", {}, error.message), h("p", {}, h("a", { href: "/" }, "To the library")));
     wrong(error);
   }
   if (signal.aborted) return;

@@ -20,7 +20,7 @@ export async function ask(view, _, signal) {
   view.replaceChildren(
     head("Ask", "What does the model say of an image, and which concepts are behind its words? Point at a word to see them; choose it to keep them.",
       exports(python, { "Answer (JSON)": () => last ? saved() : say("Nothing was said yet.") })),
-    h("main", { class: "asking" },
+    h("div", { class: "asking" },
       h("section", { "aria-label": "The image" }, image.element,
         h("form", { class: "stack", onsubmit: (event) => { event.preventDefault(); address.set({ question: question.value }); run().catch(wrong); } },
           h("label", { for: "study" }, "Model and study"), select, h("label", { for: "question" }, "Question"), question, h("p", { class: "actions" }, go, stop))),
@@ -90,18 +90,21 @@ export async function ask(view, _, signal) {
       [h("p", {}, h("b", { dir: "auto" }, `“${text}”`), " has no study here. ", h("code", {}, `vitrail study --word ${/^[\w-]+$/.test(text) ? text : "WORD"} --out …`), " makes one.")]));
   }
 
-  const table = (b, some, more) => concepts(some.map((c) => ({ ...c, name: b.titles[b.concepts.indexOf(c)] })), { study: b.study, more, label: `Concepts behind “${b.word}”` });
+  function table(b, some, more) {
+    return concepts(some.map((c) => ({ ...c, name: b.titles[b.concepts.indexOf(c)] })), { study: b.study, more, label: `Concepts behind “${b.word}” by ${b.name}` });
+  }
 
   /** The drawer of a word. */
   function pin(own) {
     if (!own.length) return;
-    drawer.open(`Concepts behind “${own[0].word}”`, own.map((b) => [
+    const again = h("p", { class: "actions" }, h("button", { type: "button", class: "strong", onclick: () => run().catch(wrong) }, "Ask again without the chosen"));
+    drawer.open(`Concepts behind “${own[0].word}”`, own.map((b, i) => [
       h("h2", {}, `“${b.word}”`), h("p", { class: "hint" }, "by the study ", h("a", { href: `/study/${b.study}` }, b.name)),
       table(b, b.concepts, (c) => {
         const key = `${b.study}:${c.index}`;
         return h("label", { class: "take" }, h("input", { type: "checkbox", checked: without.has(key), onchange: (event) => (event.target.checked ? without.set(key, key) : without.delete(key)) }), " out", h("span", { class: "unseen" }, `: take out concept ${c.index}`));
       }),
-      h("p", { class: "actions" }, h("button", { type: "button", class: "strong", onclick: () => run().catch(wrong) }, "Ask again without the chosen")),
+      i === 0 && again,
       h("p", {}, `Explained: ${percent(b.explained)} `, verdict(b.verdict), h("br"), h("span", { class: "hint" }, `Novelty: the concepts leave more of this state than of ${b.novelty.toFixed(0)} % of the samples.`)),
       h("div", { class: "maps", "data-study": b.study, "data-word": b.word }),
       b.concepts.length > 0 && [h("h3", {}, "Words of its strongest concept"), h("p", { dir: "auto" }, b.concepts[0].words.join(", "))],

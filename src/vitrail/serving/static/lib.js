@@ -184,7 +184,7 @@ export const drawer = {
       h("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => { drawer.close(); back?.focus?.(); } }, "×"), content);
     e.closed = closed;
     e.addEventListener("keydown", (event) => event.key === "Escape" && e.querySelector(".close").click());
-    document.getElementById("view").append(e);
+    document.body.append(e);
     e.focus();
   },
   close() {

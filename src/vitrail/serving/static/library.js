@@ -33,7 +33,7 @@ export async function library(view, _, signal) {
 
   view.replaceChildren(
     h("header", { class: "top" }, h("h1", {}, "Library"), h("p", { class: "lead" }, "What lies in ", h("b", { dir: "auto" }, folder), ": each opens with a click.")),
-    h("main", {},
+    h("section", { "aria-label": "What there is" },
       h("form", { class: "tools", role: "search", onsubmit: (event) => event.preventDefault() },
         h("label", {}, "Search ", search), h("label", {}, "Sort by ", by),
         scores.length > 0 && h("span", { class: "together" }, score, h("label", {}, " at least ", least)), count),

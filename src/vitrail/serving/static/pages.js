@@ -4,7 +4,7 @@ import { picture } from "./picture.js";
 
 function page(view, { page: made, python }, ...before) {
   document.title = `${made.title} · Vitrail`;
-  view.replaceChildren(h("header", { class: "top" }, parts(made.head), exports(() => python)), h("nav", { class: "toc", "aria-label": "Sections" }, parts(made.sections)), h("main", {}, before, parts(made.main)));
+  view.replaceChildren(h("header", { class: "top" }, parts(made.head), exports(() => python)), h("nav", { class: "toc", "aria-label": "Sections" }, parts(made.sections)), ...before, parts(made.main));
 }
 
 /** A model before and after a fine-tune; an image makes both speak. */
@@ -13,7 +13,7 @@ export async function comparison(view, id, signal) {
   const state = h("p", { class: "hint", role: "status" });
   const image = picture((given) => run(given).catch(wrong), signal);
   const made = await api(`comparisons/${id}/page`, { signal });
-  page(view, made, h("section", { class: "asking", "aria-labelledby": "both" }, image.element,
+  page(view, made, h("section", { class: "asking both", "aria-labelledby": "both" }, image.element,
     h("div", {}, h("h2", { id: "both" }, "Both models speak"), h("div", { class: "pair" }, sides.before, sides.after), state)));
 
   async function run(given) {
@@ -52,6 +52,6 @@ export async function steering(view, id, signal) {
   const row = (name, value) => h("div", {}, h("dt", {}, name), h("dd", { dir: "auto" }, value));
   view.replaceChildren(
     head(found.entry.name.split("/").pop(), `A steering: ${found.method}, at layer ${found.layers.join(", ")}.`, h("p", { class: "actions" }, h("a", { class: "button strong", href: `/steer?sliders=steering:${id}:1` }, "Steer with it")), exports(() => found.python)),
-    h("main", {}, h("section", { "aria-label": "What it is" }, h("dl", { class: "pairs wide" }, Object.entries(found.made_with).map(([name, value]) => row(name.replace(/_/g, " "), value)),
-      Object.entries(found.norms).map(([layer, norm]) => row(`norm at layer ${layer}`, `${digits(norm)} median norms of its states`))))));
+    h("section", { "aria-label": "What it is" }, h("dl", { class: "pairs wide" }, Object.entries(found.made_with).map(([name, value]) => row(name.replace(/_/g, " "), value)),
+      Object.entries(found.norms).map(([layer, norm]) => row(`norm at layer ${layer}`, `${digits(norm)} median norms of its states`)))));
 }

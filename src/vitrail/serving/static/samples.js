@@ -46,7 +46,6 @@ export async function samples(view, id, signal) {
     head(`Samples of “${entry.word}”`, [h("a", { href: `/study/${id}` }, entry.name), `: ${number(told.n)} samples. Draw around some on the map, or choose them by what they have, to see what they have in common.`],
       exports(() => `import vitrail\n\nstudy = vitrail.open_study(${JSON.stringify(entry.name)})\nrows = ${JSON.stringify(chosen.map((i) => told.rows[i]).slice(0, 1000))}\nids = [study.activations.rows[i].sample_id for i in rows]\nstudy.concepts.V  # activations, one row a sample\n`,
         { "Map (PNG)": () => canvas.toBlob((blob) => save(blob, `${id}-map.png`)), "Samples (CSV)": `/api/studies/${id}/samples.csv` })),
-    h("main", {},
       h("section", { class: "mapped", "aria-label": "Map" },
         h("div", {}, h("p", { class: "tools" }, h("label", {}, "Colour by ", by), h("label", {}, moves, " drag moves the map"), h("button", { type: "button", onclick: () => scatter?.whole() }, "Show all")),
           h("div", { class: "stage" }, canvas, over, hint),
@@ -55,12 +54,15 @@ export async function samples(view, id, signal) {
           h("form", { class: "stack", onsubmit: (event) => { event.preventDefault(); byProperty(which.value).then(choose).catch(wrong); } }, h("label", { for: "which" }, "Choose the samples that have"), which, h("button", {}, "Choose")), common)),
       h("section", { "aria-label": "List" }, h("h2", {}, "All samples"),
         h("form", { class: "tools", role: "search", onsubmit: (event) => event.preventDefault() }, h("label", {}, "Search ", text), h("label", {}, "Most of concept ", order), Object.keys(told.sets).length > 0 && h("label", {}, "Set ", set), count),
-        grid, h("p", { class: "actions" }, more))));
+        grid, h("p", { class: "actions" }, more)));
   try {
     scatter = new Scatter(canvas, over, xy, { chosen: (points) => choose(points).catch(wrong), pointed });
     signal.addEventListener("abort", () => scatter.end());
     globalThis.scatter = scatter;
     await paint();
+    const again = () => requestAnimationFrame(() => paint().catch(wrong)); // in the colours of the other scheme
+    document.getElementById("theme").addEventListener("click", again, { signal });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again, { signal });
   } catch (error) {
     wrong(error);
   }
@@ -79,7 +81,7 @@ export async function samples(view, id, signal) {
       column = new Float32Array(await binary(`studies/${id}/map/concepts/${k}`, signal));
       const largest = column.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-9);
       const [low, high] = [rgb("--soft"), colours[k % TONES]];
-      scatterPaint((i) => mixed(low, high, Math.abs(column[i]) / largest, 70));
+      scatterPaint((i) => mixed(low, high, Math.abs(column[i]) / largest, 110));
       legend.append(h("li", {}, h("span", { class: `ramp ${tone(k)}` }), ` from 0 to ${largest.toFixed(1)} × the typical strength`));
     } else if (kind === "factor") {
       const name = rest.join(" ");
@@ -140,7 +142,7 @@ export async function samples(view, id, signal) {
       h("h2", {}, `${number(found.n)} of ${number(told.n)}`),
       h("table", { class: "table", "aria-label": "Concepts that tell them from the others" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "concept"), h("th", { scope: "col" }, "mean here"), h("th", { scope: "col" }, "elsewhere"), h("th", { scope: "col", title: "0.5 is chance; 1 tells all of them" }, "AUROC"))),
         h("tbody", {}, found.concepts.map((c) => h("tr", {}, h("th", { scope: "row" }, pane(c.index, { href: `/study/${id}#concept-${c.index}` }), h("span", { dir: "auto" }, c.title)), h("td", {}, digits(c.inside)), h("td", {}, digits(c.outside)), h("td", {}, digits(c.auroc)))))),
-      [["Words of their captions", found.words], ["Known of them", found.factors]].map(([title, words]) => words.length > 0 && [h("h4", {}, title), h("ul", { class: "chips" }, words.map((w) => h("li", { class: "kept", title: `false discovery rate ${w.q.toPrecision(2)}` }, h("span", { dir: "auto" }, w.text), ` ${percent(w.inside)}, else ${percent(w.outside)}`)))]),
+      [["Words of their captions", found.words], ["Known of them", found.factors]].map(([title, words]) => words.length > 0 && [h("h3", { class: "place" }, title), h("ul", { class: "chips" }, words.map((w) => h("li", { class: "kept", title: `false discovery rate ${w.q.toPrecision(2)}` }, h("span", { dir: "auto" }, w.text), ` ${percent(w.inside)}, else ${percent(w.outside)}`)))]),
       !found.words.length && !found.factors.length && h("p", { class: "hint" }, "No word or value is more frequent here than chance allows."),
       h("div", { class: "photos small" }, rows.slice(0, 12).map((row) => h("a", { href: `/ask?study=${id}&row=${row}`, title: "Ask the model about it" }, h("img", { src: thumb(id, row), alt: `Sample ${row}`, loading: "lazy" })))),
       h("form", { class: "actions", onsubmit: (event) => { event.preventDefault(); keep(name.value, rows).catch(wrong); } },

@@ -61,7 +61,10 @@ export class Scatter {
         box[k + 2] = Math.max(box[k + 2], this.xy[2 * i + k]);
       }
     this.centre = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
-    this.zoom = 1.85 / Math.max(box[2] - box[0], box[3] - box[1], 1e-9);
+    const { clientWidth: w, clientHeight: h } = this.canvas;
+    const fits = (size, length) => (1.85 * length) / (Math.min(w, h) * Math.max(size, 1e-9));
+    this.zoom = Math.min(fits(box[2] - box[0], w), fits(box[3] - box[1], h)) || 1;
+    this.first = this.zoom;
     this.draw();
   }
 
@@ -86,13 +89,11 @@ export class Scatter {
       gl.clear(gl.COLOR_BUFFER_BIT);
       gl.uniform2fv(this.at.centre, this.centre);
       gl.uniform2fv(this.at.scale, this.scales());
-      gl.uniform1f(this.at.size, dpr * Math.min(14, Math.max(2.5, 160 / Math.sqrt(this.n)) * Math.sqrt(this.zoom / this.zoomed())));
+      gl.uniform1f(this.at.size, dpr * Math.min(14, Math.max(2.5, 160 / Math.sqrt(this.n)) * Math.sqrt(this.zoom / this.first)));
       gl.drawArrays(gl.POINTS, 0, this.n);
       this.frames = (this.frames ?? 0) + 1;
     });
   }
-
-  zoomed() { return (this.first ??= this.zoom); }
 
   scales() {
     const { clientWidth: w, clientHeight: h } = this.canvas;
@@ -141,7 +142,6 @@ export class Scatter {
 
   closer(factor, x = this.canvas.clientWidth / 2, y = this.canvas.clientHeight / 2) {
     const before = this.under(x, y);
-    this.zoomed();
     this.zoom = Math.min(this.zoom * factor, 400 * this.first);
     const after = this.under(x, y);
     this.centre[0] += before[0] - after[0];

@@ -9,8 +9,8 @@ export async function steer(view, _, signal) {
   const steerings = entries.filter((e) => e.kind === "steering" && !e.problem);
   const add = h("select", { id: "add", onchange: () => { if (add.value) { sliders.push({ of: add.value, alpha: 1 }); add.value = ""; fill(); live(); } } });
   const rows = h("div", { class: "sliders" });
-  const before = h("div", {}, h("h3", {}, "As it is"), h("p", { class: "spoken", dir: "auto" }));
-  const after = h("div", {}, h("h3", {}, "Steered"), h("p", { class: "spoken", dir: "auto" }));
+  const before = h("div", {}, h("h2", {}, "As it is"), h("p", { class: "spoken", dir: "auto" }));
+  const after = h("div", {}, h("h2", {}, "Steered"), h("p", { class: "spoken", dir: "auto" }));
   const state = h("p", { class: "hint", role: "status", "aria-live": "polite" });
   const name = h("input", { id: "steering-name", placeholder: "more-water", pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]{0,60}", required: true });
   const question = h("input", { id: "question", value: address.get("question"), placeholder: "as the study asked", maxLength: 2000, dir: "auto", autocomplete: "off", onchange: () => run(true).catch(wrong) });
@@ -21,7 +21,7 @@ export async function steer(view, _, signal) {
 
   view.replaceChildren(
     head("Steer", "Add concepts to the states of the model, or take them away, and see what it says then. 1 is as much of a concept as a sample has that has it.", exports(python)),
-    h("main", { class: "asking" },
+    h("div", { class: "asking" },
       h("section", { "aria-label": "The image" }, image.element,
         h("div", { class: "stack" }, h("label", { for: "study" }, "Model and study"), select, h("label", { for: "question" }, "Question"), question)),
       h("section", { "aria-label": "Sliders and what the model says" },
@@ -56,9 +56,17 @@ export async function steer(view, _, signal) {
     keep();
   }
 
-  const shown = (alpha) => `${alpha > 0 ? "+" : alpha < 0 ? "−" : ""}${Math.abs(alpha)}`;
-  const keep = () => address.set({ study: select.value, sliders: sliders.map((s) => `${s.of}:${s.alpha}`).join(","), question: question.value });
-  const given = () => sliders.map(({ of, alpha }) => { const [first, second] = of.split(":"); return first === "steering" ? { steering: second, alpha } : { study: first, concept: Number(second), alpha }; });
+  function shown(alpha) {
+    return `${alpha > 0 ? "+" : alpha < 0 ? "−" : ""}${Math.abs(alpha)}`;
+  }
+
+  function keep() {
+    address.set({ study: select.value, sliders: sliders.map((s) => `${s.of}:${s.alpha}`).join(","), question: question.value });
+  }
+
+  function given() {
+    return sliders.map(({ of, alpha }) => { const [first, second] = of.split(":"); return first === "steering" ? { steering: second, alpha } : { study: first, concept: Number(second), alpha }; });
+  }
 
   async function run(anew = false) {
     keep();

@@ -13,7 +13,7 @@ export async function study(view, id, signal) {
       h("a", { class: "button", href: `/steer?study=${id}` }, "Steer")),
       exports(() => python, { "Concepts (CSV)": `/api/studies/${id}/concepts.csv`, "Samples (CSV)": `/api/studies/${id}/samples.csv`, "Charts (SVG)": charts })),
     h("nav", { class: "toc", "aria-label": "Sections" }, parts(page.sections)),
-    h("main", {}, parts(page.main)));
+    parts(page.main));
   view.querySelector("#concepts")?.before(pair);
   for (const card of view.querySelectorAll("article[data-index]")) enliven(card, Number(card.dataset.index));
   keepSearch();
@@ -52,7 +52,7 @@ export async function study(view, id, signal) {
       h("dl", { class: "facts" }, fact(digits(found.cosine), "cosine", "of their directions"), fact(digits(found.correlation), "correlation", "of their strengths over the samples"),
         fact(percent(found.both), "have both", "of the samples"), fact(found.words.length || "none", "words in common", found.words.join(", "))),
       h("div", { class: "pair" }, [found.a, found.b].map((one) => h("article", { class: `side ${tone(one.index)}` },
-        h("h3", {}, pane(one.index), " ", h("span", { dir: "auto" }, one.title)), about(one), groups(one)))),
+        h("h3", {}, pane(one.index), " ", h("span", { dir: "auto" }, one.title)), about(one), groups(one, "h4")))),
       h("button", { type: "button", onclick: () => { chosen.clear(); choose(-1, false); } }, "End the comparison"));
   }
 
@@ -60,19 +60,23 @@ export async function study(view, id, signal) {
     const one = await api(`studies/${id}/concepts/${k}`, { signal });
     address.set({ examples: k });
     drawer.open(`Concept ${k}`, h("div", { class: `inner ${tone(k)}` },
-      h("h2", {}, pane(k), " ", h("span", { dir: "auto" }, one.title)), about(one), groups(one)), () => !signal.aborted && address.set({ examples: "" }));
+      h("h2", {}, pane(k), " ", h("span", { dir: "auto" }, one.title)), about(one), groups(one, "h3")), () => !signal.aborted && address.set({ examples: "" }));
   }
 
-  const about = (one) => [
+  function about(one) {
+    return [
     one.title !== one.own_title && h("p", { class: "hint" }, `Found as ${one.own_title}.`),
     one.note && h("p", { class: "note", dir: "auto" }, one.note),
     h("p", { class: "share" }, h("b", {}, percent(one.share)), " of samples have it as their strongest, ", h("b", {}, percent(one.active)), " have it at all"),
     h("p", {}, one.verdicts.map(verdict)),
     one.captions.length > 0 && h("p", {}, h("span", { class: "hint" }, "Captions: "), h("span", { dir: "auto" }, one.captions.join(", "))),
     h("p", {}, h("span", { class: "hint" }, "Decoded: "), h("span", { dir: "auto" }, one.words.join(", ")))];
+  }
 
-  const groups = (one) => one.examples.map((group) => [h("h4", {}, group.place[0].toUpperCase() + group.place.slice(1)),
+  function groups(one, heading) {
+    return one.examples.map((group) => [h(heading, { class: "place" }, group.place[0].toUpperCase() + group.place.slice(1)),
     h("div", { class: "photos small" }, group.samples.map((s) => photo(id, s, { value: `${s.strength.toFixed(1)} ×` })))]);
+  }
 
   async function note(card, k) {
     const one = await api(`studies/${id}/concepts/${k}`, { signal });
