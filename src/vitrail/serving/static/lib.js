@@ -161,14 +161,14 @@ export function save(blob, name) {
 export function exports(python, files = {}) {
   const copy = h("button", { type: "button", onclick: async () => {
     const text = python();
+    shown.hidden = false;
+    shown.textContent = text;
     try {
       await navigator.clipboard.writeText(text);
       say("The Python calls are in the clipboard.");
     } catch {
       say("This browser lets no page write to its clipboard; the calls stand below.");
     }
-    shown.hidden = false;
-    shown.textContent = text;
   } }, "Copy as Python");
   const shown = h("pre", { hidden: true, tabIndex: 0 });
   return h("div", { class: "exports" }, copy, Object.entries(files).map(([label, what]) =>
