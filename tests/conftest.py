@@ -255,6 +255,9 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, value)
     boto3.client("s3").create_bucket(Bucket="bucket")
     return "s3://bucket"
+
+
+@pytest.fixture(scope="session")
 def browser() -> str:
     """The command of a Chromium. Where there is none, tests that need one are skipped, and say so; on CI they fail."""
     names = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
