@@ -157,6 +157,12 @@ from .monitoring import (
     read_observations as read_observations,
 )
 
+# All of it in the browser
+from .serving import (
+    ServeOptions as ServeOptions,
+    serve as serve,
+)
+
 # Errors: what is raised on purpose
 from .errors import (
     ArtifactError as ArtifactError,

@@ -13,10 +13,10 @@ from vitrail.evaluation.ablation import (
     Captioned,
     Target,
     _captions,
-    _without,
     ablate,
     counterfactuals,
     targets_of,
+    without_concept,
 )
 from vitrail.evaluation.results import AblationCounts, BestValue, Lost, PropertyScores, Told
 from vitrail.scores import Estimate
@@ -26,10 +26,10 @@ def test_what_is_removed_is_the_concepts_share_and_the_control_has_its_norm(conc
     h = activations.states(concepts.layer)[:5]
     v = concepts.learner.transform(h)
     k = 1 + int(np.abs(v[:, 1:]).sum(axis=0).argmax())
-    without = _without(concepts, k)(torch.from_numpy(h)).numpy()
+    without = without_concept(concepts, k)(torch.from_numpy(h)).numpy()
     np.testing.assert_allclose(h - without, np.outer(v[:, k], concepts.U[k]), atol=1e-4)
     noise = np.random.default_rng(0).normal(size=h.shape)
-    control = _without(concepts, k, noise)(torch.from_numpy(h)).numpy()
+    control = without_concept(concepts, k, noise)(torch.from_numpy(h)).numpy()
     np.testing.assert_allclose(
         np.linalg.norm(h - control, axis=1), np.linalg.norm(h - without, axis=1), rtol=1e-3, atol=1e-4
     )
@@ -120,7 +120,7 @@ def test_a_counterfactual_is_the_caption_without_each_concept_alone(lmm, activat
     found = counterfactuals(lmm, activations.options, concepts, dogs[0], caption, [2, 0])
     for one, k in zip(found, [2, 0], strict=True):
         n = activations.options.max_new_tokens
-        (alone,) = _captions(lmm, concepts.layer, [dogs[0]], n, _without(concepts, k))
+        (alone,) = _captions(lmm, concepts.layer, [dogs[0]], n, without_concept(concepts, k))
         assert one.concept == k
         assert one.removed.caption == alone.strip()
         assert set(one.removed.gained) == set(alone.split()) - set(caption.split())

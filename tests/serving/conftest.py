@@ -28,7 +28,7 @@ def serve_folder(lmm) -> Iterator[Callable[..., str]]:
     """`serve_folder(folder, **options)` serves it, with the bundled model in memory, and gives the address."""
     import uvicorn
 
-    from vitrail.serving import ServeOptions, application
+    from vitrail.serving import ServeOptions, viewer_application
     from vitrail.serving.run import _impatient, _listen
     from vitrail.serving.speaking import Speaker
 
@@ -38,7 +38,7 @@ def serve_folder(lmm) -> Iterator[Callable[..., str]]:
             asked = ServeOptions(port=0, **options)
             taken = _listen(asked)
             config = uvicorn.Config(
-                application(folder, asked, speaker=speaker or Speaker(lmm=lmm)),
+                viewer_application(folder, asked, speaker=speaker or Speaker(lmm=lmm)),
                 log_level="error",
                 lifespan="off",
                 ws="none",

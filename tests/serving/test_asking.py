@@ -245,7 +245,7 @@ def test_a_full_queue_refuses_and_takes_more_when_there_is_room() -> None:
 def test_a_job_that_runs_ends_with_its_next_word() -> None:
     def speak(job: Job) -> None:
         for n in range(10_000):
-            job.tell("token", text=str(n))
+            job.tell("token", {"text": str(n)})
             time.sleep(0.001)
 
     job = Jobs(2).add("x", speak)

@@ -1,7 +1,7 @@
 # The names of the package; each is imported when it is first used.
 
 from .application import (
-    application as application,
+    viewer_application as viewer_application,
 )
 from .options import (
     ServeOptions as ServeOptions,

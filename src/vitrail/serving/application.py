@@ -27,7 +27,9 @@ FOLLOWING = 64
 MEDIA = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
 
 
-def application(root: str | Path, options: ServeOptions | None = None, *, speaker: Speaker | None = None) -> Starlette:
+def viewer_application(
+    root: str | Path, options: ServeOptions | None = None, *, speaker: Speaker | None = None
+) -> Starlette:
     """The viewer of the folder `root`, for any server of ASGI.
 
     Args:

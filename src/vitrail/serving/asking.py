@@ -133,7 +133,7 @@ def ask(at: Asked, body: AskBody) -> Callable[[Job], None]:
         before = _say(at, job, found, image, body.question, "before")
         if taken_out:
             after = _say(at, job, found, image, body.question, "after", taken_out)
-            job.tell("differences", parts=plain(differences(before.text, after.text)))
+            job.tell("differences", {"parts": plain(differences(before.text, after.text))})
 
     return work
 
@@ -153,7 +153,7 @@ def steer(at: Asked, body: SteerBody) -> Callable[[Job], None]:
             if isinstance(pull.source, Steering):
                 pull.source.check(at.speaker.lmm(_model(found), None, lambda: None))
         after = _say(at, job, found, image, body.question, "after", [pull.intervention for pull in pulls])
-        job.tell("differences", parts=plain(differences(text, after.text)))
+        job.tell("differences", {"parts": plain(differences(text, after.text))})
 
     return work
 
@@ -170,7 +170,7 @@ def both(at: Asked, body: BothBody, sides: Sequence[Found]) -> Callable[[Job], N
         before, after = (
             _say(at, job, found, image, "", side) for side, found in zip(("before", "after"), sides, strict=True)
         )
-        job.tell("differences", parts=plain(differences(before.text, after.text)))
+        job.tell("differences", {"parts": plain(differences(before.text, after.text))})
 
     return work
 
@@ -200,7 +200,7 @@ def save(at: Asked, body: SaveBody) -> Callable[[Job], None]:
                 directions[own] = directions[own] + vector if own in directions else vector
                 medians.setdefault(own, pull.medians()[layer])
         known_vector(lmm, directions, medians, out=out, source=" + ".join(pull.name for pull in pulls))
-        job.tell("saved", name=f"steerings/{body.name}")
+        job.tell("saved", {"name": f"steerings/{body.name}"})
 
     return work
 
@@ -224,13 +224,13 @@ def _say(
         lmm,
         image,
         question or lmm.prompt,
-        tell=lambda text: job.tell("token", side=side, text=text),
+        tell=lambda text: job.tell("token", {"side": side, "text": text}),
         layers=list(dict.fromkeys(lmm.layer(f.layer) for f in around if f.layer is not None)),
         interventions=interventions,
         max_new_tokens=study.activations.options.max_new_tokens,
     )
     said = said_of(lmm, heard, at.library, around)
-    job.tell("said", side=side, **plain(asdict(said)))
+    job.tell("said", {"side": side, **plain(asdict(said))})
     return said
 
 
@@ -238,7 +238,7 @@ def spoken_by(at: Asked, found: Found, job: Job) -> tuple[LMM, Study]:
     """The model of a study, asked as the study asked it, and the study."""
     study = at.library.opened(found, "study", open_study)
     prompt = study.activations.options.prompt
-    lmm = at.speaker.lmm(study.activations.model, prompt, lambda: job.tell("loading", model=found.entry.model))
+    lmm = at.speaker.lmm(study.activations.model, prompt, lambda: job.tell("loading", {"model": found.entry.model}))
     return lmm, study
 
 

@@ -12,7 +12,7 @@ import logging
 import secrets
 import threading
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from vitrail.errors import VitrailError
@@ -44,8 +44,8 @@ class Job:
         self._lock = threading.Lock()
         self._unwanted = False
 
-    def tell(self, event: str, **values: Any) -> None:
-        """Tells everybody who listens.
+    def tell(self, event: str, values: Mapping[str, Any]) -> None:
+        """Tells everybody who listens what happened.
 
         Raises:
             Cancelled: nobody wants the job any more.
@@ -68,7 +68,7 @@ class Job:
                 return
             self.state = "running"
         try:
-            self.tell("state", state="running")
+            self.tell("state", {"state": "running"})
             self._work(self)
             self._enter("done")
         except Cancelled:

@@ -42,7 +42,7 @@ def serve(
         import uvicorn
     except ImportError as error:
         raise UsageError("The viewer needs starlette and uvicorn: pip install 'vitrail[serve]'.") from error
-    from vitrail.serving.application import application
+    from vitrail.serving.application import viewer_application
     from vitrail.serving.library import Library
     from vitrail.serving.speaking import Speaker
 
@@ -54,7 +54,7 @@ def serve(
             f"There is nothing in {folder} that the viewer can show: no study, comparison, steering or watch. "
             "`vitrail demo` makes a study."
         )
-    app = application(folder, options, speaker=Speaker(model, device, trust_remote_code))
+    app = viewer_application(folder, options, speaker=Speaker(model, device, trust_remote_code))
     taken = _listen(options)
     config = uvicorn.Config(
         app,
