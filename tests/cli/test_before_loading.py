@@ -199,6 +199,9 @@ COMMANDS = [
     (f"extract {DATA} --word dog --out o --adapter file", "file is not an adapter"),
     (f"extract {DATA} --word dog --out o --device abacus", "no device 'abacus'"),
     ("import nowhere.pth --out o", "nowhere.pth"),
+    ("serve nowhere", "There is no folder nowhere"),
+    ("serve WORLD", "that the viewer can show"),
+    ("serve WORLD --token short", "at least 16 characters"),
     ("doctor nowhere", "neither a model folder nor a model on the hub"),
 ]
 
