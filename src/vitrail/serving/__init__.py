@@ -1,7 +1,7 @@
 """The viewer: a folder of studies in the browser, on one's own machine.
 
 options.py      where it listens, and what it allows
-library.py      what lies below a folder: studies, comparisons, steerings, watches
+collection.py   what lies below a folder: studies, comparisons, steerings, watches
 jobs.py         the queue of the one model in memory
 speaking.py     what the model says word by word, and the concepts behind each word
 studies.py      what is told of a study: its page, the examples of a concept, its samples

@@ -18,8 +18,8 @@ from vitrail.errors import UsageError
 from vitrail.evaluation.ablation import without_concept
 from vitrail.lmm import LMM, Layer, ModelDescription
 from vitrail.lmm.positions import Pass
+from vitrail.serving.collection import Collection, Found
 from vitrail.serving.jobs import Job
-from vitrail.serving.library import Found, Library
 from vitrail.serving.pictures import Pictures
 from vitrail.serving.speaking import Said, Speaker, answer, differences, said_of
 from vitrail.steering import Add, Intervention, Steering, concept_direction, known_vector, open_steering
@@ -114,7 +114,7 @@ class BothBody:
 class Asked:
     """Where requests are answered from."""
 
-    library: Library
+    collection: Collection
     speaker: Speaker
     pictures: Pictures
 
@@ -125,8 +125,8 @@ def ask(at: Asked, body: AskBody) -> Callable[[Job], None]:
     Raises:
         UsageError: there is no such image, study or concept.
     """
-    found, image = at.library.get(body.study, "study"), at.pictures.open(body.image)
-    studies = [_of_same_model(at.library, found, one) for one in body.without]
+    found, image = at.collection.get(body.study, "study"), at.pictures.open(body.image)
+    studies = [_of_same_model(at.collection, found, one) for one in body.without]
     taken_out = [TakenOut(s.learned, one.concept) for s, one in zip(studies, body.without, strict=True)]
 
     def work(job: Job) -> None:
@@ -144,8 +144,8 @@ def steer(at: Asked, body: SteerBody) -> Callable[[Job], None]:
     Raises:
         UsageError: there is no such image, study, concept or steering.
     """
-    found, image = at.library.get(body.study, "study"), at.pictures.open(body.image)
-    pulls = [pull for slider in body.sliders if slider.alpha and (pull := _pull(at.library, found, slider))]
+    found, image = at.collection.get(body.study, "study"), at.pictures.open(body.image)
+    pulls = [pull for slider in body.sliders if slider.alpha and (pull := _pull(at.collection, found, slider))]
 
     def work(job: Job) -> None:
         text = body.before or _say(at, job, found, image, body.question, "before").text
@@ -182,11 +182,11 @@ def save(at: Asked, body: SaveBody) -> Callable[[Job], None]:
         UsageError: there is no such study, concept or steering; or what moves cannot be added up.
         ArtifactError: a folder of this name is there.
     """
-    found = at.library.get(body.study, "study")
-    pulls = [pull for slider in body.sliders if slider.alpha and (pull := _pull(at.library, found, slider))]
+    found = at.collection.get(body.study, "study")
+    pulls = [pull for slider in body.sliders if slider.alpha and (pull := _pull(at.collection, found, slider))]
     if not pulls:
         raise UsageError("Move a slider first: a steering that adds nothing is none.")
-    out = at.library.root / "steerings" / body.name
+    out = at.collection.root / "steerings" / body.name
     check_free(out, "steering")
     check_target(out)
 
@@ -219,7 +219,7 @@ def _say(
 ) -> Said:
     """What the model of a study says of an image; told to those who follow the job."""
     lmm, study = spoken_by(at, found, job)
-    around = beside(at.library, found)
+    around = beside(at.collection, found)
     heard = answer(
         lmm,
         image,
@@ -229,23 +229,23 @@ def _say(
         interventions=interventions,
         max_new_tokens=study.activations.options.max_new_tokens,
     )
-    said = said_of(lmm, heard, at.library, around)
+    said = said_of(lmm, heard, at.collection, around)
     job.tell("said", {"side": side, **plain(asdict(said))})
     return said
 
 
 def spoken_by(at: Asked, found: Found, job: Job) -> tuple[LMM, Study]:
     """The model of a study, asked as the study asked it, and the study."""
-    study = at.library.opened(found, "study", open_study)
+    study = at.collection.opened(found, "study", open_study)
     prompt = study.activations.options.prompt
     lmm = at.speaker.lmm(study.activations.model, prompt, lambda: job.tell("loading", {"model": found.entry.model}))
     return lmm, study
 
 
-def beside(library: Library, found: Found) -> list[Found]:
+def beside(collection: Collection, found: Found) -> list[Found]:
     """The studies of the same model, whose words are looked for in what it says."""
     weights = _model(found).fingerprint
-    several = [f for f in library.list() if f.entry.kind == "study" and f.model and f.model.fingerprint == weights]
+    several = [f for f in collection.list() if f.entry.kind == "study" and f.model and f.model.fingerprint == weights]
     return [f for f in several if f.read_at == "word" and f.layer is not None]
 
 
@@ -254,12 +254,12 @@ def _model(found: Found) -> ModelDescription:
     return found.model
 
 
-def _of_same_model(library: Library, found: Found, one: ConceptOf) -> Study:
+def _of_same_model(collection: Collection, found: Found, one: ConceptOf) -> Study:
     """The study of a concept, which must be of the model that is asked."""
-    other = library.get(one.study, "study")
+    other = collection.get(one.study, "study")
     if _model(other).fingerprint != _model(found).fingerprint:
         raise UsageError(f"{other.entry.name} is of another model than {found.entry.name}.")
-    study = library.opened(other, "study", open_study)
+    study = collection.opened(other, "study", open_study)
     if not 0 <= one.concept < len(study):
         raise UsageError(f"There is no concept {one.concept} in {other.entry.name}.")
     return study
@@ -319,11 +319,11 @@ class Pull:
         return {layer: median_norm(self.source.activations, layer)}
 
 
-def _pull(library: Library, found: Found, slider: Slider) -> Pull:
+def _pull(collection: Collection, found: Found, slider: Slider) -> Pull:
     if slider.steering:
-        other = library.get(slider.steering, "steering")
-        made = library.opened(other, "steering", lambda folder: open_steering(Path(folder)))
+        other = collection.get(slider.steering, "steering")
+        made = collection.opened(other, "steering", lambda folder: open_steering(Path(folder)))
         return Pull(slider.alpha, made, 0, f"{slider.alpha:g} {other.entry.name}")
-    study = _of_same_model(library, found, ConceptOf(slider.study, slider.concept))
+    study = _of_same_model(collection, found, ConceptOf(slider.study, slider.concept))
     title = study.grounding[slider.concept].name(study.activations.word.text)
     return Pull(slider.alpha, study, slider.concept, f"{slider.alpha:g} {study.folder.name}: {title}")

@@ -18,8 +18,8 @@ from vitrail.reports.monitoring import watch_view
 from vitrail.reports.page import Parts, parts_of, study_view
 from vitrail.runs.report import evaluated
 from vitrail.serving import asking, studies
+from vitrail.serving.collection import Collection, Entry, Found
 from vitrail.serving.jobs import Job, Jobs
-from vitrail.serving.library import Entry, Found, Library
 from vitrail.serving.options import ServeOptions
 from vitrail.serving.pictures import Pictures
 from vitrail.serving.routes import Binary, endpoint
@@ -164,7 +164,7 @@ class ModelView:
 class Viewer:
     """A folder of studies, the one model in memory, and the images that people gave."""
 
-    library: Library
+    collection: Collection
     speaker: Speaker
     options: ServeOptions
     jobs: Jobs = field(init=False)
@@ -177,39 +177,41 @@ class Viewer:
     @classmethod
     def of(cls, root: str | Path, options: ServeOptions, *, speaker: Speaker | None = None) -> Viewer:
         """A viewer of the folder `root`."""
-        return cls(Library(root), speaker or Speaker(), options)
+        return cls(Collection(root), speaker or Speaker(), options)
 
     # ---- what there is -----------------------------------------------------------------------------------------------
 
     @endpoint("GET", "/api/library")
     def entries(self) -> LibraryView:
         """All studies, comparisons, steerings and watches."""
-        found = tuple(f.entry for f in self.library.list())
-        return LibraryView(self.library.root.name, self.options.edit, found)
+        found = tuple(f.entry for f in self.collection.list())
+        return LibraryView(self.collection.root.name, self.options.edit, found)
 
     @endpoint("GET", "/api/studies/{study}/page")
     def study_page(self, study: str) -> PageView:
         """A study as its report shows it."""
         found, opened = self._study(study)
-        return PageView(found.entry, self.library.opened(found, "page", lambda _: self._drawn(opened)), _python(found))
+        return PageView(
+            found.entry, self.collection.opened(found, "page", lambda _: self._drawn(opened)), _python(found)
+        )
 
     @endpoint("GET", "/api/comparisons/{comparison}/page")
     def comparison_page(self, comparison: str) -> PageView:
         """A comparison as its report shows it; both studies must be below the folder, too."""
-        found = self.library.get(comparison, "comparison")
-        a, b = (self.library.opened(side, "study", open_study) for side in self._sides(comparison))
+        found = self.collection.get(comparison, "comparison")
+        a, b = (self.collection.opened(side, "study", open_study) for side in self._sides(comparison))
 
         def drawn(folder: Path) -> Parts:
             with _DRAWING:
                 return parts_of("comparison.html.j2", comparison_view(open_comparison(folder), a, b))
 
         python = f"import vitrail\n\nfound = vitrail.open_comparison({found.entry.name!r})\nfound.concepts[0].change\n"
-        return PageView(found.entry, self.library.opened(found, "page", drawn), python)
+        return PageView(found.entry, self.collection.opened(found, "page", drawn), python)
 
     @endpoint("GET", "/api/watches/{watch}/page")
     def watch_page(self, watch: str) -> PageView:
         """A watch as its report shows it, as it is now."""
-        found = self.library.get(watch, "watch")
+        found = self.collection.get(watch, "watch")
         with _DRAWING:
             view = watch_view(read_status(found.folder), read_windows(found.folder))
             drawn = parts_of("monitoring.html.j2", view)
@@ -220,8 +222,8 @@ class Viewer:
     @endpoint("GET", "/api/steerings/{steering}")
     def steering(self, steering: str) -> SteeringView:
         """A steering: what it was made by, and how long its vectors are."""
-        found = self.library.get(steering, "steering")
-        made = self.library.opened(found, "steering", open_steering)
+        found = self.collection.get(steering, "steering")
+        made = self.collection.opened(found, "steering", open_steering)
         shown = {k: v for k, v in made.parameters.items() if k != "model" and isinstance(v, str | int | float)}
         norms = {str(k): v for k, v in made.norms.items()} if made.method.is_vector else {}
         name = found.entry.name
@@ -403,7 +405,7 @@ class Viewer:
 
     @property
     def _asked(self) -> asking.Asked:
-        return asking.Asked(self.library, self.speaker, self.pictures)
+        return asking.Asked(self.collection, self.speaker, self.pictures)
 
     def _sides(self, comparison: str) -> list[Found]:
         """The studies before and after of a comparison.
@@ -411,10 +413,10 @@ class Viewer:
         Raises:
             UsageError: one of them is not below the folder that is served.
         """
-        found = self.library.get(comparison, "comparison")
+        found = self.collection.get(comparison, "comparison")
         by_hash = {
             file_hash(f.folder / "concepts" / MANIFEST): f
-            for f in self.library.list()
+            for f in self.collection.list()
             if f.entry.kind == "study" and not f.entry.problem
         }
         sides = []
@@ -430,12 +432,12 @@ class Viewer:
         return sides
 
     def _study(self, name: str) -> tuple[Found, Study]:
-        found = self.library.get(name, "study")
-        return found, self.library.opened(found, "study", open_study)
+        found = self.collection.get(name, "study")
+        return found, self.collection.opened(found, "study", open_study)
 
     def _placed(self, name: str) -> studies.Placed:
         found, opened = self._study(name)
-        return self.library.opened(found, "map", lambda _: studies.placed(opened))
+        return self.collection.opened(found, "map", lambda _: studies.placed(opened))
 
 
 def _check_row(study: Study, row: int) -> None:

@@ -43,13 +43,13 @@ def serve(
     except ImportError as error:
         raise UsageError("The viewer needs starlette and uvicorn: pip install 'vitrail[serve]'.") from error
     from vitrail.serving.application import viewer_application
-    from vitrail.serving.library import Library
+    from vitrail.serving.collection import Collection
     from vitrail.serving.speaking import Speaker
 
     options = options or ServeOptions()
     if not Path(folder).is_dir():
         raise ArtifactError(f"There is no folder {folder}.")
-    if not Library(folder).list():
+    if not Collection(folder).list():
         raise ArtifactError(
             f"There is nothing in {folder} that the viewer can show: no study, comparison, steering or watch. "
             "`vitrail demo` makes a study."

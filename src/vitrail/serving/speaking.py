@@ -24,7 +24,7 @@ from vitrail.lmm import LMM, Generation, Layer, ModelDescription, load_as
 from vitrail.lmm.positions import Pass
 from vitrail.lmm.watching import Spoken
 from vitrail.scores.verdicts import Verdict, explained
-from vitrail.serving.library import Found, Library
+from vitrail.serving.collection import Collection, Found
 from vitrail.steering import Intervention, steer
 from vitrail.studies import Study, open_study
 
@@ -197,21 +197,21 @@ def _listening(lmm: LMM, tell: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-def said_of(lmm: LMM, heard: Heard, library: Library, studies: Sequence[Found]) -> Said:
+def said_of(lmm: LMM, heard: Heard, collection: Collection, studies: Sequence[Found]) -> Said:
     """What was said, with the concepts behind each word that one of `studies`, all of this model, is about."""
     text = heard.answer.text
-    behind = [found for study in studies for found in _behind(lmm, heard, library, study)]
+    behind = [found for study in studies for found in _behind(lmm, heard, collection, study)]
     cut = len(text) - len(text.lstrip())
     shifted = tuple(replace(b, start=b.start - cut, end=b.end - cut) for b in behind)
     return Said(text.strip(), parts_of(text.strip(), shifted), shifted)
 
 
-def _behind(lmm: LMM, heard: Heard, library: Library, found: Found) -> Iterator[WordBehind]:
+def _behind(lmm: LMM, heard: Heard, collection: Collection, found: Found) -> Iterator[WordBehind]:
     """The concepts behind the first place of the study's word, as the study itself takes the first."""
     match = None if found.word is None else found.word.find(heard.answer.text)
     if match is None or heard.spoken is None or found.read_at != "word":
         return
-    study = library.opened(found, "study", open_study)
+    study = collection.opened(found, "study", open_study)
     first, last = words.token_span(words.token_offsets(lmm.tokenizer, heard.answer.ids), match)
     step = first if study.activations.options.alignment == "predicts" else last + 1
     if step >= heard.spoken.ids.shape[1]:
@@ -230,13 +230,13 @@ def _behind(lmm: LMM, heard: Heard, library: Library, found: Found) -> Iterator[
         look_alikes=tuple(LookAlike(rows[i], study.activations.rows[rows[i]].text.strip()) for i in one.look_alikes),
         explained=one.explained_variance,
         verdict=explained(one.explained_variance, "what sets this image apart"),
-        novelty=_novelty(library, found, study, one.explained_variance),
+        novelty=_novelty(collection, found, study, one.explained_variance),
     )
 
 
-def _novelty(library: Library, found: Found, study: Study, share: float) -> float:
+def _novelty(collection: Collection, found: Found, study: Study, share: float) -> float:
     """The share of the study's samples, in %, of whose states the concepts leave less than of this one."""
-    shares = library.opened(found, "explained", lambda _: explained_shares(study))
+    shares = collection.opened(found, "explained", lambda _: explained_shares(study))
     return float(100 * np.mean(shares > share)) if len(shares) else float("nan")
 
 

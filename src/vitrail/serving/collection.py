@@ -79,7 +79,7 @@ class Found:
     manifest: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Library:
+class Collection:
     """All that can be shown below `root`. Folders are looked through anew whenever they are listed; what has not
     changed is not read again."""
 
