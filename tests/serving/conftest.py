@@ -87,16 +87,6 @@ def own_shelf(shelf: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(shelf, tmp_path / "shelf"))
 
 
-@pytest.fixture(scope="session")
-def jpeg(dogs) -> bytes:
-    """The image of a dog."""
-    import io
-
-    buffer = io.BytesIO()
-    dogs[0].open().save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def events_of(client: httpx2.Client, job: str) -> list[dict]:
     """All events of a request, until it has ended."""
     import json

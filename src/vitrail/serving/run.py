@@ -40,9 +40,10 @@ def serve(
     """
     try:
         import uvicorn
+
+        from vitrail.serving.application import viewer_application
     except ImportError as error:
-        raise UsageError("The viewer needs starlette and uvicorn: pip install 'vitrail[serve]'.") from error
-    from vitrail.serving.application import viewer_application
+        raise UsageError(f"The viewer needs starlette and uvicorn ({error}): pip install 'vitrail[serve]'.") from error
     from vitrail.serving.collection import Collection
     from vitrail.serving.speaking import Speaker
 
