@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +16,6 @@ from vitrail.cli.derived import Named, Parser, Without
 from vitrail.cli.options import Json, Out, Overwrite, PlanOnly
 from vitrail.cli.parsing import to_layer
 from vitrail.cli.planning import show_plan
-from vitrail.cli.terminal import print_json, progress_bars, read_json, show_summary
 from vitrail.cli.terminal import print_json, progress_bars, read_json, say, show_summary
 from vitrail.concepts.options import LearningOptions
 from vitrail.grounding.options import GroundingOptions
