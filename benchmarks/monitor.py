@@ -29,11 +29,12 @@ import vitrail
 from vitrail import toyland
 from vitrail.artifacts import plain, versions, write_json
 from vitrail.lmm import load, quieten
+from vitrail.monitoring.alarms import FEWEST
 from vitrail.monitoring.streams import Streams
 from vitrail.samples import load_samples
 from vitrail.scores import auroc, corrected, estimate
 from vitrail.scores.betting import Bets, ConformalRanks, Wealth, adjusted, e_bh, shares
-from vitrail.scores.drift import mmd_p, window_test
+from vitrail.scores.drift import mmd_p, rank_test, window_test
 from vitrail.studies import Study
 from vitrail.words.captions import frequent_among, words_said
 
@@ -123,6 +124,11 @@ class World:
         best = int(np.argmax(aurocs))
         return [*right, *([best] if aurocs[best] >= 0.85 else [])], float(aurocs[best])
 
+    def calls(self, stream: int) -> str:
+        """The word that a stream is known by: a word of captions, or the first of a concept's title."""
+        one = self.streams.all[stream]
+        return one.name.split(" · ")[0]
+
     def draw(self, change: Change | None, rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[str, int]]]:
         """The indices of a reference in the plain pool, and of a stream in pools."""
         factors = self.pools["plain"].factors
@@ -147,41 +153,70 @@ class World:
         return np.array([of[name][i] for name, i in stream])
 
 
-def watched(world: World, references: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray, Wealth]:
-    """Of all runs together: when each raised an alarm (infinite for never), the stream that did, and the capital."""
+@dataclass(frozen=True)
+class Watched:
+    """All runs together.
+
+    Args:
+        first: (runs,), when each raised an alarm; infinite for never.
+        since: (runs,), since when it says that things changed.
+        capital: (runs, streams), the logarithms at the alarm.
+        wealth: at the end.
+    """
+
+    first: np.ndarray
+    since: np.ndarray
+    capital: np.ndarray
+    wealth: Wealth
+
+
+def watched(world: World, references: np.ndarray, ranks: np.ndarray) -> Watched:
+    """Watches all runs."""
     wealth = Wealth(Bets.against(references))
-    first, which = np.full(len(ranks), np.inf), np.full(len(ranks), -1)
+    first, since = np.full(len(ranks), np.inf), np.zeros(len(ranks), int)
+    capital = np.zeros(wealth.log.shape)
     for step in range(ranks.shape[1]):
         wealth.add(ranks[:, step])
         over = wealth.log - world.limits
         new = (over.max(axis=1) >= 0) & np.isinf(first)
-        first[new], which[new] = step + 1, over.argmax(axis=1)[new]
-    return first, which, wealth
+        first[new], since[new] = step + 1, wealth.since[new, over.argmax(axis=1)[new]]
+        capital[new] = wealth.log[new]
+    return Watched(first, since, capital, wealth)
+
+
+def named_first(reference: np.ndarray, values: np.ndarray, seen: Watched, run: int) -> int:
+    """The stream that an alarm names first, as `alarms.alarm_of` orders them."""
+    alarm = int(seen.first[run])
+    p, _ = rank_test(reference, values[min(seen.since[run], max(alarm - FEWEST, 0)) : alarm])
+    return int((seen.capital[run] - np.log(np.maximum(p, 1e-300))).argmax())
 
 
 def measured(world: World, change: Change | None, runs: int, baselines: int) -> dict[str, Any]:
     """What the sequential alarm, the window test and the baselines find of a change."""
-    references, ranks, windows, others = [], [], [], []
+    references, ranks, streams, windows, others = [], [], [], [], []
     start = 0 if change is None else change.start
     for run in range(runs):
         rng = np.random.default_rng([run, 7])
         reference, stream = world.draw(change, rng)
         values, own = world.at(stream), world.values["plain"][reference]
         references.append(own)
+        streams.append(values)
         ranks.append(ConformalRanks(own, rng)(values))
         after = stream[start : start + WINDOW]
         test = window_test(own, values[start : start + WINDOW], permutations=0)
         windows.append((test.q.min() <= ALPHA, int(test.p.argmin())))
         if run < baselines:
             others.append(_baselines(world, reference, after, run))
-    first, which, wealth = watched(world, np.array(references), np.array(ranks))
+    seen = watched(world, np.array(references), np.array(ranks))
+    first, wealth = seen.first, seen.wealth
     found = np.isfinite(first) & (first > start)
+    causes = np.array([named_first(references[i], streams[i], seen, i) for i in np.flatnonzero(found)])
     made: dict[str, Any] = {
         "runs": runs,
         "found": float(found.mean()),
         "false before the change": float((first <= start).mean()),
         "delay, median": float(np.median(np.where(found, first - start, np.inf))),
-        "first": Counter(world.names[i] for i in which[found]).most_common(3),
+        "first": Counter(world.names[i] for i in causes).most_common(3),
         "window test found": float(np.mean([w for w, _ in windows])),
         "window test first": Counter(world.names[i] for w, i in windows if w).most_common(3),
         "baselines": {name: float(np.mean([o[name] for o in others])) for name in (others[0] if others else {})},
@@ -192,9 +227,11 @@ def measured(world: World, change: Change | None, runs: int, baselines: int) -> 
         made |= {"e-BH lists any, adjusted": np.mean(listed), "e-BH lists any, not adjusted": np.mean(plain_e)}
     elif change.words:
         right, best = world.knows(change)
+        called = [i for i in range(len(world.names)) if world.calls(i) in change.words]
         made["AUROC of the best concept"] = best
-        made["right cause first"] = float(np.isin(which[found], right).mean())
-        made["right cause first, window test"] = float(np.mean([i in right for w, i in windows if w]))
+        for name, streams_of in (("right cause first", right), ("change named first", called)):
+            made[name] = float(np.isin(causes, streams_of).mean())
+            made[f"{name}, window test"] = float(np.mean([i in streams_of for w, i in windows if w]))
     return made
 
 
@@ -210,6 +247,17 @@ def _baselines(world: World, reference: np.ndarray, after: list[tuple[str, int]]
     }
 
 
+def false_windows(world: World, runs: int = 3000) -> dict[str, Any]:
+    """How often a window test finds something although nothing changed: a share with its interval."""
+    plain_values, found = world.values["plain"], []
+    for run in range(runs):
+        order = np.random.default_rng([run, 9]).permutation(len(plain_values))
+        reference, window = order[:REFERENCE], order[REFERENCE : REFERENCE + WINDOW]
+        p, _ = rank_test(plain_values[reference], plain_values[window])
+        found.append(float(min(corrected(p.tolist())) <= ALPHA))
+    return {"runs": runs, "found": estimate(np.array(found))}
+
+
 def against_learned(world: World, runs: int) -> float:
     """How often a watch raises an alarm although nothing changed, if its reference are the samples learned from."""
     study = world.study
@@ -221,15 +269,20 @@ def against_learned(world: World, runs: int) -> float:
         rng = np.random.default_rng([run, 8])
         _, stream = world.draw(None, rng)
         ranks.append(ConformalRanks(own, rng)(world.at(stream)))
-    first, _, _ = watched(world, np.broadcast_to(own, (runs, *own.shape)), np.array(ranks))
-    return float(np.isfinite(first).mean())
+    seen = watched(world, np.broadcast_to(own, (runs, *own.shape)), np.array(ranks))
+    return float(np.isfinite(seen.first).mean())
+
+
+def world_of(home: Path) -> World:
+    return World(study_of_dogs(load("toyland", device="cpu"), home), home)
 
 
 def detection(home: Path, runs: int, baselines: int) -> dict[str, Any]:
-    world = World(study_of_dogs(load("toyland", device="cpu"), home), home)
+    world = world_of(home)
     found: dict[str, Any] = {"words": world.streams.words, "titles": world.streams.titles}
     found["nothing changes"] = measured(world, None, runs, baselines)
     print("nothing changes", json.dumps(plain(found["nothing changes"])), flush=True)
+    found["nothing changes, window test"] = false_windows(world)
     found["nothing changes, reference: samples learned from"] = against_learned(world, runs)
     for name, change in CHANGES.items():
         found[name] = measured(world, change, runs, baselines)
@@ -272,12 +325,15 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--baselines", type=int, default=50, help="runs in which the baselines are measured, too")
     parser.add_argument("--home", type=Path, default=user_cache_path("vitrail") / "monitor")
+    parser.add_argument("--windows", action="store_true", help="measure the false alarms of the window test alone")
     parser.add_argument("--overhead", action="store_true", help="measure the time alone")
     arguments = parser.parse_args()
     quieten()
     old = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     if arguments.overhead:
         old["overhead"] = overhead(arguments.home)
+    elif arguments.windows:
+        old["detection"]["nothing changes, window test"] = false_windows(world_of(arguments.home))
     else:
         old["detection"] = detection(arguments.home, arguments.runs, arguments.baselines)
     machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()}

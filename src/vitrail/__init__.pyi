@@ -144,6 +144,8 @@ from .steering import (
 # A model at work
 from .monitoring import (
     Alarm as Alarm,
+    Follow as Follow,
+    FollowOptions as FollowOptions,
     Monitor as Monitor,
     MonitorOptions as MonitorOptions,
     Observation as Observation,
@@ -151,6 +153,7 @@ from .monitoring import (
     ReferenceOptions as ReferenceOptions,
     Watch as Watch,
     WatchOptions as WatchOptions,
+    fit_evidence as fit_evidence,
     fit_reference as fit_reference,
     monitor as monitor,
     open_reference as open_reference,

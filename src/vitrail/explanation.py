@@ -16,6 +16,7 @@ from vitrail.activations import Activations
 from vitrail.activations.rows import ShardRows
 from vitrail.artifacts import SCHEMA, check_parent, parent, read_finished, read_json, typed, write_json, write_manifest
 from vitrail.concepts import Concepts
+from vitrail.concepts.evidence import Evidence
 from vitrail.errors import ArtifactError, DataError, UsageError, WordError
 from vitrail.extraction import Reader, Reading
 from vitrail.grounding import Grounding, check_model
@@ -58,6 +59,7 @@ class Explanation:
     `look_alikes` are the training samples whose activations are most like these (cosine). `explained_variance` is that
     of the concepts (see `concepts.describe_fit`), of this state alone: `1 − ‖z − ẑ‖² / ‖z − mean‖²`, the mean of the
     states learned from; below 0 where the mean is nearer than what the concepts make. `thumbnail` is a small JPEG.
+    `evidence` is the probability that the word is true, by its concepts; None where no evidence was given.
     """
 
     image: str
@@ -67,6 +69,7 @@ class Explanation:
     look_alikes: tuple[str, ...]
     explained_variance: float
     thumbnail: bytes
+    evidence: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the picture and without activations in the units of the method."""
@@ -92,8 +95,12 @@ def explain(
     *,
     n_concepts: int = 5,
     n_look_alikes: int = 5,
+    evidence: Evidence | None = None,
 ) -> Explanation:
     """The explanation of one image (path or PIL).
+
+    Args:
+        evidence: for this word, to say how far its concepts speak for its being true; see `vitrail.fit_evidence`.
 
     Raises:
         DataError: the image cannot be read, or the answer does not have the positions that the study reads.
@@ -114,7 +121,8 @@ def explain(
             f"The model does not say {activations.word.text!r} of {name}; it says: {read.said[0].strip()!r}. "
             "There is no state to explain."
         )
-    return _explained(read, activations, concepts, grounding, n_concepts, n_look_alikes)[0]
+    found = _explained(read, activations, concepts, grounding, n_concepts, n_look_alikes)[0]
+    return found if evidence is None else replace(found, evidence=_evidence(evidence, read, activations, concepts))
 
 
 def explain_samples(
@@ -210,6 +218,23 @@ def _explained_variance(Z: np.ndarray, rebuilt: np.ndarray, mean: np.ndarray) ->
     """The explained variance of each of the states (n, n_features); NaN for a state that is the mean."""
     distances = np.sum((Z - mean) ** 2, axis=1)
     return 1 - np.sum((Z - rebuilt) ** 2, axis=1) / np.where(distances > 0, distances, np.nan)
+
+
+def _evidence(evidence: Evidence, read: Reading, activations: Activations, concepts: Concepts) -> float:
+    """The probability that the word of the first state that was read is true."""
+    if evidence.word != activations.word.text:
+        raise UsageError(f"The evidence is for {evidence.word!r}, and the study is of {activations.word.text!r}.")
+    Z = read.states[concepts.layer][:1].float().numpy()
+    V = np.asarray(concepts.learner.transform(Z))
+    error = np.sum((Z - np.asarray(concepts.learner.inverse_transform(V))) ** 2, axis=1)
+    return float(evidence(concepts.strengths(V), error / spread_of(activations, concepts))[0])
+
+
+def spread_of(activations: Activations, concepts: Concepts) -> float:
+    """The mean squared distance of the states that the concepts were learned from to their mean; 1 if it is 0."""
+    rows, mean = ShardRows(activations, concepts.layer, concepts.kept), _mean(activations, concepts)
+    pieces = (((rows[i].astype(np.float64) - mean) ** 2).sum() for i in range(len(rows.lengths)))
+    return float(sum(pieces) / concepts.kept.sum()) or 1.0
 
 
 def _active(v: np.ndarray, concepts: Concepts, grounding: Grounding, n: int) -> tuple[ActiveConcept, ...]:

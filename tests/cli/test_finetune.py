@@ -26,6 +26,20 @@ def test_an_adapter_is_trained_and_its_loss_is_printed(world, tmp_path):
     assert found["examples"]["n"] == made.n_examples
 
 
+def test_concepts_are_followed_along_a_fine_tune(run, dog_study, world, tmp_path):
+    sizes = ("--steps", 2, "--batch-size", 2, "--rank", 2, "--checkpoints", 0, "--watch-every", 1)
+    arguments = ("--style", "place", "--data", world, "--watch", dog_study.folder, "--out", tmp_path / "tune")
+    code, out, err = run("finetune", *arguments, *sizes)
+    assert code == 0, err
+    assert "Concepts of 'dog' were read 2 times" in out
+    code, out, _ = run("monitor", "status", tmp_path / "tune-followed", "--json")
+    found = json.loads(out)
+    assert [reading["step"] for reading in found["readings"]] == [1, 2]
+    assert (code, found["stands"]) in ((0, False), (3, True))
+    code, out, _ = run("monitor", "status", tmp_path / "tune-followed")
+    assert "read at the steps 1, 2." in out
+
+
 def test_captions_are_chosen_by_a_style_or_by_words(world, tmp_path):
     for both in ([], ["--style", "place", "--words", "red"]):
         with pytest.raises(UsageError, match="either --style"):

@@ -185,12 +185,13 @@ def test_a_span_belongs_to_the_trace_of_the_request(providers):
     carrier: dict[str, str] = {}
     with tracers.get_tracer("a service").start_as_current_span("request") as request:
         propagate.inject(carrier)
-    sink.write([replace(SEEN[0], tags=carrier), SEEN[1]])
+    sink.write([replace(SEEN[0], tags=carrier, evidence=0.25), SEEN[1]])
     _, inside, alone = exporter.get_finished_spans()
     assert inside.parent.span_id == request.get_span_context().span_id
     assert inside.context.trace_id == request.get_span_context().trace_id
     assert alone.parent is None
     assert "vitrail.tag.traceparent" not in inside.attributes
+    assert (inside.attributes["vitrail.evidence"], alone.attributes.get("vitrail.evidence")) == (0.25, None)
 
 
 def test_metrics_have_exponential_histograms(providers):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from vitrail.scores.drift import binned, detectable, edges, mmd_p, psi, window_test
+from vitrail.scores.drift import binned, detectable, edges, mmd_p, paired_test, psi, window_test
 
 
 def test_bins_are_those_of_numpy_and_open_at_both_ends():
@@ -98,3 +98,21 @@ def test_what_is_said_to_be_detectable_is_found_in_95_of_100_cases(n, window):
         for _ in range(400)
     ]
     assert np.mean(hits) == pytest.approx(0.95, abs=0.04)
+
+
+def test_the_paired_test_is_wilcoxons_with_false_discovery_rates():
+    rng = np.random.default_rng(0)
+    before = rng.normal(size=(60, 3))
+    now = before + np.array([0.0, 1.0, 0.0]) + np.array([0.0, 1.0, 1.0]) * rng.normal(size=(60, 3))
+    found = paired_test(before, now)
+    assert found.p[0] == 1
+    for i in (1, 2):
+        assert found.p[i] == pytest.approx(stats.wilcoxon(now[:, i], before[:, i], method="approx").pvalue)
+    np.testing.assert_allclose(found.q, stats.false_discovery_control(found.p))
+    assert found.q[1] < 0.05 < found.q[2]
+
+
+def test_the_paired_test_is_false_as_rarely_as_it_says():
+    rng = np.random.default_rng(1)
+    p = [paired_test(*rng.normal(size=(2, 40, 1))).p[0] for _ in range(1000)]
+    assert 0.03 < np.mean(np.array(p) <= 0.05) < 0.07

@@ -104,3 +104,30 @@ def test_correlation_says_nothing_of_constants_and_pairs():
     assert np.isnan(scores.correlation(np.ones(10), np.arange(10.0)).r)
     assert np.isnan(scores.correlation(np.arange(2.0), np.arange(2.0)).p)
     assert scores.correlation(np.array([1.0, 2, 3, np.nan]), np.array([3.0, 2, 1, 0])).n == 3
+
+
+def test_the_auroc_is_that_of_scikit_learn_and_its_interval_covers_it():
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(0)
+    covered = []
+    for seed in range(40):
+        labels = rng.random(150) < 0.4
+        values = np.round(rng.normal(size=150) + labels, 1)  # with ties; the true AUROC is Φ(1/√2) = .76
+        found = scores.auroc_estimate(values, labels, seed=seed, resamples=400)
+        assert found.mean == pytest.approx(roc_auc_score(labels, values))
+        covered.append(found.low <= 0.76 <= found.high)
+    assert np.mean(covered) >= 0.85
+
+
+def test_the_gain_in_auroc_is_paired():
+    rng = np.random.default_rng(1)
+    labels = rng.random(200) < 0.5
+    good = rng.normal(size=200) + 2 * labels
+    worse = good + rng.normal(size=200)
+    gain = scores.auroc_estimate(good, labels, worse)
+    apart = scores.auroc_estimate(good, labels).mean - scores.auroc_estimate(worse, labels).mean
+    assert gain.mean == pytest.approx(apart)
+    assert 0 < gain.low < gain.high
+    assert (same := scores.auroc_estimate(good, labels, good)).low == same.mean == same.high == 0
+    assert np.isnan(scores.auroc_estimate(good, np.ones(200, bool)).mean)

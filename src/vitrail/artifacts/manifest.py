@@ -40,6 +40,7 @@ AGAIN = {
     "finetune": "vitrail finetune",
     "grounding": "vitrail ground",
     "reference": "vitrail monitor fit",
+    "evidence": "vitrail monitor evidence",
     "methods": "vitrail evaluate --words",
     "moments": "vitrail extract --reduce",
     "shared": "vitrail share",

@@ -10,7 +10,7 @@ import typer
 
 from vitrail.cli.application import command
 from vitrail.cli.choices import StudyModel
-from vitrail.cli.options import Json, OfWord, StudyFolder, file_to_write
+from vitrail.cli.options import EvidenceFolder, Json, OfWord, StudyFolder, file_to_write
 from vitrail.cli.terminal import print_json, show_explanation
 from vitrail.maps.options import MapOptions
 
@@ -35,6 +35,7 @@ def explain(
         ),
     ] = None,
     mapping: MapOptions,
+    evidence: EvidenceFolder = None,
     model: StudyModel,
     as_json: Json = False,
 ) -> None:
@@ -47,14 +48,16 @@ def explain(
         vitrail explain studies/dog photo.png --maps maps.png --method integrated-gradients
     """
     from vitrail.activations import study_folder
+    from vitrail.concepts import open_evidence
     from vitrail.explanation import explain as run
     from vitrail.samples import Sample
     from vitrail.studies import open_study
 
     study = open_study(study_folder(folder, word))
+    known = None if evidence is None else open_evidence(evidence, study.learned)
     Sample(str(image), image).open()
     lmm = model.load(study.activations)
-    found = run(lmm, study.activations, study.concepts, study.grounding, image, n_concepts=concepts)
+    found = run(lmm, study.activations, study.concepts, study.grounding, image, n_concepts=concepts, evidence=known)
     if picture is not None:
         from vitrail.reports.explanation import draw_explanation
 

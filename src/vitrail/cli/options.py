@@ -13,6 +13,11 @@ OfWord = Annotated[
     str | None, typer.Option("--word", help="The word, where STUDY holds the states of many (`vitrail extract`).")
 ]
 
+EvidenceFolder = Annotated[
+    Path | None,
+    typer.Option("--evidence", help="Also say how far the concepts speak for the word (`vitrail monitor evidence`)."),
+]
+
 
 def folder_to_write(path: Path | None) -> Path | None:
     """The folder that an option names, if it may be written."""

@@ -153,6 +153,8 @@ def show_explanation(found: Explanation) -> None:
     say("A strength of 1 is typical: the root mean square over the samples that were learned from.")
     say(f"Like it: {', '.join(found.look_alikes)}.")
     say(f"Explained: {percent(found.explained_variance)} {found.verdict}.")
+    if found.evidence is not None:
+        say(f"That {found.word!r} is in the picture: {percent(found.evidence)} by its concepts.")
 
 
 def warn(message: str) -> None:

@@ -25,6 +25,10 @@ from .learning import (
     open_concepts as open_concepts,
     ordinary as ordinary,
 )
+from .evidence import (
+    Evidence as Evidence,
+    open_evidence as open_evidence,
+)
 from .shared import (
     SharedConcepts as SharedConcepts,
     Use as Use,

@@ -29,7 +29,7 @@ from vitrail.errors import ModelError, UsageError
 from vitrail.finetuning.artifact import CHECKPOINT, CHECKPOINTS, KIND, FineTune, open_finetune
 from vitrail.finetuning.loss_plot import PICTURE, draw_loss
 from vitrail.finetuning.options import RATES, FineTuneOptions, check_training
-from vitrail.finetuning.training import STATE, Training, split_examples
+from vitrail.finetuning.training import STATE, Training, nothing, split_examples
 from vitrail.lmm import LMM, as_lmm
 from vitrail.lmm.adapters import trainable_lora
 from vitrail.lmm.doctor import certificate
@@ -45,6 +45,7 @@ def finetune(
     options: FineTuneOptions | None = None,
     *,
     out: str | Path,
+    after: Callable[[int, LMM], object] | None = None,
     progress: Progress | bool = True,
 ) -> FineTune:
     """A LoRA adapter (Hu et al. 2021) of the language model, or a model trained in full, in the folder `out`.
@@ -58,6 +59,7 @@ def finetune(
         lmm: the model, or its name or folder, as `load` takes it.
         examples: images and answers, see `captions_about` and `captions_of`; they are shuffled by the seed.
         options: how it is trained; LoRA of rank 4 by default.
+        after: is told of each step when it has ended, with the model as it is then, such as `vitrail.Follow`.
         progress: bars where someone watches; False for nothing, or a function. See `vitrail.progress`.
 
     Raises:
@@ -83,7 +85,9 @@ def finetune(
     base = {"base": likeness(lmm.model)} if options.method == "lora" else {}
     with _trainable(lmm, options) as (pupil, trained):
         writer = _Writer(pupil, parameters, options, base)
-        training = Training(pupil, trained, examples, options, out, writer.write_checkpoint(out / CHECKPOINTS))
+        save = writer.write_checkpoint(out / CHECKPOINTS)
+        told = nothing if after is None else lambda step: after(step, pupil)
+        training = Training(pupil, trained, examples, options, out, save, told)
         with shown(progress) as tell:
             training.run(tell)
         writer.write(out)

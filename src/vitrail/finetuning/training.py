@@ -96,8 +96,8 @@ def _digest(tensors: Mapping[str, Tensor], curve: str) -> str:
     return found.hexdigest()
 
 
-def no_checkpoint(step: int) -> None:
-    """Writes nothing."""
+def nothing(step: int) -> None:
+    """Does nothing after a step."""
 
 
 class Training:
@@ -110,6 +110,7 @@ class Training:
         options: how training goes; they have a rate.
         folder: where the state is kept between checkpoints, and where the loss curve is written.
         save: writes a checkpoint of the parameters after a step.
+        after: is told of each step when it has ended.
 
     Raises:
         DataError: too few examples to hold some out.
@@ -123,10 +124,12 @@ class Training:
         examples: Sequence[Example],
         options: TrainingOptions,
         folder: Path,
-        save: Callable[[int], None] = no_checkpoint,
+        save: Callable[[int], None] = nothing,
+        after: Callable[[int], object] = nothing,
     ) -> None:
         assert options.rate is not None
-        self.lmm, self.parameters, self.options, self.folder, self.save = lmm, parameters, options, folder, save
+        self.lmm, self.parameters, self.options, self.folder = lmm, parameters, options, folder
+        self.save, self.after = save, after
         self.examples, held_out = split_examples(examples, options.seed)
         self.held_out = held_out[:MAX_HELD_OUT]
         self.optimizer = torch.optim.AdamW(parameters.values(), lr=options.rate, betas=(0.9, 0.98), weight_decay=0.0)
@@ -150,6 +153,7 @@ class Training:
             self.curve.training.append(self._step(step))
             step += 1
             progress("finetune", step, options.steps)
+            self.after(step)
             if step % options.measure_every == 0 or step == options.steps:
                 self._measure(step)
             if step in checkpoints:

@@ -8,7 +8,9 @@ sinks/          where observations go
 streams.py      what is followed: concepts, novelty, words of the captions
 reference.py    `fit_reference`: samples that nothing was learned from, to compare with
 summary.py      summaries of windows, which add up
+truth.py        `fit_evidence`: is what is said in the picture?
 watch.py        `Watch`: the sink that compares, and raises alarms
+following.py    `Follow`: concepts along training
 alarms.py       what an alarm says: which streams moved, how far, since when
 """
 

@@ -8,6 +8,7 @@ from .observation import (
     Observation as Observation,
 )
 from .options import (
+    FollowOptions as FollowOptions,
     MonitorOptions as MonitorOptions,
     ReferenceOptions as ReferenceOptions,
     WatchOptions as WatchOptions,
@@ -15,11 +16,22 @@ from .options import (
 from .alarms import (
     Alarm as Alarm,
 )
+from .following import (
+    Fate as Fate,
+    Follow as Follow,
+    Followed as Followed,
+    Reading as Reading,
+    Turn as Turn,
+    read_followed as read_followed,
+)
 from .reference import (
     Reference as Reference,
     fit_reference as fit_reference,
     open_reference as open_reference,
     reference_of as reference_of,
+)
+from .truth import (
+    fit_evidence as fit_evidence,
 )
 from .summary import (
     Summary as Summary,

@@ -9,7 +9,9 @@ import numpy as np
 from torch import Tensor
 
 from vitrail.activations.rows import ShardRows
+from vitrail.concepts.evidence import Evidence
 from vitrail.concepts.learning import OUTLIER_NORM
+from vitrail.explanation import spread_of
 from vitrail.lmm import Layer
 from vitrail.studies import Study
 from vitrail.words import Alignment, Word
@@ -24,12 +26,14 @@ class Codes:
         strengths: (n, K).
         errors: (n,).
         ordinary: (n,) bool.
+        evidence: (n,), or None without any.
     """
 
     activations: np.ndarray
     strengths: np.ndarray
     errors: np.ndarray
     ordinary: np.ndarray
+    evidence: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Coder:
     """Codes states of a study's word in the study's own form: centred or not, with its λ, exactly as `explain` does."""
 
     study: Study
+    evidence: Evidence | None = None
 
     @property
     def word(self) -> Word:
@@ -64,22 +69,20 @@ class Coder:
         return tuple(title.split(" · ")[0] for title in self.study.titles)
 
     @cached_property
-    def _sizes(self) -> tuple[float, float]:
-        """Of the states that the concepts were learned from: the mean squared distance to their mean, and the largest
-        norm that is no attention sink's."""
-        learned = self.study.learned
-        every = ShardRows(self.study.activations, learned.layer)
-        norms = np.concatenate([np.linalg.norm(every[i], axis=1) for i in range(len(every.lengths))])
-        rows = ShardRows(self.study.activations, learned.layer, learned.kept)
-        pieces = [rows[i].astype(np.float64) for i in range(len(rows.lengths))]
-        mean = sum(piece.sum(axis=0) for piece in pieces) / learned.kept.sum()
-        spread = sum(((piece - mean) ** 2).sum() for piece in pieces) / learned.kept.sum()
-        return float(spread) or 1.0, OUTLIER_NORM * float(np.median(norms))
+    def spread(self) -> float:
+        """The mean squared distance of the states that the concepts were learned from to their mean."""
+        return spread_of(self.study.activations, self.study.learned)
+
+    @cached_property
+    def _largest(self) -> float:
+        """The largest norm of a state that is no attention sink's."""
+        rows = ShardRows(self.study.activations, self.layer)
+        norms = [np.linalg.norm(rows[i], axis=1) for i in range(len(rows.lengths))]
+        return OUTLIER_NORM * float(np.median(np.concatenate(norms)))
 
     def prepare(self) -> None:
         """Reads what coding needs from the study now, so that the first answer does not wait for it."""
-        self._sizes  # noqa: B018 – it is kept
-        self.study.learned.typical  # noqa: B018
+        self.spread, self._largest, self.study.learned.typical  # noqa: B018 – they are kept
 
     def __call__(self, states: Tensor) -> Codes:
         """The codes of `states` (n, n_features). Not finite states have NaN for codes, and are not ordinary."""
@@ -91,6 +94,8 @@ class Coder:
         if finite.any():
             V[finite] = learned.learner.transform(Z[finite])
             rebuilt = np.asarray(learned.learner.inverse_transform(V[finite]), np.float64)
-            errors[finite] = ((Z[finite] - rebuilt) ** 2).sum(axis=1) / self._sizes[0]
-        ordinary = finite & (np.linalg.norm(Z, axis=1) <= self._sizes[1])
-        return Codes(V, learned.strengths(V), errors, ordinary)
+            errors[finite] = ((Z[finite] - rebuilt) ** 2).sum(axis=1) / self.spread
+        ordinary = finite & (np.linalg.norm(Z, axis=1) <= self._largest)
+        strengths = learned.strengths(V)
+        evidence = None if self.evidence is None else self.evidence(strengths, errors)
+        return Codes(V, strengths, errors, ordinary, evidence)

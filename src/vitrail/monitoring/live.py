@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from vitrail import words
+from vitrail.concepts.evidence import Evidence
 from vitrail.errors import DataError, ModelError, UsageError, VitrailError
 from vitrail.grounding import check_model
 from vitrail.lmm import LMM, Generation, as_lmm
@@ -40,6 +41,7 @@ def monitor(
     studies: Study | str | Path | Sequence[Study | str | Path],
     *,
     sink: SinkLike | Sequence[SinkLike] = (),
+    evidence: Sequence[Evidence] = (),
     options: MonitorOptions | None = None,
 ) -> Monitor:
     """A context in which each word of interest that `lmm` says is observed: the concepts behind it go to the sinks.
@@ -54,6 +56,7 @@ def monitor(
         studies: of which words and layers; studies or their folders.
         sink: where observations go: a function of them, a `Sink`, or a text such as "jsonl:FILE" or "prometheus:PORT";
             or several.
+        evidence: for words of the studies, whether they are true; see `fit_evidence`.
         options: how it is watched.
 
     Raises:
@@ -62,9 +65,13 @@ def monitor(
         ArtifactError: a study is damaged, or was made with another model.
         ModelError: the model's states cannot be read.
     """
-    several = [studies] if isinstance(studies, Study | str | Path) else list(studies)
+    several = [as_study(s) for s in ([studies] if isinstance(studies, Study | str | Path) else studies)]
     sinks = [sink] if isinstance(sink, str | Path) or not isinstance(sink, Sequence) else list(sink)
-    return Monitor(as_lmm(lmm), [as_study(s) for s in several], as_sinks(sinks), options or MonitorOptions())
+    known = {one.word: one for one in evidence}
+    if unknown := set(known) - {study.activations.word.text for study in several}:
+        raise UsageError(f"There is evidence for {', '.join(sorted(unknown))}, and no study of it is watched.")
+    coders = [Coder(study, known.get(study.activations.word.text)) for study in several]
+    return Monitor(as_lmm(lmm), coders, as_sinks(sinks), options or MonitorOptions())
 
 
 @dataclass(frozen=True)
@@ -105,15 +112,15 @@ class Monitor:
             the alignment "reads" alone; `errors` those that `on_error="log"` passed over.
     """
 
-    def __init__(self, lmm: LMM, studies: Sequence[Study], sinks: Sequence[Sink], options: MonitorOptions) -> None:
-        if not studies:
+    def __init__(self, lmm: LMM, coders: Sequence[Coder], sinks: Sequence[Sink], options: MonitorOptions) -> None:
+        if not coders:
             raise UsageError("Name a study, or several, whose concepts are to be watched.")
         self.lmm, self.options, self.sinks = lmm, options, tuple(sinks)
-        self.coders = {coder.name: coder for coder in map(Coder, studies)}
-        if len(self.coders) < len(studies):
+        self.coders = {coder.name: coder for coder in coders}
+        if len(self.coders) < len(coders):
             raise UsageError("Two studies are of the same word and layer; watch one of them.")
         for coder in self.coders.values():
-            _check(lmm, coder, options)
+            check_watched(lmm, coder, options.another_model)
             coder.prepare()
         self._introduce()
         self.counts: Counter[str] = Counter()
@@ -171,8 +178,14 @@ class Monitor:
         finally:
             _CONTEXT.reset(token)
 
-    def caption(self, samples: Sequence[Sample], *, max_new_tokens: int = 40, batch_size: int = 32) -> list[str | None]:
-        """What the model says of each sample, observed with its id and image; None where the image cannot be read."""
+    def caption(
+        self, samples: Sequence[Sample], *, max_new_tokens: int = 40, batch_size: int = 32, begin: str = ""
+    ) -> list[str | None]:
+        """What the model says of each sample, observed with its id and image; None where the image cannot be read.
+
+        Args:
+            begin: how every answer begins; the model goes on from there, and is observed where it goes on.
+        """
         texts: list[str | None] = [None] * len(samples)
         for start in range(0, len(samples), batch_size):
             opened = []
@@ -187,6 +200,9 @@ class Monitor:
             for rows in self.lmm.together(inputs):
                 part = [opened[row] for row in rows]
                 batch = self.lmm.prepare([image for *_, image in part], [self.lmm.request(s) for _, s, _ in part])
+                if begin:
+                    forced = [self.lmm.continuation(self.lmm.request(s), begin).ids for _, s, _ in part]
+                    batch = self.lmm.extended(batch, forced)
                 with self.about(ids=[s.id for _, s, _ in part], images=[image for *_, image in part]):
                     said = self.lmm.generate(batch, max_new_tokens)
                 for (i, *_), answer in zip(part, said, strict=True):
@@ -288,6 +304,7 @@ class Monitor:
                 sample=f.sample,
                 thumbnail=f.thumbnail,
                 tags=f.tags,
+                evidence=None if codes.evidence is None else float(codes.evidence[i]),
             ).kept(text=self.options.text, images=self.options.images)
             for i, f in enumerate(found)
         ]
@@ -297,14 +314,14 @@ class Monitor:
             sink.write(made)
 
 
-def _check(lmm: LMM, coder: Coder, options: MonitorOptions) -> None:
-    """Raises unless the model may be watched with the coder's study."""
+def check_watched(lmm: LMM, coder: Coder, another_model: bool) -> None:
+    """Raises unless the model may be watched with the coder's study; `another_model` as in `MonitorOptions`."""
     if (at := coder.study.activations.options.read_at) != "word":
         raise UsageError(
             f"A monitor reads the state of a word, and the study of {coder.word.text!r} is of the states at {at!r}. "
             "Watch a study of the states of the word."
         )
-    if not options.another_model:
+    if not another_model:
         check_model(lmm, coder.study.activations)
     made = coder.study.activations.model
     if (lmm.n_features, lmm.n_blocks) != (made.n_features, made.n_blocks):

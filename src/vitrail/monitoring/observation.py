@@ -29,6 +29,8 @@ class Observation:
         sample: the id that `about` gave to what was asked.
         thumbnail: a small JPEG of the image; None where it is not known or not kept.
         tags: of the user's own, such as the version of the model.
+        evidence: the probability that the word is true, by the concepts behind it (`fit_evidence`); None where the
+            monitor was given no evidence.
     """
 
     word: str
@@ -43,6 +45,7 @@ class Observation:
     sample: str | None = None
     thumbnail: bytes | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    evidence: float | None = None
 
     def kept(self, *, text: bool, images: bool) -> Observation:
         """The observation without what is not to be kept."""

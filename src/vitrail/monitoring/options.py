@@ -67,3 +67,26 @@ class WatchOptions(Options):
     horizon: Count = 100_000
     seed: Seed = 0
     images: bool = True
+
+
+@dataclass(frozen=True)
+class FollowOptions(Options):
+    """How concepts are followed while a model is trained.
+
+    Args:
+        every: after so many steps the concepts are read again.
+        n_samples: of the study that are read each time, the strongest of each concept in turn; each costs a forward
+            pass.
+        alpha: the false discovery rate of each reading: the share of concepts, of those said to fade or emerge, that
+            other samples would not show to have moved.
+        least: a concept fades or emerges if it is weaker or stronger by this share of what it was, at least.
+        another_model: whether the model may be another one than the study was made with when training begins.
+        study_after: whether the study is made again, with the trained model, when training has ended.
+    """
+
+    every: Count = 50
+    n_samples: Count = 64
+    alpha: Share = 0.05
+    least: Share = 0.1
+    another_model: bool = False
+    study_after: bool = False

@@ -38,6 +38,7 @@ from .intervals import (
     Alternative as Alternative,
     Correlation as Correlation,
     Estimate as Estimate,
+    auroc_estimate as auroc_estimate,
     corrected as corrected,
     correlation as correlation,
     estimate as estimate,

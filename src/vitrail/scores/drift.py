@@ -74,16 +74,21 @@ def window_test(
     Args:
         seed: of the permutations of the joint test, which is left out (NaN) with 0 `permutations`.
     """
-    n, m = len(reference), len(window)
-    at = edges(reference)
-    constant = np.ptp(np.concatenate([reference, window]), axis=0) == 0
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = stats.mannwhitneyu(window, reference, axis=0, method="asymptotic")
-    p = np.where(constant, 1.0, found.pvalue)
+    at, (p, superiority) = edges(reference), rank_test(reference, window)
     ks = [stats.ks_2samp(a, b, method="asymp").pvalue for a, b in zip(window.T, reference.T, strict=True)]
     joint = mmd_p(reference, window, seed, permutations) if permutations else float("nan")
     of_bins = psi(binned(reference, at), binned(window, at))
-    return WindowTest(p, np.array(corrected(p.tolist())), found.statistic / (n * m), np.array(ks), of_bins, joint)
+    return WindowTest(p, np.array(corrected(p.tolist())), superiority, np.array(ks), of_bins, joint)
+
+
+def rank_test(
+    reference: Shaped[np.ndarray, "n s"], window: Shaped[np.ndarray, "m s"]
+) -> tuple[Float[np.ndarray, " s"], Float[np.ndarray, " s"]]:
+    """`p` and `superiority` of each stream, as `WindowTest` has them; the p-value is 1 where nothing differs."""
+    constant = np.ptp(np.concatenate([reference, window]), axis=0) == 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = stats.mannwhitneyu(window, reference, axis=0, method="asymptotic")
+    return np.where(constant, 1.0, found.pvalue), found.statistic / (len(reference) * len(window))
 
 
 def mmd_p(
@@ -104,6 +109,29 @@ def mmd_p(
     draws = rng.permuted(np.tile(weights, (permutations, 1)), axis=1)
     null = np.einsum("pn,pn->p", draws @ kernel, draws)
     return exceeded(float(weights @ kernel @ weights), null)
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """The same units before and after.
+
+    Args:
+        p: (streams,), by the signed-rank test (Wilcoxon 1945), two-sided, zeros ranked and dropped (Pratt 1959); 1
+            where nothing differs.
+        q: (streams,), these p-values as false discovery rates (Benjamini & Hochberg 1995).
+    """
+
+    p: np.ndarray
+    q: np.ndarray
+
+
+def paired_test(before: Shaped[np.ndarray, "n s"], now: Shaped[np.ndarray, "n s"]) -> PairedTest:
+    """Whether the values of each stream have moved, of units that are the same in both."""
+    p = [
+        float(stats.wilcoxon(a, b, zero_method="pratt", method="approx").pvalue) if np.any(a != b) else 1.0
+        for a, b in zip(now.T, before.T, strict=True)
+    ]
+    return PairedTest(np.array(p), np.array(corrected(p)))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`vitrail monitor fit`, `check`, `merge`, `status`, `acknowledge` and `report`."""
+"""`vitrail monitor fit`, `evidence`, `check`, `merge`, `status`, `acknowledge` and `report`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitrail.cli.application import command
-from vitrail.cli.choices import DataChoice, StudyModel
+from vitrail.cli.choices import DataChoice, DataSource, StudyModel
 from vitrail.cli.monitor.common import Reference, monitoring
 from vitrail.cli.options import Json, Out, StudyFolder, file_to_write
 from vitrail.cli.terminal import print_json, progress_bars, say
 from vitrail.errors import UsageError
 from vitrail.monitoring.options import ReferenceOptions, WatchOptions
+from vitrail.progress import silent
 
 if TYPE_CHECKING:
     from vitrail.monitoring import Alarm
@@ -65,6 +66,39 @@ def fit(
         f"A window of 300 shows, in 95 of 100 cases, that a stream which 10 % of the answers have rises to "
         f"{finds.rate_of_10:.0%}, and one that 50 % have to {finds.rate_of_50:.0%}."
     )
+
+
+@command(monitoring)
+def evidence(
+    *,
+    folder: StudyFolder,
+    observations: Annotated[Path, typer.Option("--observations", help="Answers that say the word.")],
+    out: Out,
+    data: DataSource,
+    as_json: Json = False,
+) -> None:
+    """Learns when the concepts speak for a word: from answers that say it, and pictures whose captions do or do not.
+
+    Where a model hardly errs, `vitrail monitor run --begin` makes it say what it does not see.
+
+    Example:
+        vitrail monitor evidence studies/ball --observations balls.jsonl --data toyland --out evidence/ball
+    """
+    from vitrail.artifacts import check_free, plain
+    from vitrail.monitoring import fit_evidence, read_observations
+    from vitrail.studies import open_study
+
+    study = open_study(folder)
+    check_free(out, "evidence")
+    word = study.activations.word
+    true = {s.id: any(word.find(text) for text in s.said) for s in data.load(silent)}
+    made = fit_evidence(study, read_observations(observations), true, out=out)
+    if as_json:
+        print_json(plain(made))
+        return
+    for name, found in (("concepts and novelty", made.auroc), ("novelty alone", made.novelty)):
+        say(f"{name}: AUROC {found.mean:.3f} ({found.low:.3f} to {found.high:.3f}) on {found.n} other answers")
+    say(f"Use it with --evidence {out} (`vitrail monitor run`, `vitrail explain`).")
 
 
 @command(monitoring)
@@ -123,12 +157,15 @@ def merge(
 
 @command(monitoring)
 def status(*, folder: WatchFolder, as_json: Json = False) -> None:
-    """What a watch has seen. The exit code is 3 while an alarm stands.
+    """What a watch has seen, or what was followed along a fine-tune. The exit code is 3 while an alarm stands.
 
-    Example:
+    Examples:
         vitrail monitor status watched/dog --json
+        vitrail monitor status tuned/place-followed
     """
-    _tell(folder, as_json)
+    from vitrail.monitoring.following import STATE
+
+    (_tell_followed if (folder / STATE).exists() else _tell)(folder, as_json)
 
 
 @command(monitoring)
@@ -189,6 +226,25 @@ def _tell(folder: Path, as_json: bool) -> None:
         if not found.alarms:
             say("No alarm.")
     if found.standing:
+        raise typer.Exit(3)
+
+
+def _tell_followed(folder: Path, as_json: bool) -> None:
+    """Shows what became of concepts along training, and exits with 3 if one faded or emerged."""
+    from vitrail.artifacts import plain
+    from vitrail.monitoring import read_followed
+
+    found = read_followed(folder)
+    if as_json:
+        print_json({**plain(found), "stands": bool(found.turns)})
+    else:
+        steps = ", ".join(str(reading.step) for reading in found.readings) or "none"
+        say(f"{found.word!r}: {len(found.samples)} samples, read at the steps {steps}.")
+        for turn in found.turns:
+            say(f"ALARM {turn}")
+        for fate in found.readings[-1].fates if found.readings else ():
+            say(f"  {fate}, its states moved by {fate.shift:.2f} of the spread")
+    if found.turns:
         raise typer.Exit(3)
 
 

@@ -11,7 +11,7 @@ from vitrail.cli.application import command
 from vitrail.cli.choices import DataChoice, StudyModel
 from vitrail.cli.derived import Parser
 from vitrail.cli.monitor.common import AnyReference, monitoring
-from vitrail.cli.options import Json, folder_to_write
+from vitrail.cli.options import EvidenceFolder, Json, folder_to_write
 from vitrail.cli.parsing import to_list
 from vitrail.cli.terminal import print_json, progress_bars, say
 from vitrail.errors import UsageError
@@ -40,6 +40,8 @@ def run(
             "--out", callback=folder_to_write, help="With --reference: the folder of the watch that compares."
         ),
     ] = None,
+    evidence: EvidenceFolder = None,
+    begin: Annotated[str, typer.Option("--begin", help="How every answer begins; the model goes on from there.")] = "",
     data: DataChoice,
     model: StudyModel,
     monitor: MonitorOptions,
@@ -51,9 +53,11 @@ def run(
 
     In a service of your own, `with vitrail.monitor(…)` does the same around `model.generate`.
 
-    Example:
+    Examples:
         vitrail monitor run studies/dog --data toyland --split test --sink parquet:observed
+        vitrail monitor run studies/ball --begin "a dog with a" --sink jsonl:balls.jsonl
     """
+    from vitrail.concepts import open_evidence
     from vitrail.extraction import check_images
     from vitrail.monitoring import Watch, open_reference
     from vitrail.monitoring import monitor as watch
@@ -63,6 +67,9 @@ def run(
     if (reference is None) != (out is None):
         raise UsageError("--reference and --out belong together: what to compare with, and the folder of the watch.")
     studies, sinks = [open_study(folder) for folder in folders], as_sinks(sink)
+    if evidence is not None and len(studies) > 1:
+        raise UsageError("--evidence is for one word; watch its study alone, or use Python for several.")
+    known = [] if evidence is None else [open_evidence(evidence, studies[0].learned)]
     compared = None if reference is None else open_reference(reference)
     with progress_bars() as progress:
         samples = data.load(progress)
@@ -70,10 +77,10 @@ def run(
         lmm = model.load(studies[0].activations)
         if compared is not None and out is not None:
             sinks.append(Watch(compared, out=out))
-        with watch(lmm, studies, sink=sinks, options=monitor) as watching:
+        with watch(lmm, studies, sink=sinks, evidence=known, options=monitor) as watching:
             for start in range(0, len(samples), batch_size):
                 part = samples[start : start + batch_size]
-                watching.caption(part, max_new_tokens=max_new_tokens, batch_size=batch_size)
+                watching.caption(part, max_new_tokens=max_new_tokens, batch_size=batch_size, begin=begin)
                 progress("monitor", start + len(part), len(samples))
     counts = {name: watching.counts[name] for name in ("answers", "observations", "outliers", "unread", "errors")}
     if as_json:

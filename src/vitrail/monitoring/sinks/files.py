@@ -31,6 +31,7 @@ COLUMNS = pa.schema(
         ("sample", pa.string()),
         ("thumbnail", pa.binary()),
         ("tags", pa.map_(pa.string(), pa.string())),
+        ("evidence", pa.float64()),
     ]
 )
 

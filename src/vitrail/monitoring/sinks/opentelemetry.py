@@ -78,6 +78,7 @@ class ToOpenTelemetry:
             "vitrail.concepts.names": [names[k] for k in active],
             "vitrail.concepts.strengths": [one.strengths[k] for k in active],
             **({} if one.sample is None else {"vitrail.sample": one.sample}),
+            **({} if one.evidence is None else {"vitrail.evidence": one.evidence}),
             **{f"vitrail.tag.{name}": value for name, value in one.tags.items() if name != "traceparent"},
         }
         at = round(one.time * 1e9)
