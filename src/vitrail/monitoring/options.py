@@ -87,6 +87,6 @@ class FollowOptions(Options):
     every: Count = 50
     n_samples: Count = 64
     alpha: Share = 0.05
-    least: Share = 0.1
+    least: Share = 0.25
     another_model: bool = False
     study_after: bool = False
