@@ -14,13 +14,13 @@ class AfterSteps(TrainerCallback):
 
     def __init__(self, after: Callable[[int], object], end: Callable[[], object]) -> None:
         self.after, self.end = after, end
+        self.on_step_end = self._stepped  # type: ignore[method-assign,assignment]
+        self.on_train_end = self._ended  # type: ignore[method-assign,assignment]
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """A step of the optimiser has ended."""
+    def _stepped(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             self.after(state.global_step)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Training has ended."""
+    def _ended(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             self.end()
