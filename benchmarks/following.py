@@ -89,7 +89,9 @@ def forgetting(home: Path) -> dict[str, Any]:
     metric(0, lmm)
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
-        follow = Follow(study, lmm, samples, out=out / "followed", options=FollowOptions(every=EVERY, n_samples=N, least=0.1))
+        follow = Follow(
+            study, lmm, samples, out=out / "followed", options=FollowOptions(every=EVERY, n_samples=N, least=0.1)
+        )
 
         def after(step: int, pupil: LMM) -> None:
             follow(step, pupil)
