@@ -64,6 +64,14 @@ def test_ranks_that_share_a_folder_give_that_of_one_process(lmm, few, whole, tmp
     assert contents(tmp_path / "dog") == whole
 
 
+def test_a_folder_may_be_named_from_where_one_is(lmm, few, whole, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for work in ranks(2):
+        part(lmm, few, "dog", work)
+    merge("dog")
+    assert contents(tmp_path / "dog") == whole
+
+
 def test_ranks_with_folders_of_their_own_give_that_of_one_process(lmm, few, whole, tmp_path):
     for work in ranks(3):
         part(lmm, few, tmp_path / str(work.rank), work)

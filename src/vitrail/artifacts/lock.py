@@ -117,7 +117,8 @@ def moment(folder: Path) -> Iterator[None]:
     Args:
         folder: that of `writing`, or one in it.
     """
-    lock = _Lock(next(p for p in (folder, *folder.parents) if p in _held) / LOCK, [])
+    folder = folder.absolute()
+    lock = _Lock(next((p for p in (folder, *folder.parents) if p in _held), folder) / LOCK, [])
     lock.acquire(PATIENCE_OF_RANKS)
     try:
         yield
