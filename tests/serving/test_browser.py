@@ -327,7 +327,7 @@ def test_back_and_forward_restore_views(page: Page) -> None:
     page.locator("#places a", has_text="Ask").click()
     expect(page.locator("h1")).to_have_text("Ask")
     page.go_back()
-    expect(page.locator("h1")).to_have_text("Collection")
+    expect(page.locator("h1")).to_have_text("Library")
     page.go_forward()
     expect(page.locator("h1")).to_have_text("Ask")
     page.goto("/no/such/view")
@@ -404,7 +404,7 @@ def test_the_keyboard_alone_reaches_everything_of_a_view(page: Page, place: str)
         reached.add(
             page.evaluate("document.activeElement.textContent.trim().slice(0, 20) || document.activeElement.id")
         )
-    assert {"Collection", "Ask", "Steer", "Light or dark", "Ask about an image", "Copy as Python"} <= reached
+    assert {"Library", "Ask", "Steer", "Light or dark", "Ask about an image", "Copy as Python"} <= reached
 
 
 def test_a_hundred_thousand_points_are_drawn_by_one_call_a_frame(page: Page, place: str) -> None:
