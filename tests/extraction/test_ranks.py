@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -164,6 +165,15 @@ def test_a_whole_run_is_not_one_of_a_rank_nor_a_part_one_of_all(lmm, few, tmp_pa
     with pytest.raises(UsageError, match="A part needs a rank"):
         part(lmm, few, tmp_path / "a", WorkOptions())
     assert not (tmp_path / "a").exists()
+
+
+def test_ranks_do_not_find_a_batch_size_each_for_itself(lmm, few, tmp_path):
+    found = replace(OPTIONS, batch_size="auto")
+    with pytest.raises(UsageError, match="one batch size"):
+        part(lmm, few, tmp_path / "dog", ranks(2)[0], options=found)
+    with pytest.raises(UsageError, match="one batch size"):
+        say_part(lmm, few, SayingOptions(batch_size="auto"), out=tmp_path / "texts", work=ranks(2)[0])
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_no_ranks_wrote_is_refused(tmp_path, concepts):

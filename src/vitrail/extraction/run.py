@@ -21,7 +21,7 @@ from vitrail.activations import Activations, Counts, ExtractionOptions, Require,
 from vitrail.activations.many import index_of
 from vitrail.activations.store import KIND
 from vitrail.artifacts import Part, Writer, check_place, folder_for, one_writer, same_volume_free, writing
-from vitrail.errors import ArtifactError, DataError, UsageError, WordError
+from vitrail.errors import ArtifactError, DataError, WordError
 from vitrail.extraction.checks import candidates, check_word, check_words, having_any
 from vitrail.extraction.worker import Way, Worker
 from vitrail.lmm import LMM, Layer, Loader, as_lmm, loader_of
@@ -31,7 +31,7 @@ from vitrail.samples import Sample, as_samples, summary_of
 from vitrail.samples.parts import Parts
 from vitrail.saying import Texts, open_texts
 from vitrail.words import Alignment, Word
-from vitrail.work import Pool, WorkOptions, pool_of, whole_run
+from vitrail.work import Pool, WorkOptions, part_of, pool_of, whole_run
 
 log = logging.getLogger(__name__)
 
@@ -191,16 +191,15 @@ def extract_part(
         What became of the samples of this part.
 
     Raises:
-        UsageError: `work` names no rank.
+        UsageError: `work` names no rank, or the batch size is "auto".
         ArtifactError: another process has the same rank, or the folder was begun with another number of ranks.
     """
-    if work.part is None:
-        raise UsageError("A part needs a rank and a world size.")
+    part = part_of(work, options.batch_size)
     if len(words) == 1:
         asked = Asked.of_one(samples, words[0], options, said)
     else:
         asked = Asked.of_many(samples, words, options, said)
-    with writing(out, work.part.rank):
+    with writing(out, part.rank):
         return _written(asked, lmm, work, Path(out) / KIND, progress).counts()
 
 

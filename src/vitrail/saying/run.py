@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vitrail.artifacts import Counts, Part, Run, Shards, Writer, folder_for, one_writer, writing
-from vitrail.errors import DataError, UsageError
+from vitrail.errors import DataError
 from vitrail.lmm import DEFAULT_PROMPT, LMM, Generation, Loader, as_lmm, loader_of
 from vitrail.lmm.running import Batches, BatchSize, Group
 from vitrail.lmm.sizing import LAST, best_size
@@ -29,7 +29,7 @@ from vitrail.saying.asking import Asked, BatchLoader, Loaded, Ready, asked_of
 from vitrail.saying.endpoint import Endpoint
 from vitrail.saying.options import SayingOptions
 from vitrail.saying.texts import KIND, SCHEMA, SUFFIX, Texts, Utterance, texts_of
-from vitrail.work import Pool, WorkOptions, pool_of, whole_run
+from vitrail.work import Pool, WorkOptions, part_of, pool_of, whole_run
 
 Said: TypeAlias = dict[str, Utterance]
 #: (id, reason) of the samples that are left out.
@@ -127,12 +127,10 @@ def say_part(
         What became of the samples of this part.
 
     Raises:
-        UsageError: `work` names no rank.
+        UsageError: `work` names no rank, or the batch size is "auto".
         ArtifactError: another process has the same rank, or the folder was begun with another number of ranks.
     """
-    if work.part is None:
-        raise UsageError("A part needs a rank and a world size.")
-    with writing(out, work.part.rank):
+    with writing(out, part_of(work, options.batch_size).rank):
         return _written(lmm, samples, options, Path(out), work, progress).counts()
 
 

@@ -6,6 +6,7 @@ from .cluster import (
 from .options import (
     Engine as Engine,
     WorkOptions as WorkOptions,
+    part_of as part_of,
     whole_run as whole_run,
 )
 from .pool import (

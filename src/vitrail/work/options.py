@@ -77,6 +77,20 @@ def whole_run(work: WorkOptions | None) -> WorkOptions:
     return work
 
 
+def part_of(work: WorkOptions, batch_size: int | Literal["auto"]) -> Part:
+    """The part of a run that a rank makes.
+
+    Raises:
+        UsageError: `work` names no rank; or each rank would find a batch size of its own, and states of other batch
+            sizes differ by rounding, so that the folder would not be that of one process.
+    """
+    if work.part is None:
+        raise UsageError("A part needs a rank and a world size.")
+    if batch_size == "auto":
+        raise UsageError("Ranks need one batch size, as all parts are of one run. Give --batch-size a number.")
+    return work.part
+
+
 def _from_environment() -> Part:
     for pair in RANK_VARIABLES:
         if all(name in os.environ for name in pair):
