@@ -14,9 +14,9 @@ READY := $(VENV)/.ready
 demo: $(CORE)
 	$(BIN)/vitrail demo --out vitrail-demo
 
-## test: the whole suite
+## test: the whole suite, on two cores
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
 
 ## check: format, lint, types, and the direction of imports
 check: $(READY)
