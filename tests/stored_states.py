@@ -8,6 +8,10 @@ import numpy as np
 import torch
 
 from vitrail.activations import Activations, Counts, Row, Store
+from vitrail.lmm import ModelDescription
+
+#: What a manifest says of a model of four blocks that is not there.
+MODEL = ModelDescription("m", None, None, "Toy", "float32", 4, 24, {}, "f" * 32).as_dict()
 
 
 def row_of(sample_id: str) -> Row:
@@ -26,7 +30,7 @@ def representations(n: int = 700, d: int = 24, seed: int = 0) -> np.ndarray:
 def stored(folder: Path, Z: np.ndarray, lengths: tuple[int, ...], dtype: torch.dtype = torch.float16) -> Activations:
     """Activations in shards of these lengths; sample ids are s0, s1, …"""
     parameters = {
-        "model": {"name": "m", "n_blocks": 4},
+        "model": MODEL,
         "word": {"text": "dog", "forms": [], "match_case": False},
         "layers": [4],
     }

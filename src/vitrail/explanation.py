@@ -14,10 +14,10 @@ from PIL import Image
 
 from vitrail.activations import Activations
 from vitrail.activations.rows import ShardRows
-from vitrail.artifacts import SCHEMA, check_parent, parent, read_finished, read_json, typed, write_json, write_manifest
+from vitrail.artifacts import SCHEMA, check_parent, parent, read_finished, read_made, typed, write_json, write_manifest
 from vitrail.concepts import Concepts
 from vitrail.concepts.evidence import Evidence
-from vitrail.errors import ArtifactError, DataError, UsageError, WordError
+from vitrail.errors import DataError, UsageError, WordError
 from vitrail.extraction import Reader, Reading
 from vitrail.grounding import Grounding, check_model
 from vitrail.lmm import LMM, as_lmm
@@ -270,16 +270,13 @@ def open_explanations(folder: str | Path, grounding: Grounding, concepts: Concep
     folder = Path(folder)
     manifest = read_finished(folder, KIND, "run the study")
     check_parent(folder, manifest, grounding.folder, "grounding")
-    found = read_json(folder / FILE, list[dict[str, Any]], "run the study")
-    if manifest["schema"] < SCHEMA:  # version 0.1.0 did not measure it
-        found = [{"explained_variance": None, **one} for one in found]
-    try:
-        return [_with_strengths(e, concepts) for e in typed(found, list[Explanation])]
-    except ValueError as error:
-        raise ArtifactError(
-            f"{folder / FILE} is damaged, or of another version of Vitrail ({error}). "
-            f"Remove {folder} and run the study again."
-        ) from error
+    unmeasured = {"explained_variance": None} if manifest["schema"] < SCHEMA else {}  # by version 0.1.0
+
+    def explanations(values: Any) -> list[Explanation]:
+        found = typed([{**unmeasured, **one} for one in values], list[Explanation])
+        return [_with_strengths(e, concepts) for e in found]
+
+    return read_made(folder / FILE, explanations, "run the study")
 
 
 def _with_strengths(explanation: Explanation, concepts: Concepts) -> Explanation:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tests.resealing import reseal
+from tests.stored_states import MODEL
 
 from vitrail.activations import Activations, Counts, Row, Store, open_activations
 from vitrail.activations import store as module
@@ -21,7 +22,7 @@ from vitrail.artifacts import file_hash
 from vitrail.errors import ArtifactError, UsageError
 
 PARAMETERS = {
-    "model": {"name": "m", "n_blocks": 3},
+    "model": {**MODEL, "n_blocks": 3},
     "word": {"text": "dog", "forms": []},
     "layers": [2, "final"],
     "alignment": "reads",

@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     out = tmp_path / "c"
     write_text(out / "a.json", "[1, 2]")
     write_text(out / "deep" / "b.txt", "b")
-    write_manifest(out, "concepts", {"parameters": PARAMETERS, "scores": {"ev": 0.5}}, ["a.json", "deep/b.txt"])
+    write_manifest(out, "explanations", {"parameters": PARAMETERS, "scores": {"ev": 0.5}}, ["a.json", "deep/b.txt"])
     return out
 
 
@@ -50,7 +50,7 @@ FAULTS = {
     "an edited score": (lambda f: edit(f / MANIFEST, "0.5", "0.99"), "not what was written"),
     "a score that is NaN": (lambda f: edit(f / MANIFEST, "0.5", "NaN"), "NaN is no number"),
     "an edited parameter": (lambda f: edit(f / MANIFEST, '"k": 2', '"k": 3'), "not what was written"),
-    "another kind": (lambda f: edit(f / MANIFEST, "concepts", "concept_"), "not what was written"),
+    "another kind": (lambda f: edit(f / MANIFEST, "explanations", "concept_"), "not what was written"),
     "no digest": (lambda f: edit(f / MANIFEST, '"digest"', '"digits"'), "it has no digest"),
     "an older schema": (lambda f: edit(f / MANIFEST, '"schema": 2', '"schema": 1'), "not what was written"),
     "half a manifest": (lambda f: (f / MANIFEST).write_text((f / MANIFEST).read_text()[:90]), "is damaged"),
@@ -58,7 +58,7 @@ FAULTS = {
     "no text": (lambda f: (f / MANIFEST).write_bytes(b"\xff\xfe"), "is damaged"),
     "nested too deeply": (lambda f: (f / MANIFEST).write_text("[" * 100_000), "is damaged"),
     "sealed, of a wrong type": (lambda f: reseal(f, files=["a.json"]), "is damaged"),
-    "sealed, without a schema": (lambda f: write_sealed(f / MANIFEST, {"kind": "concepts"}), "is damaged"),
+    "sealed, without a schema": (lambda f: write_sealed(f / MANIFEST, {"kind": "explanations"}), "is damaged"),
     "sealed, files outside": (lambda f: reseal(f, files={"../../x": "0"}), "no path inside the folder"),
     "sealed, a newer schema": (lambda f: reseal(f, schema=3), "schema 3; this version of Vitrail reads up to 2"),
 }
@@ -66,26 +66,26 @@ FAULTS = {
 
 @pytest.mark.parametrize(("fault", "says"), FAULTS.values(), ids=FAULTS)
 def test_a_fault_is_refused_by_name(folder, fault, says):
-    assert read_finished(folder, "concepts", "learn")["parameters"] == PARAMETERS
+    assert read_finished(folder, "explanations", "learn")["parameters"] == PARAMETERS
     fault(folder)
     with pytest.raises(ArtifactError, match=says):
-        read_finished(folder, "concepts", "learn")
+        read_finished(folder, "explanations", "learn")
 
 
 def test_a_damaged_file_makes_an_artifact_be_made_again(folder, caplog):
-    assert is_current(folder, "concepts", PARAMETERS, {})
+    assert is_current(folder, "explanations", PARAMETERS, {})
     edit(folder / "a.json", "2", "3")
-    assert not is_current(folder, "concepts", PARAMETERS, {})
+    assert not is_current(folder, "explanations", PARAMETERS, {})
     assert "a.json is damaged; it is made again" in caplog.text
 
 
 def test_what_version_0_1_0_wrote_is_read_but_nothing_goes_on_with_it(folder):
     values = json.loads((folder / MANIFEST).read_text())
-    old = {"schema": 1, "kind": "concepts", "versions": {"vitrail": "0.1.0"}, "parameters": {}, "files": {}}
+    old = {"schema": 1, "kind": "explanations", "versions": {"vitrail": "0.1.0"}, "parameters": {}, "files": {}}
     (folder / MANIFEST).write_text(json.dumps(old))
-    assert read_manifest(folder, "concepts")["schema"] == 1
-    with pytest.raises(ArtifactError, match=r"made by an earlier Vitrail.*schema 1.* `vitrail learn` again"):
-        is_current(folder, "concepts", values["parameters"], {})
+    assert read_manifest(folder, "explanations")["schema"] == 1
+    with pytest.raises(ArtifactError, match=r"made by an earlier Vitrail.*schema 1.* `vitrail study` again"):
+        is_current(folder, "explanations", values["parameters"], {})
 
 
 #: Ending → a file of somebody with it.

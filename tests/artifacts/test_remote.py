@@ -45,7 +45,7 @@ def put(url: str, name: str, content: bytes) -> None:
 
 
 def shards(folder: Path) -> Shards:
-    return Shards(folder, Run("texts", {"a": 1}, N, (".parquet",)))
+    return Shards(folder, Run("explanations", {"a": 1}, N, (".parquet",)))
 
 
 def write(to: Shards, number: int) -> None:

@@ -159,7 +159,7 @@ COMMANDS = [
     ("extract --data blind.jsonl --word dog --out o", "images could be read. The first: sample '0'"),
     ("say --data blind.jsonl --out o", "images could be read. The first: sample '0'"),
     ("say --data captions.jsonl --out file", "file is a file; what is written needs a folder"),
-    ("say --out o --endpoint http://a/v1 --model b --data captions.jsonl", "Name either an --endpoint"),
+    ("say --out o --endpoint http://a/v1 --model b --data captions.jsonl", "--model is not for an --endpoint"),
     ("say --data captions.jsonl --out o --endpoint localhost", "'localhost' is no address of a server"),
     ("finetune --data blind.jsonl --words dog,dogs --out o", "images could be read. The first: sample"),
     ("steer make --task colour --data blind.jsonl --out o", "images could be read. The first: sample"),

@@ -360,20 +360,16 @@ def test_bad_input_is_named(world, arguments, what, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (["rank", "STUDY", "--to", "9"], "concepts 0 to 5"),
+        (["rank", "STUDY", "--to", "9", "--data", "WORLD"], "concepts 0 to 5"),
         (["make", "--study", "STUDY", "--to", "9", "--out", "x"], "concepts 0 to 5"),
         (["make", "--study", "STUDY", "--to", "1", "--from", "0", "--shift", "s", "--out", "x"], "leave out --from"),
     ],
 )
 def test_concepts_that_do_not_exist_are_named(concepts, world, arguments, what, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    study = str(concepts.folder.parent)
+    places = {"STUDY": str(concepts.folder.parent), "WORLD": str(world)}
     with pytest.raises(UsageError, match=what):
-        CliRunner().invoke(
-            app,
-            ["steer", *(study if a == "STUDY" else a for a in arguments), "--data", str(world)],
-            catch_exceptions=False,
-        )
+        CliRunner().invoke(app, ["steer", *(places.get(a, a) for a in arguments)], catch_exceptions=False)
 
 
 def test_the_page_is_whole_offline_and_believes_nothing(tmp_path):

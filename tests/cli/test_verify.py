@@ -10,7 +10,7 @@ from vitrail.artifacts import write_manifest, write_text
 
 def test_a_folder_is_checked_and_put_right(run, tmp_path: Path) -> None:
     write_text(tmp_path / "c" / "a.json", "[1]")
-    write_manifest(tmp_path / "c", "concepts", {}, ["a.json"])
+    write_manifest(tmp_path / "c", "sweep", {}, ["a.json"])
     code, out, _ = run("verify", tmp_path)
     assert code == 0
     assert "Everything is as written." in out

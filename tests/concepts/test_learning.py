@@ -31,7 +31,7 @@ def representations(n: int = 40, d: int = 12, seed: int = 0) -> np.ndarray:
 
 def stored(folder: Path, Z: np.ndarray, layers: tuple = (4,)) -> Activations:
     """Activations whose states are `Z` in every layer; sample ids are s0, s1, …"""
-    parameters = {"model": {"name": "m", "n_blocks": 4}, "word": {"text": "dog", "forms": []}, "layers": list(layers)}
+    parameters = {"model": stored_states.MODEL, "word": {"text": "dog", "forms": []}, "layers": list(layers)}
     store = Store(folder, parameters, 1)
     rows = [stored_states.row_of(f"s{i}") for i in range(len(Z))]
     store.write(0, {layer: torch.tensor(Z) for layer in layers}, rows, Counts(len(Z), len(Z)))

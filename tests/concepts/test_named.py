@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tests.learners.test_named import planted
-from tests.stored_states import row_of
+from tests.stored_states import MODEL, row_of
 
 from vitrail.activations import Activations, Counts, Store
 from vitrail.concepts import LearningOptions, learn_as, open_concepts
@@ -32,7 +32,7 @@ def activations(tmp_path: Path) -> Activations:
         words += ["lucky"] if rng.random() < 0.3 else []
         rows.append(replace(row_of(f"s{i}"), references=(" ".join([*words, "dog"]),)))
     parameters = {
-        "model": {"name": "m", "n_blocks": 4},
+        "model": MODEL,
         "word": {"text": "dog", "forms": [], "match_case": False},
         "layers": [4],
     }

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.stored_states import row_of
 
-from vitrail.activations import Counts, Store
+from vitrail.activations import Counts, Store, open_activations
 from vitrail.artifacts import verify
 from vitrail.concepts import LearningOptions, open_concepts, open_shared, share_as
 from vitrail.concepts.shared import SharedConcepts, folder_of_word
@@ -74,7 +74,9 @@ def test_each_word_has_its_own_mean_and_the_same_concepts(shared, parts):
         np.testing.assert_allclose(concepts.learner.transform(Z), concepts.V, atol=1e-4)
         assert concepts.scores["explained_variance"] > 0.85
         assert concepts.stability == shared.stability
-        opened = open_concepts(concepts.folder, part)
+        laid = open_activations(concepts.folder.parent / "activations")
+        assert laid.rows == part.rows
+        opened = open_concepts(concepts.folder, laid)
         assert opened.options == dataclasses.replace(OPTIONS, layer=8)
         assert opened.parameters["shared"] == ["dog", "boat", "hot dog"]
 

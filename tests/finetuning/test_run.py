@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,28 @@ def test_a_model_with_an_adapter_is_not_given_another(tuned, examples, tmp_path,
     adapted = load("toyland", adapter=tuned.folder, device="cpu")
     with pytest.raises(UsageError, match="has the adapter"):
         finetune(adapted, examples, quick, out=tmp_path / "t")
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on_from_what_was_kept(
+    lmm, examples, tuned, tmp_path, quick, monkeypatch
+):
+    from peft import PeftModel
+
+    save, saved = PeftModel.save_pretrained, []
+
+    def fills_the_disk(self, folder, **options):
+        save(self, folder, **options)
+        saved.append(Path(folder))
+        if len(saved) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PeftModel, "save_pretrained", fills_the_disk)
+        with pytest.raises(ArtifactError, match=r"The disk is full: could not write .*step-00004\. .*finished is kept"):
+            finetune(lmm, examples, quick, out=tmp_path / "t")
+    assert [p.name for p in sorted((tmp_path / "t" / "checkpoints").iterdir())] == ["step-00002"]
+    again = finetune(lmm, examples, quick, out=tmp_path / "t")
+    same = [p.relative_to(tuned.folder) for p in tuned.folder.rglob("*.safetensors")]
+    assert len(same) == 3
+    for path in same:
+        assert (again.folder / path).read_bytes() == (tuned.folder / path).read_bytes()

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from vitrail.errors import DataError, NumericsError
 from vitrail.finetuning import TrainingOptions, finetune
+from vitrail.finetuning.forcing import count_tokens, teacher_forced
 from vitrail.finetuning.training import Training, split_examples
 
 pytest.importorskip("peft")
@@ -49,3 +50,26 @@ def test_training_stops_when_the_held_out_loss_no_longer_falls(lmm, examples, tm
     assert made.loss.best == 0 <= len(made.loss.training) - 2
     weights = load_file(made.folder / "adapter_model.safetensors")
     assert not any(t.any() for name, t in weights.items() if "lora_B" in name)  # those of the best step: as at first
+
+
+def test_images_are_decoded_within_bounds_and_the_gradients_of_the_parts_add_up(
+    lmm, examples, tuned, tmp_path, quick, monkeypatch
+):
+    sizes = []
+
+    def counted(lmm, part):
+        sizes.append(len(part))
+        return teacher_forced(lmm, part)
+
+    monkeypatch.setattr("vitrail.samples.bounds.PIXELS", 1)
+    monkeypatch.setattr("vitrail.finetuning.training.teacher_forced", counted)
+    made = finetune(lmm, examples, quick, out=tmp_path / "t")
+    assert set(sizes) == {1}
+    assert sum(sizes) > 2 * quick.steps
+    assert made.loss.training == pytest.approx(tuned.loss.training, rel=1e-2)  # bfloat16, in other shapes
+    assert made.loss.lowest == pytest.approx(tuned.loss.lowest, rel=1e-2)
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_the_tokens_of_answers_are_counted_as_the_loss_counts_them(lmm, examples, n):
+    assert count_tokens(lmm, examples[:n]) == len(teacher_forced(lmm, examples[:n]).predictions(lmm).targets)

@@ -101,11 +101,13 @@ TEMPLATES = {
     "{{ raise_exception('no') }}": "TemplateError: no",
     "{% include 'x' %}": "TypeError",
     "{{ broken": "TemplateSyntaxError",
+    "{% for i in range(9**5) %}{% for j in range(9**5) %}{% endfor %}{% endfor %}": "TimeoutError: it works for longer",
 }
 
 
 @pytest.mark.parametrize(("template", "says"), TEMPLATES.items())
 def test_a_chat_template_that_attacks_or_breaks_is_blamed_and_no_image(lmm, monkeypatch, template, says):
     monkeypatch.setattr(lmm.processor, "chat_template", template)
+    monkeypatch.setattr("vitrail.lmm.prompts.PATIENCE", 0.5)
     with pytest.raises(ModelError, match=rf"chat template ends in an error \({says}"):
         lmm.prepare([Image.new("RGB", (8, 8))], [lmm.prompt])

@@ -127,7 +127,8 @@ def write_study(folder, rows, U, V, *, method="semi-nmf", word="dog", words=ADJE
     if method == "pca":
         learner.mean_ = Z.mean(0)
     asked = {"layer": 8, "method": method, "n_concepts": k, "penalty": None, "seed": 0}
-    content = {"parameters": asked, "scores": describe_fit(Z, V, learner), "dropped": []}
+    state = {"method": method, "params": {}, "fitted": {}}
+    content = {"parameters": asked, "learner": state, "scores": describe_fit(Z, V, learner), "dropped": []}
     manifest = write_manifest(
         folder / "concepts", "concepts", content | {"parents": {"activations": parent(activations.folder)}}
     )

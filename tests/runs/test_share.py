@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from vitrail import open_dictionary, share
 from vitrail.activations import ExtractionOptions
-from vitrail.artifacts import verify
+from vitrail.artifacts import state_of, verify
+from vitrail.comparison import ComparisonOptions
 from vitrail.concepts import LearningOptions
-from vitrail.errors import UsageError
+from vitrail.errors import ArtifactError, UsageError
 from vitrail.extraction import extract_words
 from vitrail.reports.shared import PHOTOS, title_of
+from vitrail.runs.compare import check_comparison, compare
+from vitrail.runs.report import report
 from vitrail.runs.share import states_of
+from vitrail.steering import concept_vector
+from vitrail.studies import open_study
 
 LEARNING = LearningOptions(n_concepts=6, stability=1)
 
@@ -67,6 +74,49 @@ def test_the_page_shows_every_concept_with_every_word(dictionary):
         assert title_of(dictionary.groundings, k) in page
     for uses in dictionary.concepts.uses.values():
         assert all(f'<td class="value">{use.strength:.2f}</td>' in page for use in uses)
+
+
+def test_each_word_is_a_study_that_later_stages_take(dictionary, many, lmm, dogs, tmp_path):
+    study = open_study(dictionary.concepts.folder / "words" / "dog")
+    states = many.of("dog")
+    np.testing.assert_array_equal(study.activations.states(8), states.states(8))
+    assert study.activations.rows == states.rows
+    np.testing.assert_allclose(study.concepts.mean, states.states(8).mean(axis=0), atol=1e-3)
+    assert state_of(report(study, out=tmp_path / "page.html")) == "whole"
+    image = next(s.image for s in dogs if "dog" in lmm.caption([s.open()])[0].split())
+    explained = study.explain(image, lmm=lmm)
+    assert all(c.words == tuple(study.grounding.words[c.index]) for c in explained.concepts)
+    strongest = explained.concepts[0].index
+    steering = concept_vector(lmm, study.activations, study.concepts, strongest, out=tmp_path / "steering")
+    toward = torch.from_numpy(study.concepts.U[strongest])
+    assert torch.cosine_similarity(steering.directions[8], toward, dim=0) > 0.999
+    found = compare(study, study, lmm, lmm, out=tmp_path / "shift", options=ComparisonOptions(resamples=0))
+    assert [c.match for c in found.concepts if c.match is not None] == [
+        c.index for c in found.concepts if c.match is not None
+    ]
+    assert {c.change for c in found.concepts} <= {"refined", "faded"}
+
+
+def test_a_comparison_that_would_learn_another_dictionary_is_refused_before_models_are_asked(dictionary, dog_study):
+    study = open_study(dictionary.concepts.folder / "words" / "dog")
+    with pytest.raises(UsageError, match=r"are shared by dog, cat, bus\. .*compare the two studies"):
+        check_comparison(study, None, [], ComparisonOptions())
+    with pytest.raises(UsageError, match=r"cannot be compared: shared is \['dog', 'cat', 'bus'\] in one, None in the"):
+        check_comparison(study, dog_study, None, ComparisonOptions())
+
+
+def test_states_that_are_gone_are_missed_by_name_and_laid_again_where_they_are(dictionary, many, lmm, tmp_path):
+    parts = [shutil.copytree(many.folder, tmp_path / "many")]
+    made = share(parts, out=tmp_path / "s", learning=LEARNING, lmm=lmm, progress=False)
+    view = made.concepts.folder / "words" / "cat" / "activations"
+    shutil.rmtree(view)
+    with pytest.raises(ArtifactError, match=r"words/cat/activations holds no activations"):
+        open_dictionary(tmp_path / "s")
+    share(parts, out=tmp_path / "s", learning=LEARNING, lmm=lmm, progress=False)
+    assert len(open_study(view.parent)) == 6
+    shutil.rmtree(tmp_path / "many")
+    with pytest.raises(ArtifactError, match=r"many/activations holds no activations"):
+        open_study(view.parent)
 
 
 def test_a_title_leaves_out_the_words_that_are_studied(dictionary):

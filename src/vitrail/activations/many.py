@@ -10,7 +10,6 @@ dog`, writes its concepts there.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from vitrail.activations.options import word_from_manifest
-from vitrail.activations.store import KIND, Activations, open_activations
-from vitrail.artifacts import MANIFEST, Counts, parent, read_finished, read_manifest, write_manifest
+from vitrail.activations.store import KIND, Activations, laid_in, open_activations
+from vitrail.artifacts import MANIFEST, Counts, parent, read_finished, read_manifest
 from vitrail.errors import ArtifactError, UsageError, WordError
 from vitrail.words import Word, nearest
 
@@ -82,7 +81,7 @@ class WordStore:
                 f"{word!r} is none of the {len(self)} words of {self.folder}. Words in it: {', '.join(near)}."
             )
         folder = self.folder_of(word)
-        return Activations(folder / KIND, self._view(word, folder / KIND))
+        return self._view(word, folder / KIND)
 
     def folder_of(self, word: str) -> Path:
         """The study's folder of one word."""
@@ -112,14 +111,13 @@ class WordStore:
                 found[text].append((stop - size, stop))
         return found
 
-    def _view(self, word: str, folder: Path) -> dict[str, Any]:
-        """The manifest of the activations of one word, written where it is not there."""
+    def _view(self, word: str, folder: Path) -> Activations:
+        """The activations of one word; their manifest is written where it is not there."""
         store = self.folder / KIND
-        parents = {KIND: parent(store)}
         if (folder / MANIFEST).exists():
             there = read_manifest(folder, KIND)
-            if there["parents"] == parents:
-                return there
+            if there["parents"] == {KIND: parent(store)}:
+                return Activations(folder, there)
             raise ArtifactError(
                 f"{folder} belongs to other states than those in {store}. Remove {folder.parent}, or name another one."
             )
@@ -129,15 +127,13 @@ class WordStore:
         without = counts.scanned - len(counts.unreadable) - kept
         content = {
             "parameters": parameters,
-            "parents": parents,
             "doctor": self.manifest.get("doctor"),
             "complete": True,
             "counts": Counts(counts.scanned, kept, without, counts.unreadable).as_dict(),
             "n_shards": self.manifest["n_shards"],
-            "store": Path(os.path.relpath(store, folder)).as_posix(),
             "ranges": self._ranges[word],
         }
-        return write_manifest(folder, KIND, content)
+        return laid_in(folder, store, content)
 
     def __repr__(self) -> str:
         return f"<States of {len(self)} words in {self.folder}>"

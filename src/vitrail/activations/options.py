@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from vitrail.artifacts import typed
 from vitrail.errors import UsageError
 from vitrail.lmm.options import Layer, is_sight, read_at
 from vitrail.options import Count, CountOrAuto, Options
@@ -111,4 +112,4 @@ class ExtractionOptions(Options):
 
 def word_from_manifest(values: Mapping[str, Any]) -> Word:
     """The word of interest in the parameters of an activations manifest."""
-    return Word(values["text"], tuple(values["forms"]), values["match_case"])
+    return typed(values, Word)

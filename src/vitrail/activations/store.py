@@ -5,10 +5,12 @@ Row *i* of a shard's tensors ("layer.8", …) belongs to row *i* of its table.
 
 A folder of many words (`many.py`) holds the rows of one word after those of another in every shard. The activations of
 one of its words are a folder with nothing but a manifest, which says where the store is, and which rows are the word's.
+Any other activations can be laid in a second folder in the same way: see `laid_in`.
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,15 +28,21 @@ from vitrail.activations.options import ExtractionOptions, word_from_manifest
 from vitrail.activations.row import SCHEMA, Row
 from vitrail.activations.streaming import StateStream
 from vitrail.artifacts import (
+    MANIFEST,
     Counts,
     Part,
     Run,
     Shards,
     Sources,
     check_parent,
+    manifest_of,
+    parent,
     present,
     read_finished,
+    read_manifest,
     shard_file,
+    typed,
+    write_manifest,
 )
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.lmm import ModelDescription
@@ -52,6 +60,49 @@ SUFFIXES = (".safetensors", ".parquet")
 ROWS_PER_GROUP = 64
 #: The tensors of a shard, and which of its states are meant: `[start, stop)`.
 Slice = tuple[Path, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parameters(ExtractionOptions):
+    """What activations were made with: `word`, or `words` in a folder of many."""
+
+    model: dict[str, Any]
+    word: Word | None = None
+    words: tuple[Word, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ModelDescription.from_dict(self.model)
+        if (self.word is None) == (self.words is None):
+            raise ValueError("one of `word` and `words` is expected")
+
+
+@manifest_of(KIND)
+@dataclass(frozen=True)
+class _Manifest:
+    """What the manifest of activations has. `words` is of a folder of many words, `store` and `ranges` of states that
+    lie in another folder; see `laid_in`."""
+
+    parameters: dict[str, Any]
+    counts: dict[str, Any]
+    n_shards: int
+    words: dict[str, tuple[int, ...]] | None = None
+    store: str | None = None
+    ranges: tuple[tuple[int, int], ...] | None = None
+
+    def __post_init__(self) -> None:
+        Counts.from_dict(self.counts)
+        if "layers" not in self.parameters:  # as an option they have a default
+            raise ValueError("`parameters.layers` is missing")
+        words = typed(self.parameters, _Parameters).words
+        if (words is None) != (self.words is None) or (self.store is None and self.ranges is not None):
+            raise ValueError("`parameters.words` goes with `words`, and `ranges` with `store`")
+        texts = {word.text for word in words or ()}
+        if self.words is not None and texts != self.words.keys():
+            raise ValueError(f"`words` has {sorted(self.words)}, and `parameters.words` {sorted(texts)}")
+        of_shards = [*(self.words or {}).values(), *([] if self.ranges is None else [self.ranges])]
+        if any(len(values) != self.n_shards for values in of_shards):
+            raise ValueError(f"something is not said of each of the {self.n_shards} shards")
 
 
 class Store(Shards):
@@ -231,6 +282,28 @@ class Activations:
             f"<b>Activations</b> of “{p['word']['text']}” in {p['model']['name']}: "
             f"{len(self)} of {self.counts.scanned} samples, layers {self.layers}"
         )
+
+
+def laid_in(folder: Path, store: Path, content: Mapping[str, Any]) -> Activations:
+    """Activations in `folder` whose states stay where they are, in `store`: a manifest that says so.
+
+    Args:
+        store: the folder that has the shards.
+        content: what the manifest says beside that: parameters, counts, number of shards, and the `ranges` of rows.
+    """
+    made = {**content, "parents": {KIND: parent(store)}, "store": Path(os.path.relpath(store, folder)).as_posix()}
+    return Activations(folder, write_manifest(folder, KIND, made))
+
+
+def also_in(folder: Path, activations: Activations) -> Activations:
+    """`activations` in a second folder; nothing is written where they are there already."""
+    store = activations.folder / activations.manifest.get("store", "")
+    if (folder / MANIFEST).exists():
+        there = read_manifest(folder, KIND)
+        if there["parents"] == {KIND: parent(store)} and there["parameters"] == activations.parameters:
+            return Activations(folder, there)
+    own = ("parameters", "doctor", "complete", "counts", "n_shards", "ranges")
+    return laid_in(folder, store, {name: activations.manifest[name] for name in own if name in activations.manifest})
 
 
 def open_activations(folder: str | Path) -> Activations:

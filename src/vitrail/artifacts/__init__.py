@@ -2,6 +2,7 @@
 
 files.py     whole files under their final name, and their hashes
 json_text.py JSON in which nothing stands twice, and nothing is without end
+tensors.py   named tensors in a file
 values.py    dataclasses as JSON and back; JSON that carries a digest of itself
 manifest.py  what made a folder: its options, its parents, and the hash of every file
 ours.py      files beside artifacts that say by themselves that they are ours
@@ -25,6 +26,7 @@ from vitrail.artifacts.files import (
     read_regular,
     same_volume_free,
     url_of,
+    write_files,
     write_text,
     write_whole,
 )
@@ -34,6 +36,8 @@ from vitrail.artifacts.manifest import (
     AGAIN,
     MANIFEST,
     SCHEMA,
+    Certificate,
+    Check,
     check_files,
     check_free,
     check_parent,
@@ -43,6 +47,7 @@ from vitrail.artifacts.manifest import (
     folder_for,
     is_current,
     is_trace,
+    manifest_of,
     parent,
     read_finished,
     read_manifest,
@@ -50,15 +55,18 @@ from vitrail.artifacts.manifest import (
     versions,
     write_manifest,
 )
-from vitrail.artifacts.ours import beside, check_ours, make_way, state_of, write_ours
+from vitrail.artifacts.ours import beside, check_covered, check_ours, make_way, state_of, write_covering, write_ours
 from vitrail.artifacts.remote import at
 from vitrail.artifacts.shards import Counts, Part, Record, Run, Shards, Sources, Writer, shard_file
-from vitrail.artifacts.values import plain, read_json, read_sealed, typed, write_json, write_sealed
+from vitrail.artifacts.tensors import read_tensors
+from vitrail.artifacts.values import plain, read_json, read_made, read_sealed, typed, write_json, write_sealed
 
 __all__ = [
     "AGAIN",
     "MANIFEST",
     "SCHEMA",
+    "Certificate",
+    "Check",
     "Checked",
     "Counts",
     "JSONError",
@@ -70,6 +78,7 @@ __all__ = [
     "Writer",
     "at",
     "beside",
+    "check_covered",
     "check_files",
     "check_free",
     "check_ours",
@@ -84,6 +93,7 @@ __all__ = [
     "is_current",
     "is_trace",
     "make_way",
+    "manifest_of",
     "one_writer",
     "open_regular",
     "parent",
@@ -94,9 +104,11 @@ __all__ = [
     "present",
     "read_finished",
     "read_json",
+    "read_made",
     "read_manifest",
     "read_regular",
     "read_sealed",
+    "read_tensors",
     "same_run",
     "same_volume_free",
     "shard_file",
@@ -105,6 +117,8 @@ __all__ = [
     "url_of",
     "verify",
     "versions",
+    "write_covering",
+    "write_files",
     "write_json",
     "write_manifest",
     "write_ours",

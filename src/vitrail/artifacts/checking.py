@@ -10,11 +10,11 @@ from typing import Any, Literal
 from vitrail.artifacts.files import PARTIAL, elsewhere, file_hash
 from vitrail.artifacts.lock import LOCK, RANKS
 from vitrail.artifacts.manifest import AGAIN, MANIFEST, SCHEMA, any_manifest, damaged
-from vitrail.artifacts.ours import LOOSE, state_of
+from vitrail.artifacts.ours import LOOSE, covering, state_of
 from vitrail.artifacts.values import read_sealed
 from vitrail.errors import ArtifactError
 
-#: "older" has no hash to be checked against; "unfinished" is of a run that goes on when its command is run again.
+#: "older" has no hash to compare with; "unfinished" is of a run that goes on when its command is run again.
 Condition = Literal["whole", "damaged", "missing", "foreign", "older", "unfinished"]
 #: Where the damaged files of an artifact go.
 ASIDE = ".damaged"
@@ -54,7 +54,7 @@ def verify(folder: Path) -> list[Checked]:
         found += _artifact(folder, path, known)
     for path in sorted(p for p in folder.rglob("*") if not p.is_dir() and p not in known):
         if ASIDE not in path.parts and path.name != LOCK and path.parent.name != RANKS:
-            found.append(_alone(folder, path))
+            found += _alone(folder, path)
     return found
 
 
@@ -81,16 +81,16 @@ def _artifact(folder: Path, path: Path, known: set[Path]) -> Iterator[Checked]:
     for file, state in wrong:
         yield Checked(str((home / file).relative_to(folder)), kind, state, again)  # type: ignore[arg-type]
     if not wrong:
-        lost = [p for p in manifest["parents"].values() if not _has_parent(home, p)]
+        lost = [p for p in manifest["parents"].values() if not _has_parent(home, p, manifest.get("store"))]
         older = manifest["schema"] < SCHEMA
         says = "Of an earlier version: not every file of it has a hash." if older else ""
         says = says or "".join(f"Its {p['folder']} is not the one beside it. " for p in lost)
         yield Checked(name, kind, "older" if older else "whole", says.strip())
 
 
-def _has_parent(home: Path, parent: dict[str, Any]) -> bool:
-    """Whether the parent is what it was, where one of its name lies beside the artifact."""
-    path = home.parent / parent["folder"] / MANIFEST
+def _has_parent(home: Path, parent: dict[str, Any], store: str | None) -> bool:
+    """Whether the parent is what it was, where one of its name lies beside the artifact, or where it says: `store`."""
+    path = (home.parent / parent["folder"] if store is None else home / store) / MANIFEST
     return not path.is_file() or file_hash(path) == parent["manifest_sha256"]
 
 
@@ -111,23 +111,34 @@ def _shards(folder: Path, home: Path, known: set[Path]) -> Iterator[Checked]:
             )
 
 
-def _alone(folder: Path, path: Path) -> Checked:
-    """The condition of a file that belongs to no artifact."""
+def _alone(folder: Path, path: Path) -> Iterator[Checked]:
+    """The condition of a file that belongs to no artifact, and the files that it covers which are missing."""
     where = str(path.relative_to(folder))
-    if path.name.endswith(PARTIAL):
-        return Checked(where, "file", "unfinished", "What a run left that was killed.")
-    if not path.is_file():
-        return Checked(where, "file", "foreign", "It is no file: a link to nothing, a FIFO, a socket or a device.")
-    if path.suffix in LOOSE:
+    if any(part.endswith(PARTIAL) for part in path.relative_to(folder).parts):  # a file, or in a folder of that name
+        yield Checked(where, "file", "unfinished", "What a run left that was killed.")
+    elif not path.is_file():
+        yield Checked(where, "file", "foreign", "It is no file: a link to nothing, a FIFO, a socket or a device.")
+    elif path.suffix in LOOSE:
         state = state_of(path)
-        if state == "whole" and path.stem.startswith("part-"):  # embeddings: the index holds the hash of its vectors
-            vectors, expected = path.with_suffix(".safetensors"), read_sealed(path).get("sha256")
-            state = "whole" if vectors.is_file() and file_hash(vectors) == expected else "damaged"
-        return Checked(where, "file", state)
+        yield Checked(where, "file", state)
+        covered = covering(path) if path.suffix == ".json" and state == "whole" else {}
+        for name in covered:
+            if not path.with_name(name).exists():
+                yield Checked(str(path.with_name(name).relative_to(folder)), "file", "missing", f"{where} covers it.")
+    else:
+        yield _covered(where, path)
+
+
+def _covered(where: str, path: Path) -> Checked:
+    """The condition of a file that JSON beside it may cover."""
     index = path.with_suffix(".json")
-    if path.suffix == ".safetensors" and index.is_file():
-        return Checked(where, "file", _alone(folder, index).condition)
-    return Checked(where, "file", "foreign", "No manifest names it.")
+    try:
+        expected = covering(index).get(path.name)
+    except (OSError, ValueError):
+        return Checked(where, "file", "older", f"{index.name}, which may have its hash, is damaged.")
+    if expected is None:
+        return Checked(where, "file", "foreign", "No manifest names it.")
+    return Checked(where, "file", "whole" if file_hash(path) == expected else "damaged")
 
 
 def repair(folder: Path, checked: list[Checked]) -> list[str]:
@@ -140,7 +151,7 @@ def repair(folder: Path, checked: list[Checked]) -> list[str]:
     moved = []
     for one in checked:
         path = folder / one.path
-        if one.condition == "unfinished" and path.name.endswith(PARTIAL):
+        if one.condition == "unfinished" and PARTIAL in one.path:
             path.unlink(missing_ok=True)
             moved.append(one.path)
         elif one.condition in ("damaged", "missing"):

@@ -6,9 +6,10 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Protocol
@@ -125,21 +126,53 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     Raises:
         ArtifactError: the disk is full or the folder cannot be written; nothing is left behind.
     """
-    partial = path.with_name(f".{path.name}{PARTIAL}")
-    _being_written.add(partial)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _partial(path, path.with_name(f".{path.name}{PARTIAL}")) as partial:
         write(partial)
         partial.replace(path)
+    _put(path)
+
+
+def write_files(folder: Path, write: Callable[[Path], None]) -> None:
+    """Lets `write` fill a folder in `folder`, and moves each file of it out of it, so that each is whole or absent.
+
+    Files that stood in `folder` stay until all the new ones are written.
+
+    Raises:
+        ArtifactError: as `write_whole`.
+    """
+    with _partial(folder, folder / f".files{PARTIAL}") as partial:
+        partial.mkdir()
+        write(partial)
+        for file in sorted(p for p in partial.rglob("*") if p.is_file()):
+            target = folder / file.relative_to(partial)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(target)
+            _put(target)
+        shutil.rmtree(partial)
+
+
+def _put(path: Path) -> None:
+    """Writes a file that is whole here where it lies elsewhere, too."""
+    if (mirror := elsewhere(path)) is not None:
+        mirror.put(path)
+
+
+@contextmanager
+def _partial(path: Path, partial: Path) -> Iterator[Path]:
+    """`partial`, the name under which `path` is made; nothing has it before and afterwards.
+
+    Raises:
+        ArtifactError: the disk is full or the folder cannot be written.
+    """
+    _being_written.add(partial)
+    try:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        _remove(partial)
+        yield partial
     except Exception as error:
         with suppress(OSError):  # what stands in the way of the file stands in the way of removing it
-            partial.unlink(missing_ok=True)
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, OSError):
-            cause = cause.__cause__ or cause.__context__
-        # safetensors reports a full disk as an error of its own, with the system's words in it
-        full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full or "No space left" in str(error):
+            _remove(partial)
+        if _is_full(error):
             raise ArtifactError(
                 f"The disk is full: could not write {path}. Free some space and run the same command again; "
                 "what was finished is kept."
@@ -149,8 +182,20 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         raise
     finally:
         _being_written.discard(partial)
-    if (mirror := elsewhere(path)) is not None:
-        mirror.put(path)
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether an error says that a disk is full, or a quota used up."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    # safetensors reports a full disk as an error of its own, with the system's words in it
+    full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or "No space left" in str(error)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -166,7 +211,7 @@ def discard_partial_files() -> None:
     """Removes the files that this process has begun and not finished: for a process that is about to end."""
     for partial in list(_being_written):
         with suppress(OSError):
-            partial.unlink(missing_ok=True)
+            _remove(partial)
 
 
 def open_regular(path: Path) -> BufferedReader:

@@ -12,7 +12,7 @@ import json
 import logging
 import platform
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -20,7 +20,7 @@ from typing import Any
 
 from vitrail.artifacts.files import PARTIAL, check_here, file_hash
 from vitrail.artifacts.lock import LOCK, RANKS
-from vitrail.artifacts.values import plain, read_sealed, typed, write_sealed
+from vitrail.artifacts.values import SEAL, UNEXPECTED, plain, read_sealed, typed, why, write_sealed
 from vitrail.errors import ArtifactError
 from vitrail.progress import Progress, announce
 
@@ -77,12 +77,57 @@ class Parent:
 
     folder: str
     manifest_sha256: str
-    doctor: dict[str, Any] | None = None
+    doctor: Certificate | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one check of the doctor found.
+
+    Args:
+        name: what should be true.
+        passed: whether it is; None where there was nothing to compare.
+        error: the largest relative error; None where no numbers were compared.
+        says: the finding in words.
+    """
+
+    name: str
+    passed: bool | None
+    error: float | None
+    says: str
+
+    @property
+    def mark(self) -> str:
+        """A sign for `passed`."""
+        return {True: "✓", False: "✗", None: "–"}[self.passed]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a manifest keeps of the doctor's findings.
+
+    Args:
+        passed: whether no check failed.
+        modules: which modules were taken for what, by name.
+        checks: what was found, check by check.
+    """
+
+    passed: bool
+    modules: dict[str, str]
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many samples were looked at, and how many rows were kept, where an artifact counts them."""
+
+    scanned: int
+    kept: int
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What every manifest has; each kind has more beside it.
+    """What every manifest has; each kind has more beside it, see `manifest_of`.
 
     Args:
         schema: the number of the form.
@@ -93,6 +138,7 @@ class Manifest:
         files: path inside the folder → sha256.
         complete: whether the run that writes it has finished.
         doctor: the doctor's certificate of the model that was read.
+        counts: what became of the samples.
     """
 
     schema: int
@@ -102,7 +148,8 @@ class Manifest:
     parents: dict[str, Parent] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     complete: bool = True
-    doctor: dict[str, Any] | None = None
+    doctor: Certificate | None = None
+    counts: Sizes | None = None
 
 
 def versions() -> dict[str, str]:
@@ -145,37 +192,62 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         raise ArtifactError(f"{folder} holds no {kind}: there is no {MANIFEST} in it.")
-    manifest = any_manifest(path)
-    if manifest["kind"] != kind:
-        raise ArtifactError(f"{folder} holds {manifest['kind']}, but {kind} was expected.")
-    return manifest
+    return any_manifest(path, kind)
 
 
-def any_manifest(path: Path) -> dict[str, Any]:
-    """The manifest at `path`, of whatever kind.
+def manifest_of(kind: str) -> Callable[[type], type]:
+    """A decorator for a dataclass that says what the manifest of a finished artifact of `kind` has beside what every
+    manifest has: a field for each name in it. `read_manifest` gives no manifest that lacks one of them."""
+
+    def remember(form: type) -> type:
+        _FORMS[kind] = form
+        return form
+
+    return remember
+
+
+_FORMS: dict[str, type] = {}
+
+
+def any_manifest(path: Path, expected: str | None = None) -> dict[str, Any]:
+    """The manifest at `path`, of the kind that is expected, or of whatever kind.
 
     Raises:
-        ArtifactError: it is damaged, or of a newer schema.
+        ArtifactError: it is damaged, of another kind, of a newer schema, or lacks what one of its kind must have.
     """
+    kind = ""
     try:
         values = read_sealed(path)
-        schema = values.get("schema")
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise ArtifactError(
-                f"{path} has schema {schema}; this version of Vitrail reads up to {SCHEMA}. Install a newer Vitrail."
-            )
-        head = typed(values, Manifest)
-        if strange := [name for name in head.files if not _inside(name)]:
-            raise ValueError(f"{strange[0]!r} is no path inside the folder")
-        if head.schema >= 2 and "digest" not in values:
-            raise ValueError("it has no digest")
-    except (OSError, ValueError) as error:
+        schema, kind = values.get("schema"), str(values.get("kind"))
+        newer = isinstance(schema, int) and schema > SCHEMA
+        head = None if newer else typed(values, Manifest)
+        if head is not None:
+            _check_head(head, values)
+            if expected not in (None, kind):
+                raise ArtifactError(f"{path.parent} holds {kind}, but {expected} was expected.")
+            if head.complete and kind in _FORMS:
+                typed(values, _FORMS[kind])
+    except (OSError, *UNEXPECTED) as error:
+        again = f"run `{AGAIN[kind]}` again" if kind in AGAIN else "make it again"
         raise ArtifactError(
-            f"{path} is damaged ({error}). Restore it from a copy; or remove {path.parent} and make it again."
+            f"{path} is damaged, or of another version of Vitrail ({why(error)}). Restore it from a copy; or remove "
+            f"{path.parent} and {again}."
         ) from error
+    if newer:
+        raise ArtifactError(
+            f"{path} has schema {schema}; this version of Vitrail reads up to {SCHEMA}. Install a newer Vitrail."
+        )
     for name in ("parameters", "parents", "files"):
         values.setdefault(name, {})
     return values
+
+
+def _check_head(head: Manifest, values: Mapping[str, Any]) -> None:
+    """Raises ValueError for what no type says of a manifest."""
+    if strange := [name for name in head.files if not _inside(name)]:
+        raise ValueError(f"{strange[0]!r} is no path inside the folder")
+    if head.schema >= 2 and SEAL not in values:
+        raise ValueError("it has no digest")
 
 
 def _inside(name: str) -> bool:
@@ -238,7 +310,7 @@ def check_parent(child: Path, manifest: Mapping[str, Any], folder: Path, kind: s
     """Raises `ArtifactError` unless the artifact at `child` was made from the one at `folder`."""
     named = manifest["parents"].get(kind)
     if named is None:
-        raise ArtifactError(f"The manifest of {child} does not say from which {kind} it was made. Make it again.")
+        raise ArtifactError(f"{child / MANIFEST} does not say from which {kind} {child} was made. Make it again.")
     if file_hash(folder / MANIFEST) != named["manifest_sha256"]:
         raise ArtifactError(
             f"{child} was not made from {folder}: the {kind} there have changed since, or belong to another run. "

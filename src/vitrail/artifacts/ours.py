@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from vitrail.artifacts.files import read_regular, remove, write_whole
+from vitrail.artifacts.files import file_hash, present, read_regular, remove, write_whole
 from vitrail.artifacts.json_text import parse
 from vitrail.artifacts.manifest import MANIFEST
-from vitrail.artifacts.values import SEAL, read_sealed
+from vitrail.artifacts.values import SEAL, read_sealed, write_sealed
 from vitrail.errors import ArtifactError
 
 #: "older" is ours of version 0.1.0, which cannot be checked.
@@ -93,6 +93,43 @@ def _is_older(folder: Path) -> bool:
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return False
+
+
+#: The endings of files that JSON of the same name may cover.
+_COVERED = (".parquet", ".safetensors")
+
+
+def write_covering(path: Path, values: Mapping[str, Any]) -> None:
+    """Writes JSON that carries a digest of itself, and under "files" the hashes of Parquet and safetensors beside it of
+    the same name, which it covers."""
+    beside = [path.with_suffix(suffix) for suffix in _COVERED]
+    write_sealed(path, {**values, "files": {file.name: file_hash(file) for file in beside if file.is_file()}})
+
+
+def covering(path: Path) -> dict[str, str]:
+    """File → sha256 of the files beside it that JSON of ours covers; none for a file that is not there.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or is not as it was written.
+    """
+    if not path.is_file():
+        return {}
+    found = read_sealed(path).get("files", {})
+    return found if isinstance(found, dict) else {}
+
+
+def check_covered(path: Path, again: str) -> None:
+    """Raises `ArtifactError` if JSON beside `path` covers it and it is not as it was written; `again` is what to do."""
+    index = path.with_suffix(".json")
+    try:
+        expected = covering(index).get(path.name)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{index} is damaged ({error}). Remove it with {path}, and {again} again.") from error
+    there = expected is not None and present(path).is_file()
+    if expected is None or (there and file_hash(path) == expected):
+        return
+    state = "damaged: its contents are not what was written" if there else "missing"
+    raise ArtifactError(f"{path} is {state}. Remove it with {index.name}, and {again} again.")
 
 
 def check_ours(paths: Iterable[Path], offer: bool = False) -> None:

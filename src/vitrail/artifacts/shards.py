@@ -78,9 +78,15 @@ class Counts:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Counts:
-        unreadable = tuple((str(sample), str(why)) for sample, why in values["unreadable"])
-        without_state = values.get("without_state", 0)  # not in those of version 0.1.0
-        return cls(values["scanned"], values["kept"], values["without_word"], unreadable, without_state)
+        """The counts in a manifest.
+
+        Raises:
+            ValueError: one is missing, or of another type.
+        """
+        for name in ("scanned", "kept", "without_word", "unreadable"):  # `without_state` is newer than version 0.1.0
+            if name not in values:
+                raise ValueError(f"`counts` lacks `{name}`")
+        return typed(values, cls)
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from vitrail.artifacts.files import read_regular, write_text
 from vitrail.artifacts.json_text import parse
-from vitrail.errors import ArtifactError
+from vitrail.errors import ArtifactError, UsageError
 
 #: The key under which sealed JSON keeps the digest of everything else in it.
 SEAL = "digest"
@@ -73,6 +73,10 @@ def _with_nan(value: Any, kind: Any) -> Any:
     return value
 
 
+#: What reading values that are not as expected may raise, whoever wrote them.
+UNEXPECTED = (ValueError, LookupError, TypeError, AttributeError, OverflowError, UsageError)
+
+
 def read_json(path: Path, kind: type[T], again: str) -> T:
     """The content of a JSON file as a value of `kind`: a dataclass, or a generic type of dataclasses; see `typed`.
 
@@ -82,16 +86,33 @@ def read_json(path: Path, kind: type[T], again: str) -> T:
     Raises:
         ArtifactError: the file is missing, is no JSON, or its content does not have the fields of `kind`.
     """
+    return read_made(path, lambda values: typed(values, kind), again)
+
+
+def read_made(path: Path, make: Callable[[Any], T], again: str) -> T:
+    """What `make` makes of the content of a JSON file; whatever it finds wrong there is told with the file's name.
+
+    Args:
+        again: the command that makes the file again, for the message.
+
+    Raises:
+        ArtifactError: the file is missing, is no JSON, or `make` cannot use its content.
+    """
     try:
         values = parse(read_regular(path).decode())
         if isinstance(values, dict) and SEAL in values:
             values = {k: v for k, v in read_sealed(path).items() if k != SEAL}
-        return typed(values, kind)
-    except (OSError, ValueError) as error:
+        return make(values)
+    except (OSError, *UNEXPECTED) as error:
         raise ArtifactError(
-            f"{path} is damaged or missing, or of another version of Vitrail ({error}). "
+            f"{path} is damaged or missing, or of another version of Vitrail ({why(error)}). "
             f"Remove {path.parent} and {again} again."
         ) from error
+
+
+def why(error: Exception) -> str:
+    """What an error says of values that are not as expected; of a name that is missing, that it is missing."""
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -19,6 +19,7 @@ from rich.markup import escape
 from typer.core import TyperCommand
 
 from vitrail.cli.derived import NameParser, names_of, options_of, parser_of, taken_from
+from vitrail.cli.unused import remember
 from vitrail.visible import visible
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -93,13 +94,15 @@ def with_single_options(function: Callable[..., None]) -> Callable[..., None]:
         raise TypeError(f"{function.__name__} has the options {', '.join(sorted(twice))} twice.")
 
     @functools.wraps(function)
-    def _call(**values: Any) -> None:
+    def _call(typer_context: typer.Context | None = None, **values: Any) -> None:
+        remember(typer_context)
         made = {name: taken_from(values, name, group) for name, group in groups.items()}
         with ExitStack() as stack:
             here = {name: _here(stack, value, name) for name, value in {**made, **values}.items()}
             function(**here)
 
     keyword = inspect.Parameter.KEYWORD_ONLY  # so that options without a default may follow options with one
+    options.append(inspect.Parameter("typer_context", keyword, annotation=typer.Context))
     _call.__signature__ = inspect.Signature([o.replace(kind=keyword) for o in options])  # type: ignore[attr-defined]
     _call.__annotations__ = {option.name: option.annotation for option in options}
     return _call

@@ -113,6 +113,10 @@ class ModelChoice(Options):
         return StudyModel(model=model, device=self.device, trust_remote_code=self.trust_remote_code)
 
 
+#: Options of a `ModelChoice` that the model of a study does not have: the study says them; see `ModelChoice.of_study`.
+NOT_OF_STUDY = tuple(f"model.{name}" for name in ("revision", "adapter", "dtype", "prompt", "own_generation"))
+
+
 def _loaded(choice: ModelChoice) -> LMM:
     from vitrail.lmm import load, quieten
 

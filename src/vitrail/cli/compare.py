@@ -14,6 +14,7 @@ from vitrail.cli.derived import Named, Without
 from vitrail.cli.options import Json, Out, PlanOnly
 from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
+from vitrail.cli.unused import refuse
 from vitrail.comparison.options import ComparisonOptions
 from vitrail.errors import UsageError
 
@@ -78,6 +79,8 @@ def compare(
         raise UsageError(f"Give either --b, or --model-b or --adapter; got {', '.join(given) or 'none of them'}.")
     if data.data is None and (b is None or comparison.checkpoints is not None):
         raise UsageError("--data is needed to make the states of another model: name the data that A was made from.")
+    if data is None:
+        refuse("is for --data", "split", "images", "bounds", "comparison.n_whole")
     check_ours(beside("compare", out))
     check_place(out, "shift")
     options = replace(comparison, device=loading.device, trust_remote_code=loading.trust_remote_code)

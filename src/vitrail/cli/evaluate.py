@@ -12,12 +12,13 @@ import typer
 
 from vitrail.activations.options import ExtractionOptions
 from vitrail.cli.application import command
-from vitrail.cli.choices import DataSource, ModelChoice
+from vitrail.cli.choices import NOT_OF_STUDY, DataSource, ModelChoice
 from vitrail.cli.derived import Named, Parser, Without
 from vitrail.cli.options import Json, PlanOnly, folder_to_write
 from vitrail.cli.parsing import to_list
 from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, say, show_score_tables
+from vitrail.cli.unused import refuse
 from vitrail.errors import UsageError
 from vitrail.evaluation.options import EvaluationOptions, MethodOptions
 
@@ -140,8 +141,9 @@ def evaluate(
     """
     if (folder is None) == (not words):
         raise UsageError("Name either a STUDY to evaluate, or --words to compare methods on.")
-    if folder is not None and (methods.layers or out):
-        raise UsageError("--layers and --out are for a comparison (--words); a study has its own folder and layer.")
+    if folder is not None:
+        why = "is for a comparison of methods (--words); a study has its own folder, layer, states and concepts"
+        refuse(why, "methods", "out", "extraction", "data.learn_split", *NOT_OF_STUDY)
     run = _evaluate_study if folder is not None else _compare_methods
     options = replace(methods, extraction=extraction, evaluation=evaluation)
     with progress_bars() as progress:

@@ -14,6 +14,7 @@ from vitrail.cli.derived import Without
 from vitrail.cli.options import Json, Out, PlanOnly
 from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, say, show_part, show_rows
+from vitrail.cli.unused import refuse
 from vitrail.errors import UsageError
 from vitrail.work.options import WorkOptions
 
@@ -68,6 +69,13 @@ def extract(
     from vitrail.extraction.checks import check_word, check_words
     from vitrail.progress import silent
 
+    if said is not None:
+        refuse("is not for --said, whose texts are as long as they are", "extraction.max_new_tokens")
+    if extraction.require == "truth":
+        why = "is not for --require truth, for which the model says nothing"
+        refuse(why, "extraction.max_new_tokens", "model.own_generation")
+    if word.word != "nouns":
+        refuse("is for --word nouns", "word.min_count")
     reducers = None if reduce is None else [name.strip() for name in reduce.split(",")]
     if reducers is None:
         check_place(out / "activations", "activations")

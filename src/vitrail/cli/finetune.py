@@ -14,6 +14,7 @@ from vitrail.cli.derived import Named, Without
 from vitrail.cli.options import Json, Out, PlanOnly
 from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, say
+from vitrail.cli.unused import refuse
 from vitrail.finetuning.options import FineTuneOptions
 from vitrail.monitoring.options import FollowOptions
 
@@ -64,6 +65,8 @@ def finetune(
     from vitrail.samples.examples import captions_for
     from vitrail.studies import open_study
 
+    if training.method == "full":
+        refuse("is for adapters (--method lora)", "training.rank")
     check_place(out, "finetune")
     with progress_bars() as progress:
         study = None if watch is None else open_study(watch)

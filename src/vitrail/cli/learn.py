@@ -12,6 +12,7 @@ from vitrail.cli.choices import StudyModel
 from vitrail.cli.derived import Named, Without
 from vitrail.cli.options import Json, OfWord, StudyFolder
 from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
+from vitrail.cli.unused import refuse
 from vitrail.concepts.options import LearningOptions
 from vitrail.sweep.options import SweepOptions
 from vitrail.work.options import Engine
@@ -74,6 +75,18 @@ def learn(
     from vitrail.activations import open_activations, study_folder
     from vitrail.artifacts import beside, check_ours
 
+    weighs = words and learning.n_concepts == "auto"
+    if sweep:
+        fields = ("n_concepts", "penalty", "stability", "consensus", "named")
+        refuse("is not for --sweep, which learns with several K and λ", "at", *(f"learning.{name}" for name in fields))
+    else:
+        refuse("is for --sweep", "trying.n_concepts", "trying.penalties")
+    if at.engine == "local":
+        refuse("is for --engine ray", "at.address")
+    if not (weighs or (sweep and words)):
+        refuse("is for the model that --sweep and --concepts auto load to weigh words", "trying.language", "model")
+    if not (sweep or learning.n_concepts == "auto"):
+        refuse("is for --sweep and --concepts auto", "words")
     folder = study_folder(folder, word)
     activations = open_activations(folder / "activations")
     if sweep:
@@ -87,7 +100,7 @@ def learn(
     else:
         learning.learner()  # fails before a model is loaded
         overlap = None
-        if words and learning.n_concepts == "auto":
+        if weighs:
             from vitrail.grounding import GroundingOptions, overlap_of
 
             read = GroundingOptions(language=trying.language)

@@ -12,13 +12,17 @@ from vitrail.cli.options import Json, Out, PlanOnly
 from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, show_part
 from vitrail.cli.terminal import say as tell
-from vitrail.errors import UsageError
+from vitrail.cli.unused import refuse
 from vitrail.options import Count, CountOrNone
 from vitrail.saying.options import SayingOptions
 from vitrail.work.options import WorkOptions
 
 if TYPE_CHECKING:
     from vitrail.saying import Endpoint
+
+
+#: The options of a model here that one behind a server does not have.
+HERE = tuple(name for name in ModelChoice.__dataclass_fields__ if name != "prompt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,16 +42,14 @@ class ServerChoice:
     concurrency: Count = 8
     retries: CountOrNone = 5
 
-    def endpoint_or_none(self, model: ModelChoice) -> Endpoint | None:
+    def endpoint_or_none(self) -> Endpoint | None:
         """The server; None where the model is here.
 
         Raises:
-            UsageError: its address is none, or a model here is named, too.
+            UsageError: its address is none.
         """
         if self.endpoint is None:
             return None
-        if replace(model, prompt=None) != ModelChoice():
-            raise UsageError("Name either an --endpoint, with its --endpoint-model, or a model here (--model …).")
         from vitrail.saying import Endpoint
 
         return Endpoint(self.endpoint, self.endpoint_model, self.concurrency, self.retries)
@@ -75,11 +77,16 @@ def say(
     """
     from vitrail.extraction.checks import check_images
 
+    if server.endpoint is None:
+        refuse("is for an --endpoint", "server")
+    else:
+        refuse("is not for an --endpoint: name either it, or a model here", *(f"model.{n}" for n in HERE))
+        refuse("is not for an --endpoint, which is asked --concurrency requests at a time", "saying.batch_size")
     with progress_bars() as progress:
         samples = data.load(progress)
         options = replace(saying, prompt=model.prompt)
         check_images(samples)
-        endpoint = server.endpoint_or_none(model)
+        endpoint = server.endpoint_or_none()
         part = work.part
         lmm = model.for_work(work, progress) if endpoint is None else endpoint
         from vitrail.saying import Endpoint, say_as, say_part, sized

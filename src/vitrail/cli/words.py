@@ -11,6 +11,7 @@ from vitrail.cli.choices import DataSource
 from vitrail.cli.derived import Without, docs
 from vitrail.cli.options import Json
 from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
+from vitrail.cli.unused import refuse
 from vitrail.grounding.options import GroundingOptions
 
 LANGUAGE = docs(GroundingOptions)["language"]
@@ -44,6 +45,10 @@ def words(
     from vitrail.errors import UsageError
     from vitrail.samples import vocabulary
 
+    if forms is not None:
+        refuse("is not for --forms-of, which looks at no samples", "data", "count", "n")
+    elif count is not None:
+        refuse("is for the most frequent words, not for --count", "n", "language")
     if forms is not None:
         if language != "en":
             raise UsageError(f"Inflections are known of English, not of {language!r}: name the forms with --forms.")

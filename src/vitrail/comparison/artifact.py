@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from vitrail.artifacts import (
     MANIFEST,
     check_free,
     is_current,
+    manifest_of,
     plain,
     read_finished,
-    read_json,
+    read_made,
+    read_tensors,
     typed,
     write_json,
     write_manifest,
@@ -32,7 +33,6 @@ from vitrail.comparison.models import ModelComparison
 from vitrail.comparison.options import ComparisonOptions
 from vitrail.comparison.recovery import AlphaCurve, Control, RecoverySummary
 from vitrail.comparison.shift_vectors import ShiftEstimator
-from vitrail.errors import ArtifactError
 from vitrail.lmm import Layer, ModelDescription
 from vitrail.scores import Correlation
 from vitrail.words import Alignment, Word
@@ -190,6 +190,17 @@ class Findings:
         return values
 
 
+@manifest_of(KIND)
+@dataclass(frozen=True)
+class _Manifest:
+    """What the manifest of a comparison has."""
+
+    parameters: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        ComparisonOptions.from_manifest(self.parameters)
+
+
 @dataclass(frozen=True)
 class Comparison(Findings):
     """A comparison in a folder: its findings, and the vectors.
@@ -235,19 +246,10 @@ def open_comparison(folder: str | Path) -> Comparison:
     """
     folder = Path(folder)
     manifest = read_finished(folder, KIND, "compare")
-    try:
-        findings = _findings(read_json(folder / FILE, dict, "compare"))
-        tensors = load_file(folder / TENSORS)
-        return Comparison(
-            **vars(findings),
-            folder=folder,
-            manifest=manifest,
-            shifts=tensors["shifts"],
-            shifted=tensors["shifted"],
-            mean_move=tensors["mean_move"],
-        )
-    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
-        raise ArtifactError(f"{folder} is damaged ({error}). Remove it and compare again.") from error
+    findings = read_made(folder / FILE, _findings, "compare")
+    names = ("shifts", "shifted", "mean_move")
+    tensors = read_tensors(folder / TENSORS, names, "compare")
+    return Comparison(**vars(findings), folder=folder, manifest=manifest, **{name: tensors[name] for name in names})
 
 
 def _findings(content: Mapping[str, Any]) -> Findings:

@@ -123,6 +123,7 @@ def check_alike(a: Study, b: Study) -> None:
         ("layer", a.concepts.layer, b.concepts.layer),
         ("method", a.concepts.options.method, b.concepts.options.method),
         ("form", a.concepts.options.form, b.concepts.options.form),
+        ("shared", a.concepts.parameters.get("shared"), b.concepts.parameters.get("shared")),
     ):
         if here != there:
             raise UsageError(

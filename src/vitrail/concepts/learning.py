@@ -14,18 +14,21 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from vitrail import learners
 from vitrail.activations import Activations, open_activations
 from vitrail.activations.rows import ShardRows
 from vitrail.artifacts import (
+    MANIFEST,
     check_parent,
     is_current,
+    manifest_of,
     one_writer,
     parent,
     plain,
     read_finished,
+    read_tensors,
     typed,
     write_manifest,
     write_whole,
@@ -36,7 +39,7 @@ from vitrail.concepts.options import LearningOptions, with_pieces
 from vitrail.concepts.over_ray import over_ray
 from vitrail.concepts.stability import consensus as consensus_of
 from vitrail.concepts.stability import stability as stability_of
-from vitrail.errors import NumericsError, UsageError
+from vitrail.errors import ArtifactError, NumericsError, UsageError
 from vitrail.learners import Form
 from vitrail.lmm import Layer
 from vitrail.progress import Progress, shown, silent
@@ -54,6 +57,37 @@ OUTLIER_NORM = 10.0
 
 #: States that take more bytes than this in float32 are learned from a piece at a time. The concepts are the same.
 IN_MEMORY = 2**28
+
+
+@dataclass(frozen=True)
+class StabilityValues:
+    """See `Concepts.stability`."""
+
+    seeds: tuple[float, ...]
+    resamples: tuple[float, ...]
+
+
+@manifest_of(KIND)
+@dataclass(frozen=True)
+class _Manifest:
+    """What the manifest of concepts has."""
+
+    parameters: dict[str, Any]
+    learner: learners.State
+    scores: dict[str, float]
+    dropped: tuple[str, ...]
+    stability: StabilityValues | None = None
+    named: tuple[NamedConcept, ...] = ()
+    choice: Choice | None = None
+
+    def __post_init__(self) -> None:
+        options = LearningOptions.from_manifest(self.parameters)
+        options.learner()  # its method is known
+        if options.layer is None:
+            raise ValueError("`parameters.layer` is missing")
+        centred = ("mean_share",) if options.form != "paper" else ()
+        if lacking := [n for n in ("explained_variance", "active", "dead", *centred) if n not in self.scores]:
+            raise ValueError(f"`scores.{lacking[0]}` is missing")
 
 
 @dataclass(frozen=True)
@@ -563,8 +597,12 @@ def open_concepts(folder: str | Path, activations: Activations | None = None) ->
     """
     folder = Path(folder)
     manifest = read_finished(folder, KIND, "learn")
-    tensors = load_file(folder / FILE)
     if activations is not None:
         check_parent(folder, manifest, activations.folder, "activations")
+    tensors = read_tensors(folder / FILE, ("V", "kept"), "learn")
     own = {k.removeprefix("learner."): v for k, v in tensors.items() if k.startswith("learner.")}
-    return Concepts(folder, manifest, learners.load(own, manifest["learner"]), tensors["V"], tensors["kept"])
+    try:
+        learner = learners.load(own, manifest["learner"])
+    except ArtifactError as error:
+        raise ArtifactError(f"{folder / MANIFEST}: {error}. Remove {folder} and learn again.") from error
+    return Concepts(folder, manifest, learner, tensors["V"], tensors["kept"])

@@ -4,7 +4,10 @@ From the states of each word their own mean is taken off, `z − μ_w`; the conc
 together, with one spread. So `z ≈ μ_w + v U`: for every word these are concepts like any others, with the word's mean.
 
     OUT/shared.safetensors            U
-    OUT/words/dog/concepts            those of one word: its mean, and its activations
+    OUT/words/dog/activations         the word's states: a manifest that says where they lie
+    OUT/words/dog/concepts            the concepts with the word's mean, and its activations of them
+
+So `OUT/words/dog`, once it is grounded, is a study like any other: what takes a study takes it.
 """
 
 from __future__ import annotations
@@ -22,19 +25,29 @@ from jaxtyping import Float
 from safetensors.numpy import save_file
 
 from vitrail import learners, scores
-from vitrail.activations import Activations
+from vitrail.activations import Activations, open_activations
+from vitrail.activations.store import also_in
 from vitrail.artifacts import (
     MANIFEST,
     check_free,
     check_parent,
     is_current,
+    manifest_of,
     one_writer,
     parent,
     read_finished,
     write_manifest,
     write_whole,
 )
-from vitrail.concepts.learning import IN_MEMORY, Concepts, adopt_concepts, one_layer, open_concepts, ordinary_rows
+from vitrail.concepts.learning import (
+    IN_MEMORY,
+    Concepts,
+    StabilityValues,
+    adopt_concepts,
+    one_layer,
+    open_concepts,
+    ordinary_rows,
+)
 from vitrail.concepts.options import LearningOptions
 from vitrail.concepts.stability import stability as stability_of
 from vitrail.errors import UsageError
@@ -43,6 +56,20 @@ from vitrail.progress import Progress, silent
 
 KIND = "shared"
 FILE = "shared.safetensors"
+
+
+@dataclass(frozen=True)
+class _Parameters:
+    words: tuple[str, ...]
+
+
+@manifest_of(KIND)
+@dataclass(frozen=True)
+class _Manifest:
+    """What the manifest of shared concepts has."""
+
+    parameters: _Parameters
+    stability: StabilityValues | None
 
 
 @dataclass(frozen=True)
@@ -127,6 +154,7 @@ def share_as(
     if not (out / MANIFEST).exists():
         check_free(out, KIND)
     elif is_current(out, KIND, parameters, parents):
+        _laid(parts, out)
         return open_shared(out, parts)
     _learn(parts, options, out, {"parameters": parameters, "parents": parents}, progress)
     return open_shared(out, parts)
@@ -140,11 +168,11 @@ def open_shared(folder: str | Path, parts: Sequence[Activations] | None = None) 
     """
     folder = Path(folder)
     manifest = read_finished(folder, KIND, "share")
-    by_word = {part.word.text: part for part in parts or ()}
-    for word, part in by_word.items():
-        check_parent(folder, manifest, part.folder, word)
+    for part in parts or ():
+        check_parent(folder, manifest, part.folder, part.word.text)
     words: list[str] = manifest["parameters"]["words"]
-    found = {w: open_concepts(folder_of_word(folder, words, w) / "concepts", by_word.get(w)) for w in words}
+    homes = {word: folder_of_word(folder, words, word) for word in words}
+    found = {w: open_concepts(home / "concepts", open_activations(home / "activations")) for w, home in homes.items()}
     return SharedConcepts(folder, manifest, found)
 
 
@@ -184,6 +212,12 @@ def check_shared(parts: Sequence[Activations], options: LearningOptions) -> int 
     return layer
 
 
+def _laid(parts: Sequence[Activations], out: Path) -> list[Activations]:
+    """The states of each word, laid in its folder in `out`."""
+    words = [part.word.text for part in parts]
+    return [also_in(folder_of_word(out, words, part.word.text) / "activations", part) for part in parts]
+
+
 def _learn(
     parts: Sequence[Activations], options: LearningOptions, out: Path, made: Mapping[str, Any], progress: Progress
 ) -> None:
@@ -210,9 +244,8 @@ def _learn(
         stable = {"seeds": found.seeds.tolist(), "resamples": found.resamples.tolist()}
     U = learner.components_
     write_whole(out / FILE, lambda path: save_file({"U": U}, path))
-    for part, mean in zip(parts, means, strict=True):
+    for part, mean in zip(_laid(parts, out), means, strict=True):
         own = copy.copy(learner)
         own.mean_ = mean
-        folder = folder_of_word(out, words, part.word.text) / "concepts"
-        adopt_concepts(part, own, options, out=folder, shared=(words, stable))
+        adopt_concepts(part, own, options, out=part.folder.parent / "concepts", shared=(words, stable))
     write_manifest(out, KIND, {**made, "stability": stable}, [FILE])

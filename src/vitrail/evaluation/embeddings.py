@@ -2,23 +2,22 @@
 
     FOLDER/<scorer>-<what>/part-00000.safetensors, part-00000.json, …
 
-A part holds vectors (sum of `lengths`, d) and, in the same order, the key and the length of every item, and the hash
-of the vectors. The name of
+A part holds vectors (sum of `lengths`, d) and, in the same order, the key and the length of every item. The name of
 the folder has the fingerprint of the scorer, so that another scorer, or the same with other weights, never reads them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
-from vitrail.artifacts import file_hash, read_sealed, write_sealed, write_whole
+from vitrail.artifacts import check_covered, read_json, read_tensors, write_covering, write_whole
 from vitrail.errors import ArtifactError
 from vitrail.evaluation.inputs import Scorers
 from vitrail.progress import Progress, silent
@@ -26,6 +25,15 @@ from vitrail.samples import Sample
 
 #: Items per part. A run that is killed loses at most one part.
 BLOCK = 512
+
+
+@dataclass(frozen=True)
+class _Index:
+    """What a part of the cache holds: the items' keys and how many rows each has; and the hash of its vectors."""
+
+    keys: tuple[str, ...]
+    lengths: tuple[int, ...]
+    files: dict[str, str]
 
 
 class Cache:
@@ -46,17 +54,15 @@ class Cache:
             self._read(path)
 
     def _read(self, path: Path) -> None:
-        try:
-            index = read_sealed(path)
-            if file_hash(path.with_suffix(".safetensors")) != index["sha256"]:
-                raise ValueError("its vectors are not as they were written")
-            vectors = load_file(path.with_suffix(".safetensors"))["vectors"]
-            if len(index["keys"]) != len(index["lengths"]) or sum(index["lengths"]) != len(vectors):
-                raise ValueError("its index and its vectors disagree")
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise ArtifactError(f"{path} is damaged ({error}). Remove {self.folder}; it is made again.") from error
-        ends = np.cumsum(index["lengths"])[:-1]
-        self.found |= dict(zip(index["keys"], np.split(vectors, ends), strict=True))
+        index = read_json(path, _Index, "evaluate")
+        check_covered(path.with_suffix(".safetensors"), "evaluate")
+        vectors = read_tensors(path.with_suffix(".safetensors"), ("vectors",), "evaluate")["vectors"]
+        if len(index.keys) != len(index.lengths) or sum(index.lengths) != len(vectors):
+            raise ArtifactError(
+                f"{path} is damaged (it and its vectors disagree). Remove {self.folder} and evaluate again."
+            )
+        ends = np.cumsum(index.lengths)[:-1]
+        self.found |= dict(zip(index.keys, np.split(vectors, ends), strict=True))
 
     def get(
         self,
@@ -86,8 +92,7 @@ class Cache:
         path = self.folder / f"part-{len(self.parts):05d}.json"
         vectors = np.ascontiguousarray(np.concatenate(made), dtype=np.float32)
         write_whole(path.with_suffix(".safetensors"), lambda partial: save_file({"vectors": vectors}, partial))
-        sha256 = file_hash(path.with_suffix(".safetensors"))
-        write_sealed(path, {"keys": keys, "lengths": [len(m) for m in made], "sha256": sha256})
+        write_covering(path, {"keys": keys, "lengths": [len(m) for m in made]})
         self.parts.append(path)
 
 

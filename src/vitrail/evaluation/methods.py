@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vitrail.activations import Activations
-from vitrail.artifacts import read_json, typed, write_sealed
+from vitrail.artifacts import read_made, typed, write_sealed
 from vitrail.concepts import learn_as
-from vitrail.errors import ArtifactError, UsageError
+from vitrail.errors import UsageError
 from vitrail.evaluation.curves import DictionarySeries
 from vitrail.evaluation.embeddings import Embeddings
 from vitrail.evaluation.inputs import EvaluationData, Scorers
@@ -76,15 +76,12 @@ def open_method_comparison(folder: str | Path) -> MethodComparison:
         ArtifactError: `comparison.json` is missing or damaged.
     """
     folder = Path(folder)
-    values = read_json(folder / FILE, dict[str, Any], "evaluate")
-    try:
+
+    def content(values: Mapping[str, Any]) -> _Content:
         curves = {word: curves_from_json(of_word) for word, of_word in values["curves"].items()}
-        content = typed({**values, "curves": curves}, _Content)
-        return MethodComparison(folder, content.main, content.evaluations, content.tests, content.curves)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(
-            f"{folder / FILE} is damaged, or of another version of Vitrail ({error}). Compare the methods again."
-        ) from error
+        return typed({**values, "curves": curves}, _Content)
+
+    return MethodComparison(folder, **vars(read_made(folder / FILE, content, "compare the methods")))
 
 
 @dataclass(frozen=True)

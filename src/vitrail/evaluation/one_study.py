@@ -18,12 +18,11 @@ from vitrail.artifacts import (
     is_current,
     parent,
     read_finished,
-    read_json,
+    read_made,
     typed,
     write_json,
     write_manifest,
 )
-from vitrail.errors import ArtifactError
 from vitrail.evaluation.ablation import Captioned, ablate, targets_of
 from vitrail.evaluation.control_words import Controls, NoiseDictionary, matched_words, random_words
 from vitrail.evaluation.dictionary_scores import score_dictionary
@@ -130,16 +129,10 @@ def open_evaluation(folder: str | Path, grounding: Grounding | None = None) -> E
     manifest = read_finished(folder, KIND, "evaluate")
     if grounding is not None:
         check_parent(folder, manifest, grounding.folder, "grounding")
-    values = read_json(folder / FILE, dict[str, Any], "evaluate")
-    if "truth" not in manifest["parameters"]:  # an earlier version counted it on the samples learned from
-        values["truth"] = None
-    try:
-        return Evaluation(folder, manifest, typed(values, EvaluationScores))
-    except ValueError as error:
-        raise ArtifactError(
-            f"{folder / FILE} is damaged, or of another version of Vitrail ({error}). "
-            f"Remove {folder} and evaluate again."
-        ) from error
+    # an earlier version counted the truth on the samples learned from
+    earlier = {} if "truth" in manifest["parameters"] else {"truth": None}
+    scores = read_made(folder / FILE, lambda values: typed({**values, **earlier}, EvaluationScores), "evaluate")
+    return Evaluation(folder, manifest, scores)
 
 
 def _factors_hash(data: EvaluationData, *activations: Activations) -> str | None:

@@ -2,18 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from vitrail.artifacts import read_finished, read_json
-from vitrail.finetuning.options import FineTuneOptions
+from vitrail.artifacts import manifest_of, read_finished, read_json, typed
+from vitrail.finetuning.options import FineTuneOptions, Method
 from vitrail.finetuning.training import CURVE, LossCurve
+from vitrail.lmm import ModelDescription
 
 KIND = "finetune"
 CHECKPOINTS = "checkpoints"
 #: The kind of a folder in there, which loads like the whole.
 CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True)
+class _Examples:
+    n: int
+    held_out: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Parameters:
+    """What a fine-tune, or a checkpoint of one, was made with, beside the fields of its options."""
+
+    model: dict[str, Any]
+    prompt: str
+    examples: _Examples
+    method: Method
+
+    def __post_init__(self) -> None:
+        ModelDescription.from_dict(self.model)
+
+
+@manifest_of(KIND)
+@manifest_of(CHECKPOINT)
+@dataclass(frozen=True)
+class _Manifest:
+    """What the manifest of a fine-tune has."""
+
+    parameters: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        typed(self.parameters, _Parameters)
+        _options_of(self.parameters)
+
+
+def _options_of(parameters: Mapping[str, Any]) -> FineTuneOptions:
+    """The options in the parameters of a manifest."""
+    known = {field.name for field in fields(FineTuneOptions)}
+    adapters = {"rank", "scale", "dtype"} if parameters["method"] != "lora" else set()
+    return FineTuneOptions(**{k: v for k, v in parameters.items() if k in known - adapters})
 
 
 @dataclass(frozen=True)
@@ -35,9 +77,7 @@ class FineTune:
     @property
     def options(self) -> FineTuneOptions:
         """How it was trained; passed to `finetune`, they train in the same way again."""
-        known = {field.name for field in fields(FineTuneOptions)}
-        adapters = {"rank", "scale", "dtype"} if self.parameters["method"] != "lora" else set()
-        return FineTuneOptions(**{k: v for k, v in self.parameters.items() if k in known - adapters})
+        return _options_of(self.parameters)
 
     @property
     def n_examples(self) -> int:

@@ -55,13 +55,23 @@ class TeacherForced:
         return Predictions(logits[places].float(), targets[places], places)
 
 
+def count_tokens(lmm: LMM, examples: Sequence[Example]) -> int:
+    """How many tokens the answers of `examples` have together, end tokens included; raises as `teacher_forced`."""
+    _check(lmm, examples)
+    return sum(len(lmm.answer_ids(lmm.request(e.sample), e.answer)) for e in examples)
+
+
+def _check(lmm: LMM, examples: Sequence[Example]) -> None:
+    for example in examples:
+        lmm.check_text(example.answer, f"sample {example.sample.id!r}: its answer")
+
+
 def teacher_forced(lmm: LMM, examples: Sequence[Example]) -> TeacherForced:
     """The batch of `examples`, whose images are opened.
 
     Raises:
         DataError: an image cannot be read, or an answer has a control token in it.
     """
-    for example in examples:
-        lmm.check_text(example.answer, f"sample {example.sample.id!r}: its answer")
+    _check(lmm, examples)
     images, requests = [e.sample.open() for e in examples], [lmm.request(e.sample) for e in examples]
     return TeacherForced(*lmm.taught(images, requests, [e.answer for e in examples]))

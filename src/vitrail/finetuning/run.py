@@ -22,6 +22,7 @@ from vitrail.artifacts import (
     read_finished,
     read_manifest,
     same_run,
+    write_files,
     write_json,
     write_manifest,
 )
@@ -147,8 +148,8 @@ def _trainable(lmm: LMM, options: FineTuneOptions) -> Iterator[tuple[LMM, dict[s
 def written_files(folder: Path) -> list[str]:
     """The files of a fine-tune, checkpoints included, by their paths in its folder; no traces of writing."""
     own = {STATE, MANIFEST}
-    files = (p for p in sorted(folder.rglob("*")) if p.is_file() and not is_trace(p.name))
-    return [p.relative_to(folder).as_posix() for p in files if str(p.relative_to(folder)) not in own]
+    files = (p.relative_to(folder) for p in sorted(folder.rglob("*")) if p.is_file())
+    return [p.as_posix() for p in files if str(p) not in own and not any(map(is_trace, p.parts))]
 
 
 class _Writer:
@@ -171,6 +172,10 @@ class _Writer:
         return write
 
     def write(self, folder: Path) -> None:
+        """Writes the files of the model, each whole or not at all."""
+        write_files(folder, self._fill)
+
+    def _fill(self, folder: Path) -> None:
         model: Any = self.pupil.model
         if self.options.method == "full":
             model.save_pretrained(folder)

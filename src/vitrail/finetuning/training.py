@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,10 +20,11 @@ from torch import Tensor, nn
 
 from vitrail.artifacts import write_json, write_whole
 from vitrail.errors import ArtifactError, DataError, NumericsError
-from vitrail.finetuning.forcing import teacher_forced
+from vitrail.finetuning.forcing import count_tokens, teacher_forced
 from vitrail.finetuning.options import TrainingOptions
 from vitrail.lmm import LMM
 from vitrail.progress import Progress
+from vitrail.samples.bounds import batches
 from vitrail.samples.examples import Example
 from vitrail.scores.verdicts import Verdict, loss_fell
 
@@ -96,6 +97,12 @@ def _digest(tensors: Mapping[str, Tensor], curve: str) -> str:
     return found.hexdigest()
 
 
+def _decodable(examples: Sequence[Example], most: int) -> Iterator[Sequence[Example]]:
+    """Examples in parts of at most `most`, whose images are decoded together; see `samples.bounds.batches`."""
+    for part in batches([e.sample.pixels() for e in examples], most):
+        yield examples[part.start : part.stop]
+
+
 def nothing(step: int) -> None:
     """Does nothing after a step."""
 
@@ -166,13 +173,17 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.rate_at(step)
         self.optimizer.zero_grad(set_to_none=True)
-        loss, n_tokens = self._loss(self._batch(step))
-        if not torch.isfinite(loss):
-            raise NumericsError(f"The loss of step {step} is {float(loss)}: use a smaller rate, or a wider dtype.")
-        (loss / n_tokens).backward()
+        batch = self._batch(step)
+        n_tokens, total = count_tokens(self.lmm, batch), 0.0
+        for part in _decodable(batch, len(batch)):  # gradients add up
+            loss, _ = self._loss(part)
+            if not torch.isfinite(loss):
+                raise NumericsError(f"The loss of step {step} is {float(loss)}: use a smaller rate, or a wider dtype.")
+            (loss / n_tokens).backward()
+            total += float(loss.detach())
         nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
         self.optimizer.step()
-        return float(loss.detach()) / n_tokens
+        return total / n_tokens
 
     def _batch(self, step: int) -> list[Example]:
         """Examples of step 0, 1, …: each epoch goes through all of them in an order of its own."""
@@ -194,9 +205,8 @@ class Training:
     def _measure(self, step: int) -> None:
         """Adds a measurement to the curve; keeps the weights if they are the best; decides whether to stop."""
         self.lmm.model.eval()
-        size = self.options.batch_size
-        batches = [self.held_out[i : i + size] for i in range(0, len(self.held_out), size)]
-        sums = [(float(loss), n) for loss, n in map(self._loss, batches)]
+        parts = _decodable(self.held_out, self.options.batch_size)
+        sums = [(float(loss), n) for loss, n in map(self._loss, parts)]
         self.lmm.model.train()
         self.curve.held_out.append((step, sum(s for s, _ in sums) / sum(n for _, n in sums)))
         if self.curve.best == step:

@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from vitrail.artifacts import check_parent, plain, read_finished, read_json, typed
+from vitrail.artifacts import check_parent, manifest_of, plain, read_finished, read_json, typed
 from vitrail.concepts import Concepts
 from vitrail.grounding.logit import WordLogit
 from vitrail.grounding.options import GroundingOptions
@@ -129,6 +129,16 @@ class GroundedMean:
 
     words: tuple[GroundedWord, ...]
     share: float
+
+
+@manifest_of(KIND)
+@dataclass(frozen=True)
+class _Manifest:
+    """What the manifest of a grounding has."""
+
+    parameters: GroundingOptions
+    mean: GroundedMean | None = None
+    word_logit: WordLogit | None = None
 
 
 @dataclass(frozen=True)

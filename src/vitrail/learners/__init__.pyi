@@ -27,6 +27,7 @@ from .pca import (
 )
 from .registry import (
     LEARNERS as LEARNERS,
+    State as State,
     load as load,
     make_learner as make_learner,
     save as save,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
@@ -66,6 +67,15 @@ def make_learner(
     return learner
 
 
+@dataclass(frozen=True)
+class State:
+    """What `save` makes of a learner beside its tensors: its name, and the values of its parameters and attributes."""
+
+    method: str
+    params: dict[str, Any]
+    fitted: dict[str, Any]
+
+
 def save(learner: Learner) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """A fitted learner as tensors (for safetensors) and a dict (for JSON), from which `load` makes an equal one.
 
@@ -110,6 +120,10 @@ def load(tensors: Mapping[str, np.ndarray], params: Mapping[str, Any]) -> Learne
         fitted["feature_names_in_"] = np.array(fitted["feature_names_in_"], dtype=object)
     for name, value in fitted.items():
         setattr(learner, name, value)
+    try:
+        learner._activate(np.zeros((1, shape[1]), np.float32))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"the {cls.title} that was saved does not compute ({error})") from error
     return learner
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vitrail.artifacts import differences, plain
+from vitrail.artifacts import differences, plain, typed
 
 #: What version 0.1.0 did not write.
 NEWER = ("active", "template", "tokenizer", "images", "generation", "config")
@@ -80,9 +80,12 @@ class ModelDescription:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelDescription:
-        """The description in a manifest; fields that it does not know are left out."""
-        known = {("kind" if name == "class" else name): value for name, value in values.items()}
-        return cls(**{name: value for name, value in known.items() if name in cls.__dataclass_fields__})
+        """The description in a manifest; fields that it does not know are left out.
+
+        Raises:
+            ValueError: it lacks a field, or one is of another type.
+        """
+        return typed({("kind" if name == "class" else name): value for name, value in values.items()}, cls)
 
     @property
     def weights_dtype(self) -> str:

@@ -6,29 +6,8 @@ import html
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vitrail.artifacts import Check
 from vitrail.lmm.description import ModelDescription
-
-
-@dataclass(frozen=True)
-class Check:
-    """What one check found.
-
-    Args:
-        name: what should be true.
-        passed: whether it is; None where there was nothing to compare.
-        error: the largest relative error; None where no numbers were compared.
-        says: the finding in words.
-    """
-
-    name: str
-    passed: bool | None
-    error: float | None
-    says: str
-
-    @property
-    def mark(self) -> str:
-        """A sign for `passed`."""
-        return {True: "✓", False: "✗", None: "–"}[self.passed]
 
 
 @dataclass(frozen=True)

@@ -340,7 +340,7 @@ class LMM:
         """A batch with each answer after its request, and its labels: the token ids of the answer and the end token
         where they stand, −100 elsewhere, as the losses of transformers take them."""
         inputs = self.prepare(images, requests)
-        said = [self._until_end(request, answer) for request, answer in zip(requests, answers, strict=True)]
+        said = [self.answer_ids(request, answer) for request, answer in zip(requests, answers, strict=True)]
         batch = self.extended(inputs, said)
         labels = torch.full_like(batch["input_ids"], -100)
         start = inputs["input_ids"].shape[1]
@@ -348,8 +348,12 @@ class LMM:
             row[start : start + len(ids)] = torch.tensor(ids)
         return batch, labels
 
-    def _until_end(self, request: str, answer: str) -> list[int]:
-        """The token ids of `answer` after `request`, the first end token being the last."""
+    def answer_ids(self, request: str, answer: str) -> list[int]:
+        """The token ids of `answer` after `request`, the first end token being the last.
+
+        Raises:
+            DataError: the answer has a control token in it.
+        """
         self.check_text(answer, "An answer")
         ids, ends = self.backend.answer_ids(request, answer), self.ends
         return ids[: next((i + 1 for i, token in enumerate(ids) if token in ends), len(ids))]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +18,9 @@ from vitrail.lmm.families import Plain
 from vitrail.lmm.messages import first_line
 from vitrail.words import Match
 
+#: For how long a chat template may work on one request, in seconds. Those of models take less than a hundredth.
+PATIENCE = 20.0
+
 
 def template_of(processor: Any) -> Any:
     """The chat template: the processor's, or where it has none its tokenizer's; None where neither has one."""
@@ -27,20 +32,52 @@ def chat(processor: Any, request: str, answer: str | None = None) -> str:
     """The text of one image, a request and its answer, if there is one, by the chat template of `processor`.
 
     Raises:
-        ModelError: the template ends in an error; transformers renders it in a sandbox.
+        ModelError: the template ends in an error, or works for longer than `PATIENCE`; transformers renders it in a
+            sandbox.
     """
     turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": request}]}]
     if answer is not None:
         turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
     try:
-        return processor.apply_chat_template(
-            turns, chat_template=template_of(processor), add_generation_prompt=answer is None, tokenize=False
+        return _in_time(
+            lambda: processor.apply_chat_template(
+                turns, chat_template=template_of(processor), add_generation_prompt=answer is None, tokenize=False
+            )
         )
     except Exception as error:  # a template may raise whatever its author wrote, or what the sandbox refuses
         what = f"{type(error).__name__}: {first_line(error)}"
         raise ModelError(
             f"The model's chat template ends in an error ({what}). Set `processor.chat_template`."
         ) from error
+
+
+def _in_time(render: Callable[[], str]) -> str:
+    """What `render` gives, which is stopped after `PATIENCE` seconds.
+
+    The sandbox bounds a range to 100,000 items, but not ranges inside ranges. So a template is rendered in a thread of
+    its own, where an exception can be raised from outside; no one operation of it may be stopped, only what is between.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    found: list[str] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(render())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    if thread.is_alive():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(TimeoutError))
+        raise TimeoutError(f"it works for longer than {PATIENCE:g} seconds on one request")
+    if failed:
+        raise failed[0]
+    return found[0]
 
 
 def plain(style: Plain, processor: Any, request: str) -> str:

@@ -28,6 +28,7 @@ from vitrail.monitoring.observation import Observation
 from vitrail.monitoring.options import MonitorOptions
 from vitrail.monitoring.sinks import Announces, Sink, Telemetry, Watched, as_sinks
 from vitrail.samples import Sample, thumbnail
+from vitrail.samples.bounds import batches
 from vitrail.studies import Study, as_study
 
 log = logging.getLogger(__name__)
@@ -187,9 +188,9 @@ class Monitor:
             begin: how every answer begins; the model goes on from there, and is observed where it goes on.
         """
         texts: list[str | None] = [None] * len(samples)
-        for start in range(0, len(samples), batch_size):
+        for places in batches([_pixels(sample) for sample in samples], batch_size):
             opened = []
-            for i in range(start, min(start + batch_size, len(samples))):
+            for i in places:
                 try:
                     opened.append((i, samples[i], samples[i].open()))
                 except DataError as error:
@@ -329,3 +330,11 @@ def check_watched(lmm: LMM, coder: Coder, another_model: bool) -> None:
             f"The study of {coder.word.text!r} is of a model with {made.n_blocks} blocks of width {made.n_features}; "
             f"{lmm.name} has {lmm.n_blocks} of width {lmm.n_features}."
         )
+
+
+def _pixels(sample: Sample) -> int:
+    """How many pixels the sample's image has; 0 for one that cannot be read, which is said when it is opened."""
+    try:
+        return sample.pixels()
+    except DataError:
+        return 0

@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from vitrail.artifacts import (
     MANIFEST,
     check_free,
     file_hash,
+    manifest_of,
     one_writer,
     parent,
     read_finished,
+    read_tensors,
     write_manifest,
     write_whole,
 )
@@ -41,6 +43,18 @@ VALUES, ROWS = "values.safetensors", "rows.parquet"
 #: A reference of fewer answers is refused: it could tell hardly any change.
 FEWEST = 50
 _BATCH = 32
+
+
+@manifest_of(KIND)
+@dataclass(frozen=True)
+class _Manifest:
+    """What the manifest of a reference has."""
+
+    parameters: ReferenceOptions
+    word: str
+    layer: Layer
+    titles: tuple[str, ...]
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -222,9 +236,10 @@ def open_reference(folder: str | Path) -> Reference:
     """
     folder = Path(folder)
     manifest = read_finished(folder, KIND, "vitrail monitor fit")
+    values = read_tensors(folder / VALUES, ("values",), "vitrail monitor fit")["values"]
     rows = pq.read_table(folder / ROWS).to_pylist()
     columns = ([row[name] for row in rows] for name in ("caption", "sample", "thumbnail"))
-    return Reference(folder, manifest, load_file(folder / VALUES)["values"], *map(tuple, columns))
+    return Reference(folder, manifest, values, *map(tuple, columns))
 
 
 def as_reference(reference: Reference | str | Path) -> Reference:

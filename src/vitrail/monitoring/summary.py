@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from vitrail.artifacts import plain, write_json, write_whole
+from vitrail.artifacts import check_covered, plain, write_covering, write_whole
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.lmm import Layer
 from vitrail.monitoring.observation import Observation
 from vitrail.monitoring.reference import Reference
 from vitrail.monitoring.streams import Stream
 from vitrail.samples import thumbnail
-from vitrail.scores.drift import binned
+from vitrail.scores.drift import WindowTest, binned
 
 #: So many of the strongest samples of each concept are kept, and the images of the first few of them.
 TOP, PICTURED = 5, 2
@@ -240,8 +240,8 @@ def _small(picture: bytes | None) -> bytes:
 _HEAD = b"vitrail.summary"
 
 
-def write_summary(summary: Summary, path: Path) -> None:
-    """Writes a summary as Parquet, a row for each stream, to `path`, and its figures as JSON beside it."""
+def write_summary(summary: Summary, path: Path, test: WindowTest | None = None) -> None:
+    """Writes a summary as Parquet, a row for each stream, to `path`; beside it, as JSON, its figures and its test."""
     K = len(summary.top)
     rows = [
         {
@@ -257,8 +257,9 @@ def write_summary(summary: Summary, path: Path) -> None:
     ]
     head = {name: getattr(summary, name) for name in _HEADS}
     table = pa.Table.from_pylist(rows, _COLUMNS).replace_schema_metadata({_HEAD: json.dumps(head).encode()})
+    path.with_suffix(".json").unlink(missing_ok=True)
     write_whole(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
-    write_json(path.with_suffix(".json"), summary.as_dict())
+    write_covering(path.with_suffix(".json"), {**summary.as_dict(), "test": test})
 
 
 _COLUMNS = pa.schema(
@@ -295,6 +296,7 @@ def read_summary(path: str | Path) -> Summary:
     Raises:
         ArtifactError: it is missing, damaged, or no summary.
     """
+    check_covered(Path(path), "summarise")
     try:
         table = pq.read_table(path, schema=_COLUMNS)
         head = json.loads((pq.read_schema(path).metadata or {})[_HEAD])

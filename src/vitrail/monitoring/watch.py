@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import threading
 import urllib.request
 from collections import deque
@@ -15,9 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
-from vitrail.artifacts import differences, plain, read_json, write_json, write_whole, writing
+from vitrail.artifacts import (
+    check_covered,
+    differences,
+    plain,
+    read_json,
+    read_made,
+    read_tensors,
+    typed,
+    write_sealed,
+    write_whole,
+    writing,
+)
 from vitrail.errors import ArtifactError
 from vitrail.lmm import Layer
 from vitrail.monitoring.alarms import Alarm, Seen, alarm_of
@@ -223,7 +233,9 @@ class Watch:
             self.alarms = list(before.alarms)
         self._begin()
         for number in range(self._begins, self._windows):
-            tensors = load_file(self.folder / "windows" / f"{number:06d}.safetensors")
+            path = self.folder / "windows" / f"{number:06d}.safetensors"
+            check_covered(path, "watch")
+            tensors = read_tensors(path, ("values", "times"), "watch")
             self._add(tensors["values"], tensors["times"].tolist(), ())
         self._alarmed = self._alarmed or bool(self._standing())
         self._next_watch()
@@ -282,10 +294,9 @@ class Watch:
         summary = Summary.of(held, self.reference, images=self.options.images)
         values = self.reference.streams.values(own)
         tensors = {"values": values, "times": np.array([o.time for o in own], np.float64)}
-        write_whole(path.with_suffix(".safetensors"), lambda partial: save_file(tensors, partial))
-        write_summary(summary, path)
         test = window_test(self.reference.values, values, self.options.seed) if len(own) > 1 else None
-        write_json(path.with_suffix(".json"), {**summary.as_dict(), "test": test})
+        write_whole(path.with_suffix(".safetensors"), lambda partial: save_file(tensors, partial))
+        write_summary(summary, path, test=test)
         self._windows += 1
         self._next_watch()
         self._write_state()
@@ -311,7 +322,7 @@ class Watch:
             Baseline.of(self.reference),
             tuple(self.alarms),
         )
-        write_json(self.folder / STATE, status)
+        write_sealed(self.folder / STATE, vars(status))
 
 
 def _first_ordinary(observations: list[Observation], n: int) -> tuple[list[Observation], list[Observation]]:
@@ -349,35 +360,38 @@ def read_windows(folder: str | Path) -> list[Window]:
     """The figures of the windows of the watch in `folder`, in their order.
 
     Raises:
-        ArtifactError: one is damaged.
+        ArtifactError: there is no watch, or a window is damaged or missing.
     """
-    return [_window(path) for path in sorted((Path(folder) / "windows").glob("*.json"))]
+    windows = Path(folder) / "windows"
+    return [_window(windows / f"{number:06d}.json") for number in range(read_status(folder).windows)]
 
 
 def _window(path: Path) -> Window:
-    found = read_json(path, dict[str, Any], "watch")
-    try:
+    def window(found: Any) -> Window:
         streams, test = found["streams"], found["test"] or {}
-        nothing = [math.nan] * len(streams)
-        return Window(
-            n=found["n"],
-            start=found["start"],
-            end=found["end"],
-            outliers=found["outliers"],
-            rates=tuple(stream["rate"] for stream in streams),
-            means=tuple(stream["mean"] for stream in streams),
-            q=tuple(test.get("q", nothing)),
-            psi=tuple(test.get("psi", nothing)),
-            joint=test.get("joint", math.nan),
-        )
-    except (KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} is damaged, or of another version of Vitrail ({error}).") from error
+        nothing = [None] * len(streams)
+        values = {
+            **{name: found[name] for name in ("n", "start", "end", "outliers")},
+            "rates": [stream["rate"] for stream in streams],
+            "means": [stream["mean"] for stream in streams],
+            "q": test.get("q", nothing),
+            "psi": test.get("psi", nothing),
+            "joint": test.get("joint"),
+        }
+        return typed(values, Window)
+
+    return read_made(path, window, "watch")
 
 
 def acknowledged(folder: Path) -> tuple[int, ...]:
     """The numbers of the alarms that somebody has acknowledged."""
     path = folder / ACKNOWLEDGED
-    return read_json(path, tuple[int, ...], "acknowledge") if path.exists() else ()
+    return read_json(path, _Acknowledged, "acknowledge").alarms if path.exists() else ()
+
+
+@dataclass(frozen=True)
+class _Acknowledged:
+    alarms: tuple[int, ...]
 
 
 def acknowledge(folder: str | Path) -> Status:
@@ -387,5 +401,5 @@ def acknowledge(folder: str | Path) -> Status:
         ArtifactError: there is no watch, or it is damaged.
     """
     status = read_status(folder)
-    write_json(Path(folder) / ACKNOWLEDGED, [alarm.number for alarm in status.alarms])
+    write_sealed(Path(folder) / ACKNOWLEDGED, {"alarms": [alarm.number for alarm in status.alarms]})
     return read_status(folder)

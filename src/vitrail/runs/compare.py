@@ -34,7 +34,7 @@ from vitrail.lmm import LMM, as_lmm, check_model, is_adapter, load_as
 from vitrail.progress import Progress, shown
 from vitrail.reports.comparison import comparison_page
 from vitrail.samples import Sample, as_samples
-from vitrail.studies import Study, as_study, own_samples, same_activations, same_study
+from vitrail.studies import Study, as_study, check_again, own_samples, same_activations, same_study
 
 
 def compare(
@@ -99,7 +99,9 @@ def check_comparison(a: Study, b: Study | None, samples: Sequence[Sample] | None
         raise UsageError("Samples are needed to extract states of another model: give the data that `a` was made of.")
     if options.checkpoints is not None:
         open_finetune(options.checkpoints)
-    if b is not None:
+    if b is None:
+        check_again(a)
+    else:
         check_alike(a, b)
     if samples is not None:
         check_images(own_samples(a.activations, samples) if b is None else samples)

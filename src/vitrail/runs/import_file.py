@@ -23,6 +23,15 @@ from vitrail.lmm import LMM
 from vitrail.samples import Sample
 from vitrail.words import Word
 
+#: Kind of file → the options that it uses.
+USED = {
+    "features": ("word",),
+    "analysis": ("activations", "layer", "method"),
+    "vectors": ("layer", "key", "applied_at"),
+    "network": ("layer", "context", "applied_at"),
+    "ids": ("key",),
+}
+
 
 def import_file(
     path: str | Path,
@@ -45,6 +54,10 @@ def import_file(
         UsageError: something is not said that the kind of file needs.
     """
     options, file = options or ImportOptions(), open_released(path)
+    plain = ImportOptions()
+    for name, value in vars(options).items():
+        if value != getattr(plain, name) and name not in USED[file.kind]:
+            raise UsageError(f"{file.path} holds {file.kind}, for which `{name}` has no use. Leave it out.")
     if file.kind == "ids":
         return import_ids(file, out=out, key=options.key)
     if file.kind == "analysis":

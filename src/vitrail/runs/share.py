@@ -48,7 +48,8 @@ def share(
 
     Args:
         studies: activations, or folders that hold them: of one word each, or of many words.
-        out: `OUT/words/WORD` then has the concepts and the grounding of each word, `OUT/shared.html` shows them all.
+        out: `OUT/words/WORD` is then a study of each word, as what takes a study takes it; `OUT/shared.html` shows
+            them all.
         n_concepts: short for `learning` with so many concepts; not used where that is given.
         learning: how concepts are learned.
         grounding: how they are grounded.
@@ -95,12 +96,11 @@ def share_parts(
         quieten()
         lmm = load_as(parts[0].model, prompt=parts[0].options.prompt)
     found = {}
-    for done, part in enumerate(parts):
+    for done, (word, concepts) in enumerate(made.words.items()):
         progress("ground", done, len(parts))
-        word = part.word.text
-        found[word] = ground_as(
-            lmm, part, made.words[word], grounding, out=made.words[word].folder.parent / "grounding"
-        )
+        home = concepts.folder.parent
+        own = open_activations(home / ACTIVATIONS)
+        found[word] = ground_as(lmm, own, concepts, grounding, out=home / "grounding")
     progress("ground", len(parts), len(parts))
     return SharedDictionary(made, found, shared_page(made, parts, found, out=out / PAGE))
 

@@ -15,14 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vitrail.artifacts import (
+    Counts,
     Record,
     file_hash,
+    manifest_of,
     parent,
     present,
     read_finished,
-    read_sealed,
+    read_json,
     shard_file,
-    typed,
 )
 from vitrail.errors import ArtifactError, DataError, UsageError
 from vitrail.lmm import LMM, Generation, ModelDescription
@@ -44,6 +45,34 @@ SCHEMA = pa.schema(
 )
 #: The fields of a line of JSONL that may hold the text.
 TEXT_FIELDS = ("text", "caption", "answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parameters:
+    """What texts were made with: a `model`, or an `endpoint`."""
+
+    model: dict[str, Any] | None = None
+    endpoint: dict[str, Any] | None = None
+    max_new_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.model is not None:
+            ModelDescription.from_dict(self.model)
+        elif self.endpoint is None:
+            raise ValueError("one of `model` and `endpoint` is expected")
+
+
+@manifest_of(KIND)
+@dataclass(frozen=True)
+class _Manifest:
+    """What the manifest of texts has."""
+
+    parameters: _Parameters
+    counts: dict[str, Any]
+    n_shards: int
+
+    def __post_init__(self) -> None:
+        Counts.from_dict(self.counts)
 
 
 @dataclass(frozen=True)
@@ -201,9 +230,9 @@ def texts_of(folder: Path, manifest: Mapping[str, Any]) -> Texts:
     for number in range(manifest["n_shards"]):
         try:
             rows = pq.read_table(present(shard_file(folder, number, SUFFIX))).to_pylist()
-            record = typed(read_sealed(shard_file(folder, number, ".json")), Record)
         except (OSError, ValueError, pa.ArrowException) as error:
             raise ArtifactError(f"{folder} is damaged ({error}). Remove it and run `vitrail say` again.") from error
+        record = read_json(shard_file(folder, number, ".json"), Record, "run `vitrail say`")
         for row in rows:
             ids = None if row["token_ids"] is None else tuple(row["token_ids"])
             said[row["sample_id"]] = Utterance(row["text"], ids, row["request"], row["image"])

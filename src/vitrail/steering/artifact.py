@@ -18,9 +18,13 @@ from vitrail.artifacts import (
     check_free,
     check_parent,
     damaged,
+    manifest_of,
     parent,
+    plain,
     read_manifest,
+    read_tensors,
     same_run,
+    typed,
     write_manifest,
     write_whole,
 )
@@ -41,6 +45,55 @@ FILE = "steering.safetensors"
 #: In median norms of a layer's states. Rounding in float32 leaves 1e-6 at most of a difference of equal means; the
 #: shortest vectors of Toyland's tasks are a hundred times as long as this.
 SHORTEST = 1e-4
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a network fits its targets: the share of their variance around their mean that it explains.
+
+    Args:
+        epochs: how many passes over the examples the network was fitted with.
+        learned: of the targets that it was fitted to.
+        held_out: of samples that were held out from networks that were fitted in the same way to the others; None where
+            there were too few samples.
+    """
+
+    epochs: int
+    learned: float
+    held_out: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parameters:
+    """What a steering was made with; `rank` and `context` are of learned functions, see `SteeringMethod.details`."""
+
+    method: str
+    layers: tuple[Layer, ...]
+    applied_at: Name
+    n_features: int
+    model: dict[str, Any] | None
+    share: float = 1.0
+    rank: int = 0
+    context: Layer | None = None
+
+    def __post_init__(self) -> None:
+        if self.model:
+            ModelDescription.from_dict(self.model)
+
+
+@manifest_of(KIND)
+@dataclass(frozen=True)
+class _Manifest:
+    """What the manifest of a steering has."""
+
+    parameters: _Parameters
+    medians: dict[str, float]
+    seconds: float | None = None
+    fit: Fit | None = None
+
+    def __post_init__(self) -> None:
+        if lacking := {str(layer) for layer in self.parameters.layers} - self.medians.keys():
+            raise ValueError(f"`medians` lacks the layer {min(lacking)}")
 
 
 @dataclass(frozen=True)
@@ -84,6 +137,8 @@ class SteeringMethod:
         fixed: whether it is applied as it was trained, whatever strength and positions others are compared at.
         exported: whether its vectors can be written to other tools' files, which have no place for a condition.
         constants: names of the tensors of a module that are not trained.
+        details: names of parameters that its manifests have beside those of every steering.
+        options: names of the fields of `SteeringOptions` that are its own, beside `SHARED_OPTIONS`.
         of_means: whether `direction` needs nothing of the states but their means, so that no others are kept.
     """
 
@@ -97,6 +152,8 @@ class SteeringMethod:
     fixed: bool = False
     exported: bool = True
     constants: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     of_means: bool = False
 
     @property
@@ -137,9 +194,10 @@ class Steering:
         return self.manifest.get("seconds")
 
     @property
-    def fit(self) -> dict[str, Any] | None:
-        """How well a network of L2S fits its targets (`methods.l2s.Fit`); None where that is not known."""
-        return self.manifest.get("fit")
+    def fit(self) -> Fit | None:
+        """How well a network of L2S fits its targets; None where that is not known."""
+        found = self.manifest.get("fit")
+        return None if found is None else typed(found, Fit)
 
     @property
     def medians(self) -> dict[Layer, float]:
@@ -314,7 +372,7 @@ class Content:
     parents: Mapping[str, Path] | None = None
     seconds: float | None = None
     doctor: Mapping[str, Any] | None = None
-    fit: Mapping[str, Any] | None = None
+    fit: Fit | None = None
 
 
 def write_steering(out: Path, method: SteeringMethod, parameters: Mapping[str, Any], made: Content) -> Steering:
@@ -327,7 +385,8 @@ def write_steering(out: Path, method: SteeringMethod, parameters: Mapping[str, A
         "seconds": made.seconds,
         "parents": {kind: parent(folder) for kind, folder in (made.parents or {}).items()},
     }
-    content |= {name: dict(value) for name, value in (("doctor", made.doctor), ("fit", made.fit)) if value is not None}
+    content |= {} if made.doctor is None else {"doctor": dict(made.doctor)}
+    content |= {} if made.fit is None else {"fit": plain(made.fit)}
     return load_steering(out, method, write_manifest(out, KIND, content, [FILE]))
 
 
@@ -338,7 +397,13 @@ def load_steering(folder: Path, method: SteeringMethod, manifest: dict[str, Any]
         ArtifactError: a file is missing or damaged.
     """
     check_files(folder, manifest, "make it")
-    return Steering(method, manifest, load_file(folder / FILE), folder)
+    lacking = [name for name in method.details if name not in manifest["parameters"]]
+    if lacking:
+        raise ArtifactError(
+            f"{folder / MANIFEST} has no `parameters.{lacking[0]}`, which a steering by {method.name} needs. Remove "
+            f"{folder} and make it again."
+        )
+    return Steering(method, manifest, read_tensors(folder / FILE, (), "make it", load_file), folder)
 
 
 def refuse_zero(vectors: Mapping[Layer, Float[Tensor, " d"]], medians: Mapping[Layer, float], why: str) -> None:

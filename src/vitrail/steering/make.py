@@ -11,7 +11,7 @@ from vitrail.lmm import LMM, as_lmm
 from vitrail.progress import Progress, shown
 from vitrail.samples import Sample, as_samples
 from vitrail.steering.artifact import Assignment, Steering
-from vitrail.steering.methods.registry import method_named, task_methods
+from vitrail.steering.methods.registry import method_named, refuse_options, task_methods
 from vitrail.steering.options import SteeringOptions
 from vitrail.steering.tasks import Task, as_task
 
@@ -50,8 +50,10 @@ def make_steering(
     if chosen.make is None:
         names = ", ".join(task_methods())
         raise UsageError(f"A steering is made from a task by {names}; got {method!r}.")
+    options, plain = options or SteeringOptions(), SteeringOptions()
+    refuse_options(method, {name: name for name, value in vars(options).items() if value != getattr(plain, name)})
     wanted = as_task(task)
     out = folder_for(out, "steerings", f"{wanted.name}-{method}", progress)
     with shown(progress) as tell, writing(out):
         shows, model = as_samples(samples, tell), as_lmm(lmm)
-        return chosen.make(chosen, Assignment(model, wanted, shows, options or SteeringOptions(), out, tell))
+        return chosen.make(chosen, Assignment(model, wanted, shows, options, out, tell))

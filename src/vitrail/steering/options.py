@@ -65,11 +65,20 @@ class SteeringOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.saying and (self.read_at is not None or self.targets != "answers"):
+            raise UsageError(
+                "That whole captions are read (saying=False, --whole) is a choice where no other positions are named "
+                "(read_at, --read-at) and the targets are answers. Leave it out."
+            )
         if self.read_at is not None and read_at(self.read_at)[0] in ("word", "patches"):
             raise UsageError(
                 f"A steering is made of states at positions of the text, such as answer or question:-1, not at "
                 f"{self.read_at!r}. Those that predict the words of a task are read by default."
             )
+
+
+#: The fields of `SteeringOptions` that every method that is made from a task uses.
+SHARED_OPTIONS = ("layers", "applied_at", "batch_size", "seed")
 
 
 @dataclass(frozen=True)

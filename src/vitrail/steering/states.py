@@ -16,6 +16,7 @@ from vitrail.lmm import LMM, Layer
 from vitrail.lmm.options import read_at
 from vitrail.lmm.positions import Pass, Positions, forced
 from vitrail.progress import Progress, silent
+from vitrail.samples.bounds import batches
 from vitrail.samples.examples import Example
 from vitrail.scores.moments import Mean
 
@@ -78,8 +79,8 @@ def example_states(
     norms: dict[Layer, list[Tensor]] = {layer: [] for layer in layers}
     sums: dict[Layer, Mean] = {}
     kept: list[int] = []
-    for start in range(0, len(examples), batch_size):
-        batch = examples[start : start + batch_size]
+    for part in batches([e.sample.pixels() for e in examples], batch_size):
+        batch = examples[part.start : part.stop]
         reader = _Reader(lmm, positions, saying)
         reader.read(batch, layers)
         for layer in layers:
@@ -89,8 +90,8 @@ def example_states(
             else:
                 parts[layer].append(reader.means[layer])
             norms[layer].append(reader.norms[layer])
-        kept += [start + i for i in reader.rows]
-        progress("states", start + len(batch), len(examples))
+        kept += [part.start + i for i in reader.rows]
+        progress("states", part.stop, len(examples))
     if not kept:
         raise DataError(f"None of {len(examples)} examples has a selected position{_before(saying)}.")
     if means:

@@ -4,6 +4,7 @@ from .again import (
     noise_activations as noise_activations,
     noise_samples as noise_samples,
     noise_study as noise_study,
+    check_again as check_again,
     own_samples as own_samples,
     same_activations as same_activations,
     same_study as same_study,

@@ -183,6 +183,20 @@ def noise_study(a: Study, noise: Activations, lmm: LMM, *, out: str | Path) -> S
     return study_as(a, noise, lmm, out=out, learning=learning, prefix="noise-")
 
 
+def check_again(a: Study) -> None:
+    """Raises `UsageError` if the concepts of study `a` cannot be learned in the same way from other states alone."""
+    if "labels" in a.concepts.parameters:
+        raise UsageError(
+            f"Concepts of {a.concepts.folder} were named by labels, which only who learned them has. Learn concepts of "
+            "the other states with the same labels, and compare the two studies."
+        )
+    if words := a.concepts.parameters.get("shared"):
+        raise UsageError(
+            f"Concepts of {a.concepts.folder} are shared by {', '.join(words)}. Extract the states of these words from "
+            "the other model, share a dictionary over them (`vitrail share`), and compare the two studies of the word."
+        )
+
+
 def study_as(
     a: Study,
     activations: Activations,
@@ -198,11 +212,8 @@ def study_as(
         out: they are written to its folders `concepts` and `grounding`, whose names begin with `prefix`.
         learning: how they are learned; as in `a` for None.
     """
-    if learning is None and "labels" in a.concepts.parameters:
-        raise UsageError(
-            f"Concepts of {a.concepts.folder} were named by labels, which only who learned them has. Learn concepts of "
-            "the other states with the same labels, and compare the two studies."
-        )
+    if learning is None:
+        check_again(a)
     out = Path(out)
     concepts = learn_as(activations, learning or a.concepts.options, out=out / f"{prefix}concepts")
     asked = replace(lmm, prompt=activations.options.prompt or lmm.prompt)

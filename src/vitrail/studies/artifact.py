@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from vitrail.activations import Activations, open_activations
-from vitrail.artifacts import MANIFEST, file_hash, read_json, state_of
+from vitrail.artifacts import MANIFEST, file_hash, read_made, state_of, typed
 from vitrail.concepts import Concepts, open_concepts
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.explanation import KIND as EXPLANATIONS
@@ -237,5 +237,8 @@ def known_factors(folder: Path) -> KnownFactors | None:
         return None
     if (state := state_of(path)) == "foreign":
         raise ArtifactError(f"{path} was not written by Vitrail. Move it away.")
-    found = read_json(path, dict[str, Any], "run the study")
-    return found if state == "older" else found["factors"]
+
+    def factors(values: Any) -> KnownFactors:
+        return typed(values if state == "older" else values["factors"], dict[str, dict[str, Any]])
+
+    return read_made(path, factors, "run the study")

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitrail.artifacts import read_json, write_sealed
-from vitrail.errors import ArtifactError
+from vitrail.artifacts import read_made, typed, write_sealed
 from vitrail.lmm import LMM
 from vitrail.lmm.scorers import ImageTextScorer
 from vitrail.progress import Progress, silent
@@ -55,9 +54,13 @@ class ContenderResult:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ContenderResult:
         """The result whose `as_dict` is `values`."""
-        speed = None if values["speed"] is None else Speed.from_dict(values["speed"])
-        outcome = Outcome.from_dict(values)
-        return cls(values["name"], outcome, values["trained_parameters"], values["seconds_to_train"], speed=speed)
+        return cls(
+            typed(values["name"], str),
+            Outcome.from_dict(values),
+            typed(values["trained_parameters"], int),
+            typed(values["seconds_to_train"], float),
+            speed=None if values["speed"] is None else Speed.from_dict(values["speed"]),
+        )
 
 
 def compare_contenders(
@@ -109,11 +112,9 @@ def open_contest(folder: str | Path) -> list[ContenderResult]:
         ArtifactError: missing or damaged.
     """
     path = Path(folder) / FILE
-    found = read_json(path, dict[str, Any] | list[Any], "evaluate")  # type: ignore[arg-type]
-    try:
+
+    def results(found: Any) -> list[ContenderResult]:
         rows = found["contenders"] if isinstance(found, dict) else found  # a list in version 0.1.0
         return [ContenderResult.from_dict(row) for row in rows]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(
-            f"{path} is damaged, or of another version of Vitrail ({error}). Remove {folder} and evaluate again."
-        ) from error
+
+    return read_made(path, results, "evaluate")

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vitrail.artifacts import one_writer, read_finished, read_json, write_manifest, write_sealed
-from vitrail.errors import ArtifactError, UsageError
+from vitrail.artifacts import one_writer, read_finished, read_made, typed, write_manifest, write_sealed
+from vitrail.errors import UsageError
 from vitrail.lmm import LMM, Layer
 from vitrail.lmm.positions import Positions
 from vitrail.lmm.scorers import ImageTextScorer
@@ -46,7 +46,8 @@ class Trial:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Trial:
         """The trial whose `as_dict` is `values`."""
-        return cls(values["layer"], values["alpha"], Outcome.from_dict(values))
+        layer: Layer = typed(values["layer"], Layer)  # type: ignore[arg-type]
+        return cls(layer, typed(values["alpha"], float), Outcome.from_dict(values))
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,14 @@ class SearchResult:
         """The result whose `as_dict` is `values`."""
         picked, held_out = values["picked"], values["held_out"]
         return cls(
-            values["task"],
-            values["budget"],
+            typed(values["task"], str),
+            typed(values["budget"], float),
             tuple(map(Trial.from_dict, values["points"])),
             None if picked is None else Trial.from_dict(picked),
             None if held_out is None else Outcome.from_dict(held_out),
             Outcome.from_dict(values["plain"]),
             Outcome.from_dict(values["unsteered"]),
-            tuple(values["front"]),
+            typed(values["front"], tuple[int, ...]),
         )
 
 
@@ -110,13 +111,7 @@ def open_search(folder: str | Path) -> SearchResult:
     """
     folder = Path(folder)
     read_finished(folder, KIND, "search")
-    values = read_json(folder / FILE, dict[str, Any], "search")
-    try:
-        return SearchResult.from_dict(values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(
-            f"{folder / FILE} is damaged, or of another version of Vitrail ({error}). Remove {folder} and search again."
-        ) from error
+    return read_made(folder / FILE, SearchResult.from_dict, "search")
 
 
 def halves(samples: Sequence[Sample], seed: int = 0) -> tuple[list[Sample], list[Sample]]:

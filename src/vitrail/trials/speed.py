@@ -44,7 +44,7 @@ class Speed:
     def from_dict(cls, values: Mapping[str, Any]) -> Speed:
         """The speed whose `as_dict` is `values`."""
         share = {**values["share"], "mean": values["share"]["median"], "std": None}
-        return cls(values["per_token"], values["added"], typed(share, Estimate))
+        return cls(typed(values["per_token"], float), typed(values["added"], float), typed(share, Estimate))
 
 
 def speeds(

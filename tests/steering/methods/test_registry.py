@@ -61,7 +61,8 @@ def test_a_method_that_is_not_there_is_named(lmm, samples, tmp_path):
 
 
 def test_a_steering_of_a_method_that_is_not_there_is_refused(tmp_path):
-    write_manifest(tmp_path, "steering", {"parameters": {"method": "magic"}})
+    parameters = {"method": "magic", "layers": [], "applied_at": "last", "n_features": 4, "model": None}
+    write_manifest(tmp_path, "steering", {"parameters": parameters, "medians": {}})
     with pytest.raises(ArtifactError, match="by the method 'magic', which this version"):
         open_steering(tmp_path)
 

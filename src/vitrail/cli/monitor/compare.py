@@ -12,6 +12,7 @@ from vitrail.cli.choices import DataChoice, DataSource, StudyModel
 from vitrail.cli.monitor.common import Reference, monitoring
 from vitrail.cli.options import Json, Out, StudyFolder, file_to_write
 from vitrail.cli.terminal import print_json, progress_bars, say
+from vitrail.cli.unused import refuse
 from vitrail.errors import UsageError
 from vitrail.monitoring.options import ReferenceOptions, WatchOptions
 from vitrail.progress import silent
@@ -47,6 +48,8 @@ def fit(
     from vitrail.monitoring import fit_reference, read_observations, reference_of
     from vitrail.studies import open_study
 
+    if observations is not None:
+        refuse("is for samples that the model is asked about, not for --observations", "data", "model")
     study = open_study(folder)
     check_free(out, "reference")
     if observations is not None:

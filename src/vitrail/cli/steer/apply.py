@@ -14,6 +14,7 @@ from vitrail.cli.options import Json, PlanOnly, file_to_write
 from vitrail.cli.planning import show_plan
 from vitrail.cli.steer.common import Alone, Folder, PlaceChoice, SteeredModel, TaskData, alone, steering, warn_of_broken
 from vitrail.cli.terminal import print_json, progress_bars, say
+from vitrail.cli.unused import refuse
 from vitrail.options import Count
 from vitrail.steering.options import Application
 from vitrail.trials.options import GalleryOptions
@@ -53,6 +54,8 @@ def apply_(
     from vitrail.runs.steer import apply_steering
     from vitrail.steering import TASKS, open_steering, task_named
 
+    if page.gallery is None:
+        refuse("is for a --gallery", "page.gallery_strengths")
     file_to_write(page.gallery)
     opened = alone(open_steering(folder), layer)
     wanted = None if task is None else task_named(task)

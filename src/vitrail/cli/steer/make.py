@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitrail.cli.application import command
+from vitrail.cli.choices import NOT_OF_STUDY
 from vitrail.cli.derived import Named, NameParser
 from vitrail.cli.options import Json, Out, PlanOnly
 from vitrail.cli.planning import show_plan
 from vitrail.cli.steer.common import SteeredModel, TaskData, open_study, steering
 from vitrail.cli.terminal import print_json, progress_bars, say
+from vitrail.cli.unused import refuse, typed
 from vitrail.errors import UsageError
 from vitrail.options import Count, CountOrNone, NameIn
 from vitrail.steering.options import SteeringOptions
 
 if TYPE_CHECKING:
     from vitrail.steering import Steering
+    from vitrail.steering.artifact import Fit
 
 METHODS = NameParser(NameIn("vitrail.steering:task_methods"), "mean")
 
@@ -115,6 +118,7 @@ def make(
     from vitrail.steering.interchange import import_vectors
 
     source.check(len(making.layers))
+    _refuse_unused(source, method)
     check_place(out, "steering")
     if plan and source.task is None:
         raise UsageError("--plan is for steerings from samples (--task): others are made of what is there, at once.")
@@ -164,12 +168,27 @@ def make(
     say(f"{made.method.name} is in {out}{end}.")
 
 
-def _fitted(fit: dict[str, Any]) -> str:
+def _refuse_unused(source: SourceChoice, method: str) -> None:
+    """Raises `UsageError` for an option that is typed and that the source, or the method, has no use for."""
+    fields = SteeringOptions.__dataclass_fields__
+    if source.task is not None:
+        from vitrail.steering.methods.registry import refuse_options
+
+        given = {name: option for name in fields for option in typed(f"making.{name}")}
+        refuse_options(method, given)
+        return
+    used = {"applied_at"} if source.tensor is None else {"applied_at", "layers", "batch_size"}
+    refuse("is for steerings from a --task", "method", *(f"making.{name}" for name in fields if name not in used))
+    if source.study is not None:
+        refuse("is for other sources than a --study, which knows its model and its states", "data", *NOT_OF_STUDY)
+
+
+def _fitted(fit: Fit) -> str:
     """How well a network fits its targets, in words."""
     held_out = "too few samples to hold some out"
-    if fit["held_out"] is not None:
-        held_out = f"{fit['held_out']:.2f} of that of held-out samples"
-    return f"it explains {fit['learned']:.2f} of the variance of its targets, {held_out} ({fit['epochs']} epochs)"
+    if fit.held_out is not None:
+        held_out = f"{fit.held_out:.2f} of that of held-out samples"
+    return f"it explains {fit.learned:.2f} of the variance of its targets, {held_out} ({fit.epochs} epochs)"
 
 
 def _summary(made: Steering) -> dict[str, Any]:
@@ -178,5 +197,5 @@ def _summary(made: Steering) -> dict[str, Any]:
         found["norms"] = {str(layer): norm for layer, norm in made.norms.items()}
         found["share"] = made.share
     if made.fit is not None:
-        found["fit"] = made.fit
+        found["fit"] = vars(made.fit)
     return found | {"numbers": made.n_parameters, "seconds": made.seconds}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitrail.cli.application import command
-from vitrail.cli.choices import ModelChoice
+from vitrail.cli.choices import StudyModel
 from vitrail.cli.derived import Named, Without
 from vitrail.cli.options import Json, Out, PlanOnly, folder_to_write
 from vitrail.cli.planning import show_plan
@@ -28,6 +28,7 @@ from vitrail.cli.steer.common import (
     warn_of_broken,
 )
 from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
+from vitrail.cli.unused import refuse
 from vitrail.options import Count
 from vitrail.trials.options import ContestOptions, RankOptions, SearchOptions
 
@@ -80,7 +81,7 @@ def rank(
     ranking: Annotated[RankOptions, Named(toward="--to", away="--from", alpha="--strength")],
     best: Annotated[int, typer.Option("--best", min=1, help="Show so many.")] = 20,
     task: Annotated[str, typer.Option("--task", help="Its questions, or captions, are what is to change.")] = "colour",
-    model: Annotated[ModelChoice, Without("revision", "adapter", "dtype", "prompt")],
+    model: StudyModel,
     data: RankData,
     as_json: Json = False,
 ) -> None:
@@ -98,7 +99,7 @@ def rank(
         samples = data.of_task(task_named(task), progress, "val")
         activations, concepts = open_study(study)
         fine_pairs(concepts, ranking)
-        lmm = model.of_study().load(activations)
+        lmm = model.load(activations)
         found = rank_fine_vectors(lmm, concepts, samples, ranking, progress=progress)[:best]
     if as_json:
         print_json([{"from": r.away, "to": r.toward, **asdict(r.narrowness)} for r in found])
@@ -210,6 +211,8 @@ def evaluate(
 
     check_ours([] if out is None else beside("steer evaluate", out))
     opened, wanted = [open_steering(folder) for folder in folders], task_named(task)
+    if not any(one.method.is_vector for one in opened):
+        refuse("is for vectors, and there are none here", "layer")
     opened = [alone(one, layer) if one.method.is_vector else one for one in opened]
     with progress_bars() as progress:
         samples = data.of_contest(wanted, contest.seed, progress)

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vitrail.artifacts import check_target, typed, write_whole
+from vitrail.artifacts import check_covered, check_target, typed, write_covering, write_whole
 from vitrail.errors import ArtifactError
 from vitrail.monitoring.observation import Observation
 
@@ -90,6 +90,7 @@ class ToParquet:
         path = self.folder / f"part-{max(there, default=-1) + 1:06d}.parquet"
         table = pa.Table.from_pylist([_row(o) for o in part], COLUMNS)
         write_whole(path, lambda partial: pq.write_table(table, partial))
+        write_covering(path.with_suffix(".json"), {"observations": len(part)})
         self._held = self._held[len(part) :]
 
 
@@ -110,7 +111,9 @@ def read_observations(path: str | Path) -> list[Observation]:
         if path.suffix == ".jsonl":
             rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
             return typed(rows, list[Observation])
-        files = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
+        files = sorted({p.with_suffix(".parquet") for p in path.glob("part-*.*")}) if path.is_dir() else [path]
+        for file in files:
+            check_covered(file, "observe")
         return [_observation(row) for file in files for row in pq.read_table(file, schema=COLUMNS).to_pylist()]
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise ArtifactError(f"{path} is damaged, or holds no observations ({error}).") from error

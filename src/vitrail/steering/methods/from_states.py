@@ -75,7 +75,12 @@ def _random(toward: Float[Tensor, "n d"], away: Float[Tensor, "m d"], seed: int)
     return vectors.random_like(vectors.difference(toward, away), seed)
 
 
-MEAN = SteeringMethod("mean", "difference of means", add_vectors, make_from_task, direction=_mean, of_means=True)
+#: The options of vectors from states.
+OPTIONS = ("saying", "read_at")
+
+MEAN = SteeringMethod(
+    "mean", "difference of means", add_vectors, make_from_task, direction=_mean, of_means=True, options=OPTIONS
+)
 GUARDED = SteeringMethod(
     "guarded",
     "difference of means, added only where a guard fires",
@@ -84,10 +89,18 @@ GUARDED = SteeringMethod(
     direction=_mean,
     guarded=True,
     exported=False,
+    options=OPTIONS,
 )
-PROBE = SteeringMethod("probe", "normal of a linear classifier", add_vectors, make_from_task, direction=_probe)
+PROBE = SteeringMethod(
+    "probe", "normal of a linear classifier", add_vectors, make_from_task, direction=_probe, options=OPTIONS
+)
 PCA = SteeringMethod(
-    "pca", "first component of the differences", add_vectors, make_from_task, direction=vectors.first_component
+    "pca",
+    "first component of the differences",
+    add_vectors,
+    make_from_task,
+    direction=vectors.first_component,
+    options=OPTIONS,
 )
 RANDOM = SteeringMethod(
     "random",
@@ -96,6 +109,7 @@ RANDOM = SteeringMethod(
     make_from_task,
     direction=_random,
     of_means=True,
+    options=OPTIONS,
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from vitrail.samples.examples import Example
 from vitrail.steering.artifact import (
     Assignment,
     Content,
+    Fit,
     Steering,
     SteeringMethod,
     finished,
@@ -41,22 +42,6 @@ RATE, DECAY, BATCH, NOISE = 5e-4, 1.0, 64, 0.3
 FOLDS, FEWEST = 5, 10
 #: After so many epochs that did not lower the loss of the held-out samples, no more are tried.
 PATIENCE = 30
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How well a network fits its targets: the share of their variance around their mean that it explains.
-
-    Args:
-        epochs: how many passes over the examples the network was fitted with.
-        learned: of the targets that it was fitted to.
-        held_out: of samples that were held out from networks that were fitted in the same way to the others; None where
-            there were too few samples.
-    """
-
-    epochs: int
-    learned: float
-    held_out: float | None
 
 
 class TwoLayer(nn.Module):
@@ -248,6 +233,8 @@ L2S = SteeringMethod(
     make_from_task,
     module=TwoLayer,
     constants=("centre", "spread", "unit"),
+    details=("rank", "context"),
+    options=("saying", "read_at", "targets", "hidden", "epochs", "context"),
 )
 
 
@@ -297,7 +284,7 @@ def learn_from_pairs(
         seed=options.seed,
     )
     seconds = time.perf_counter() - start
-    made = Content(module_tensors(layer, g), pairs.medians, seconds=seconds, doctor=doctor, fit=asdict(fit))
+    made = Content(module_tensors(layer, g), pairs.medians, seconds=seconds, doctor=doctor, fit=fit)
     return write_steering(out, L2S, parameters, made)
 
 

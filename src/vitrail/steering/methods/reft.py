@@ -119,10 +119,24 @@ def make_from_task(method: SteeringMethod, assignment: Assignment) -> Steering:
 
 
 LOREFT = SteeringMethod(
-    "loreft", "low-rank function of every state", apply_function, make_from_task, module=LoReFT, fixed=True
+    "loreft",
+    "low-rank function of every state",
+    apply_function,
+    make_from_task,
+    module=LoReFT,
+    fixed=True,
+    details=("rank",),
+    options=("rank", "steps"),
 )
 DIREFT = SteeringMethod(
-    "direft", "LoReFT without orthonormal rows", apply_function, make_from_task, module=DiReFT, fixed=True
+    "direft",
+    "LoReFT without orthonormal rows",
+    apply_function,
+    make_from_task,
+    module=DiReFT,
+    fixed=True,
+    details=("rank",),
+    options=("rank", "steps"),
 )
 
 

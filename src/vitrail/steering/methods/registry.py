@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from vitrail.artifacts import read_manifest
@@ -12,6 +13,7 @@ from vitrail.steering.methods.from_states import GUARDED, MEAN, PCA, PROBE, RAND
 from vitrail.steering.methods.from_tensors import TENSOR
 from vitrail.steering.methods.l2s import L2S
 from vitrail.steering.methods.reft import DIREFT, LOREFT
+from vitrail.steering.options import SHARED_OPTIONS
 
 #: Name → method.
 METHODS: dict[str, SteeringMethod] = {
@@ -33,6 +35,19 @@ def method_named(name: str) -> SteeringMethod:
     if name not in METHODS:
         raise UsageError(f"There is no steering method {name!r}; there are {', '.join(METHODS)}.")
     return METHODS[name]
+
+
+def refuse_options(method: str, given: Mapping[str, str]) -> None:
+    """Raises `UsageError` if an option was given that the method has no use for.
+
+    Args:
+        method: the name of a method that makes a steering from a task.
+        given: field of `SteeringOptions` → how the user calls it, of those that were given.
+    """
+    for field, name in given.items():
+        if field not in (*SHARED_OPTIONS, *method_named(method).options):
+            takers = ", ".join(m.name for m in METHODS.values() if field in m.options)
+            raise UsageError(f"{name} is an option of {takers}; {method} has no use for it. Leave it out.")
 
 
 def open_steering(folder: str | Path) -> Steering:
