@@ -116,7 +116,8 @@ def run(words: list[str], block: Block, monkeypatch: pytest.MonkeyPatch, capsys:
 def made_by(block: Block) -> list[str]:
     """The folders and files that a block says it writes."""
     if block.language == "sh":
-        return [words[i + 1] for words in commands(block) for i, w in enumerate(words) if w in ("--out", "--gallery")]
+        runs = [words for words in commands(block) if "--plan" not in words]
+        return [words[i + 1] for words in runs for i, w in enumerate(words) if w in ("--out", "--gallery")]
     return re.findall(r"\bout=\"([^\"]+)\"", block.text)
 
 

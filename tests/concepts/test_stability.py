@@ -89,8 +89,11 @@ def test_learn_puts_the_consensus_in_place_on_request(tmp_path):
     ("options", "message"),
     [
         ({"consensus": True, "stability": 0}, "A consensus needs other runs"),
-        ({"consensus": True, "method": "pca"}, "PCA has no consensus; 'semi-nmf' has"),
-        ({"engine": "ray", "method": "kmeans"}, "k-means cannot learn with the engine 'ray'; 'semi-nmf' can"),
+        ({"consensus": True, "method": "kmeans"}, "k-means has no consensus. These have: 'semi-nmf', 'pca'"),
+        (
+            {"engine": "ray", "method": "kmeans"},
+            "k-means cannot learn with the engine 'ray'. These can: 'semi-nmf', 'pca'",
+        ),
         ({"engine": "dask"}, "Unknown engine 'dask'"),
         ({"stability": -1}, "stability must be at least 0; got -1"),
     ],

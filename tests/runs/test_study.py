@@ -125,8 +125,8 @@ def test_the_options_reach_their_stages_and_are_read_back_whole(lmm, some, tmp_p
 
 def test_options_that_cannot_be_are_refused_before_anything_is_done(lmm, some, tmp_path, monkeypatch):
     monkeypatch.setattr(LMM, "prepare", None)
-    with pytest.raises(UsageError, match="PCA has no consensus; 'semi-nmf' has"):
-        quick(lmm, some, tmp_path / "dog", method="pca", learning=LearningOptions(consensus=True))
+    with pytest.raises(UsageError, match="k-means has no consensus"):
+        quick(lmm, some, tmp_path / "dog", method="kmeans", learning=LearningOptions(consensus=True))
     assert not (tmp_path / "dog").exists()
 
 

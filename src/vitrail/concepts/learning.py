@@ -247,7 +247,7 @@ def learn_as(
     if engine not in ("local", "ray"):
         raise UsageError(f"Unknown engine {engine!r}: expected 'local' or 'ray'.")
     if engine == "ray" and not learner.out_of_core:
-        raise UsageError(f"{learner.title} cannot learn with the engine 'ray'; {with_pieces()} can.")
+        raise UsageError(f"{learner.title} cannot learn with the engine 'ray'. These can: {with_pieces()}.")
     labels = {name: sorted(ids) for name, ids in (labels or {}).items()}
     parameters = options.parameters() | ({"labels": _hash_of(labels)} if labels else {})
     made = {"parameters": parameters, "parents": {"activations": parent(activations.folder)}}

@@ -87,7 +87,7 @@ class LearningOptions(Options):
         if self.named and self.method != "semi-nmf":
             raise UsageError(f"{made.title} has no named concepts; Semi-NMF has.")
         if self.consensus and not made.out_of_core:
-            raise UsageError(f"{made.title} has no consensus; {with_pieces()} has.")
+            raise UsageError(f"{made.title} has no consensus. These have: {with_pieces()}.")
         if self.consensus and self.stability == 0:
             raise UsageError("A consensus needs other runs to agree with: ask for stability=1 or more.")
         return made

@@ -161,7 +161,7 @@ def _id_of(name: str) -> str:
     """An id of a path inside the folder that is served: readable, and different for every path.
 
     >>> _id_of("animals/Hot Dog")
-    'hot-dog-15e5c3'
+    'hot-dog-0ff933'
     """
     slug = re.sub(r"[^a-z0-9]+", "-", name.rpartition("/")[2].lower()).strip("-")[:40]
     return f"{slug or 'study'}-{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:6]}"
