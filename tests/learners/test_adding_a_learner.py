@@ -119,7 +119,7 @@ def test_it_learns_from_pieces_if_it_says_so(added, activations, tmp_path):
 
     asked = {"out": tmp_path / "agreed", "layer": -1, "method": "first-rows", "n_concepts": 3, "consensus": True}
     if not added.out_of_core:
-        with pytest.raises(UsageError, match="First directions has no consensus. These have: 'semi-nmf'"):
+        with pytest.raises(UsageError, match=r"First directions has no consensus. These have: 'semi-nmf'"):
             vitrail.learn(activations, **asked)
     else:
         made = vitrail.learn(activations, **asked)
