@@ -125,7 +125,7 @@ def _save_safetensors(tensor: Any, path: Path) -> None:
 def _save_manifest(_: Any, path: Path) -> None:
     from vitrail.artifacts import write_manifest
 
-    write_manifest(path.parent, "concepts", {"parameters": {"k": 2}})
+    write_manifest(path.parent, "moments", {"parameters": {"k": 2}})
     (path.parent / "manifest.json").rename(path)
 
 
@@ -176,7 +176,7 @@ def released(path: Path) -> None:
 def manifest(path: Path) -> None:
     from vitrail.artifacts import read_manifest
 
-    read_manifest(path.parent, "concepts")
+    read_manifest(path.parent, "moments")
 
 
 def texts(path: Path) -> None:

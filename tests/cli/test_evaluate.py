@@ -126,7 +126,7 @@ def test_held_out_samples_may_lie_elsewhere(run, study, world, tmp_path):
     [
         ([], 2, "Name either a STUDY to evaluate, or --words"),
         (["x", "--words", "dog"], 2, "Name either a STUDY to evaluate, or --words"),
-        (["x", "--layers", "all"], 2, "--layers and --out are for a comparison"),
+        (["x", "--layers", "all"], 2, "--layers is for a comparison of methods"),
         (["--words", "dog", "--concepts", "many"], 2, "whole numbers of at least 1"),
         (["--words", "dog", "--concepts", "0"], 2, "whole numbers of at least 1"),
         (["--words", "dog", "--methods", "magic"], 2, "'magic' is not one of"),

@@ -54,7 +54,7 @@ def test_each_line_of_jsonl_is_an_object(tmp_path):
 def test_parquet_files_are_of_limited_size_and_none_is_overwritten(tmp_path):
     written(ToParquet(str(tmp_path), rows=2), [[ONE] * 3, [ONE] * 2])
     written(ToParquet(str(tmp_path), rows=2), [[ONE]])
-    assert sorted(p.name for p in tmp_path.iterdir()) == [f"part-00000{i}.parquet" for i in range(4)]
+    assert sorted(p.name for p in tmp_path.glob("*.parquet")) == [f"part-00000{i}.parquet" for i in range(4)]
     assert len(read_observations(tmp_path)) == 6
 
 

@@ -9,7 +9,7 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Protocol
@@ -140,7 +140,10 @@ def write_files(folder: Path, write: Callable[[Path], None]) -> None:
     Raises:
         ArtifactError: as `write_whole`.
     """
-    with _partial(folder, folder / f".files{PARTIAL}") as partial:
+    there = folder.exists()
+    with ExitStack() as undo, _partial(folder, folder / f".files{PARTIAL}") as partial:
+        if not there:
+            undo.callback(_remove_empty, folder)
         partial.mkdir()
         write(partial)
         for file in sorted(p for p in partial.rglob("*") if p.is_file()):
@@ -149,6 +152,11 @@ def write_files(folder: Path, write: Callable[[Path], None]) -> None:
             file.replace(target)
             _put(target)
         shutil.rmtree(partial)
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # it holds something
+        folder.rmdir()
 
 
 def _put(path: Path) -> None:

@@ -79,8 +79,8 @@ def compare(
         raise UsageError(f"Give either --b, or --model-b or --adapter; got {', '.join(given) or 'none of them'}.")
     if data.data is None and (b is None or comparison.checkpoints is not None):
         raise UsageError("--data is needed to make the states of another model: name the data that A was made from.")
-    if data is None:
-        refuse("is for --data", "split", "images", "bounds", "comparison.n_whole")
+    if data.data is None:
+        refuse("is for --data", "data", "comparison.n_whole")
     check_ours(beside("compare", out))
     check_place(out, "shift")
     options = replace(comparison, device=loading.device, trust_remote_code=loading.trust_remote_code)

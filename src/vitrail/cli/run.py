@@ -42,7 +42,6 @@ class Step:
 
 @command(panel="In one go", name="run")
 def run(
-    context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file of steps.")],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the file, print the commands, and run none.")
@@ -61,13 +60,13 @@ def run(
     """
     steps = steps_of(file)
     for step in steps:
-        _parsed(step, context)
+        _parsed(step)
     for n, step in enumerate(steps, 1):
         if dry_run:
             say(str(step))
             continue
         tell(f"Step {n} of {len(steps)}: {step}")
-        with _parsed(step, context) as parsed:
+        with _parsed(step) as parsed:
             parsed.command.invoke(parsed)
 
 
@@ -186,7 +185,7 @@ def _text(value: Any, name: str, where: str) -> str:
     return str(value)
 
 
-def _parsed(step: Step, parent: typer.Context) -> Any:
+def _parsed(step: Step) -> Any:
     """The context of a step: its options are read, as those that are typed are.
 
     Raises:
@@ -194,7 +193,7 @@ def _parsed(step: Step, parent: typer.Context) -> Any:
     """
     made = _commands()[step.words]
     try:
-        return made.make_context(" ".join(step.words), list(step.typed), parent=parent.find_root())
+        return made.make_context(" ".join(step.words), list(step.typed))
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise

@@ -38,11 +38,11 @@ def chat(processor: Any, request: str, answer: str | None = None) -> str:
     turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": request}]}]
     if answer is not None:
         turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+    # some processors hand on their own template, and would take another one twice
+    lent = {} if getattr(processor, "chat_template", None) else {"chat_template": template_of(processor)}
     try:
         return _in_time(
-            lambda: processor.apply_chat_template(
-                turns, chat_template=template_of(processor), add_generation_prompt=answer is None, tokenize=False
-            )
+            lambda: processor.apply_chat_template(turns, add_generation_prompt=answer is None, tokenize=False, **lent)
         )
     except Exception as error:  # a template may raise whatever its author wrote, or what the sandbox refuses
         what = f"{type(error).__name__}: {first_line(error)}"

@@ -159,7 +159,7 @@ def test_targets_of_the_truth_are_means_over_the_tokens_of_both_answers(lmm, ask
     assert samples == tuple(e.sample.id for e in contrast.toward.examples)
     assert made.functions()[6].into.shape == (5, lmm.n_features)
     assert (made.parameters["context"], made.parameters["epochs"]) == (4, 3)
-    assert made.fit["epochs"] <= 3
+    assert made.fit.epochs <= 3
     with pytest.raises(UsageError, match="no single opposite"):
         make_steering(lmm, TASKS["colours-numbers"], asked, options, out=tmp_path / "c", method="l2s")
     with pytest.raises(UsageError, match="a task of captions"):
