@@ -107,10 +107,8 @@ def explain(
         WordError: the model does not say the word of this image; what it says is in the message.
         ArtifactError: the model is not the one that the study was made with.
     """
-    name = "image" if isinstance(image, Image.Image) else str(image)
-    source = image if isinstance(image, Image.Image) else Path(image)
-    sample = Sample(id=name, image=source)
-    sample.open()  # says what is wrong with it
+    sample = Sample.of_image(image)
+    name = sample.id
     read = read_samples(as_lmm(lmm), activations, concepts, [sample])
     if read.counts.without_state:
         raise DataError(

@@ -241,8 +241,13 @@ def _alive(about: dict[str, Any]) -> bool:
     """Whether the process that a mark names may still be there; one of another machine may always be."""
     if not about or about.get("pid") == os.getpid():
         return False
+    return is_there(about) is not False
+
+
+def is_there(about: dict[str, Any]) -> bool | None:
+    """Whether the process that a mark names runs on this machine; None for one of another machine."""
     if about.get("host") != platform.node():
-        return True
+        return None
     try:
         os.kill(int(about["pid"]), 0)
     except (ProcessLookupError, KeyError, ValueError, TypeError):

@@ -29,7 +29,7 @@ from typing import Any
 from vitrail.artifacts import files
 from vitrail.artifacts.files import PARTIAL, file_hash, path_of, url_of
 from vitrail.artifacts.json_text import parse
-from vitrail.artifacts.lock import DEPTH, LOCK, RANKS, refused, writing
+from vitrail.artifacts.lock import DEPTH, LOCK, RANKS, is_there, refused, writing
 from vitrail.errors import ArtifactError, UsageError, VitrailError
 from vitrail.visible import shown_as
 
@@ -419,14 +419,8 @@ def _alive(about: dict[str, Any]) -> bool:
     """Whether the writer that an object names may still be at work."""
     if not about:
         return False
-    if about.get("host") == platform.node():
-        try:
-            os.kill(int(about["pid"]), 0)
-        except (ProcessLookupError, KeyError, ValueError, TypeError):
-            return False
-        except PermissionError:
-            return True
-        return True
+    if (here := is_there(about)) is not None:
+        return here
     beat = about.get("beat")
     return isinstance(beat, int | float) and time.time() - beat < STALE
 

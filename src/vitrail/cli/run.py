@@ -137,13 +137,13 @@ def _commands() -> dict[tuple[str, ...], Any]:
 
 
 def _parameters(words: tuple[str, ...]) -> dict[str, Any]:
-    """Entry → the parameter of a command: options by their long names, arguments by what the help calls them."""
+    """Entry → the parameter of a command: options by their names, arguments by what the help calls them."""
     found = {}
     for parameter in _commands()[words].params:
         if parameter.param_type_name == "argument":
             found[str(parameter.metavar or parameter.name).lower().strip("[]. ")] = parameter
         elif parameter.name != "help":
-            found |= {o.removeprefix("--"): parameter for o in parameter.opts if o.startswith("--")}
+            found |= {option.lstrip("-"): parameter for option in parameter.opts}
     return found
 
 
@@ -160,6 +160,8 @@ def _typed(given: Mapping[str, Any], known: Mapping[str, Any], where: str) -> It
             yield from _flag(parameter, value, name, where)
         elif parameter.multiple and isinstance(value, list):
             yield from (f"--{name}={_text(v, name, where)}" for v in value)
+        elif len(name) == 1:
+            yield f"-{name}{_text(value, name, where)}"
         else:
             yield f"--{name}={_text(value, name, where)}"
     if arguments:

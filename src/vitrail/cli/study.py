@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -121,3 +122,5 @@ def demo(
     )
     if not as_json:
         say(f"To see it, ask the model and steer it in the browser: vitrail serve {shlex.quote(str(out))}")
+        if importlib.util.find_spec("starlette") is None:
+            say("The viewer needs two small packages: pip install 'vitrail[serve]'")

@@ -67,9 +67,8 @@ def map_concepts(
     options = options or MapOptions()
     if n_concepts < 1:
         raise UsageError(f"n_concepts must be at least 1, got {n_concepts}.")
-    name = "image" if isinstance(image, Image.Image) else str(image)
-    sample = Sample(id=name, image=image if isinstance(image, Image.Image) else Path(image))
-    sample.open()  # says what is wrong with it
+    sample = Sample.of_image(image)
+    name = sample.id
 
     def strongest(v: np.ndarray, _row: Row) -> list[int]:
         order = np.argsort(-np.abs(concepts.comparable(v)), kind="stable")[:n_concepts]

@@ -42,6 +42,20 @@ class Sample:
     answer_type: str | None = None
     bounds: ImageBounds = field(default=ImageBounds(), repr=False)
 
+    @classmethod
+    def of_image(cls, image: str | Path | Image.Image) -> Sample:
+        """The sample of an image alone, a path or a decoded one.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        if isinstance(image, Image.Image):
+            sample = cls(id="image", image=image)
+        else:
+            sample = cls(id=str(image), image=Path(image))
+        sample.open()  # says what is wrong with it
+        return sample
+
     @property
     def name(self) -> str:
         """The image's name for display: its file name, its place in a table, or the sample's id."""
