@@ -14,7 +14,7 @@ import pytest
 
 from vitrail.errors import UsageError
 from vitrail.serving import ServeOptions
-from vitrail.serving.guard import POLICY
+from vitrail.serving.guard import POLICY, Rates
 
 TOKEN = "a-token-of-the-tests"
 
@@ -74,6 +74,34 @@ def test_every_answer_has_the_policy_and_no_one_may_read_it_from_elsewhere(clien
 def test_other_methods_are_refused(client) -> None:
     for method in ("PUT", "PATCH", "TRACE", "OPTIONS"):
         assert client.request(method, "/api/library").status_code == 405
+
+
+# ---- how often ------------------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_sends_too_much_waits_as_long_as_it_is_told_and_others_do_not(serve_folder, shelf) -> None:
+    address = serve_folder(shelf, posts_per_minute=5)
+    with httpx2.Client(base_url=address) as client:
+        sent = [client.post("/api/images", content=b"no image", headers={"Content-Type": "image/png"}) for _ in range(6)]
+        assert [answer.status_code for answer in sent] == [400] * 5 + [429]
+        assert "Try again in" in sent[-1].text
+        assert 0 < int(sent[-1].headers["retry-after"]) <= 12
+        assert client.get("/api/library").status_code == 200
+
+
+def test_rates_fill_up_again_and_forget_who_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vitrail.serving.guard.CLIENTS", 3)
+    now = [0.0]
+    rates = Rates(2, lambda: now[0])
+    assert [rates.wait("a") for _ in range(3)] == [0, 0, 30]
+    assert rates.wait("b") == 0
+    now[0] = 29.5
+    assert rates.wait("a") == 1
+    now[0] = 32.5
+    assert [rates.wait("a"), rates.wait("a")] == [0, 28]
+    now[0] = 1000.0
+    assert [rates.wait(one) for one in "cdef"] == [0] * 4
+    assert set(rates._left) == set("cdef")
 
 
 # ---- the token -------------------------------------------------------------------------------------------------------

@@ -7,13 +7,17 @@
 | another machine, or another person | the token, where the viewer listens to more than this machine |
 | text of a study that would be markup, or a script | a policy (CSP) under which nothing inline runs |
 | a page that shows the viewer in a frame, to be clicked | no frame around it |
+| a client that sends without end | so many a minute from one address; the queue of the model has its own limit |
 """
 
 from __future__ import annotations
 
 import ipaddress
+import math
 import secrets
 import socket
+import time
+from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlencode
 
@@ -27,6 +31,8 @@ COOKIE = "vitrail-token"
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE"})
 #: A year, after which a browser forgets the token.
 _AGE = 365 * 24 * 3600
+#: So many clients are remembered before those that have not sent for a minute are forgotten.
+CLIENTS = 1024
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -47,6 +53,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, options: ServeOptions) -> None:
         self.app, self.options = app, options
+        self._rates = Rates(options.posts_per_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -80,7 +87,13 @@ class Guard:
         site, mode = headers.get("sec-fetch-site", "none"), headers.get("sec-fetch-mode", "")
         if site in ("cross-site", "same-site") and not (mode == "navigate" and method == "GET"):
             return _refusal(403, "Another page may not ask this viewer.")
-        return None if self.options.token is None else self._without_token(scope, headers)
+        refused = None if self.options.token is None else self._without_token(scope, headers)
+        if refused is None and method == "POST":
+            wait = self._rates.wait((scope.get("client") or ("", 0))[0])
+            if wait:
+                refused = _refusal(429, f"Too many requests in a minute. Try again in {wait} s.")
+                refused.headers["Retry-After"] = str(wait)
+        return refused
 
     def _is_own(self, host: str) -> bool:
         """Whether the name in `Host` is this machine's. An attacker's domain may lead here; an address cannot."""
@@ -106,6 +119,34 @@ class Guard:
     def _knows(self, *given: str) -> bool:
         own = (self.options.token or "").encode()
         return any(secrets.compare_digest(one.encode("utf-8", "surrogatepass"), own) for one in given)
+
+
+class Rates:
+    """How often each client may send: `most` at once, and as many again in a minute (a token bucket).
+
+    Args:
+        most: in a minute.
+        now: gives the time in seconds.
+    """
+
+    def __init__(self, most: int, now: Callable[[], float] = time.monotonic) -> None:
+        self.most, self._now = most, now
+        self._left: dict[str, tuple[float, float]] = {}
+
+    def wait(self, client: str) -> int:
+        """0 for a client that may send now, which is counted; else in how many seconds it may."""
+        now = self._now()
+        left = self._left_of(client, now)
+        if left < 1:
+            return math.ceil((1 - left) * 60 / self.most)
+        self._left[client] = (left - 1, now)
+        if len(self._left) > CLIENTS:
+            self._left = {one: kept for one, kept in self._left.items() if self._left_of(one, now) < self.most}
+        return 0
+
+    def _left_of(self, client: str, now: float) -> float:
+        left, then = self._left.get(client, (float(self.most), now))
+        return min(left + (now - then) * self.most / 60, self.most)
 
 
 def _refusal(status: int, text: str) -> Response:

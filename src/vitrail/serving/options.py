@@ -26,6 +26,8 @@ class ServeOptions(Options):
         edit: allow what writes: names and notes of concepts, sets of samples, steerings. Without it nothing is written.
         upload_mb: the largest image that is taken, in megabytes.
         queue: how many requests to the model wait at most; more are refused.
+        posts_per_minute: how many images and requests one client may send in a minute, all kinds together; more are
+            refused until a part of the minute has passed.
     """
 
     host: str = "127.0.0.1"
@@ -34,6 +36,7 @@ class ServeOptions(Options):
     edit: bool = False
     upload_mb: Count = 20
     queue: Count = 16
+    posts_per_minute: Count = 300
 
     def __post_init__(self) -> None:
         super().__post_init__()
