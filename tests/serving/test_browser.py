@@ -223,6 +223,19 @@ def test_samples_are_coloured_chosen_with_a_lasso_and_kept_as_a_set(page: Page, 
     (full_shelf / "animals" / "dog" / NOTES).unlink()
 
 
+def test_two_models_are_told_apart_on_one_map(page: Page, place: str) -> None:
+    opened(page, f"/samples/{ids(place)['before']}")
+    before = page.evaluate("globalThis.scatter.n")
+    page.select_option("#other", ids(place)["after"])
+    expect(page.locator(".key li")).to_have_count(2)
+    assert page.evaluate("globalThis.scatter.n") > before
+    assert "colour=model" in page.url
+    page.reload()
+    expect(page.locator("#colour")).to_have_value("model")
+    page.select_option("#colour", "concept 1")
+    expect(page.locator(".ramp")).to_be_visible()
+
+
 def test_samples_are_chosen_without_a_pointer_and_listed(page: Page, place: str) -> None:
     opened(page, f"/samples/{ids(place)['animals/dog']}")
     page.focus("#which")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 from pathlib import Path
 
@@ -105,6 +106,34 @@ def test_the_map_is_that_of_principal_components(client, dog: str, study) -> Non
     assert told["n"] == len(xy) == len(told["rows"])
     assert np.abs(np.abs(xy) - np.abs(expected)).max() < 1e-2 * np.abs(expected).max()
     assert told["explained"] == pytest.approx((values[:2] ** 2).sum() / (values**2).sum(), abs=1e-3)
+
+
+def test_umap_places_neighbours_together_where_it_is_installed(client, dog: str, study, monkeypatch) -> None:
+    found = importlib.util.find_spec("umap")
+    told = client.get(f"/api/studies/{dog}/map").json()
+    assert told["layouts"] == (["pca", "umap"] if found else ["pca"])
+    if found:
+        from sklearn.manifold import trustworthiness
+
+        xy = [client.get(f"/api/studies/{dog}/map/xy?layout=umap").content for _ in range(2)]
+        Z = study.activations.states(study.learned.layer)[np.flatnonzero(study.learned.kept)].astype(float)
+        assert trustworthiness(Z, np.frombuffer(xy[0], "<f4").reshape(-1, 2), n_neighbors=10) > 0.8
+        assert xy[0] == xy[1]
+        assert client.get(f"/api/studies/{dog}/map?layout=umap").json()["explained"] is None
+    monkeypatch.setattr("vitrail.serving.studies.importlib.util.find_spec", lambda name: None)
+    refused = client.get(f"/api/studies/{dog}/map?layout=umap")
+    assert refused.status_code == 400
+    assert "vitrail[umap]" in refused.json()["error"]
+
+
+def test_another_study_lies_on_the_same_plane(client, dog: str, study) -> None:
+    """A study beside itself: each point stands twice, on the axes of one."""
+    alone = np.frombuffer(client.get(f"/api/studies/{dog}/map/xy").content, "<f4").reshape(-1, 2)
+    both = np.frombuffer(client.get(f"/api/studies/{dog}/map/xy?other={dog}").content, "<f4").reshape(-1, 2)
+    assert len(both) == 2 * len(alone)
+    assert both[: len(alone)] == pytest.approx(both[len(alone) :])
+    assert np.abs(both[: len(alone)]) == pytest.approx(np.abs(alone), abs=1e-2 * np.abs(alone).max())
+    assert client.get(f"/api/studies/{dog}/map/xy?other=nothing").status_code == 404
 
 
 def test_columns_of_the_map_are_the_strengths_of_a_concept(client, dog: str, study) -> None:

@@ -100,6 +100,14 @@ class PairQuery:
 
 
 @dataclass(frozen=True)
+class MapQuery:
+    """How samples are placed on the map, and the study whose samples are placed there, too (its id; empty for none)."""
+
+    layout: studies.Layout = "pca"
+    other: str = ""
+
+
+@dataclass(frozen=True)
 class NoteBody:
     """A name and a note for a concept; empty ones take them away."""
 
@@ -293,15 +301,16 @@ class Viewer:
         return Binary(data, "image/jpeg", lasting=True)
 
     @endpoint("GET", "/api/studies/{study}/map")
-    def map(self, study: str) -> studies.MapView:
+    def map(self, study: str, query: MapQuery) -> studies.MapView:
         """What the map of the samples can show."""
         _, opened = self._study(study)
-        return studies.map_view(opened, self._placed(study))
+        return studies.map_view(opened, self._placed(study, query))
 
     @endpoint("GET", "/api/studies/{study}/map/xy")
-    def map_places(self, study: str) -> Binary:
-        """The places of the samples on their map: float32, x and y of each, little-endian."""
-        return Binary(self._placed(study).xy.astype("<f4").tobytes())
+    def map_places(self, study: str, query: MapQuery) -> Binary:
+        """The places of the samples on their map, and of those of the other study: float32, x and y of each,
+        little-endian."""
+        return Binary(self._placed(study, query).xy.astype("<f4").tobytes())
 
     @endpoint("GET", "/api/studies/{study}/map/concepts/{concept}")
     def map_strengths(self, study: str, concept: int) -> Binary:
@@ -435,9 +444,12 @@ class Viewer:
         found = self.collection.get(name, "study")
         return found, self.collection.opened(found, "study", open_study)
 
-    def _placed(self, name: str) -> studies.Placed:
+    def _placed(self, name: str, query: MapQuery) -> studies.Placed:
         found, opened = self._study(name)
-        return self.collection.opened(found, "map", lambda _: studies.placed(opened))
+        other = self._study(query.other)[1] if query.other else None
+        beside = "" if other is None else file_hash(other.learned.folder / MANIFEST)
+        what = f"map {query.layout} {beside}"
+        return self.collection.opened(found, what, lambda _: studies.placed(opened, query.layout, other))
 
 
 def _check_row(study: Study, row: int) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -19,6 +22,7 @@ from vitrail.scores.verdicts import SIGNIFICANT, Verdict
 from vitrail.studies import ConceptNote, Study
 from vitrail.words import frequent_among, words_said
 
+Layout = Literal["pca", "umap"]
 #: Examples of a concept at each place of its activations, and these places: a name and the quantile among the samples
 #: that have the concept.
 EXAMPLES = 6
@@ -140,7 +144,8 @@ class MapView:
         titles: of the concepts, whose strengths are columns.
         factors: known factors, whose codes are columns.
         sets: name → rows of the samples of sets that people kept.
-        explained: share of the variance that the two axes hold.
+        explained: share of the variance that the two axes hold; None for UMAP, whose axes hold no share.
+        layouts: the ways in which samples can be placed here.
     """
 
     n: int
@@ -148,7 +153,8 @@ class MapView:
     titles: tuple[str, ...]
     factors: tuple[FactorView, ...]
     sets: dict[str, tuple[int, ...]]
-    explained: float
+    explained: float | None
+    layouts: tuple[Layout, ...]
 
 
 @dataclass(frozen=True)
@@ -371,27 +377,54 @@ def samples_csv(study: Study) -> bytes:
 
 @dataclass(frozen=True)
 class Placed:
-    """Samples on a plane: `xy` (n, 2) float32, and the share of the variance that the plane holds."""
+    """Samples on a plane: `xy` (n, 2) float32, and the share of the variance that the plane holds (None for UMAP)."""
 
     xy: np.ndarray
-    explained: float
+    explained: float | None
 
 
-def placed(study: Study) -> Placed:
-    """The samples that were learned from on the two axes along which their states differ most (PCA)."""
+def layouts() -> tuple[Layout, ...]:
+    """The ways to place samples on a plane: PCA, and UMAP where it is installed."""
+    return ("pca", "umap") if importlib.util.find_spec("umap") else ("pca",)
+
+
+def placed(study: Study, layout: Layout = "pca", other: Study | None = None) -> Placed:
+    """The samples that were learned from on a plane: along the two axes in which their states differ most (PCA), or so
+    that neighbours stay neighbours (UMAP, of the first 50 axes). Those of `other` follow, on the same plane.
+
+    Raises:
+        UsageError: states of the two studies have different widths, or UMAP is not installed.
+    """
     from sklearn.decomposition import PCA
 
-    learned = study.learned
-    shards = ShardRows(study.activations, learned.layer, learned.kept)
-    n = int(learned.kept.sum())
-    step, pieces = max(n // FITTED, 1), range(len(shards.lengths))
-    some = np.concatenate([shards[i][::step] for i in pieces])
+    if layout not in layouts():
+        raise UsageError("UMAP is not installed where the viewer runs: pip install 'vitrail[umap]'.")
+    several = (study,) if other is None else (study, other)
+    parts = [ShardRows(s.activations, s.learned.layer, s.learned.kept) for s in several]
+    widths = [s.learned.U.shape[1] for s in several]
+    if len(set(widths)) > 1:
+        raise UsageError(f"States of {widths[0]} and of {widths[1]} numbers do not lie in one space.")
+    n = sum(int(s.learned.kept.sum()) for s in several)
+    step = max(n // FITTED, 1)
+    some = np.concatenate([part[i][::step] for part in parts for i in range(len(part.lengths))])
     if len(some) < 2:
-        return Placed(np.zeros((n, 2), np.float32), 0.0)
-    axes = PCA(n_components=min(2, *some.shape), svd_solver="randomized", random_state=0).fit(some)
-    xy = np.concatenate([axes.transform(shards[i]) for i in pieces]).astype(np.float32)
-    xy = np.pad(xy, ((0, 0), (0, 2 - xy.shape[1])))
-    return Placed(xy, float(np.nansum(axes.explained_variance_ratio_)))
+        return Placed(np.zeros((n, 2), np.float32), 0.0 if layout == "pca" else None)
+    wanted = 2 if layout == "pca" else 50
+    axes = PCA(n_components=min(wanted, *some.shape), svd_solver="randomized", random_state=0).fit(some)
+    found = np.concatenate([axes.transform(part[i]) for part in parts for i in range(len(part.lengths))])
+    if layout == "umap" and n > 3:
+        return Placed(_neighbours(found.astype(np.float32)), None)
+    xy = np.pad(found[:, :2], ((0, 0), (0, max(2 - found.shape[1], 0)))).astype(np.float32)
+    return Placed(xy, float(np.nansum(axes.explained_variance_ratio_[:2])) if layout == "pca" else None)
+
+
+def _neighbours(states: np.ndarray) -> np.ndarray:
+    """UMAP of states (n, d), the same every time."""
+    from umap import UMAP
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numba, and that a seed forbids threads
+        return UMAP(n_neighbors=min(15, len(states) - 1), random_state=0).fit_transform(states).astype(np.float32)
 
 
 def map_view(study: Study, found: Placed) -> MapView:
@@ -407,6 +440,7 @@ def map_view(study: Study, found: Placed) -> MapView:
         factors=tuple(FactorView(name, values) for name, values in _values(study).items()),
         sets=sets,
         explained=found.explained,
+        layouts=layouts(),
     )
 
 

@@ -6,8 +6,13 @@ const PAGE = 60;
 const UNKNOWN = 65535;
 
 export async function samples(view, id, signal) {
-  const [{ entries, edit }, told, bytes] = await Promise.all([api("library", { signal }), api(`studies/${id}/map`, { signal }), binary(`studies/${id}/map/xy`, signal)]);
+  const { entries, edit } = await api("library", { signal });
   const entry = entries.find((e) => e.id === id);
+  // states of the same word and layer lie in one space, those of a model before and after a fine-tune, too
+  const others = entries.filter((e) => e.kind === "study" && e.id !== id && !e.problem && e.word === entry.word && e.layer === entry.layer);
+  const beside = others.find((e) => e.id === address.get("other"));
+  const asked = new URLSearchParams({ layout: address.get("layout", "pca"), other: beside?.id ?? "" });
+  const [told, bytes, theirs] = await Promise.all([api(`studies/${id}/map?${asked}`, { signal }), binary(`studies/${id}/map/xy?${asked}`, signal), beside && api(`studies/${beside.id}/map`, { signal })]);
   const xy = new Float32Array(bytes);
   const at = new Map(told.rows.map((row, i) => [row, i]));
   let chosen = [], scatter, column = null, codes = null, values = [], offset = 0;
@@ -21,7 +26,13 @@ export async function samples(view, id, signal) {
     h("option", { value: "strongest" }, "strongest concept"),
     h("optgroup", { label: "Concepts" }, told.titles.map((title, k) => h("option", { value: `concept ${k}` }, `${k}: ${title}`))),
     told.factors.length > 0 && h("optgroup", { label: "Known factors" }, told.factors.map((f) => h("option", { value: `factor ${f.name}` }, f.name))));
+  if (beside) by.append(h("option", { value: "model" }, "model"));
   if ([...by.options].some((o) => o.value === address.get("colour"))) by.value = address.get("colour");
+  const anew = (name, chooser) => { address.set({ [name]: chooser.value, colour: chooser.value && name === "other" ? "model" : by.value }); samples(view, id, signal).catch(wrong); };
+  const layout = h("select", { id: "layout", onchange: () => anew("layout", layout) }, told.layouts.map((name) => h("option", { value: name }, name.toUpperCase())));
+  layout.value = address.get("layout", "pca");
+  const other = h("select", { id: "other", onchange: () => anew("other", other) }, h("option", { value: "" }, "nothing"), others.map((e) => h("option", { value: e.id }, `${e.name} (${e.model})`)));
+  other.value = beside?.id ?? "";
   const moves = h("input", { type: "checkbox", id: "moves", onchange: () => scatter && (scatter.moves = moves.checked) });
 
   // ---- what is chosen
@@ -47,16 +58,16 @@ export async function samples(view, id, signal) {
       exports(() => `import vitrail\n\nstudy = vitrail.open_study(${JSON.stringify(entry.name)})\nrows = ${JSON.stringify(chosen.map((i) => told.rows[i]).slice(0, 1000))}\nids = [study.activations.rows[i].sample_id for i in rows]\nstudy.concepts.V  # activations, one row a sample\n`,
         { "Map (PNG)": () => canvas.toBlob((blob) => save(blob, `${id}-map.png`)), "Samples (CSV)": `/api/studies/${id}/samples.csv` })),
       h("section", { class: "mapped", "aria-label": "Map" },
-        h("div", {}, h("p", { class: "tools" }, h("label", {}, "Colour by ", by), h("label", {}, moves, " drag moves the map"), h("button", { type: "button", onclick: () => scatter?.whole() }, "Show all")),
+        h("div", {}, h("p", { class: "tools" }, h("label", {}, "Colour by ", by), told.layouts.length > 1 && h("label", {}, "Axes ", layout), others.length > 0 && h("label", {}, "Together with ", other), h("label", {}, moves, " drag moves the map"), h("button", { type: "button", onclick: () => scatter?.whole() }, "Show all")),
           h("div", { class: "stage" }, canvas, over, hint),
-          legend, h("p", { class: "hint" }, `PCA of the states; its two axes hold ${percent(told.explained)} of their variance. Two samples that are near each other here may differ in the rest.`)),
+          legend, h("p", { class: "hint" }, told.explained === null ? "UMAP of the states: who is near whom is kept as far as it can be; distances between groups mean little." : `PCA of the states; its two axes hold ${percent(told.explained)} of their variance. Two samples that are near each other here may differ in the rest.`)),
         h("div", { class: "beside" },
           h("form", { class: "stack", onsubmit: (event) => { event.preventDefault(); byProperty(which.value).then(choose).catch(wrong); } }, h("label", { for: "which" }, "Choose the samples that have"), which, h("button", {}, "Choose")), common)),
       h("section", { "aria-label": "List" }, h("h2", {}, "All samples"),
         h("form", { class: "tools", role: "search", onsubmit: (event) => event.preventDefault() }, h("label", {}, "Search ", text), h("label", {}, "Most of concept ", order), Object.keys(told.sets).length > 0 && h("label", {}, "Set ", set), count),
         grid, h("p", { class: "actions" }, more)));
   try {
-    scatter = new Scatter(canvas, over, xy, { chosen: (points) => choose(points).catch(wrong), pointed });
+    scatter = new Scatter(canvas, over, xy, { chosen: (points) => choose(points.filter((i) => i < told.n)).catch(wrong), pointed });
     signal.addEventListener("abort", () => scatter.end());
     globalThis.scatter = scatter;
     await paint();
@@ -90,18 +101,22 @@ export async function samples(view, id, signal) {
       const none = rgb("--line");
       scatterPaint((i) => (codes[i] === UNKNOWN ? [...none, 120] : [...shade(colours, codes[i]), 210]));
       legend.append(...values.slice(0, 28).map((value, i) => h("li", { dir: "auto" }, h("i", { class: "dot", style: { background: `rgb(${shade(colours, i)})` } }), ` ${value}`)));
+    } else if (kind === "model") {
+      scatterPaint((i) => [...colours[i < told.n ? 0 : 1], 200]);
+      legend.append(...[entry, beside].map((e, i) => h("li", {}, h("i", { class: "dot", style: { background: `rgb(${colours[i]})` } }), ` ${e.model} · ${e.name}`)));
     } else {
-      const all = await strongest();
-      scatterPaint((i) => (all[i] < 0 ? [...rgb("--line"), 120] : [...shade(colours, all[i]), 210]));
+      const all = await strongest(), none = rgb("--line");
+      scatterPaint((i) => (all[i] < 0 ? [...none, 120] : [...shade(colours, all[i]), 210]));
       legend.append(...told.titles.slice(0, 28).map((title, k) => h("li", {}, h("i", { class: "dot", style: { background: `rgb(${shade(colours, k)})` } }), ` ${k}: `, h("span", { dir: "auto" }, title))));
     }
   }
 
   function scatterPaint(colour) {
     if (!scatter) return;
-    const marked = new Set(chosen);
+    const marked = new Set(chosen), none = rgb("--line");
     scatter.paint((i) => {
-      const [r, g, b, a] = colour(i);
+      // what the other study has is not known by these concepts and factors
+      const [r, g, b, a] = i < told.n || by.value === "model" ? colour(i) : [...none, 120];
       return marked.size ? (marked.has(i) ? [r, g, b, 255] : [r, g, b, Math.round(a * 0.25)]) : [r, g, b, Math.min(a, 250)];
     });
     scatterPaint.last = colour;
@@ -180,9 +195,11 @@ export async function samples(view, id, signal) {
     if (i < 0) return;
     const left = Math.min(place[0] + 14, over.clientWidth - 120);
     Object.assign(hint.style, { left: `${left}px`, top: `${Math.min(place[1] + 14, over.clientHeight - 120)}px` });
-    if (hint.dataset.row !== String(told.rows[i])) {
-      hint.dataset.row = told.rows[i];
-      hint.replaceChildren(h("img", { src: thumb(id, told.rows[i]), alt: "" }), h("figcaption", { dir: "auto" }, codes && codes[i] !== UNKNOWN ? values[codes[i]] : column ? `${column[i].toFixed(1)} ×` : ""));
+    if (hint.dataset.point !== String(i)) {
+      hint.dataset.point = i;
+      const picture = i < told.n ? thumb(id, told.rows[i]) : thumb(beside.id, theirs.rows[i - told.n]);
+      const value = i >= told.n ? beside.name : codes && codes[i] !== UNKNOWN ? values[codes[i]] : column ? `${column[i].toFixed(1)} ×` : "";
+      hint.replaceChildren(h("img", { src: picture, alt: "" }), h("figcaption", { dir: "auto" }, value));
     }
   }
 }
