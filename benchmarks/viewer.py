@@ -49,7 +49,12 @@ MOVE = """async (n) => {
   s.paint((i) => [i % 255, 90, 120, 220]);
   await frame(); await frame();
   const first = (performance.now() - start) / 1000, times = [];
-  for (let i = 0; i < 40; i++) { const t = performance.now(); s.move(3, 0); await frame(); times.push(performance.now() - t); }
+  for (let i = 0; i < 40; i++) {
+    const begun = performance.now();
+    s.move(3, 0);
+    await frame();
+    times.push(performance.now() - begun);
+  }
   s.end();
   const info = s.gl.getExtension("WEBGL_debug_renderer_info");
   return {first, times, drawn_by: info ? s.gl.getParameter(info.UNMASKED_RENDERER_WEBGL) : "unknown"};
