@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from scipy.stats import hypergeom
 from transformers import AutoModel, AutoTokenizer
 
 from vitrail.activations import Activations, ExtractionOptions
-from vitrail.artifacts import versions, write_json
+from vitrail.artifacts import MANIFEST, versions, write_json
 from vitrail.comparison import ComparisonOptions, compare_studies
 from vitrail.concepts import LearningOptions, learn_as
 from vitrail.evaluation.control_words import Controls, random_words
@@ -47,6 +48,7 @@ from vitrail.monitoring import (
     WatchOptions,
     fit_reference,
     monitor,
+    open_reference,
     read_status,
     read_windows,
 )
@@ -300,9 +302,9 @@ class Line:
         study = self.study(self.lmm, learned, self.home / WATCHED / f"layer-{LAYERS[-1]}", options)
         home = self.home / "monitor"
         others = self.having(WATCHED, "train", 10_000)[WORDS[WATCHED] :]
-        reference = fit_reference(
-            study, self.lmm, others, out=home / "reference", options=ReferenceOptions(n_samples=REFERENCE)
-        )
+        out, options = home / "reference", ReferenceOptions(n_samples=REFERENCE)
+        there = (out / MANIFEST).exists()
+        reference = open_reference(out) if there else fit_reference(study, self.lmm, others, out=out, options=options)
         yield "reference", {"answers": len(reference), "streams": len(reference.streams.all)}
         used = set(reference.samples or ())
         fresh = [s for split in ("test", "dev") for s in self.having(WATCHED, split, 10_000)]
@@ -312,6 +314,8 @@ class Line:
 
     def watch(self, study: Study, reference: Reference, samples: Sequence[Sample], out: Path) -> dict[str, Any]:
         """One stream, until it has enough answers."""
+        if out.exists():  # a watch goes on where it was; a stream is whole or begins anew
+            shutil.rmtree(out)
         watch = Watch(reference, out=out, options=WatchOptions(window=STREAM))
         with monitor(self.lmm, study, sink=watch) as watching:
             for start in range(0, len(samples), 16):

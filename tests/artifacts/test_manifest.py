@@ -10,6 +10,7 @@ from tests.resealing import reseal
 
 from vitrail.artifacts import (
     MANIFEST,
+    check_free,
     check_ours,
     is_current,
     make_way,
@@ -70,6 +71,13 @@ def test_a_fault_is_refused_by_name(folder, fault, says):
     fault(folder)
     with pytest.raises(ArtifactError, match=says):
         read_finished(folder, "explanations", "learn")
+
+
+def test_an_artifact_that_is_there_is_not_written_over_and_is_named(folder):
+    """For what is never made again in its place, such as the reference of a monitor."""
+    for kind in ("explanations", "reference"):
+        with pytest.raises(ArtifactError, match="holds an artifact already: explanations"):
+            check_free(folder, kind)
 
 
 def test_a_damaged_file_makes_an_artifact_be_made_again(folder, caplog):

@@ -63,7 +63,7 @@ def test_too_few_answers_other_words_and_attention_sinks_make_no_reference(dog_s
 
 
 def test_a_folder_with_something_else_is_not_overwritten(dog_study, reference):
-    with pytest.raises(ArtifactError, match="is not empty"):
+    with pytest.raises(ArtifactError, match="holds an artifact already: reference"):
         reference_of(dog_study, observations(60), out=reference.folder)
 
 

@@ -82,7 +82,9 @@ def test_other_methods_are_refused(client) -> None:
 def test_a_client_that_sends_too_much_waits_as_long_as_it_is_told_and_others_do_not(serve_folder, shelf) -> None:
     address = serve_folder(shelf, posts_per_minute=5)
     with httpx2.Client(base_url=address) as client:
-        sent = [client.post("/api/images", content=b"no image", headers={"Content-Type": "image/png"}) for _ in range(6)]
+        sent = [
+            client.post("/api/images", content=b"no image", headers={"Content-Type": "image/png"}) for _ in range(6)
+        ]
         assert [answer.status_code for answer in sent] == [400] * 5 + [429]
         assert "Try again in" in sent[-1].text
         assert 0 < int(sent[-1].headers["retry-after"]) <= 12

@@ -346,13 +346,16 @@ def check_place(folder: Path, kind: str) -> None:
 
 
 def check_free(folder: Path, kind: str) -> None:
-    """Raises `ArtifactError` if `folder`, without a manifest, holds anything but what a run which was killed left:
-    partial files, and those in `LEFT`."""
+    """Raises `ArtifactError` if `folder` holds anything but what a run which was killed left: partial files, and those
+    in `LEFT`. An artifact that is there already is not written over, of whatever kind it is."""
     if not folder.exists():
         return
     own = LEFT.get(kind, ())
     if not folder.is_dir():
         raise ArtifactError(f"{folder} is a file; {kind} need a folder.")
+    if (folder / MANIFEST).exists():
+        there = any_manifest(folder / MANIFEST)["kind"]
+        raise ArtifactError(f"{folder} holds an artifact already: {there}. Name another folder, or remove this one.")
     if any(p.name not in own and not is_trace(p.name) for p in folder.iterdir()):
         raise ArtifactError(f"{folder} is not empty and holds no {kind}. Name another folder, or empty it.")
 

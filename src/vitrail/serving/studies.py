@@ -420,10 +420,10 @@ def placed(study: Study, layout: Layout = "pca", other: Study | None = None) -> 
 
 def _neighbours(states: np.ndarray) -> np.ndarray:
     """UMAP of states (n, d), the same every time."""
-    from umap import UMAP
-
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of numba, and that a seed forbids threads
+        warnings.simplefilter("ignore")  # about TensorFlow, of numba, and that a seed forbids threads
+        from umap import UMAP
+
         return UMAP(n_neighbors=min(15, len(states) - 1), random_state=0).fit_transform(states).astype(np.float32)
 
 
