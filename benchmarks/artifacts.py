@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from vitrail.activations import ExtractionOptions, open_activations, open_words
+from vitrail.activations import ExtractionOptions, open_activations, open_moments, open_words
 from vitrail.artifacts import file_hash, read_json, write_json, write_manifest, write_sealed
+from vitrail.comparison import open_comparison
 from vitrail.concepts import LearningOptions, open_concepts, open_shared, share_as
+from vitrail.concepts.evidence import Evidence, open_evidence, save_evidence
 from vitrail.concepts.verdicts import of_concepts
+from vitrail.evaluation import open_evaluation
 from vitrail.evaluation.embeddings import Cache
-from vitrail.extraction import extract_words
+from vitrail.extraction import extract_words, reduce_as
 from vitrail.finetuning import open_finetune
 from vitrail.lmm import LMM
 from vitrail.monitoring import (
@@ -31,7 +34,7 @@ from vitrail.monitoring import (
     read_windows,
     reference_of,
 )
-from vitrail.monitoring.sinks.files import ToParquet
+from vitrail.monitoring.sinks.files import ToJsonl, ToParquet
 from vitrail.runs.atlas import atlas
 from vitrail.samples import Sample
 from vitrail.saying import open_texts, say_as
@@ -44,6 +47,7 @@ from vitrail.trials.contest import ContenderResult, write_contest
 from vitrail.trials.grid_search import SearchResult, Trial, open_search
 from vitrail.trials.losses import TextFigures, TextLoss
 from vitrail.trials.outcome import CaptionSideEffects, Outcome
+from vitrail.words import Word
 
 # ---- read ------------------------------------------------------------------------------------------------------------
 
@@ -111,6 +115,22 @@ def _watch(folder: Path) -> str:
     return repr((read_status(folder), read_windows(folder), [read_summary(path).as_dict() for path in windows]))
 
 
+def _moments(folder: Path) -> str:
+    found = open_moments(folder)
+    asked = [(w.text, layer, r) for w in found.words for layer in found.layers for r in found.reducers]
+    return repr((found.counts, [(found.n(word), found.of(word, *one).value.tolist()) for word, *one in asked]))
+
+
+def _comparison(folder: Path) -> str:
+    found = open_comparison(folder)
+    arrays = [array.tobytes().hex() for array in (found.shifts, found.shifted, found.mean_move)]
+    return repr((found.as_dict(), found.options, arrays))
+
+
+def _evidence(folder: Path) -> str:
+    return repr(open_evidence(folder, open_concepts(folder.parent / "study" / "concepts")))
+
+
 def _embeddings(folder: Path) -> str:
     found = Cache(folder).get(KEYS, KEYS, _ones, lambda done, of: None)
     return repr([vectors.tobytes().hex() for vectors in found])
@@ -128,6 +148,7 @@ def _ones(items: Sequence[str]) -> list[np.ndarray]:
 READERS: dict[str, Callable[[Path], str]] = {
     "texts": _texts,
     "many": _many,
+    "moments": _moments,
     "atlas": _atlas,
     "shared": _shared,
     "vectors": _steering,
@@ -135,11 +156,15 @@ READERS: dict[str, Callable[[Path], str]] = {
     "reference": _reference,
     "watch": _watch,
     "observed": lambda folder: repr(read_observations(folder)),
+    "lines": lambda folder: repr(read_observations(folder / "observed.jsonl")),
+    "evidence": _evidence,
     "search": lambda folder: repr(open_search(folder)),
     "contest": lambda folder: repr(open_contest(folder)),
     "embeddings": _embeddings,
     "study": _study,
     "finetune": _finetune,
+    "evaluation": lambda folder: repr(open_evaluation(folder)),
+    "comparison": _comparison,
 }
 
 
@@ -147,8 +172,11 @@ READERS: dict[str, Callable[[Path], str]] = {
 
 
 def make(out: Path, lmm: LMM, samples: Sequence[Sample], study: Study) -> None:
-    """Artifacts of the stages after a study, in folders of `out`: those in `READERS` but for the last two."""
+    """Artifacts of the stages after a study, in folders of `out`: those in `READERS` but for the last four."""
     say_as(lmm, samples[:6], SayingOptions(shard_size=4), out=out / "texts")
+    reduce_as(
+        lmm, samples[:40], [Word("dog")], ("mean", "gram"), out=out / "moments", options=ExtractionOptions((1, -1))
+    )
     _make_many(out, lmm, samples)
     for name, method, more in (("vectors", "mean", {}), ("network", "l2s", {"hidden": 2, "epochs": 1})):
         options = SteeringOptions(layers=(4,), **more)
@@ -190,13 +218,17 @@ def observations(study: Study, n: int, seed: int, start: float = 0.0) -> list[Ob
 
 
 def _make_watch(out: Path, study: Study) -> None:
+    """What the monitor writes, with evidence that nobody measured."""
     reference = reference_of(study, observations(study, 60, 1), out=out / "reference")
     watch = Watch(reference, out=out / "watch", options=WatchOptions(window=50))
     watch.write([*observations(study, 60, 2, 100.0), *observations(study, 40, 3, 200.0)])
     watch.close()
-    sink = ToParquet(str(out / "observed"))
-    sink.write(observations(study, 9, 4))
-    sink.flush()
+    for sink in (ToParquet(str(out / "observed")), ToJsonl(str(out / "lines" / "observed.jsonl"))):
+        sink.write(observations(study, 9, 4))
+        sink.flush()
+    some, n = Estimate(0.7, 0.1, 0.6, 0.8, 9), len(study) + 1
+    evidence = Evidence("dog", (0.0,) * n, (1.0,) * n, (0.5,) * n, 0.1, 9, some, some)
+    save_evidence(evidence, study.learned, out / "evidence")
 
 
 def _make_trials(out: Path) -> None:

@@ -28,8 +28,11 @@ import json
 import os
 import pickle
 import random
+import re
+import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -50,15 +53,19 @@ from benchmarks import artifacts
 from vitrail import cli
 from vitrail.activations import ExtractionOptions
 from vitrail.artifacts import file_hash, verify
+from vitrail.comparison import ComparisonOptions
 from vitrail.errors import VitrailError
+from vitrail.evaluation import EvaluationOptions
 from vitrail.extraction import extract_as
 from vitrail.finetuning import FineTuneOptions, finetune
 from vitrail.lmm import load
+from vitrail.runs.compare import compare
+from vitrail.runs.evaluate import evaluate
 from vitrail.runs.report import report
 from vitrail.runs.study import study
 from vitrail.samples import load_samples
 from vitrail.samples.examples import captions_about
-from vitrail.studies import open_study
+from vitrail.studies import open_study, same_study
 from vitrail.toyland.dataset import write_dataset
 
 OUTCOMES = (
@@ -67,6 +74,9 @@ OUTCOMES = (
 )
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 Tally = dict[str, Counter[str]]
+#: The models of studies, by the adapters on them.
+Models = dict[str | None, Any]
+ADAPTER = "toyland:colour"
 
 
 def flip(path: Path, place: float) -> None:
@@ -144,14 +154,18 @@ def in_a_minute() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def said(lmm: Any, *arguments: Any) -> tuple[int, str, str]:
-    """What a command says in this process, with a model that is loaded already: exit code, stdout, stderr."""
+def said(models: Models, *arguments: Any) -> tuple[int, str, str]:
+    """What a command says in this process, with models that are loaded already: exit code, stdout, stderr."""
     out, err, code = io.StringIO(), io.StringIO(), 0
+
+    def of_study(_choice: Any, activations: Any) -> Any:
+        return models[activations.model.adapter]
+
     with (
         mock.patch.object(sys, "argv", ["vitrail", *map(str, arguments)]),
         mock.patch("vitrail.cli.watch", return_value=lambda: None),
-        mock.patch("vitrail.cli.choices.StudyModel.load", return_value=lmm),
-        mock.patch("vitrail.cli.choices.ModelChoice.load", return_value=lmm),
+        mock.patch("vitrail.cli.choices.StudyModel.load", of_study),
+        mock.patch("vitrail.cli.choices.ModelChoice.load", return_value=models[None]),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         in_a_minute(),
@@ -165,10 +179,10 @@ def said(lmm: Any, *arguments: Any) -> tuple[int, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 
-def of_command(lmm: Any, names: Iterable[str], expected: str | None, *arguments: Any) -> str:
+def of_command(models: Models, names: Iterable[str], expected: str | None, *arguments: Any) -> str:
     """The outcome of a command: `expected` is what it writes to stdout where nothing is wrong; None if it must fail."""
     try:
-        code, out, err = said(lmm, *arguments)
+        code, out, err = said(models, *arguments)
     except Endless:
         return "waits"
     flat = "".join(character for character in out + err if not character.isspace() and character not in "│╭╮╰╯─")
@@ -202,7 +216,9 @@ class Line:
 
 
 def lines(made: Path, later: Path, data: Path, image: Path) -> dict[str, Line]:
-    """The commands whose input is damaged, by name: those that read a study, and those that read what comes after."""
+    """The commands whose input is damaged, by name: those that read a study, and those that read what comes after.
+
+    Those that write to what is damaged make it again."""
     out = made.parent / "out"
     some = ["--data", data, "--split", "train"]
     return {
@@ -210,6 +226,32 @@ def lines(made: Path, later: Path, data: Path, image: Path) -> dict[str, Line]:
         "ground": Line(made, ["ground", made, "--json"]),
         "explain": Line(made, ["explain", made, image, "--json"]),
         "steer make": Line(made, ["steer", "make", "--study", made, "--to", 0, "--out", out, "--json"], out),
+        "steer make --shift": Line(
+            later / "comparison",
+            ["steer", "make", "--study", made, "--to", 0, "--shift", later / "comparison", "--out", out, "--json"],
+            out,
+        ),
+        "compare": Line(
+            later / "comparison",
+            [
+                "compare",
+                "--a",
+                made,
+                "--b",
+                made.parent / "after",
+                "--out",
+                later / "comparison",
+                "--words",
+                4,
+                "--json",
+            ],
+        ),
+        "evaluate": Line(
+            made / "evaluation", ["evaluate", made, "--data", data.parent, "--no-noise", "--random", 4, "--json"]
+        ),
+        "evaluate, of embeddings": Line(
+            made / "embeddings", ["evaluate", made, "--data", data.parent, "--no-noise", "--random", 4, "--json"]
+        ),
         "learn a word of many": Line(
             later / "many", ["learn", later / "many", "--word", "cat", "--concepts", 2, "--stability", 1, "--json"]
         ),
@@ -236,12 +278,12 @@ def lines(made: Path, later: Path, data: Path, image: Path) -> dict[str, Line]:
     }
 
 
-def stages(lines: dict[str, Line], lmm: Any, tally: Tally, share: float) -> None:
+def stages(lines: dict[str, Line], models: Models, tally: Tally, share: float) -> None:
     """Every file of an artifact damaged × every command that reads it."""
     chosen = random.Random(2)
     for name, line in lines.items():
         whole = contents_of(line.folder)
-        code, expected, err = said(lmm, *line.typed)
+        code, expected, err = said(models, *line.typed)
         assert code in (0, 3), (name, err)  # 3: an alarm stands
         restore(line.folder, whole)
         for path in sorted(whole):
@@ -252,7 +294,7 @@ def stages(lines: dict[str, Line], lmm: Any, tally: Tally, share: float) -> None
                     continue
                 fault()
                 file = path.relative_to(line.folder)
-                found = of_command(lmm, (file.name, file.parts[0]), expected, *line.typed)
+                found = of_command(models, (file.name, file.parts[0]), expected, *line.typed)
                 tally[f"damage, then {name}"][found] += 1
                 if found not in OUTCOMES[:2]:
                     print(found, name, file, what, file=sys.__stderr__)
@@ -328,7 +370,7 @@ BAD: dict[str, Callable[[Path], Any]] = {
 }
 
 
-def bad_input(made: Path, image: Path, lmm: Any, tally: Tally, share: float) -> None:
+def bad_input(made: Path, image: Path, models: Models, tally: Tally, share: float) -> None:
     """Every bad file × every place of the command line where a file is named."""
     home, chosen = Path(tempfile.mkdtemp()), random.Random(3)
     out = home / "out"
@@ -358,7 +400,7 @@ def bad_input(made: Path, image: Path, lmm: Any, tally: Tally, share: float) -> 
             folder = home / taker.replace(" ", "-") / name.partition(".")[0]
             folder.mkdir(parents=True)
             make(folder / name)
-            found = of_command(lmm, (name, name.partition(".")[0]), None, *command(folder / name))
+            found = of_command(models, (name, name.partition(".")[0]), None, *command(folder / name))
             tally["bad input"][found] += 1
             if found not in OUTCOMES[:2]:
                 print(found, taker, name, file=sys.__stderr__)
@@ -418,12 +460,46 @@ def ended(process: subprocess.Popen[str], right: Callable[[int, str], bool]) -> 
     return "refused by name" if right(process.returncode, err) else "silently different"
 
 
+def code_of(number: signal.Signals) -> int:
+    """The exit code of a command that was stopped by a signal."""
+    return -number if number == signal.SIGKILL else 128 + number
+
+
+def stopped_viewer(folder: Path, number: signal.Signals, after: float) -> str:
+    """How the viewer of a folder ends some seconds after its start, if it answers then with connections that are open:
+    within two seconds, and the connections with it."""
+    process = call("serve", folder, "--port", 0)
+    ends = time.monotonic() + 0.3 + after
+    assert process.stdout is not None
+    told = process.stdout.readline() if select.select([process.stdout], [], [], 0.3 + after)[0] else ""
+    found = re.search(r":(\d+)/", told)
+    asked = (b"", b"GET /api/library HT", b"GET /api/library HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    opened = [socket.create_connection(("127.0.0.1", int(found[1])), timeout=10) for _ in asked] if found else []
+    for connection, text in zip(opened, asked, strict=False):
+        connection.sendall(text)
+    time.sleep(max(ends - time.monotonic(), 0))
+    process.send_signal(number)
+    begun = time.monotonic()
+    outcome = ended(process, lambda code, _err: code == code_of(number) and time.monotonic() - begun < 2)
+    closed = [_is_closed(connection) for connection in opened]
+    return outcome if all(closed) else "silently different"
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    """Whether the other end closes a connection, after what it still sends."""
+    with connection, contextlib.suppress(ConnectionError):
+        while connection.recv(1 << 16):
+            pass
+    return True
+
+
 def kills(data: Path, n: int, tally: Tally) -> None:
     """Commands stopped at random moments, then run to their end: the result is that of an undisturbed run."""
     chosen = random.Random(1)
     home = Path(tempfile.mkdtemp())
     common = ["--data", data, "--split", "train", "--limit", 60]
     lines = {
+        "say": ["say", "--batch-size", 2],
         "extract": ["extract", "--word", "dog", "--require", "truth", "--batch-size", 2],
         "study": ["study", "--word", "dog", "--require", "truth", "--concepts", 2],
         "finetune": ["finetune", "--words", "dog", "--steps", 12, "--batch-size", 2, "--checkpoints", 3],
@@ -441,14 +517,18 @@ def kills(data: Path, n: int, tally: Tally) -> None:
         call(*line, *common, "--out", home / name).communicate()
         wholes[name] = contents(home / name), time.monotonic() - start
     for i in range(n):
-        name = [*lines][i % len(lines)]
+        number = SIGNALS[chosen.randrange(3)]
+        kind = "killed" if number == signal.SIGKILL else "stopped"
+        name = [*lines, "serve"][i % (len(lines) + 1)]
+        if name == "serve":
+            tally[kind][stopped_viewer(home / "study", number, 3 * chosen.random())] += 1
+            continue
         whole, seconds = wholes[name]
-        out, number = home / f"{name}-{i}", SIGNALS[chosen.randrange(3)]
+        out = home / f"{name}-{i}"
         process = call(*lines[name], *common, "--out", out)
         time.sleep(0.3 + chosen.random() * seconds)
         process.send_signal(number)
-        codes = {0, -number if number == signal.SIGKILL else 128 + number}
-        kind = "killed" if number == signal.SIGKILL else "stopped"
+        codes = {0, code_of(number)}
         tally[kind][ended(process, lambda code, _err, codes=codes: code in codes)] += 1
         call(*lines[name], *common, "--out", out).communicate()
         tally[f"{kind}, then run again"]["same result" if contents(out) == whole else "silently different"] += 1
@@ -505,6 +585,7 @@ def world(home: Path, lmm: Any) -> tuple[Path, list[Any]]:
 def reading(home: Path, data: Path, samples: list[Any], lmm: Any, asked: argparse.Namespace, tally: Tally) -> None:
     """The parts of the campaign that run in this process."""
     made, later, apart = home / "study", home / "later", home / "apart"
+    models: Models = {None: lmm, ADAPTER: load("toyland", adapter=ADAPTER, device="cpu")}
     extraction = ExtractionOptions((-1,), require="truth", shard_size=4)
     opened = study(lmm, samples, "dog", out=made, extraction=extraction, n_concepts=2, progress=False)
     dogs = (s for s in samples if any("dog" in text.split() for text in s.said))
@@ -512,6 +593,18 @@ def reading(home: Path, data: Path, samples: list[Any], lmm: Any, asked: argpars
     extract_as(lmm, samples, "dog", extraction, out=apart / "activations")
     artifacts.make(later, lmm, samples, opened)
     shutil.copytree(made, later / "study")
+    after = same_study(opened, models[ADAPTER], samples, out=home / "after")
+    compare(
+        opened,
+        after,
+        lmm,
+        models[ADAPTER],
+        out=later / "comparison",
+        options=ComparisonOptions(n_words=4),
+        progress=False,
+    )
+    evaluate(opened, lmm, data.parent, options=EvaluationOptions(noise=False, n_random=4), progress=False)
+    shutil.copytree(made / "evaluation", later / "evaluation")
     examples = captions_about(samples[:40], ["dog", "cat"])
     tuned = FineTuneOptions(steps=2, batch_size=2, checkpoints=1, rank=1)
     finetune(lmm, examples, tuned, out=later / "finetune", progress=False)
@@ -520,8 +613,8 @@ def reading(home: Path, data: Path, samples: list[Any], lmm: Any, asked: argpars
         "edits": lambda: edits(made, tally, asked.edits),
         "again": lambda: again(apart, lmm, samples, tally),
         "later": lambda: later_kinds(later, tally, asked.share),
-        "stages": lambda: stages(lines(made, later, data, image), lmm, tally, asked.share),
-        "input": lambda: bad_input(made, image, lmm, tally, asked.share),
+        "stages": lambda: stages(lines(made, later, data, image), models, tally, asked.share),
+        "input": lambda: bad_input(made, image, models, tally, asked.share),
     }
     for name in (name for name in asked.only if name in parts):
         start = time.monotonic()

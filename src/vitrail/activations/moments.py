@@ -25,6 +25,7 @@ from vitrail.artifacts import (
     Counts,
     Sources,
     check_free,
+    manifest_of,
     plain,
     present,
     read_finished,
@@ -35,8 +36,9 @@ from vitrail.artifacts import (
 )
 from vitrail.artifacts.files import remove
 from vitrail.errors import ArtifactError, UsageError
+from vitrail.lmm import ModelDescription
 from vitrail.lmm.options import Layer
-from vitrail.scores.moments import REDUCERS, Reducer
+from vitrail.scores.moments import REDUCERS, Reducer, check_reducers
 from vitrail.words import Word
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,32 @@ KIND = "moments"
 FILE = "moments.safetensors"
 #: (word, layer by its own name, name of the reducer).
 Key = tuple[str, Layer, str]
+
+
+@dataclass(frozen=True)
+class _Parameters:
+    """What moments are of."""
+
+    words: tuple[Word, ...]
+    layers: tuple[Layer, ...]
+    reduce: tuple[str, ...]
+    model: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        check_reducers(self.reduce)
+        ModelDescription.from_dict(self.model)
+
+
+@manifest_of(KIND)
+@dataclass(frozen=True)
+class _Manifest:
+    """What the manifest of moments has."""
+
+    parameters: _Parameters
+    counts: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        Counts.from_dict(self.counts)
 
 
 @dataclass(frozen=True)

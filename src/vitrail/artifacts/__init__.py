@@ -3,6 +3,7 @@
 files.py     whole files under their final name, and their hashes
 json_text.py JSON in which nothing stands twice, and nothing is without end
 tensors.py   named tensors in a file
+lines.py     JSON lines that are added to, each with a digest
 values.py    dataclasses as JSON and back; JSON that carries a digest of itself
 manifest.py  what made a folder: its options, its parents, and the hash of every file
 ours.py      files beside artifacts that say by themselves that they are ours
@@ -31,6 +32,7 @@ from vitrail.artifacts.files import (
     write_whole,
 )
 from vitrail.artifacts.json_text import JSONError, parse, parse_first
+from vitrail.artifacts.lines import append_lines, check_lines, read_lines
 from vitrail.artifacts.lock import one_writer, writing
 from vitrail.artifacts.manifest import (
     AGAIN,
@@ -76,11 +78,13 @@ __all__ = [
     "Shards",
     "Sources",
     "Writer",
+    "append_lines",
     "at",
     "beside",
     "check_covered",
     "check_files",
     "check_free",
+    "check_lines",
     "check_ours",
     "check_parent",
     "check_place",
@@ -104,6 +108,7 @@ __all__ = [
     "present",
     "read_finished",
     "read_json",
+    "read_lines",
     "read_made",
     "read_manifest",
     "read_regular",

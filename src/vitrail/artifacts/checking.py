@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vitrail.artifacts.files import PARTIAL, elsewhere, file_hash
+from vitrail.artifacts.lines import read_lines
 from vitrail.artifacts.lock import LOCK, RANKS
 from vitrail.artifacts.manifest import AGAIN, MANIFEST, SCHEMA, any_manifest, damaged
 from vitrail.artifacts.ours import LOOSE, covering, state_of
@@ -120,13 +121,22 @@ def _alone(folder: Path, path: Path) -> Iterator[Checked]:
         yield Checked(where, "file", "foreign", "It is no file: a link to nothing, a FIFO, a socket or a device.")
     elif path.suffix in LOOSE:
         state = state_of(path)
-        yield Checked(where, "file", state)
+        yield Checked(where, "file", state, _wrong_line(path) if path.suffix == ".jsonl" and state == "damaged" else "")
         covered = covering(path) if path.suffix == ".json" and state == "whole" else {}
         for name in covered:
             if not path.with_name(name).exists():
                 yield Checked(str(path.with_name(name).relative_to(folder)), "file", "missing", f"{where} covers it.")
     else:
         yield _covered(where, path)
+
+
+def _wrong_line(path: Path) -> str:
+    """Which line is not as it was written."""
+    try:
+        read_lines(path)
+    except ValueError as error:
+        return f"{error}."[0].upper() + f"{error}."[1:]
+    return ""
 
 
 def _covered(where: str, path: Path) -> Checked:

@@ -1,7 +1,8 @@
 """Files of ours that lie beside artifacts, such as pages and summaries: they say by themselves that they are ours and
 whole, so that nobody else's are overwritten.
 
-JSON carries its digest under "digest"; pages, pictures and tables in a comment at their end. Version 0.1.0 wrote
+JSON carries its digest under "digest", JSON lines one in each line; pages, pictures and tables have a comment at their
+end. Version 0.1.0 wrote
 neither; its files are known by the manifest beside them, and its pages by their title.
 """
 
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 from vitrail.artifacts.files import file_hash, present, read_regular, remove, write_whole
 from vitrail.artifacts.json_text import parse
+from vitrail.artifacts.lines import read_lines
 from vitrail.artifacts.manifest import MANIFEST
 from vitrail.artifacts.values import SEAL, read_sealed, write_sealed
 from vitrail.errors import ArtifactError
@@ -36,7 +38,9 @@ BESIDE = {
 #: Ending of a file → how a comment begins and ends in it.
 _COMMENTS = {".html": ("<!--", " -->"), ".svg": ("<!--", " -->"), ".md": ("<!--", " -->"), ".tex": ("%", "")}
 #: The endings of files that say by themselves whether they are whole.
-LOOSE = (".json", *_COMMENTS)
+LOOSE = (".json", ".jsonl", *_COMMENTS)
+#: What a line by `append_lines` ends with.
+_LINK = re.compile(rb'"digest": "[0-9a-f]{64}"\}$', re.MULTILINE)
 
 _SAYS = " written by Vitrail, sha256 "
 
@@ -59,7 +63,17 @@ def _write(path: Path, data: bytes) -> None:
 
 def state_of(path: Path) -> State:
     """Whether a file with one of the endings `LOOSE` is ours, and as it was written."""
+    if path.suffix == ".jsonl":
+        return _state_of_lines(path)
     return _state_of_text(path) if path.suffix in _COMMENTS else _state_of_json(path)
+
+
+def _state_of_lines(path: Path) -> State:
+    try:
+        read_lines(path)
+    except (OSError, ValueError):
+        return "damaged" if _LINK.search(read_regular(path)) else "foreign"
+    return "whole"
 
 
 def _state_of_text(path: Path) -> State:

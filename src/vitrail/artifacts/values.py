@@ -126,7 +126,7 @@ def write_json(path: Path, value: Any) -> None:
 def write_sealed(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """Writes an object as JSON with a digest of itself, and gives back what was written."""
     found = plain(values)
-    sealed = {**found, SEAL: _seal(found)}
+    sealed = {**found, SEAL: seal(found)}
     write_json(path, sealed)
     return sealed
 
@@ -141,12 +141,12 @@ def read_sealed(path: Path) -> dict[str, Any]:
     values = parse(read_regular(path).decode())
     if not isinstance(values, dict):
         raise ValueError(f"an object was expected, not {type(values).__name__}")
-    if SEAL in values and values[SEAL] != _seal({k: v for k, v in values.items() if k != SEAL}):
+    if SEAL in values and values[SEAL] != seal({k: v for k, v in values.items() if k != SEAL}):
         raise ValueError("its content is not what was written")
     return values
 
 
-def _seal(values: Mapping[str, Any]) -> str:
+def seal(values: Mapping[str, Any]) -> str:
     """sha256 of an object in its canonical form: keys sorted, no spaces, ASCII."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.serving.options import ServeOptions
+
+if TYPE_CHECKING:
+    from uvicorn import Config, Server
 
 #: Connections that are open at once, at most, and seconds in which a request must have come, and in which one that is
 #: idle is closed.
@@ -64,13 +69,13 @@ def serve(
         server_header=False,
         limit_concurrency=CONNECTIONS,
         timeout_keep_alive=IDLE,
-        timeout_graceful_shutdown=2,
         http=_impatient(),
         ws="none",
         lifespan="off",
     )
     ready(address_of(options, taken.getsockname()[1]))
-    uvicorn.Server(config).run(sockets=[taken])
+    with taken:
+        _server(config).run(sockets=[taken])
 
 
 def address_of(options: ServeOptions, port: int) -> str:
@@ -93,6 +98,18 @@ def _listen(options: ServeOptions) -> socket.socket:
             f"Cannot listen at {options.host}, port {options.port}: {error}. Choose another --port."
         ) from error
     return taken
+
+
+def _server(config: Config) -> Server:
+    """uvicorn's server, which leaves signals to whoever handles them: the command line ends the process at once, where
+    uvicorn would wait for connections that are open; Python raises KeyboardInterrupt."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
+            return nullcontext()
+
+    return Server(config)
 
 
 def _impatient() -> type[asyncio.Protocol]:

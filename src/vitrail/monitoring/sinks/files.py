@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vitrail.artifacts import check_covered, check_target, typed, write_covering, write_whole
+from vitrail.artifacts import (
+    append_lines,
+    check_covered,
+    check_lines,
+    check_target,
+    read_lines,
+    typed,
+    write_covering,
+    write_whole,
+)
 from vitrail.errors import ArtifactError
 from vitrail.monitoring.observation import Observation
 
@@ -37,21 +45,16 @@ COLUMNS = pa.schema(
 
 
 class ToJsonl:
-    """Appends observations to a file, one JSON object a line."""
+    """Appends observations to a file, one JSON object a line, with digests; see `artifacts.lines`."""
 
     def __init__(self, address: str) -> None:
         self.path = Path(address)
         check_target(self.path, folder=False)
+        check_lines(self.path)
 
     def write(self, observations: Sequence[Observation]) -> None:
         """Appends them."""
-        lines = "".join(json.dumps(o.as_dict(), ensure_ascii=False) + "\n" for o in observations)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(lines)
-        except OSError as error:
-            raise ArtifactError(f"Cannot write observations to {self.path}: {error.strerror or error}.") from error
+        append_lines(self.path, [o.as_dict() for o in observations])
 
     def flush(self) -> None:
         """Holds nothing back."""
@@ -109,8 +112,7 @@ def read_observations(path: str | Path) -> list[Observation]:
         raise ArtifactError(f"There are no observations at {path}.")
     try:
         if path.suffix == ".jsonl":
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-            return typed(rows, list[Observation])
+            return typed(read_lines(path), list[Observation])
         files = sorted({p.with_suffix(".parquet") for p in path.glob("part-*.*")}) if path.is_dir() else [path]
         for file in files:
             check_covered(file, "observe")
