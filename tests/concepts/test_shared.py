@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from tests.stored_states import row_of
 
 from vitrail.activations import Counts, Store, open_activations
@@ -18,6 +19,8 @@ from vitrail.learners import ArrayRows
 from vitrail.learners.rows import JoinedRows, here, mean_and_spread, sample
 
 OPTIONS = LearningOptions(n_concepts=5, penalty=0.1, stability=1)
+#: What captions call the planted directions.
+NAMES = ("snow", "ball", "grass", "tree", "car")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +31,7 @@ def planted() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def write(activations, planted):
-    """Writes states of a word: of its own mean, and of those of the planted directions that it has."""
+    """Writes states of a word: of its own mean, and of those planted directions that it has; captions say these."""
 
     def states(folder, word: str, has=(0, 1, 2, 3, 4), n=150, seed=0, **changes):
         rng = np.random.default_rng(seed)
@@ -38,7 +41,9 @@ def write(activations, planted):
         parameters = {**activations.parameters, "word": named, "layers": [8], **changes}
         store = Store(folder, parameters, 1)
         states_of = {parameters["layers"][0]: torch.tensor(Z, dtype=torch.float32)}
-        store.write(0, states_of, [row_of(f"{word}{i}") for i in range(n)], Counts(n, n))
+        said = [" and ".join([f"a {word}", *(NAMES[k] for k in np.flatnonzero(row))]) for row in codes]
+        rows = [dataclasses.replace(row_of(f"{word}{i}"), references=(text,)) for i, text in enumerate(said)]
+        store.write(0, states_of, rows, Counts(n, n))
         return store.finish()
 
     return states
@@ -144,9 +149,8 @@ def test_a_word_with_fewer_samples_than_concepts_shares_them(write, tmp_path):
         ([], {}, {}, "got none"),
         (["dog", "dog"], {}, {}, "each once; got dog, dog"),
         (["dog", "cat"], {}, {"method": "pca"}, "learned by semi-nmf in the centred form"),
-        (["dog", "cat"], {}, {"form": "paper"}, "learned by semi-nmf in the centred form"),
-        (["dog", "cat"], {}, {"named": ("ball",)}, "name none"),
-        (["dog", "cat"], {}, {"n_concepts": "auto"}, "Say how many"),
+        (["dog", "cat"], {}, {"form": "paper"}, "in the paper's form states keep their means"),
+        (["dog", "cat"], {}, {"named": ("zebra",)}, "cannot be named 'zebra': 0 of 40 samples"),
         (["dog", "cat"], {"alignment": "reads"}, {}, "'dog' and 'cat' do not go together"),
         (["dog", "cat"], {"layers": [7]}, {}, "do not go together: layer 8"),
         (["dog", "cat"], {"fingerprint": "another"}, {}, "do not go together"),
@@ -159,6 +163,50 @@ def test_what_does_not_go_together_is_refused(write, activations, tmp_path, word
     with pytest.raises(UsageError, match=says):
         share_as(parts, dataclasses.replace(OPTIONS, **options), out=tmp_path / "s")
     assert not (tmp_path / "s").exists()
+
+
+def test_what_is_named_is_one_concept_of_all_words_and_the_rest_is_found_beside_it(parts, planted, tmp_path):
+    options = dataclasses.replace(OPTIONS, named=("grass",), n_concepts=4)
+    made = share_as(parts, options, out=tmp_path / "s")
+    assert [one.name for one in made.named] == ["grass"]
+    assert made.named[0].samples == sum("grass" in row.references[0] for part in parts for row in part.rows)
+    assert made.named[0].auroc.mean > 0.99
+    cosines = np.abs(made.U @ planted.T)
+    assert cosines[0, 2] > 0.97
+    assert sorted(cosines[1:].argmax(axis=1)) == [0, 1, 3, 4]
+    for part in parts:
+        concepts, has = made.words[part.word.text], np.array(["grass" in row.references[0] for row in part.rows])
+        V = concepts.learner.transform(part.states(8))
+        np.testing.assert_allclose(V, concepts.V, atol=1e-4)
+        assert roc_auc_score(has, V[:, 0]) > 0.99
+        assert np.median(V[~has, 0]) < 0.1 * np.median(V[has, 0])  # its threshold is that of the word's own mean
+        assert concepts.scores["explained_variance"] > 0.85
+        assert concepts.named == made.named
+
+
+def test_their_number_is_chosen_on_the_samples_of_all_words_none_of_which_is_told(parts, tmp_path):
+    options, seen = dataclasses.replace(OPTIONS, n_concepts="auto"), []
+
+    def overlap(learner) -> float:
+        seen.append(learner.intercept)
+        return 0.1
+
+    made = share_as(parts, options, out=tmp_path / "s", overlaps={"dog": overlap, "boat": overlap})
+    assert made.choice.chosen.words == len(NAMES)  # of the captions, and neither "dog", "boat" nor "hot"
+    assert made.choice.chosen.word_overlap == pytest.approx(0.1)
+    assert len(made) == made.choice.chosen.n_concepts
+    for i in (0, 1):  # beside the mean of its own word
+        np.testing.assert_allclose(seen[i], parts[i].states(8).mean(axis=0), atol=0.5)
+    one = made.words["dog"]
+    assert one.options.n_concepts == len(made)
+    assert one.choice == made.choice
+    assert open_shared(made.folder, parts).choice == made.choice
+
+
+def test_a_consensus_is_that_of_the_dictionary(parts, shared, tmp_path):
+    made = share_as(parts, dataclasses.replace(OPTIONS, consensus=True), out=tmp_path / "s")
+    assert np.abs(made.U @ shared.U.T).max(axis=1).min() > 0.95
+    assert not np.array_equal(made.U, shared.U)
 
 
 def test_words_that_look_alike_have_folders_of_their_own(tmp_path):

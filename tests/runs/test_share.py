@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -142,6 +143,17 @@ def test_the_command_line_shares(run, many, tmp_path):
     found = json.loads(out)
     assert list(found["uses"]) == ["dog", "cat", "bus"]
     assert found["stability"] is None
+    named = ["--concepts", "auto", "--named", "grass", "--stability", 1, "--out", tmp_path / "named"]
+    code, out, err = run("share", many.folder, *named)
+    assert code == 0, err
+    made = open_dictionary(tmp_path / "named")
+    assert made.concepts.choice.reason.split(":")[0] in out
+    page = made.page.read_text(encoding="utf-8")
+    assert "0: grass (named)" in out
+    assert "Named by you" in page
+    assert 'id="choice"' in page
+    assert all(not math.isnan(one.word_overlap) for one in made.concepts.choice.tried)
+    assert {one.condition for one in verify(tmp_path / "named")} == {"whole"}
     code, _, err = run("share", many.folder_of("dog"), "--out", tmp_path / "t")
     assert code == 2
     assert "two words or more, each once; got dog" in err

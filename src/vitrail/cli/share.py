@@ -22,7 +22,7 @@ def share(
     *,
     studies: Annotated[list[Path], typer.Argument(metavar="STUDY…", help="Folders of studies, or one of many words.")],
     out: Out,
-    learning: Annotated[LearningOptions, Without("method", "form", "named", "consensus")],
+    learning: Annotated[LearningOptions, Without("method", "form")],
     grounding: Annotated[GroundingOptions, Without("own_word"), Named(n_samples="--images-per-concept")],
     model: StudyModel,
     plan: PlanOnly = False,
@@ -34,7 +34,7 @@ def share(
 
     Examples:
         vitrail share studies/dog studies/cat studies/boat --concepts 40 --out shared/animals
-        vitrail share studies/nouns --concepts 60 --out shared/nouns
+        vitrail share studies/nouns --concepts auto --named snow,umbrella/parasol --out shared/nouns
     """
     from vitrail.concepts import check_shared
     from vitrail.runs.share import share_parts, states_of
@@ -57,10 +57,14 @@ def share(
     if as_json:
         from vitrail.artifacts import plain
 
-        print_json({"folder": str(out), "uses": plain(made.concepts.uses), "stability": made.concepts.stability})
+        found = made.concepts
+        told = {"named": [one.name for one in found.named], "choice": found.choice and found.choice.reason}
+        print_json({"folder": str(out), "uses": plain(found.uses), "stability": found.stability, **told})
         return
     from vitrail.reports.shared import title_of, use_matrix
 
+    if made.concepts.choice is not None:
+        say(made.concepts.choice.reason)
     strengths = use_matrix(made.concepts).T
     titles = [f"{k}: {title_of(made.groundings, k)}" for k in range(len(made.concepts))]
     rows = [(title, *(f"{s:.2f}" for s in uses)) for title, uses in zip(titles, strengths, strict=True)]

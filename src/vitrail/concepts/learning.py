@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from vitrail import learners
-from vitrail.activations import Activations, open_activations
+from vitrail.activations import Activations, Row, open_activations
 from vitrail.activations.rows import ShardRows
 from vitrail.artifacts import (
     MANIFEST,
@@ -44,7 +44,7 @@ from vitrail.learners import Form
 from vitrail.lmm import Layer
 from vitrail.progress import Progress, shown, silent
 from vitrail.scores import equal, matched_cosine, typical_size
-from vitrail.words import words_said
+from vitrail.words import Word, words_said
 from vitrail.work.options import Engine
 
 logger = logging.getLogger(__name__)
@@ -259,22 +259,9 @@ def learn_as(
         if in_memory or not learner.out_of_core:
             rows = learners.ArrayRows(np.concatenate([rows[i] for i in range(len(rows.lengths))]))
         _check_different(rows, layer)
-        naming = _naming(activations, options, labels, rows, kept, over)
-        choice = None
-        if options.n_concepts == "auto":
-            judged = _judged(activations, options, naming, rows, kept, over)
-            choice = choose(measure_all(choices_for(options, judged.Z), judged, overlap_of, progress))
-            options = choice.of(options)
-            learner = options.learner()
-        if naming is not None:
-            learner = _beside(naming.named, options)
-        try:
-            _fit(learner, rows, over, progress)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-        found = _stability(learner, rows, over, options, progress)
-        if naming is not None and found is not None:
-            found["resamples"][: learner.n_named] = naming.stability(options).tolist()
+        told = Told(lambda numbers: [activations.rows[i] for i in np.flatnonzero(kept)[numbers]], activations.word)
+        learned = learn_rows(rows, told, options, labels=labels, overlap_of=overlap_of, over=over, progress=progress)
+        learner = learned.learner
         V, scores = _describe(learner, rows, over)
     if scores["dead"] == len(learner.components_):
         raise UsageError(
@@ -282,10 +269,74 @@ def learn_as(
             f"states of layer {layer}. Ask for another layer, a smaller penalty or the other form."
         )
     engine_used = {"name": engine, "in_memory": isinstance(rows, learners.ArrayRows)}
-    content = {**made, "engine": engine_used, "scores": scores, "stability": found}
-    content |= {} if naming is None else {"named": plain(naming.concepts)}
-    content |= {} if choice is None else {"choice": plain(choice)}
-    return _write(out, activations, learner, V, kept, content)
+    return _write(
+        out, activations, learner, V, kept, {**made, "engine": engine_used, "scores": scores, **learned.content}
+    )
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is known of the samples whose states are learned from.
+
+    Args:
+        about: the rows of activations behind some of the states, by the numbers of these.
+        word: the word of interest, with all that is not to be told of the captions as its forms.
+    """
+
+    about: Callable[[np.ndarray], list[Row]]
+    word: Word
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A fitted learner, the stability of its concepts, those that are named, and the choice of their number."""
+
+    learner: learners.Learner
+    stability: dict[str, list[float]] | None
+    named: tuple[NamedConcept, ...] = ()
+    choice: Choice | None = None
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What a manifest says of it, beside the learner."""
+        found: dict[str, Any] = {"stability": self.stability}
+        found |= {"named": plain(self.named)} if self.named else {}
+        return found | ({} if self.choice is None else {"choice": plain(self.choice)})
+
+
+def learn_rows(
+    rows: learners.Rows,
+    told: Told,
+    options: LearningOptions,
+    *,
+    labels: Labels | None = None,
+    overlap_of: Overlap | None = None,
+    over: learners.Map = learners.here,
+    progress: Progress = silent,
+) -> Learned:
+    """The concepts of `rows`, as `learn_as` learns them: named first, their number chosen where it is "auto".
+
+    Raises:
+        UsageError: options that do not go together, or more concepts than different states.
+    """
+    naming, choice, learner = _naming(told, options, labels or {}, rows, over), None, options.learner()
+    if options.n_concepts == "auto":
+        judged = _judged(told, options, naming, rows, over)
+        choice = choose(measure_all(choices_for(options, judged.Z), judged, overlap_of, progress))
+        options = choice.of(options)
+        learner = options.learner()
+    if naming is not None:
+        learner = _beside(naming.named, options)
+    try:
+        _fit(learner, rows, over, progress)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    found = _stability(learner, rows, over, options, progress)
+    if naming is None:
+        return Learned(learner, found, choice=choice)
+    if found is not None:
+        found["resamples"][: learner.n_named] = naming.stability(options).tolist()
+    return Learned(learner, found, naming.concepts, choice)
 
 
 @one_writer
@@ -295,15 +346,15 @@ def adopt_concepts(
     options: LearningOptions,
     *,
     out: str | Path,
-    shared: tuple[Sequence[str], dict[str, list[float]] | None] | None = None,
+    shared: tuple[Sequence[str], Learned] | None = None,
 ) -> Concepts:
     """The concepts of a learner, whoever fitted it, with their activations on `activations`, in the folder `out`.
 
     Args:
         learner: fitted; its concepts are as wide as the states.
         options: what is known of how it was fitted; `layer` says which states are its.
-        shared: the words that share the dictionary, and its stability, where it was learned from others, too: then
-            there may be more concepts than states, and what is in `out` is made anew.
+        shared: the words that share the dictionary, and what was learned from the states of all of them: then there
+            may be more concepts than states, and what is in `out` is made anew.
 
     Raises:
         UsageError: more concepts than states, or concepts of another width.
@@ -311,7 +362,7 @@ def adopt_concepts(
         ArtifactError: `out` holds something else.
     """
     out, layer = Path(out), one_layer(activations, options.layer)
-    words, stable = shared or ((), None)
+    words, learned = shared or ((), Learned(learner, None))
     made = {
         "parameters": replace(options, layer=layer).parameters() | ({"shared": list(words)} if words else {}),
         "parents": {"activations": parent(activations.folder)},
@@ -323,7 +374,7 @@ def adopt_concepts(
         raise UsageError(f"Concepts have {learner.components_.shape[1]} features, states {rows.n_features}.")
     V, scores = _describe(learner, rows, learners.here)
     engine = {"name": "local" if words else "imported", "in_memory": True}
-    return _write(out, activations, learner, V, kept, {**made, "engine": engine, "scores": scores, "stability": stable})
+    return _write(out, activations, learner, V, kept, {**made, "engine": engine, "scores": scores, **learned.content})
 
 
 def _write(
@@ -366,44 +417,34 @@ class _Naming:
 
 
 def _naming(
-    activations: Activations,
-    options: LearningOptions,
-    labels: Labels,
-    rows: learners.Rows,
-    kept: np.ndarray,
-    over: learners.Map,
+    told: Told, options: LearningOptions, labels: Labels, rows: learners.Rows, over: learners.Map
 ) -> _Naming | None:
     """The concepts that are named, of all states or of a sample of them where they are many; None without any."""
     if not (options.named or labels):
         return None
     if options.method != "semi-nmf":
         raise UsageError(f"{options.method} has no named concepts; semi-nmf has.")
-    Z, numbers = _sample(options, rows, kept, over)
-    properties = properties_of(options.named, labels, [activations.rows[i] for i in numbers], activations.word)
+    Z, numbers = _sample(options, rows, over)
+    properties = properties_of(options.named, labels, told.about(numbers), told.word)
     named, made, has = name_concepts(Z, properties, options.named, labels, options.seed)
     return _Naming(named, made, Z, has)
 
 
 def _sample(
-    options: LearningOptions, rows: learners.Rows, kept: np.ndarray, over: learners.Map, most: int | None = None
+    options: LearningOptions, rows: learners.Rows, over: learners.Map, most: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The states of a sample of the rows, at most so many, and their numbers in the activations."""
-    numbers = np.flatnonzero(kept)[learners.sampled(rows, np.random.RandomState(options.seed), most)]
+    """The states of a sample of the rows, at most so many, and their numbers."""
+    numbers = learners.sampled(rows, np.random.RandomState(options.seed), most)
     return np.asarray(learners.sample(rows, np.random.RandomState(options.seed), over, most)), numbers
 
 
 def _judged(
-    activations: Activations,
-    options: LearningOptions,
-    naming: _Naming | None,
-    rows: learners.Rows,
-    kept: np.ndarray,
-    over: learners.Map,
+    told: Told, options: LearningOptions, naming: _Naming | None, rows: learners.Rows, over: learners.Map
 ) -> Judged:
     """What the number of concepts is chosen on: a sample of the states, or what named concepts leave of it."""
-    Z, numbers = _sample(options, rows, kept, over, MOST_SAMPLES)
-    said = words_said(activations.rows[i].references for i in numbers)
-    return Judged.of(Z if naming is None else naming.named.left(Z), said, activations.word)
+    Z, numbers = _sample(options, rows, over, MOST_SAMPLES)
+    said = words_said(row.references for row in told.about(numbers))
+    return Judged.of(Z if naming is None else naming.named.left(Z), said, told.word)
 
 
 def _beside(named: learners.Named, options: LearningOptions) -> learners.Learner:

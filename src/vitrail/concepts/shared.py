@@ -12,13 +12,12 @@ So `OUT/words/dog`, once it is grounded, is a study like any other: what takes a
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -39,23 +38,28 @@ from vitrail.artifacts import (
     write_manifest,
     write_whole,
 )
+from vitrail.concepts.choosing import Choice, Overlap
 from vitrail.concepts.learning import (
     IN_MEMORY,
     Concepts,
     StabilityValues,
+    Told,
     adopt_concepts,
+    learn_rows,
     one_layer,
     open_concepts,
     ordinary_rows,
 )
+from vitrail.concepts.named import NamedConcept
 from vitrail.concepts.options import LearningOptions
-from vitrail.concepts.stability import stability as stability_of
 from vitrail.errors import UsageError
 from vitrail.learners.rows import ChangedRows, JoinedRows, mean_and_spread, minus
 from vitrail.progress import Progress, silent
+from vitrail.words import Word
 
 KIND = "shared"
 FILE = "shared.safetensors"
+Shareable: TypeAlias = learners.SemiNMF | learners.NamedSemiNMF
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class _Manifest:
 
     parameters: _Parameters
     stability: StabilityValues | None
+    named: tuple[NamedConcept, ...] = ()
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,16 @@ class SharedConcepts:
         return next(iter(self.words.values())).U
 
     @property
+    def choice(self) -> Choice | None:
+        """Why there are so many concepts; None where their number was given."""
+        return next(iter(self.words.values())).choice
+
+    @property
+    def named(self) -> tuple[NamedConcept, ...]:
+        """The concepts that are named, with figures over the samples of all words: the first rows of `U`."""
+        return next(iter(self.words.values())).named
+
+    @property
     def stability(self) -> dict[str, list[float]] | None:
         """Of each concept over other `seeds` and over bootstrap `resamples` of all samples; None if not measured."""
         return self.manifest["stability"]
@@ -134,13 +150,21 @@ class SharedConcepts:
 
 @one_writer
 def share_as(
-    parts: Sequence[Activations], options: LearningOptions, *, out: str | Path, progress: Progress = silent
+    parts: Sequence[Activations],
+    options: LearningOptions,
+    *,
+    out: str | Path,
+    overlaps: Mapping[str, Overlap] | None = None,
+    progress: Progress = silent,
 ) -> SharedConcepts:
     """One dictionary over the words of `parts`, in the folder `out`.
 
     Args:
         parts: the states of each word: of one model, layer and alignment.
-        options: how concepts are learned: Semi-NMF in the centred form, of a given number.
+        options: how concepts are learned: by Semi-NMF in the centred form. Words of captions that are named, or that
+            the choice of their number is judged by, are those of all samples; the words of `parts` are left out.
+        overlaps: word → how concepts share words beside its mean (`grounding.overlap_of`), to be weighed where the
+            number of concepts is "auto"; the mean over these words counts.
 
     Raises:
         UsageError: fewer than two words, one twice, states that do not go together, or options that cannot be.
@@ -156,7 +180,7 @@ def share_as(
     elif is_current(out, KIND, parameters, parents):
         _laid(parts, out)
         return open_shared(out, parts)
-    _learn(parts, options, out, {"parameters": parameters, "parents": parents}, progress)
+    _learn(parts, options, out, {"parameters": parameters, "parents": parents}, overlaps or {}, progress)
     return open_shared(out, parts)
 
 
@@ -192,9 +216,10 @@ def check_shared(parts: Sequence[Activations], options: LearningOptions) -> int 
     texts = [part.word.text for part in parts]
     if len(texts) < 2 or len(set(texts)) < len(texts):
         raise UsageError(f"A shared dictionary needs two words or more, each once; got {', '.join(texts) or 'none'}.")
-    if options.method != "semi-nmf" or options.form != "centred" or options.named or options.n_concepts == "auto":
+    if options.method != "semi-nmf" or options.form != "centred":
         raise UsageError(
-            "A shared dictionary is learned by semi-nmf in the centred form. Say how many concepts, and name none."
+            "A shared dictionary is learned by semi-nmf in the centred form: in the paper's form states keep their "
+            "means, and concepts would stand for the words themselves."
         )
     first, layer = parts[0], one_layer(parts[0], options.layer)
     for part in parts:
@@ -219,33 +244,42 @@ def _laid(parts: Sequence[Activations], out: Path) -> list[Activations]:
 
 
 def _learn(
-    parts: Sequence[Activations], options: LearningOptions, out: Path, made: Mapping[str, Any], progress: Progress
+    parts: Sequence[Activations],
+    options: LearningOptions,
+    out: Path,
+    made: Mapping[str, Any],
+    overlaps: Mapping[str, Overlap],
+    progress: Progress,
 ) -> None:
     """Learns the dictionary, and writes it with the concepts of every word."""
-    assert options.layer is not None
-    words = [part.word.text for part in parts]
-    rows = [ordinary_rows(part, options.layer, 1, learners.here)[0] for part in parts]
+    layer, words = options.layer, [part.word.text for part in parts]
+    assert layer is not None
+    rows, kept = zip(*(ordinary_rows(part, layer, 1, learners.here) for part in parts), strict=True)
     means = [mean_and_spread(some, learners.here)[0].astype(some.dtype) for some in rows]
     joined: learners.Rows = JoinedRows(
         tuple(ChangedRows(some, partial(minus, mean=mean)) for some, mean in zip(rows, means, strict=True))
     )
     if 4 * sum(joined.lengths) * joined.n_features <= IN_MEMORY:
         joined = learners.ArrayRows(np.concatenate([joined[i] for i in range(len(joined.lengths))]))
-    learner = options.learner()
-    assert isinstance(learner, learners.SemiNMF)
-    try:
-        learner.fit_rows(joined, learners.here, progress=progress)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    stable = None
-    if options.stability:
-        Z = np.asarray(learners.sample(joined, np.random.RandomState(0), learners.here))
-        found = stability_of(learner, Z, n_runs=options.stability, progress=progress)
-        stable = {"seeds": found.seeds.tolist(), "resamples": found.resamples.tolist()}
+    known = dict(zip(words, means, strict=True))
+
+    def overlap(learner: Shareable) -> float:
+        return float(np.mean([of(learner.moved(known[word])) for word, of in overlaps.items()]))
+
+    learned = learn_rows(
+        joined, _told(parts, kept), options, overlap_of=overlap if overlaps else None, progress=progress
+    )
+    learner = cast(Shareable, learned.learner)
     U = learner.components_
     write_whole(out / FILE, lambda path: save_file({"U": U}, path))
     for part, mean in zip(_laid(parts, out), means, strict=True):
-        own = copy.copy(learner)
-        own.mean_ = mean
-        adopt_concepts(part, own, options, out=part.folder.parent / "concepts", shared=(words, stable))
-    write_manifest(out, KIND, {**made, "stability": stable}, [FILE])
+        home = part.folder.parent / "concepts"
+        adopt_concepts(part, learner.moved(mean), options, out=home, shared=(words, learned))
+    write_manifest(out, KIND, {**made, **learned.content}, [FILE])
+
+
+def _told(parts: Sequence[Activations], kept: Sequence[np.ndarray]) -> Told:
+    """What is known of the samples of all words; none of these words is told of the captions."""
+    places = np.concatenate([[[i, row] for row in np.flatnonzero(mine)] for i, mine in enumerate(kept)])
+    first, *others = (form for part in parts for form in (part.word.text, *part.word.forms))
+    return Told(lambda numbers: [parts[i].rows[row] for i, row in places[numbers]], Word(first, tuple(others)))

@@ -16,8 +16,9 @@ concepts take activation from each other (`benchmarks/named.py`).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -137,6 +138,13 @@ class NamedSemiNMF(Learner):
     @property
     def n_named(self) -> int:
         return len(self._named.directions)
+
+    def moved(self, mean: Float[np.ndarray, " d"]) -> NamedSemiNMF:
+        """The same concepts for representations of which `mean` was taken off before these were fitted."""
+        own, thresholds = copy.copy(self), self.thresholds_ + self.probes_ @ mean
+        own.named, own.thresholds_ = replace(self._named, thresholds=thresholds), thresholds
+        own.mean_ = self.mean_ + mean
+        return own
 
     @property
     def intercept(self) -> Float[np.ndarray, " d"] | None:

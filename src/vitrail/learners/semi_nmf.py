@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from collections.abc import Callable, Mapping
@@ -116,6 +117,12 @@ class SemiNMF(Learner):
         U = np.asarray(fitted["components_"])
         since = {"penalty_": params["penalty"], "mean_": np.zeros(U.shape[1:], U.dtype), "spread_": 1.0}
         return {**params, "form": "paper"}, {**fitted, **since}
+
+    def moved(self, mean: Float[np.ndarray, " d"]) -> SemiNMF:
+        """The same concepts for representations of which `mean` was taken off before these were fitted."""
+        own = copy.copy(self)
+        own.mean_ = self.mean_ + mean
+        return own
 
     @property
     def intercept(self) -> Float[np.ndarray, " d"] | None:

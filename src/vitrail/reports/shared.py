@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from vitrail.activations import Activations
-from vitrail.concepts import SharedConcepts, Use
+from vitrail.concepts import NamedConcept, SharedConcepts, Use
 from vitrail.grounding import CaptionWord, Grounding
+from vitrail.reports.choice import choice_view
 from vitrail.reports.content import Photo, photo_of, place
 from vitrail.reports.page import template, write_page
 from vitrail.scores import Verdict, verdicts
@@ -45,7 +46,8 @@ class OfWord:
 
 @dataclass(frozen=True)
 class SharedCard:
-    """A concept, its title, its stability over seeds and over resamples, and what each word makes of it."""
+    """A concept, its title, its stability over seeds and over resamples, what each word makes of it, and what is known
+    of it where it was named."""
 
     index: int
     title: str
@@ -53,6 +55,7 @@ class SharedCard:
     said: tuple[Verdict, ...]
     words: list[OfWord]
     used_by: int
+    named: NamedConcept | None = None
 
 
 def shared_page(
@@ -67,6 +70,7 @@ def shared_page(
             (word, len(concepts.V), concepts.scores["explained_variance"], concepts.scores["active"])
             for word, concepts in shared.words.items()
         ],
+        choice=None if shared.choice is None else choice_view(shared.choice),
         explained=[verdicts.explained(c.scores["explained_variance"]) for c in shared.words.values()],
         cards=[_card(shared, parts, groundings, k) for k in range(len(shared))],
     )
@@ -88,12 +92,17 @@ def _card(
     stable = shared.stability
     over = None if stable is None else (stable["seeds"][k], stable["resamples"][k])
     said = () if over is None else (verdicts.stability(over[0], "seeds"), verdicts.stability(over[1], "resamples"))
-    return SharedCard(k, title_of(groundings, k), over, said, words, sum(w.use.strength >= USED for w in words))
+    used_by = sum(w.use.strength >= USED for w in words)
+    named = shared.named[k] if k < len(shared.named) else None
+    return SharedCard(k, title_of(groundings, k), over, said, words, used_by, named)
 
 
 def title_of(groundings: Mapping[str, Grounding], k: int) -> str:
-    """Up to three words that name a concept: those that most of the words of interest have among theirs, those of
-    captions first."""
+    """What a concept was named; or up to three words that name it: those that most of the words of interest have among
+    theirs, those of captions first."""
+    first = next(iter(groundings.values()))[k]
+    if first.named:
+        return first.title[0]
     captions = Counter(w.word.split()[0] for g in groundings.values() for w in g[k].captions)
     decoded = Counter(w.word for g in groundings.values() for w in g[k].words)
     said, own = captions or decoded, {lemma(word) for word in groundings}

@@ -11,7 +11,7 @@ from vitrail.activations.many import holds_many
 from vitrail.activations.store import KIND as ACTIVATIONS
 from vitrail.artifacts import check_ours, read_manifest
 from vitrail.concepts import LearningOptions, SharedConcepts, check_shared, folder_of_word, open_shared, share_as
-from vitrail.grounding import Grounding, GroundingOptions, ground_as, open_grounding
+from vitrail.grounding import Grounding, GroundingOptions, ground_as, open_grounding, overlap_of
 from vitrail.lmm import LMM, load_as, quieten
 from vitrail.progress import Progress, shown, silent
 from vitrail.reports.shared import shared_page
@@ -51,7 +51,8 @@ def share(
         out: `OUT/words/WORD` is then a study of each word, as what takes a study takes it; `OUT/shared.html` shows
             them all.
         n_concepts: short for `learning` with so many concepts; not used where that is given.
-        learning: how concepts are learned.
+        learning: how concepts are learned: by Semi-NMF in the centred form; named concepts first, and with `n_concepts`
+            of "auto" as many as tell the words of all captions best.
         grounding: how they are grounded.
         lmm: the model that made the activations; loaded from where they say for None.
         progress: bars where someone watches; False for nothing, or a function. See `vitrail.progress`.
@@ -91,10 +92,12 @@ def share_parts(
 ) -> SharedDictionary:
     """`share` of activations, with all options; see there."""
     check_ours([out / PAGE], offer=True)
-    made = share_as(parts, learning, out=out, progress=progress)
     if lmm is None:
         quieten()
         lmm = load_as(parts[0].model, prompt=parts[0].options.prompt)
+    most = max(parts, key=len)
+    overlaps = {most.word.text: overlap_of(lmm, most, learning, grounding)} if learning.n_concepts == "auto" else {}
+    made = share_as(parts, learning, out=out, overlaps=overlaps, progress=progress)
     found = {}
     for done, (word, concepts) in enumerate(made.words.items()):
         progress("ground", done, len(parts))
