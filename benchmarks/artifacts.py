@@ -33,10 +33,12 @@ from vitrail.monitoring import (
     read_summary,
     read_windows,
     reference_of,
+    window_files,
 )
 from vitrail.monitoring.sinks.files import ToJsonl, ToParquet
 from vitrail.runs.atlas import atlas
 from vitrail.samples import Sample
+from vitrail.samples.vocabulary import having
 from vitrail.saying import open_texts, say_as
 from vitrail.saying.options import SayingOptions
 from vitrail.scores import Estimate
@@ -111,8 +113,8 @@ def _reference(folder: Path) -> str:
 
 
 def _watch(folder: Path) -> str:
-    windows = sorted(folder.glob("windows/*.parquet"))
-    return repr((read_status(folder), read_windows(folder), [read_summary(path).as_dict() for path in windows]))
+    windows = [read_summary(path).as_dict() for path in window_files(folder)]
+    return repr((read_status(folder), read_windows(folder), windows))
 
 
 def _moments(folder: Path) -> str:
@@ -173,7 +175,7 @@ READERS: dict[str, Callable[[Path], str]] = {
 
 def make(out: Path, lmm: LMM, samples: Sequence[Sample], study: Study) -> None:
     """Artifacts of the stages after a study, in folders of `out`: those in `READERS` but for the last four."""
-    say_as(lmm, samples[:6], SayingOptions(shard_size=4), out=out / "texts")
+    say_as(lmm, having(samples, ["dog"])[:6], SayingOptions(shard_size=4), out=out / "texts")
     reduce_as(
         lmm, samples[:40], [Word("dog")], ("mean", "gram"), out=out / "moments", options=ExtractionOptions((1, -1))
     )

@@ -113,6 +113,11 @@ def outcome(run: Callable[[], str], expected: str, names: tuple[str, ...]) -> st
     return "same result" if found == expected else "silently different"
 
 
+def stands_alone(path: Path) -> bool:
+    """Whether a file is a page, a table or a summary, which no manifest names, and from which nothing is made."""
+    return path.suffix in (".html", ".md") or not path.with_name("manifest.json").exists()
+
+
 def damage(made: Path, tally: Tally) -> None:
     """Every file of a study × every fault × opening it, reporting it, verifying it."""
     expected = digest(made)
@@ -128,8 +133,7 @@ def damage(made: Path, tally: Tally) -> None:
             tally["damage, then open"][outcome(lambda: digest(made), expected, names)] += 1
             tally["damage, then report"][outcome(lambda: report(made, out=page).read_bytes().hex(), shown, names)] += 1
             seen = any(c.condition not in ("whole",) for c in verify(made))
-            beside = (made / file).with_name("manifest.json").exists()
-            alone = what == "missing" and not beside  # a page or a summary, from which nothing is made
+            alone = what == "missing" and stands_alone(made / file)
             tally["damage, then verify"][
                 "refused by name" if seen else "same result" if alone else "silently different"
             ] += 1
@@ -260,7 +264,21 @@ def lines(made: Path, later: Path, data: Path, image: Path) -> dict[str, Line]:
         ),
         "extract --said": Line(
             later / "texts",
-            ["extract", "--word", "dog", *some, "--limit", 6, "--said", later / "texts", "--out", out, "--json"],
+            [
+                "extract",
+                "--word",
+                "dog",
+                *some,
+                "--having",
+                "dog",
+                "--limit",
+                6,
+                "--said",
+                later / "texts",
+                "--out",
+                out,
+                "--json",
+            ],
             out,
         ),
         "steer apply": Line(
@@ -315,18 +333,18 @@ def later_kinds(later: Path, tally: Tally, share: float) -> None:
             names = (where.name, where.parts[0], where.stem)
             for what, fault in faults_of(path):
                 fault()
-                found = outcome(lambda: read(folder), expected, names)  # noqa: B023 – called at once
-                _count(tally, "damage of later kinds, then read", found, name, where, what)
                 seen = any(c.condition != "whole" for c in verify(folder))
-                alone = what == "missing" and not path.with_name("manifest.json").exists()
+                alone = what == "missing" and stands_alone(path)
                 found = "refused by name" if seen else "same result" if alone else "silently different"
                 _count(tally, "damage of later kinds, then verify", found, name, where, what)
+                found = outcome(lambda: read(folder), expected, names)  # noqa: B023 – called at once
+                _count(tally, "damage of later kinds, then read", found, name, where, what)
                 restore(folder, whole)
             for place in places(json.loads(data)) if path in hashes else ():
                 for how in EDITS:
                     if chosen.random() < share:
                         write_again(path, edited(json.loads(data), place, how), hashes)
-                        found = outcome(lambda: read(folder), expected, (where.name,))  # noqa: B023
+                        found = outcome(lambda: read(folder), expected, names)  # noqa: B023
                         found = "read as edited" if found == "silently different" else found
                         _count(tally, "edited and sealed anew, then read", found, name, where, place, how)
                         restore(folder, whole)

@@ -81,6 +81,12 @@ def test_windows_merge_to_one_summary(run, dog_study, files):
     )
     assert code == 0
     assert json.loads(out)["n"] == 700
+    gone = next((files / "replica-snow" / "windows").glob("*.parquet"))
+    gone.unlink()
+    code, _, err = run("monitor", "merge", files / "replica-snow", "--out", files / "less.parquet")
+    assert code == 1
+    assert f"{gone.name} is missing" in err
+    assert not (files / "less.parquet").exists()
 
 
 @pytest.mark.parametrize(

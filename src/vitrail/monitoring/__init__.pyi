@@ -46,6 +46,7 @@ from .watch import (
     acknowledge as acknowledge,
     read_status as read_status,
     read_windows as read_windows,
+    window_files as window_files,
 )
 from .sinks import (
     Sink as Sink,

@@ -362,8 +362,16 @@ def read_windows(folder: str | Path) -> list[Window]:
     Raises:
         ArtifactError: there is no watch, or a window is damaged or missing.
     """
-    windows = Path(folder) / "windows"
-    return [_window(windows / f"{number:06d}.json") for number in range(read_status(folder).windows)]
+    return [_window(path.with_suffix(".json")) for path in window_files(folder)]
+
+
+def window_files(folder: str | Path) -> list[Path]:
+    """The summaries of the windows of the watch in `folder`, in their order, whether they are there or not.
+
+    Raises:
+        ArtifactError: there is no watch.
+    """
+    return [Path(folder) / "windows" / f"{number:06d}.parquet" for number in range(read_status(folder).windows)]
 
 
 def _window(path: Path) -> Window:

@@ -145,11 +145,11 @@ def merge(
         vitrail monitor merge watched/dog --out all.parquet
     """
     from vitrail.monitoring import merge as together
-    from vitrail.monitoring import read_summary, write_summary
+    from vitrail.monitoring import read_summary, window_files, write_summary
 
     if out.suffix != ".parquet":
         raise UsageError(f"A summary is a Parquet file; {out} should end in .parquet.")
-    files = [file for path in paths for file in (sorted(path.glob("windows/*.parquet")) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (window_files(path) if path.is_dir() else [path])]
     made = together(read_summary(file) for file in files)
     write_summary(made, out)
     if as_json:
