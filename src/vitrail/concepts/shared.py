@@ -279,7 +279,9 @@ def _learn(
 
 
 def _told(parts: Sequence[Activations], kept: Sequence[np.ndarray]) -> Told:
-    """What is known of the samples of all words; none of these words is told of the captions."""
-    places = np.concatenate([[[i, row] for row in np.flatnonzero(mine)] for i, mine in enumerate(kept)])
-    first, *others = (form for part in parts for form in (part.word.text, *part.word.forms))
+    """What is known of the samples of all words; none of these words, nor a part of one, is told of the captions."""
+    rows = [np.flatnonzero(mine) for mine in kept]
+    places = np.column_stack([np.repeat(np.arange(len(rows)), [len(some) for some in rows]), np.concatenate(rows)])
+    forms = [form for part in parts for form in (part.word.text, *part.word.forms)]
+    first, *others = (word for form in forms for word in (form, *form.split()))
     return Told(lambda numbers: [parts[i].rows[row] for i, row in places[numbers]], Word(first, tuple(others)))
