@@ -10,7 +10,7 @@ from tests.families.builders import llava, shaken
 from typer.testing import CliRunner
 
 from vitrail.cli import app
-from vitrail.errors import UsageError
+from vitrail.errors import ModelError, UsageError
 from vitrail.lmm import LMM
 from vitrail.toyland.draw import draw
 from vitrail.toyland.world import scene
@@ -55,3 +55,29 @@ def test_the_doctors_exit_code_is_one_when_something_fails(folder, monkeypatch):
     assert done.exit_code == 1
     assert "✗" in done.output
     assert "checks failed" in done.output
+
+
+#: What is said of the model → the exit code, and a word of the answer.
+SAID = {
+    "a part that is there": (["--part", "norm=model.language_model.norm", "--part", "head=lm_head"], 0, "all checks"),
+    "a part that is not": (["--part", "norm=model.nrom"], 1, "As norm would fit: model.language_model.norm"),
+    "no part": (["--part", "norm"], 2, "Expected NAME=VALUE"),
+    "a template": (["--prompt-template", "Q: {image} {request} A:{answer}"], 0, "all checks"),
+    "no template": (["--prompt-template", "Q: {image}"], 2, "{request} where the request goes"),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_what_is_said_of_a_model_is_taken_or_refused(folder, case):
+    options, code, answered = SAID[case]
+    done = run(app, ["doctor", str(folder), "--device", "cpu", *options], env={"COLUMNS": "400"})
+    found = done.output if done.exit_code in (0, 2) and not done.exception else str(done.exception) + done.output
+    assert (done.exit_code or 0) == code or isinstance(done.exception, UsageError | ModelError), done.output
+    assert answered in " ".join(found.split())
+
+
+def test_a_template_may_lie_in_a_file_and_stands_in_the_certificate(folder, tmp_path):
+    (tmp_path / "asked.txt").write_text("Q: {image} {request} A:{answer}\n", encoding="utf-8")
+    options = ["--prompt-template", str(tmp_path / "asked.txt"), "--json"]
+    done = run(app, ["doctor", str(folder), "--device", "cpu", *options])
+    assert json.loads(done.stdout)["model"]["prompt_template"] == "Q: {image} {request} A:{answer}"

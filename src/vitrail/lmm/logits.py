@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from vitrail.lmm import hooks
+from vitrail.lmm.finding import Look
 from vitrail.lmm.parts import place, text_config, text_pass, unwrapped
 
 log = logging.getLogger(__name__)
@@ -57,28 +59,33 @@ class AfterUnembedding:
 _known: WeakKeyDictionary[nn.Module, AfterUnembedding] = WeakKeyDictionary()
 
 
-def after_unembedding(model: Any, unembedding: nn.Module) -> AfterUnembedding:
+def after_unembedding(model: Any, unembedding: nn.Module, look: Look | None = None) -> AfterUnembedding:
     """What `model` does to the logits of its `unembedding`.
 
-    Where its configuration names a factor or a cap, one pass over four tokens, the first time, shows what becomes of
-    them. A model that cannot read text without an image is taken to use the cap alone, and the doctor checks that.
+    Where its configuration names a factor or a cap, one pass over four tokens, or `look` for a model that cannot read
+    text without an image, shows what becomes of them, the first time. A model that runs neither is taken to use the cap
+    alone, and the doctor checks that.
     """
     base = unwrapped(model)
     if base not in _known:
-        _known[base] = _found(base, unembedding)
+        _known[base] = _found(base, unembedding, look)
     return _known[base]
 
 
-def _found(base: Any, unembedding: nn.Module) -> AfterUnembedding:
+def _found(base: Any, unembedding: nn.Module, look: Look | None) -> AfterUnembedding:
     factors, caps = _numbers(base, FACTORS), _numbers(base, CAPS)
     if not factors and not caps:
         return AfterUnembedding()
     usual = AfterUnembedding(cap=caps[0] if caps else None)
-    try:
-        before, after = _pass(base, unembedding)
-    except Exception as error:  # whatever a model raises that needs an image
-        log.debug("the logits of %s could not be looked at: %s", type(base).__name__, error)
+    seen = None
+    for run in (partial(text_pass, base), look):
+        try:
+            seen = seen or (None if run is None else _pass(run, unembedding))
+        except Exception as error:  # whatever a model raises that needs an image
+            log.debug("the logits of %s could not be looked at: %s", type(base).__name__, error)
+    if seen is None:
         return usual
+    before, after = seen
     errors = {choice: _error(choice(before), after) for choice in _choices(factors, caps)}
     best = min(errors, key=lambda choice: errors[choice])
     return best if errors[best] <= _TOLERANCE.get(place(unembedding)[1], 3e-2) else usual
@@ -97,11 +104,11 @@ def _choices(factors: list[float], caps: list[float]) -> Iterator[AfterUnembeddi
 
 
 @torch.inference_mode()
-def _pass(base: Any, unembedding: nn.Module) -> tuple[Tensor, Tensor]:
-    """(vocabulary,) float32 of the last of a few tokens: the logits of the unembedding, and the model's."""
+def _pass(run: Look, unembedding: nn.Module) -> tuple[Tensor, Tensor]:
+    """(vocabulary,) float32 of the last token of a pass: the logits of the unembedding, and the model's."""
     seen: list[Tensor] = []
     with hooks.watch({"logits": unembedding}, lambda _, logits: seen.append(logits[0, -1].clone())):
-        out = text_pass(base)
+        out = run()
     before, after = seen[-1].float().cpu(), out.logits[0, -1].float().cpu()
     n = min(len(before), len(after))
     return before[:n], after[:n]
