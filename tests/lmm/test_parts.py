@@ -10,6 +10,7 @@ from torch import nn
 from transformers import (
     CONFIG_MAPPING,
     CLIPVisionConfig,
+    Gemma3nTextConfig,
     Glm5NextTextConfig,
     Inkling2TextConfig,
     Lfm2Config,
@@ -240,6 +241,7 @@ def test_two_norms_that_no_pass_tells_apart_are_an_error():
 OTHER = {
     "GLM 5": (Glm5NextTextConfig, "hc_mult", "hyper-connections"),
     "Qwen 4": (Qwen4ExpTextConfig, "hc_count", "hyper-connections"),
+    "Gemma 3n": (Gemma3nTextConfig, "altup_num_inputs", "AltUp"),
     "Inkling 2": (Inkling2TextConfig, "n_layers_per_attn_res_block", "attention residuals"),
 }
 

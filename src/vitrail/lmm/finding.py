@@ -72,6 +72,7 @@ _HYPER = "several residual streams side by side (hyper-connections)"
 OTHER_STREAMS = {
     ("hc_mult", 2): _HYPER,
     ("hc_count", 2): _HYPER,
+    ("altup_num_inputs", 2): "several predictions of its residual stream side by side (AltUp)",
     ("n_layers_per_attn_res_block", 1): "attention over the states of earlier blocks (attention residuals)",
 }
 
@@ -201,7 +202,8 @@ def _said(base: Any, said: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         ModelError: there is no such part or module, or the module is not of the kind; names that would fit are told.
     """
-    modules, found = dict(base.named_modules()), {}
+    modules = dict(base.named_modules())
+    found: dict[str, Any] = {}
     for given, name in said.items():
         part = _ALSO.get(given, given)
         if part not in NAMES:
