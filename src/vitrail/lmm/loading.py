@@ -268,7 +268,7 @@ def _looked_at(backend: TransformersBackend, prompt: str, parts: Mapping[str, st
         return backend.run(backend.prepare([picture], [prompt]))
 
     found = replace(backend, parts=find_parts(network, parts, look))
-    after_unembedding(network, found.parts.unembedding, look)
+    after_unembedding(network, found.parts, look)
     if found.translates or not counts_by_itself(unwrapped(network)):
         return found
     moved = moved_by_padding(found, picture, (prompt, f"{prompt} {DEFAULT_PROMPT}"))

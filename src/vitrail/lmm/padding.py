@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from PIL import Image
@@ -20,14 +20,12 @@ from vitrail.lmm import batches, hooks
 from vitrail.lmm.batches import Batch
 from vitrail.lmm.parts import speaker
 from vitrail.lmm.positions import forced
-
-if TYPE_CHECKING:
-    from vitrail.lmm.transformers_backend import TransformersBackend
+from vitrail.lmm.torch_backend import TorchBackend
 
 log = logging.getLogger(__name__)
 
 #: Runs a model on a batch.
-Run: TypeAlias = "Callable[[TransformersBackend, Batch], None]"
+Run: TypeAlias = Callable[[TorchBackend, Batch], None]
 #: When padding moves positions.
 Moved = Literal["never", "speaking", "always"]
 #: The largest relative error of states that padding may make by rounding, by the dtype of the weights.
@@ -41,7 +39,7 @@ def counts_by_itself(base: torch.nn.Module) -> bool:
     return speaker(base) is not base or "position_ids" not in inspect.signature(base.forward).parameters
 
 
-def moved_by_padding(backend: TransformersBackend, image: Image.Image, requests: tuple[str, str]) -> Moved:
+def moved_by_padding(backend: TorchBackend, image: Image.Image, requests: tuple[str, str]) -> Moved:
     """When a padded row has other states in its batch than alone; "speaking" where that cannot be seen, since rows that
     are generated apart are right in any case.
 
@@ -65,7 +63,7 @@ def moved_by_padding(backend: TransformersBackend, image: Image.Image, requests:
 
 
 @torch.inference_mode()
-def _error(backend: TransformersBackend, inputs: Batch, rows: list[int], run: Run) -> float:
+def _error(backend: TorchBackend, inputs: Batch, rows: list[int], run: Run) -> float:
     """The largest relative error that the padding of `rows` makes in what the last block gives, while `run` runs."""
     together = _last(backend, inputs, run)[:, rows]
     alone = _last(backend, batches.without_padding(inputs, rows), run)
@@ -73,7 +71,7 @@ def _error(backend: TransformersBackend, inputs: Batch, rows: list[int], run: Ru
     return float((together[:n] - alone[:n]).abs().max() / alone[:n].abs().max().clamp_min(1e-9))
 
 
-def _last(backend: TransformersBackend, inputs: Batch, run: Run) -> Tensor:
+def _last(backend: TorchBackend, inputs: Batch, run: Run) -> Tensor:
     """(passes, rows, features) float32: what the last block gives at the last position of each pass."""
     kept: list[Tensor] = []
     last = {"last": backend.parts.blocks[-1]}
@@ -83,9 +81,9 @@ def _last(backend: TransformersBackend, inputs: Batch, run: Run) -> Tensor:
     return torch.stack(kept)
 
 
-def _read(backend: TransformersBackend, inputs: Batch) -> None:
+def _read(backend: TorchBackend, inputs: Batch) -> None:
     backend.run(inputs)
 
 
-def _spoken(backend: TransformersBackend, inputs: Batch) -> None:
+def _spoken(backend: TorchBackend, inputs: Batch) -> None:
     backend._greedy(inputs, STEPS)

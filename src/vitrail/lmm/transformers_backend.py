@@ -75,7 +75,7 @@ class TransformersBackend(TorchBackend):
 
     @property
     def modules(self) -> dict[str, str]:
-        after = str(after_unembedding(self.model, self.parts.unembedding))
+        after = str(after_unembedding(self.model, self.parts))
         sight = {side: ", ".join(names) or "none" for side, names in self.sight.items()}
         return {**sight, **self.parts.names, **({"logits": after} if after else {})}
 
@@ -360,4 +360,4 @@ class TransformersBackend(TorchBackend):
 
     def _final_logits(self, logits: Tensor) -> Tensor:
         """Scaled and soft-capped as the model does it."""
-        return after_unembedding(self.model, self.parts.unembedding)(logits)
+        return after_unembedding(self.model, self.parts)(logits)
