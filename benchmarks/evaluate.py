@@ -187,9 +187,9 @@ def ablation(n: int, lmm: LMM, home: Path, data: EvaluationData) -> Ablation:
     study, test = study_of_semi_nmf(home), open_activations(home / "test")
     scores = open_evaluation(home / "semi-nmf" / "evaluation").scores
     V = np.asarray(study.concepts.learner.transform(test.states(study.concepts.layer)))
-    held_out = Captioned(samples_of_rows(test, data.test_samples), V, [row.text for row in test.rows])
+    held_out = Captioned(samples_of_rows(test, data.test_samples), V, [row.text for row in test.rows], n)
     targets = targets_of(scores.words, scores.truth, data.lexicon)
-    return ablate(lmm, study.activations.options, study.concepts, targets, held_out, n_images=n)
+    return ablate(lmm, study.activations.options, study.concepts, targets, held_out)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from tools.toyland.grammar import is_sentence
 
 import vitrail
 from vitrail import toyland
-from vitrail.artifacts import plain, versions, write_json
+from vitrail.artifacts import KeptParts, plain, versions, write_json
 from vitrail.finetuning import TrainingOptions
 from vitrail.lmm import LMM, quieten
 from vitrail.lmm.positions import Positions, forced, prompt_width
@@ -166,7 +166,7 @@ class Bench:
                 steering_contender(l2s, 1.0, "l2s" if kind == "answers" else "l2s, from prompts", positions=at)
             )
         training = TrainingOptions(self.args.steps)
-        return [*found, trained_lora(self.lmm, task, samples, budget, training, folder=home / "lora")]
+        return [*found, trained_lora(self.lmm, task, samples, budget, training, parts=KeptParts(None, {}))]
 
     def gallery(
         self,

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vitrail.progress import announce, in_notebook, shown, silent
+from vitrail.progress import announce, foretell, in_notebook, shown, silent
 
 
 class Terminal(io.StringIO):
@@ -95,3 +95,11 @@ def test_a_kernel_is_a_notebook_and_a_shell_is_a_terminal(monkeypatch, config, n
     shell = None if config is None else SimpleNamespace(config=config)
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     assert in_notebook() is notebook
+
+
+def test_the_parts_of_long_work_are_named_before_it_the_longest_first(caplog):
+    caplog.set_level("INFO", "vitrail.foretold")
+    foretell({"a page": 0, "contenders": 600, "training LoRA": 1400})
+    foretell({"nothing": 0})
+    said = "About 2000 passes over a sample, the longest part first: training LoRA 70%, contenders 30%"
+    assert caplog.messages == [said]

@@ -55,7 +55,7 @@ LAYERS = (
     "cli",
 )
 #: Functions that may have up to 12 parameters; all others have at most 8.
-VERBS = {"extract", "learn", "study", "evaluate", "load"}
+VERBS = {"extract", "learn", "study", "evaluate"}
 
 
 def part(path: Path) -> str:

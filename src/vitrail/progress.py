@@ -12,13 +12,16 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from vitrail.visible import visible
 
 log = logging.getLogger(__name__)
+
+#: What a run will take, said before it starts. The command line shows it.
+foretold = logging.getLogger("vitrail.foretold")
 
 #: Is called with (the name of the step, how many units are done, how many there are).
 Progress = Callable[[str, int, int], None]
@@ -42,6 +45,7 @@ class Tally:
     def __init__(self, progress: Progress, what: str, total: int) -> None:
         self.progress, self.what, self.total = progress, what, total
         self.done = 0
+        self.within(0)
 
     def within(self, n: int) -> None:
         """`n` units of the part that is under way are done."""
@@ -76,6 +80,19 @@ def announce(message: str, progress: Progress | bool) -> None:
     log.info("%s", message)
     if progress is True and someone_watches():
         sys.stderr.write(f"{visible(message)}\n")
+
+
+def foretell(work: Mapping[str, float]) -> None:
+    """Says before a long piece of work which of its parts take longest; nothing where no part has work.
+
+    Args:
+        work: part → about how many passes of the model over a sample it takes.
+    """
+    total = sum(work.values())
+    longest = sorted((name for name in work if work[name]), key=lambda name: -work[name])
+    if longest:
+        shares = ", ".join(f"{name} {work[name] / total:.0%}" for name in longest)
+        foretold.info("About %.0f passes over a sample, the longest part first: %s", total, shares)
 
 
 def someone_watches() -> bool:

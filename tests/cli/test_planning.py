@@ -1,4 +1,4 @@
-"""`--plan`: every command that runs a model over samples says what it will take, and writes nothing."""
+"""`--plan`: every command that runs a model says what it will take, and writes nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.cli.offered import commands, options
 
-from vitrail.cli.planning import size_of, span_of
+from vitrail.cli.terminal import size_of, span_of
 from vitrail.extraction import extract_words
 from vitrail.steering import TASKS, SteeringOptions, make_steering
 
@@ -103,48 +104,138 @@ def test_the_states_of_a_model_after_are_planned(run, activations, concepts, gro
     assert not (tmp_path / "out").exists()
 
 
-def test_two_studies_that_are_there_need_no_plan(run, activations, concepts, grounding, tmp_path):
-    study = activations.folder.parent
-    code, _, err = run("compare", "--a", study, "--b", study, "--out", tmp_path / "out", "--plan")
-    assert code == 2
-    assert "a model after of which there is no study yet" in err
+#: What is typed → what it calls, which takes long: it is only looked at how many items that is given.
+LOOKED_AT = {
+    ("steer", "apply", "STEERING", "--batch-size", 4): "vitrail.runs.steer.apply_steering",
+    (
+        *("steer", "search", "STEERING", "--task", "colour", "--batch-size", 4, "--out", "OUT"),
+    ): "vitrail.runs.steer.search_steering",
+    ("steer", "evaluate", "STEERING", "--task", "colour", "--batch-size", 4): "vitrail.runs.steer.evaluate_steerings",
+    ("steer", "rank", "STUDY", "--to", 1, "--batch-size", 4): "vitrail.trials.rank_fine_vectors",
+    ("evaluate", "--words", "grass", "--concepts", 1): "vitrail.runs.compare_methods.compare_methods",
+    ("monitor", "fit", "STUDY", "--out", "OUT"): "vitrail.monitoring.fit_reference",
+    ("compare", "--a", "STUDY", "--b", "STUDY", "--whole", 200, "--out", "OUT"): "vitrail.runs.compare.compare",
+}
 
 
-@pytest.mark.parametrize(
-    ("command", "called"),
-    [
-        (("steer", "apply", "STEERING", "--batch-size", 4), "vitrail.runs.steer.apply_steering"),
-        (
-            ("steer", "search", "STEERING", "--task", "colour", "--batch-size", 4, "--out", "OUT"),
-            "vitrail.runs.steer.search_steering",
-        ),
-        (
-            ("steer", "evaluate", "STEERING", "--task", "colour", "--batch-size", 4),
-            "vitrail.runs.steer.evaluate_steerings",
-        ),
-    ],
-    ids=lambda value: value[1] if isinstance(value, tuple) else "",
-)
-def test_what_a_steering_does_is_planned_on_some_of_the_samples(
-    run, steering, world, monkeypatch, tmp_path, command, called
+@pytest.mark.parametrize("command", LOOKED_AT, ids=lambda c: " ".join(map(str, c)))
+def test_a_long_run_is_planned_on_some_of_the_samples(
+    run, steering, activations, concepts, grounding, world, monkeypatch, tmp_path, command
 ):
-    """The runs themselves take long; what they are given is looked at."""
     seen: list[int] = []
 
-    def instead(*args: object, out: Path | None = None, **_: object) -> None:
-        sizes = [len(getattr(a, "test", a)) for a in args if hasattr(a, "test") or isinstance(a, list | tuple)]
-        seen.append(next(n for n in sizes if n > 1))
+    def instead(*args: object, out: Path | None = None, options: object = None, **_: object) -> None:
+        data = [getattr(options, "n_whole", None), *(getattr(a, "test", getattr(a, "samples", a)) for a in args)]
+        seen.append(next(n if isinstance(n, int) else len(n) for n in data if isinstance(n, int | list | tuple)))
         if out is not None:
             out.mkdir()
 
-    monkeypatch.setattr(called, instead)
+    monkeypatch.setattr(LOOKED_AT[command], instead)
     monkeypatch.chdir(tmp_path)
-    named = {"STEERING": steering.folder, "OUT": tmp_path / "out"}
-    arguments = [named.get(a, a) for a in command]
-    found = planned(run, *arguments, "--data", world, "--limit", 40, "--plan")
-    assert seen == [4, 8]
-    assert found["n"] > 8
+    named = {"STEERING": steering.folder, "OUT": tmp_path / "out", "STUDY": activations.folder.parent}
+    before = sorted(named["STUDY"].rglob("*"))
+    limit = () if command[0] in ("evaluate", "compare") else ("--limit", 80)
+    found = planned(run, *(named.get(a, a) for a in command), "--data", world, *limit, "--plan")
+    assert len(seen) == 2
+    assert seen[1] == 2 * seen[0] < found["n"]
     assert list(tmp_path.iterdir()) == []
+    assert sorted(named["STUDY"].rglob("*")) == before
+
+
+#: What is typed of a study that is there, and of what: it is rehearsed whole, once.
+WHOLE = {
+    ("learn", "STUDY", "--layer", 8, "--concepts", 2, "--stability", 0): "studies",
+    ("learn", "STUDY", "--layer", 8, "--concepts", "auto", "--stability", 0): "studies",
+    ("ground", "STUDY"): "studies",
+    ("explain", "STUDY", "IMAGE", "--picture", "a.png"): "images",
+    ("steer", "make", "--study", "STUDY", "--to", 1, "--out", "OUT"): "studies",
+    ("compare", "--a", "STUDY", "--b", "STUDY", "--out", "OUT"): "comparisons",
+    ("doctor", "toyland"): "models",
+}
+
+
+@pytest.mark.parametrize("command", WHOLE, ids=lambda c: " ".join(map(str, c)))
+def test_what_is_done_once_is_rehearsed_whole(
+    run, activations, concepts, grounding, dogs, monkeypatch, tmp_path, command
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vitrail.lmm.doctor.doctor", lambda *_: None)
+    named = {"OUT": tmp_path / "out", "STUDY": activations.folder.parent, "IMAGE": dogs[0].image}
+    before = sorted(named["STUDY"].rglob("*"))
+    found = planned(run, *(named.get(a, a) for a in command), "--plan")
+    assert (found["n"], found["items"], found["basis"]) == (1, WHOLE[command], "the whole run")
+    assert list(tmp_path.iterdir()) == []
+    assert sorted(named["STUDY"].rglob("*")) == before
+
+
+def test_a_sweep_is_planned_by_its_largest_numbers_of_concepts(run, activations, concepts, monkeypatch):
+    tried = []
+    monkeypatch.setattr("vitrail.sweep.sweep", lambda _, options, out, **__: tried.append(options.n_concepts))
+    found = planned(
+        run, "learn", activations.folder.parent, "--layer", 8, "--sweep", "--try-concepts", "2,4,3,5", "--plan"
+    )
+    assert tried == [(5,), (5, 4)]
+    assert (found["n"], found["items"]) == (4, "numbers of concepts")
+
+
+def test_what_a_monitor_writes_is_planned_and_nothing_is_sent(
+    run, activations, concepts, grounding, world, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    sinks = f"prometheus:1,jsonl:{tmp_path / 'o.jsonl'}"
+    monitored = ("monitor", "run", activations.folder.parent, "--data", world, "--limit", 9, "--sink", sinks)
+    found = planned(run, *monitored, "--batch-size", 2, "--max-new-tokens", 12, "--plan")
+    assert (found["n"], found["batch_size"]) == (9, 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_is_planned(run, toyland_cache, monkeypatch, tmp_path):
+    monkeypatch.setenv("VITRAIL_CACHE", str(toyland_cache))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vitrail.runs.study.study", lambda lmm, some, word, out, **_: out.mkdir())
+    assert planned(run, "demo", "--plan")["items"] == "samples"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_steps_of_a_file_are_planned_one_after_the_other(run, activations, concepts, grounding, world, tmp_path):
+    study, new = activations.folder.parent, tmp_path / "new"
+    before = sorted(study.rglob("*"))
+    steps = (
+        f'run = "extract"\nword = "grass"\nrequire = "truth"\ndata = "{world}"\nlimit = 60\nout = "{new}"',
+        f'run = "ground"\nstudy = "{new}"',
+        f'run = "ground"\nstudy = "{study}"',
+        f'run = "report"\nstudy = "{study}"',
+    )
+    file = tmp_path / "line.toml"
+    file.write_text("".join(f"[[step]]\n{step}\n" for step in steps))
+    code, out, err = run("run", file, "--plan")
+    assert code == 0, err
+    said = out.split("Step ")[1:]
+    assert ["time" in one and "An estimate" in one for one in said] == [True, False, True, False]
+    assert "It is planned once an earlier step has run:" in said[1]
+    assert "It runs no model." in said[3]
+    assert list(tmp_path.iterdir()) == [file]
+    assert sorted(study.rglob("*")) == before
+    file.write_text(f'[[step]]\nrun = "ground"\nstudy = "{new}"\n')
+    code, _, err = run("run", file, "--plan")  # nothing will make it
+    assert (code, str(new) in err) == (1, True)
+
+
+#: Commands that run a model and are planned by a test of their own.
+OTHERS = {"atlas", "demo", "finetune", "monitor run", "run", "share"}
+#: Commands that run a model and have no plan, and why.
+NO_PLAN = {
+    "serve": "it goes on until it is stopped",
+    "import": "it reads a file; the model is described, and asked nothing",
+}
+
+
+def test_every_command_that_runs_a_model_is_planned():
+    running = {name for name, of in commands() if "--device" in options(of)} | {"demo", "run"}
+    planning = {name for name, of in commands() if "--plan" in options(of)}
+    assert running - planning == set(NO_PLAN)
+    rows = [" ".join(map(str, row)) for row in (*COMMANDS.values(), *LOOKED_AT, *WHOLE)]
+    assert {name for name in planning - OTHERS if not any(row.startswith(f"{name} ") for row in rows)} == set()
 
 
 def test_held_out_samples_of_an_evaluation_are_planned(run, activations, concepts, grounding, world, monkeypatch):
@@ -168,13 +259,6 @@ def test_a_plan_is_a_table_that_says_what_it_comes_from(run, given):
     assert code == 0
     for line in ("time", "disk", "memory", "batch size", "An estimate, from the run on the first 16 of", "are free"):
         assert line in out
-
-
-def test_vectors_that_are_made_at_once_have_no_plan(run, concepts, tmp_path):
-    made = ("steer", "make", "--study", concepts.folder.parent, "--to", 1, "--out", tmp_path / "out", "--plan")
-    code, _, err = run(*made)
-    assert code == 2
-    assert "--plan is for steerings from samples" in err
 
 
 @pytest.mark.parametrize(

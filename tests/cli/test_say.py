@@ -12,15 +12,17 @@ def data(captioned, tmp_path):
     return captioned(tmp_path / "d", 6)
 
 
-def test_what_a_server_says_is_read_for_many_words_and_learned_from(run, data, serve, tmp_path):
+def test_what_a_server_says_is_read_for_many_words_and_learned_from(run, data, serve, tmp_path, caplog):
     server = serve(lambda image, request, n: "a dog on the grass")
     code, out, err = run("say", "--endpoint", server.url, "--data", data, "--out", tmp_path / "t", "--json")
     assert code == 0, err
     assert json.loads(out)["said"] == 6
+    assert "6 samples; batch size that of the server; up to 0.0 MB on disk, " in caplog.text  # before it began
     read = ("--data", data, "--said", tmp_path / "t", "--prompt", server.asked[0]["request"])
     code, out, err = run("extract", "--word", "dog,grass", *read, "--out", tmp_path / "s", "--json")
     assert code == 0, err
     assert json.loads(out)["words"] == {"dog": 6, "grass": 6}
+    assert "up to 12 states; batch size 32; about 0." in caplog.text
     code, out, err = run("learn", tmp_path / "s", "--word", "grass", "--concepts", 2, "--stability", 0)
     assert code == 0, err
     assert f"{tmp_path}/s/words/grass/concepts" in out

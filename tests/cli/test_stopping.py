@@ -135,5 +135,6 @@ def test_a_signal_after_the_work_is_done_changes_nothing(number):
 
 def test_what_is_said_tells_commands_that_go_on_from_those_that_start_anew():
     assert message(["study", "--word", "hot dog"]).endswith("To go on from there: vitrail study --word 'hot dog'")
+    assert message(["steer", "evaluate", "s"]).endswith("To go on from there: vitrail steer evaluate s")
     assert message(["--debug", "steer", "search", "s"]).endswith("To start anew: vitrail --debug steer search s")
     assert message([]).endswith("vitrail")

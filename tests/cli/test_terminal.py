@@ -100,3 +100,29 @@ def test_only_the_terminal_module_writes(path):
         if isinstance(node, ast.Call) and ast.unparse(node.func) != "stdout.print"
     }
     assert not names & {"echo", "secho", "print"}
+
+
+def test_a_stage_that_takes_long_is_foretold_after_its_first_units(monkeypatch, capsys):
+    now, told = [0.0], []
+    monkeypatch.setattr(terminal.time, "perf_counter", lambda: now[0])
+    progress = terminal.Foretelling(lambda *report: told.append(report))
+    for seconds, report in (
+        (1, ("load", 0, 1)),
+        (9, ("load", 1, 1)),
+        (10, ("extract", 0, 300)),
+        (14, ("extract", 32, 300)),  # 4 s for 32
+        (15, ("extract", 64, 300)),
+        (16, ("score", 1, 4)),  # a stage without a beginning: since the last report
+        (100, ("extract", 300, 300)),
+        (103, ("search", 1, 100)),
+    ):
+        now[0] = float(seconds)
+        progress(*report)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(";")[0] for line in lines] == [
+        "extract: 32 of 300 after 4.0 s, about 37.5 s for all",
+        "search: 1 of 100 after 3.0 s, about 5 min 0 s for all",
+    ]
+    assert all("of memory at the peak, " in line and line.endswith(" are free") for line in lines)
+    assert told[3] == ("extract", 32, 300)
+    assert len(told) == 8

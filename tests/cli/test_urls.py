@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 from uuid import uuid4
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from vitrail.artifacts.remote import file_system
 
@@ -53,8 +56,22 @@ def test_the_whole_line_on_s3_is_that_on_a_disk_each_command_on_a_fresh_machine(
     assert not any((tmp_path / f"machine{n}" / "remote" / "open" / "x").exists() for n in range(6))
 
 
-def test_texts_ranks_and_merge_work_at_a_url(run, world, tmp_path):
-    url, data = f"memory://{uuid4().hex}", ("--data", world, "--split", "train", "--limit", 4, "--device", "cpu")
+class Bucket(MemoryFileSystem):
+    """What gcsfs is to its users, in memory: a store of buckets behind `gs://`."""
+
+    protocol = ("gs", "gcs")
+    store: ClassVar[dict[str, object]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(path.removeprefix("gs://").removeprefix("gcs://"))
+
+
+@pytest.mark.parametrize("protocol", ["memory", "gs"])
+def test_texts_ranks_and_merge_work_at_a_url(run, world, tmp_path, protocol):
+    fsspec.register_implementation("gs", Bucket, clobber=True)
+    url, data = f"{protocol}://{uuid4().hex}", ("--data", world, "--split", "train", "--limit", 4, "--device", "cpu")
     for rank in (0, 1):
         code, out, err = run(
             "say", *data, "--max-new-tokens", 3, "--world-size", 2, "--rank", rank, "--out", f"{url}/a"

@@ -43,7 +43,7 @@ def test_ablation_speaks_and_leaves_the_model_as_it_was(lmm, activations, concep
     before = lmm.caption([s.open() for s in some])
     target = Target(re.findall(r"\w+", before[0]), "kind", "dog", ("dog", "puppy", "hound"))
     targets = [target] * len(concepts)
-    found = ablate(lmm, activations.options, concepts, targets, Captioned(some, V, before), n_images=2)
+    found = ablate(lmm, activations.options, concepts, targets, Captioned(some, V, before, 2))
     assert lmm.caption([s.open() for s in some]) == before
     assert {e.concept for e in found.concepts} <= set(range(len(concepts)))
     assert found.words.before.mean > 1
@@ -70,7 +70,7 @@ def test_what_is_gained_is_what_a_random_vector_leaves_and_the_concept_does_not(
     monkeypatch.setattr(sys.modules["vitrail.evaluation.ablation"], "_captions", say)
     targets = [Target(words) for words in lists]
     targets[0] = Target(lists[0], "colour", "black", ("black",))
-    found = ablate(lmm, activations.options, concepts, targets, Captioned(dogs[:4], V, said), n_images=2)
+    found = ablate(lmm, activations.options, concepts, targets, Captioned(dogs[:4], V, said, 2))
     ids = [s.id for s in dogs[:4]]
     assert asked == [[ids[3], ids[1]]] * 2 + [[ids[3], ids[2]]] * 2  # the strongest that are active at all
     first, second = found.concepts

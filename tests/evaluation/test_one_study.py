@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 from tests.evaluation.fakes import Counting
+from tests.killing import content, killed_after_each_part
 from tests.resealing import reseal
 
 from vitrail.activations import open_activations
@@ -163,3 +164,17 @@ def test_a_picture_that_was_learned_from_is_not_new_under_another_id(dog_study, 
     mixed = EvaluationData(dogs, [*held_out, *again_seen], factors)
     found = again(dog_study, lmm, mixed, tmp_path / "evaluation", noise=False).scores
     assert found.truth.n_new == found.n_test - 5
+
+
+def test_killed_after_every_part_it_ends_with_the_same_bytes(dog_study, lmm, data, saying, monkeypatch, tmp_path):
+    saying("a brown dog on the grass")
+
+    def run(out: str):
+        folder = tmp_path / out / "evaluation"
+        return again(dog_study, lmm, data, folder, noise=False, n_random=5, n_ablated=2, over_captions="best")
+
+    made = run("whole")
+    n = killed_after_each_part(lambda: run("killed"), monkeypatch)
+    assert n == 2 + 2 + 3 + len(made.scores.ablation.concepts)  # by concept, by image, dictionary …
+    assert made.scores.ablation.concepts
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")

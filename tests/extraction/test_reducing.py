@@ -125,6 +125,12 @@ def test_the_command_says_of_how_many_states(run, world, tmp_path):
     assert told["reduce"] == ["mean", "gram"]
     made = open_moments(tmp_path / "moments")
     assert told["words"] == {word.text: made.of(word.text, 2, "mean").n for word in made.words}
-    code, _, err = run("extract", *given, "--reduce", "median", "--out", tmp_path / "b")
-    assert code == 2
-    assert "mean, covariance, gram" in err
+    assert (made.manifest["data"]["samples"], made.manifest["data"]["captioned"]) == (40, 40)
+    for more, says in (
+        (("--reduce", "median"), "mean, covariance, gram"),
+        (("--reduce", "mean", "--world-size", 2, "--rank", 0), "in another order, rounding gives other sums"),
+        (("--reduce", "mean", "--engine", "ray"), "Let ranks or workers make the texts"),
+    ):
+        code, _, err = run("extract", *given, *more, "--out", tmp_path / "b")
+        assert code == 2
+        assert says in err

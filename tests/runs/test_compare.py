@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from tests.killing import content, killed_after_each_part
 
-from vitrail.errors import UsageError
+from vitrail.errors import ArtifactError, UsageError
 from vitrail.runs.compare import compare
 
 
@@ -44,3 +45,23 @@ def test_samples_are_needed_for_the_states_of_another_model(before_and_after, lm
     with pytest.raises(UsageError, match="Samples are needed"):
         compare(a, b, lmm, changed_lmm, out=tmp_path / "out", options=options)
     assert not (tmp_path / "out").exists()
+
+
+def test_killed_after_every_part_it_ends_with_the_same_bytes(
+    before_and_after, lmm, changed_lmm, dogs, quick, monkeypatch, tmp_path
+):
+    options = dataclasses.replace(quick, n_whole=3)
+
+    def run(out: str):
+        return compare(*before_and_after, lmm, changed_lmm, out=tmp_path / out, samples=dogs, options=options)
+
+    run("whole")
+    assert killed_after_each_part(lambda: run("killed"), monkeypatch) == 1 + 4 + 3  # whole models, layers, recovery …
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+    with monkeypatch.context() as patch:  # a finished one is opened, and another one refused, before any work
+        patch.setattr("vitrail.runs.compare.compare_models", None)
+        patch.setattr("vitrail.runs.compare.compare_layers", None)
+        run("killed")
+        options = dataclasses.replace(options, alpha=0.5)
+        with pytest.raises(ArtifactError, match=r"alpha is 1\.0 there and 0\.5 here"):
+            run("killed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from vitrail.artifacts import KeptParts
 from vitrail.finetuning import TrainingOptions
 from vitrail.steering import (
     TASKS,
@@ -35,7 +36,7 @@ def test_the_random_direction_is_as_long_as_the_vector_and_the_vector_is_there(l
 def test_lora_of_the_same_budget_leaves_the_model_as_it_was(lmm, asked, tmp_path):
     before = lmm.describe()
     said = say(lmm, asked[:6], max_new_tokens=4)
-    worn = trained_lora(lmm, YES_NO, asked[:40], 2052, TrainingOptions(3, 4, 5e-2), folder=tmp_path)
+    worn = trained_lora(lmm, YES_NO, asked[:40], 2052, TrainingOptions(3, 4, 5e-2), parts=KeptParts(tmp_path, {}))
     assert 1500 < worn.parameters <= 2052
     with worn.under(lmm) as pupil:
         assert pupil.model is not lmm.model

@@ -154,6 +154,7 @@ class Sums:
         sources: the samples of each shard; sums over others are made again.
         n_shards: how many there will be.
         parents: kind → what the states are made from, beside samples and model.
+        data: what was read of the samples' source; it decides nothing.
 
     Raises:
         ArtifactError: the folder is of another run, or a finished one was made from other samples.
@@ -166,9 +167,12 @@ class Sums:
         sources: Sources,
         n_shards: int,
         parents: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder, self.sources = folder, sources
         self.content = {"parameters": plain(parameters), "parents": dict(parents or {})}
+        if data is not None:
+            self.content["data"] = dict(data)
         self.done, self.counts, self._digest = 0, Counts(), ""
         self._found: dict[Key, Reducer] = {}
         if not (folder / MANIFEST).exists():

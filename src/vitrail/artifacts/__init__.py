@@ -7,12 +7,11 @@ lines.py     JSON lines that are added to, each with a digest
 values.py    dataclasses as JSON and back; JSON that carries a digest of itself
 manifest.py  what made a folder: its options, its parents, and the hash of every file
 ours.py      files beside artifacts that say by themselves that they are ours
+kept.py      the finished parts of a long piece of work
 shards.py    folders that are written shard by shard, so that a run that was stopped goes on
 lock.py      one writer at a time
 remote.py    folders that lie elsewhere, at a URL
 checking.py  the condition of any folder of ours
-made.py      which command wrote an artifact, kept beside its manifest
-chain.py     the commands that made an artifact, from its first parents on
 showing.py   what an artifact is, from its manifest alone
 
 What lies on disk is right, or it is refused. Never pickle.
@@ -20,6 +19,7 @@ What lies on disk is right, or it is refused. Never pickle.
 
 from vitrail.artifacts.checking import Checked, verify
 from vitrail.artifacts.files import (
+    check_room,
     check_target,
     discard_partial_files,
     file_hash,
@@ -34,6 +34,7 @@ from vitrail.artifacts.files import (
     write_whole,
 )
 from vitrail.artifacts.json_text import JSONError, parse, parse_first
+from vitrail.artifacts.kept import KeptParts
 from vitrail.artifacts.lines import append_lines, check_lines, read_lines
 from vitrail.artifacts.lock import one_writer, writing
 from vitrail.artifacts.manifest import (
@@ -74,6 +75,7 @@ __all__ = [
     "Checked",
     "Counts",
     "JSONError",
+    "KeptParts",
     "Part",
     "Record",
     "Run",
@@ -90,6 +92,7 @@ __all__ = [
     "check_ours",
     "check_parent",
     "check_place",
+    "check_room",
     "check_target",
     "damaged",
     "differences",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vitrail.artifacts.files import PARTIAL, elsewhere, file_hash
+from vitrail.artifacts.files import PARTIAL, PARTS, elsewhere, file_hash
 from vitrail.artifacts.lines import read_lines
 from vitrail.artifacts.lock import LOCK, RANKS
 from vitrail.artifacts.manifest import AGAIN, MANIFEST, SCHEMA, any_manifest, damaged
@@ -117,6 +117,8 @@ def _alone(folder: Path, path: Path) -> Iterator[Checked]:
     where = str(path.relative_to(folder))
     if any(part.endswith(PARTIAL) for part in path.relative_to(folder).parts):  # a file, or in a folder of that name
         yield Checked(where, "file", "unfinished", "What a run left that was killed.")
+    elif PARTS in path.parts:
+        yield Checked(where, "part", "unfinished", "Its command goes on with it.")
     elif not path.is_file():
         yield Checked(where, "file", "foreign", "It is no file: a link to nothing, a FIFO, a socket or a device.")
     elif path.suffix in LOOSE:

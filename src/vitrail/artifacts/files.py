@@ -18,6 +18,8 @@ from vitrail.errors import ArtifactError, UsageError
 
 #: The ending of a file that is being written.
 PARTIAL = ".partial"
+#: The folder of the finished parts of a run that is under way; see `kept`.
+PARTS = ".vitrail.parts"
 _being_written: set[Path] = set()
 _HERE = ("file", "local")  # protocols of this machine's own disk
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(.*)", re.DOTALL)
@@ -53,7 +55,6 @@ class Elsewhere(Protocol):
     """A folder here for one that lies elsewhere (`remote.Mirror`): what is written here is written there as well."""
 
     folder: Path
-    url: str
 
     def has(self, path: Path) -> bool:
         """Whether there is such a file there."""
@@ -264,6 +265,20 @@ def same_volume_free(folder: Path) -> int:
         folder = folder.parent
     stats = os.statvfs(folder)
     return stats.f_bavail * stats.f_frsize
+
+
+def check_room(folder: Path, need: int) -> int:
+    """Free bytes where `folder` is or will be.
+
+    Raises:
+        ArtifactError: these are fewer than `need`.
+    """
+    if need > (free := same_volume_free(folder)):
+        raise ArtifactError(
+            f"The disk is too small: up to {need / 1e9:.2f} GB may be written to {folder}, "
+            f"{free / 1e9:.2f} GB are free."
+        )
+    return free
 
 
 def check_target(path: Path, *, folder: bool = True) -> None:

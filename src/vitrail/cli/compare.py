@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,7 +106,19 @@ def compare(
             )
         progress("load", 2, 2)
         if plan:
-            _show_plan(before, after, lmm_b, samples, out, as_json)
+            if after is None:
+                assert samples is not None
+                _plan_states(before, lmm_b, samples, out, as_json)
+            else:
+                both = partial(run, before, after, lmm_a, lmm_b, samples=samples, progress=False)
+                show_plan(
+                    lambda some, to: both(out=to, options=replace(options, n_whole=len(some) if samples else 0)),
+                    (samples or ())[: options.n_whole] or [before],
+                    out=out,
+                    as_json=as_json,
+                    device=lmm_b.device,
+                    what="images" if samples else "comparisons",
+                )
             return
         found = run(before, after, lmm_a, lmm_b, out=out, samples=samples, options=options, progress=progress)
     if as_json:
@@ -115,16 +128,8 @@ def compare(
         say(f"The report is {out / 'report.html'}")
 
 
-def _show_plan(
-    before: Study, after: Study | None, lmm_b: LMM, samples: Sequence[Sample] | None, out: Path, as_json: bool
-) -> None:
-    """Plans the states of the model after; for two studies that are there no model says anything.
-
-    Raises:
-        UsageError: both studies are there.
-    """
-    if after is not None or samples is None:
-        raise UsageError("--plan is for a model after of which there is no study yet: its states take the time.")
+def _plan_states(before: Study, lmm_b: LMM, samples: Sequence[Sample], out: Path, as_json: bool) -> None:
+    """Plans the states of a model after of which there is no study yet: they take the time."""
     from vitrail.extraction import extract_as
     from vitrail.studies import samples_of_rows
 

@@ -11,7 +11,8 @@ import typer
 from vitrail.cli.application import command
 from vitrail.cli.choices import ModelChoice
 from vitrail.cli.derived import docs
-from vitrail.cli.options import Json
+from vitrail.cli.options import Json, PlanOnly
+from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, show_rows, stdout, styled
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def doctor(
     images: Annotated[
         list[Path] | None, typer.Option("--image", help="Two or three images of one size to look at; noise by default.")
     ] = None,
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """Proves that what is read of a model is what it computes, on this machine. Exit code 1 if anything fails.
@@ -49,6 +51,11 @@ def doctor(
     opened = [Sample(str(path), path).open() for path in images or []]
     with progress_bars() as progress:
         lmm = model.load(progress)
+        if plan:
+            show_plan(
+                lambda *_: run(lmm, opened or None), [lmm], out=None, as_json=as_json, device=lmm.device, what="models"
+            )
+            return
         progress("examine", 0, 1)
         found = run(lmm, opened or None)
         progress("examine", 1, 1)

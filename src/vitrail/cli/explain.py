@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vitrail.cli.application import command
 from vitrail.cli.choices import StudyModel
-from vitrail.cli.options import EvidenceFolder, Json, OfWord, StudyFolder, file_to_write
+from vitrail.cli.options import EvidenceFolder, Json, OfWord, PlanOnly, StudyFolder, file_to_write
+from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, show_explanation
 from vitrail.maps.options import MapOptions
+
+if TYPE_CHECKING:
+    from vitrail.explanation import Explanation
 
 
 @command(panel="Step by step")
@@ -37,6 +41,7 @@ def explain(
     mapping: MapOptions,
     evidence: EvidenceFolder = None,
     model: StudyModel,
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """The concepts behind the word in one image.
@@ -57,22 +62,37 @@ def explain(
     known = None if evidence is None else open_evidence(evidence, study.learned)
     Sample(str(image), image).open()
     lmm = model.load(study.activations)
-    found = run(lmm, study.activations, study.concepts, study.grounding, image, n_concepts=concepts, evidence=known)
-    if picture is not None:
-        from vitrail.reports.explanation import draw_explanation
 
-        draw_explanation(found, picture)
-    values = found.as_dict()
-    if maps is not None:
-        from vitrail.evaluation.ablation import counterfactuals
-        from vitrail.reports.maps import draw_maps
+    def explained(picture: Path | None, maps: Path | None) -> tuple[Explanation, dict[str, Any]]:
+        found = run(lmm, study.activations, study.concepts, study.grounding, image, n_concepts=concepts, evidence=known)
+        if picture is not None:
+            from vitrail.reports.explanation import draw_explanation
 
-        where = study.maps(image, n_concepts=concepts, options=mapping, lmm=lmm)
-        mapped = [one.concept for one in where.maps if one.concept is not None]
-        of_study = (lmm, study.activations.options, study.learned, Sample(str(image), image))
-        without = counterfactuals(*of_study, where.caption, mapped)
-        draw_maps(where, maps, without)
-        values["maps"] = {**where.as_dict(), "without": [asdict(one) for one in without]}
+            draw_explanation(found, picture)
+        values = found.as_dict()
+        if maps is not None:
+            from vitrail.evaluation.ablation import counterfactuals
+            from vitrail.reports.maps import draw_maps
+
+            where = study.maps(image, n_concepts=concepts, options=mapping, lmm=lmm)
+            mapped = [one.concept for one in where.maps if one.concept is not None]
+            of_study = (lmm, study.activations.options, study.learned, Sample(str(image), image))
+            without = counterfactuals(*of_study, where.caption, mapped)
+            draw_maps(where, maps, without)
+            values["maps"] = {**where.as_dict(), "without": [asdict(one) for one in without]}
+        return found, values
+
+    if plan:
+        show_plan(
+            lambda _, to: explained(picture and to / picture.name, maps and to / maps.name),
+            [image],
+            out=None,
+            as_json=as_json,
+            device=lmm.device,
+            what="images",
+        )
+        return
+    found, values = explained(picture, maps)
     if as_json:
         print_json(values)
     else:

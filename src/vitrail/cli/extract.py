@@ -85,7 +85,11 @@ def extract(
         check_reducers(reducers)
         check_place(out / "moments", "moments")
         if work != WorkOptions():
-            raise UsageError("--reduce adds up in one process: leave out --engine, --rank and what belongs to them.")
+            raise UsageError(
+                "--reduce adds up in one process, in the order of the samples: in another order, rounding gives other "
+                "sums. Leave out --engine, --rank and what belongs to them. Let ranks or workers make the texts "
+                "(`vitrail say`), which take most of the time, and give these with --said."
+            )
     with progress_bars() as progress:
         samples = data.load(progress)
         words = word.words(samples)

@@ -7,7 +7,8 @@ from typing import Annotated
 from vitrail.cli.application import command
 from vitrail.cli.choices import StudyModel
 from vitrail.cli.derived import Named
-from vitrail.cli.options import Json, OfWord, StudyFolder
+from vitrail.cli.options import Json, OfWord, PlanOnly, StudyFolder
+from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, show_concepts
 from vitrail.grounding.options import GroundingOptions
 
@@ -19,6 +20,7 @@ def ground(
     word: OfWord = None,
     grounding: Annotated[GroundingOptions, Named(n_samples="--images-per-concept")],
     model: StudyModel,
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """Words and images of the concepts in STUDY/concepts, into STUDY/grounding.
@@ -37,6 +39,16 @@ def ground(
     activations = open_activations(folder / "activations")
     concepts = open_concepts(folder / "concepts", activations)
     lmm = model.load(activations)
+    if plan:
+        show_plan(
+            lambda _, to: ground_as(lmm, activations, concepts, grounding, out=to),
+            [folder],
+            out=folder,
+            as_json=as_json,
+            device=lmm.device,
+            what="studies",
+        )
+        return
     made = ground_as(lmm, activations, concepts, grounding, out=folder / "grounding")
     if as_json:
         print_json(made.as_list())

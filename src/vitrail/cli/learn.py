@@ -10,7 +10,8 @@ import typer
 from vitrail.cli.application import command
 from vitrail.cli.choices import StudyModel
 from vitrail.cli.derived import Named, Without
-from vitrail.cli.options import Json, OfWord, StudyFolder
+from vitrail.cli.options import Json, OfWord, PlanOnly, StudyFolder
+from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, say, show_rows
 from vitrail.cli.unused import refuse
 from vitrail.concepts.options import LearningOptions
@@ -62,6 +63,7 @@ def learn(
         ),
     ] = True,
     model: StudyModel,
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """Concepts of the states in STUDY/activations, into STUDY/concepts.
@@ -96,7 +98,10 @@ def learn(
         check_ours(beside("sweep", folder / "sweep"))
         check_sweep(activations, options)
         lmm = model.load(activations) if words else None
-        _sweep(activations, options, folder / "sweep", lmm, as_json)
+        if plan:
+            _plan_sweep(activations, options, folder, lmm, as_json)
+        else:
+            _sweep(activations, options, folder / "sweep", lmm, as_json)
     else:
         learning.learner()  # fails before a model is loaded
         overlap = None
@@ -105,7 +110,20 @@ def learn(
 
             read = GroundingOptions(language=trying.language)
             overlap = overlap_of(model.load(activations), activations, learning, read)
-        _learn(activations, learning, folder, at, overlap, as_json)
+        if plan:
+            from vitrail.concepts import learn_as
+
+            show_plan(
+                lambda _, to: learn_as(
+                    activations, learning, out=to, engine=at.engine, address=at.address, overlap_of=overlap
+                ),
+                [folder],
+                out=folder,
+                as_json=as_json,
+                what="studies",
+            )
+        else:
+            _learn(activations, learning, folder, at, overlap, as_json)
 
 
 def _learn(
@@ -157,6 +175,20 @@ def _learn(
             say(f"  {verdict}")
         if made.choice is not None:
             say(f"Why so many: {made.choice.reason}\nThe alternatives are drawn in {folder / 'sweep' / 'sweep.svg'}")
+
+
+def _plan_sweep(activations: Activations, options: SweepOptions, folder: Path, lmm: LMM | None, as_json: bool) -> None:
+    """Plans a sweep by its largest numbers of concepts, which take longest: the others are thought to take as long."""
+    from vitrail.sweep import sweep
+
+    show_plan(
+        lambda some, to: sweep(activations, replace(options, n_concepts=tuple(some)), out=to, lmm=lmm),
+        sorted(options.n_concepts, reverse=True),
+        out=folder,
+        as_json=as_json,
+        first=1,
+        what="numbers of concepts",
+    )
 
 
 def _sweep(activations: Activations, options: SweepOptions, out: Path, lmm: LMM | None, as_json: bool) -> None:

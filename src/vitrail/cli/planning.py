@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitrail.cli.terminal import print_json, say, show_rows, warn
+from vitrail.cli.terminal import print_json, say, show_rows, size_of, span_of, warn
 
 if TYPE_CHECKING:
     import torch
@@ -44,29 +44,3 @@ def show_plan(
     say(f"An estimate, from {found.basis}. Nothing of it was kept.")
     if not found.fits:
         warn("Disk or memory do not suffice.")
-
-
-def size_of(n: float) -> str:
-    """Bytes in a unit that is easily read.
-
-    >>> size_of(2_340_000), size_of(0)
-    ('2.3 MB', '0 B')
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if n < 1000:
-            return f"{n:.0f} {unit}" if unit == "B" or n >= 100 else f"{n:.1f} {unit}"
-        n /= 1000
-    return f"{n:.1f} TB"
-
-
-def span_of(seconds: float) -> str:
-    """A time in units that are easily read.
-
-    >>> span_of(0.24), span_of(75), span_of(7380)
-    ('0.2 s', '1 min 15 s', '2 h 3 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min {rest} s"

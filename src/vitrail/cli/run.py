@@ -5,17 +5,17 @@ from __future__ import annotations
 import difflib
 import functools
 import shlex
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from vitrail.cli.application import app, command
-from vitrail.cli.recording import entry_of
+from vitrail.cli.options import PlanOnly
 from vitrail.cli.terminal import say, tell
-from vitrail.errors import UsageError
+from vitrail.errors import UsageError, VitrailError
 
 #: The entry of a step that names its command.
 NAME = "run"
@@ -47,6 +47,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the file, print the commands, and run none.")
     ] = False,
+    plan: PlanOnly = False,
 ) -> None:
     """Runs the steps of a file, one after the other: a whole line of work as one text that can be kept and shared.
 
@@ -55,9 +56,13 @@ def run(
     every step that has such an option. All steps are checked before the first one runs. Run again, it keeps what is
     finished.
 
+    --plan plans one step after the other. A step that reads what an earlier one has yet to write is named, and planned
+    once that is there.
+
     Examples:
         vitrail run study.toml
         vitrail run study.toml --dry-run
+        vitrail run study.toml --plan
     """
     steps = steps_of(file)
     for step in steps:
@@ -66,9 +71,34 @@ def run(
         if dry_run:
             say(str(step))
             continue
-        tell(f"Step {n} of {len(steps)}: {step}")
+        (say if plan else tell)(f"Step {n} of {len(steps)}: {step}")
+        if plan:
+            _plan(step, steps[: n - 1])
+            continue
         with _parsed(step) as parsed:
             parsed.command.invoke(parsed)
+
+
+def _plan(step: Step, earlier: Sequence[Step]) -> None:
+    """Plans a step, or says why it cannot be planned yet, or need not be."""
+    if "plan" not in _parameters(step.words):
+        say("It runs no model.")
+        return
+    written = [path for one in earlier for path in _places(one, "--out=")]
+    waits = any(place == path or path in place.parents for place in _places(step, "--") for path in written)
+    try:
+        with _parsed(replace(step, typed=("--plan", *step.typed))) as parsed:
+            parsed.command.invoke(parsed)
+    except VitrailError as error:
+        if not waits:
+            raise
+        say(f"It is planned once an earlier step has run: {error}")
+
+
+def _places(step: Step, option: str) -> list[Path]:
+    """The paths that its arguments may be, and the values of its options that begin with `option`."""
+    chosen = [text for text in step.typed if not text.startswith("-") or text.startswith(option)]
+    return [Path(text.partition("=")[2] if text.startswith("-") else text) for text in chosen]
 
 
 def steps_of(file: Path) -> list[Step]:
@@ -142,7 +172,7 @@ def _parameters(words: tuple[str, ...]) -> dict[str, Any]:
     found = {}
     for parameter in _commands()[words].params:
         if parameter.param_type_name == "argument":
-            found[entry_of(parameter)] = parameter
+            found[str(parameter.metavar or parameter.name).lower().strip("[]. ")] = parameter
         elif parameter.name != "help":
             found |= {option.lstrip("-"): parameter for option in parameter.opts}
     return found
@@ -159,11 +189,12 @@ def _typed(given: Mapping[str, Any], known: Mapping[str, Any], where: str) -> It
             arguments += [_text(v, name, where) for v in (value if isinstance(value, list) else [value])]
         elif getattr(parameter, "is_flag", False):
             yield from _flag(parameter, value, name, where)
+        elif parameter.multiple and isinstance(value, list):
+            yield from (f"--{name}={_text(v, name, where)}" for v in value)
+        elif len(name) == 1:
+            yield f"-{name}{_text(value, name, where)}"
         else:
-            option = next(option for option in parameter.opts if option.lstrip("-") == name)
-            start = f"{option}=" if option.startswith("--") else option
-            values = value if parameter.multiple and isinstance(value, list) else [value]
-            yield from (f"{start}{_text(v, name, where)}" for v in values)
+            yield f"--{name}={_text(value, name, where)}"
     if arguments:
         yield from ("--", *arguments)
 

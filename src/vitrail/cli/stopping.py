@@ -18,7 +18,10 @@ from typing import Any
 from vitrail.visible import visible
 
 #: Commands that go on where they were stopped. The others start anew.
-GO_ON = frozenset({"study", "demo", "say", "extract", "learn", "ground", "evaluate", "compare", "finetune", "toyland"})
+GO_ON = frozenset(
+    {"study", "demo", "say", "extract", "learn", "ground", "evaluate", "compare", "finetune", "toyland", "run"}
+    | {"steer evaluate"}
+)
 
 
 def watch() -> Callable[[], None]:
@@ -51,10 +54,10 @@ def watch() -> Callable[[], None]:
 def message(arguments: list[str]) -> str:
     """What a command that was stopped says: what is kept, and which command goes on."""
     command = shlex.join(["vitrail", *arguments])
-    name = next((a for a in arguments if not a.startswith("-")), "")
+    name, inner = [*(a for a in arguments if not a.startswith("-")), "", ""][:2]
     if name == "serve":
         return "The viewer has stopped."
-    if name in GO_ON:
+    if GO_ON & {name, f"{name} {inner}"}:
         return f"Stopped. What was finished is kept. To go on from there: {command}"
     return f"Stopped before the end; what was finished is kept. To start anew: {command}"
 

@@ -101,6 +101,7 @@ def study(
 def demo(
     out: Out = Path("vitrail-demo"),
     word: Annotated[str, typer.Option("--word", help="The word of interest.")] = "dog",
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """The main job on the bundled model and world: what does it think of when it says “dog”?
@@ -118,9 +119,10 @@ def demo(
         extraction=ExtractionOptions(),
         learning=LearningOptions(),
         grounding=GroundingOptions(),
+        plan=plan,
         as_json=as_json,
     )
-    if not as_json:
+    if not (as_json or plan):
         say(f"To see it, ask the model and steer it in the browser: vitrail serve {shlex.quote(str(out))}")
         if importlib.util.find_spec("starlette") is None:
             say("The viewer needs two small packages: pip install 'vitrail[serve]'")

@@ -6,7 +6,9 @@ Everything that a command writes goes through this module, which leaves no contr
 from __future__ import annotations
 
 import json
+import math
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from vitrail.runs.study import ConceptSummary, Summary
 
 stdout, stderr = Console(), Console(stderr=True)
+#: In seconds: stages that take longer are foretold.
+LONG = 5.0
 
 
 class Stopped(VitrailError):
@@ -39,14 +43,79 @@ class Stopped(VitrailError):
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """A bar per stage on stderr, if it is a terminal."""
+    """A bar per stage on stderr, if it is a terminal; and a line on each stage that takes long, see `Foretelling`."""
     from vitrail.progress import shown
 
     try:
         with shown(True) as progress:
-            yield progress
+            yield Foretelling(progress)
     except KeyboardInterrupt:
         raise Stopped(message(sys.argv[1:])) from None
+
+
+class Foretelling:
+    """Passes progress on, and says of each stage, after its first units, how long all of it will take and how much
+    memory is in use; a stage that takes less than `LONG` seconds is passed over.
+
+    Args:
+        progress: is told all that this is told.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self._begun = {"": time.perf_counter()}  # stage → when it began, until it is foretold; "" is the last report
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.perf_counter()
+        begun = self._begun.setdefault(what, now if done == 0 else self._begun[""])
+        self._begun[""] = now
+        if 0 < done < total and begun < math.inf:
+            self._begun[what] = math.inf
+            if (whole := (now - begun) * total / done) >= LONG:
+                tell(
+                    f"{what}: {done} of {total} after {span_of(now - begun)}, about {span_of(whole)} for all{_memory()}"
+                )
+        self.progress(what, done, total)
+
+
+def _memory() -> str:
+    """How much memory is in use and how much is left, where the model is, as the end of a sentence; "" where that is
+    not known."""
+    if "torch" not in sys.modules:
+        return ""
+    import torch
+
+    from vitrail.lmm.sizing import memory_left, memory_peak
+
+    device = torch.device("cuda" if torch.cuda.is_available() and torch.cuda.memory_allocated() else "cpu")
+    peak, left = memory_peak(device), memory_left(device)
+    return "" if peak is None or left is None else f"; {size_of(peak)} of memory at the peak, {size_of(left)} are free"
+
+
+def size_of(n: float) -> str:
+    """Bytes in a unit that is easily read.
+
+    >>> size_of(2_340_000), size_of(0)
+    ('2.3 MB', '0 B')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 1000:
+            return f"{n:.0f} {unit}" if unit == "B" or n >= 100 else f"{n:.1f} {unit}"
+        n /= 1000
+    return f"{n:.1f} TB"
+
+
+def span_of(seconds: float) -> str:
+    """A time in units that are easily read.
+
+    >>> span_of(0.24), span_of(75), span_of(7380)
+    ('0.2 s', '1 min 15 s', '2 h 3 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def say(text: str) -> None:

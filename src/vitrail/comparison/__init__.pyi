@@ -24,4 +24,5 @@ from .studies import (
     check_alike as check_alike,
     check_studies as check_studies,
     compare_studies as compare_studies,
+    made_before as made_before,
 )

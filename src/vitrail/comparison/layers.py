@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from vitrail import scores
 from vitrail.activations import Activations
+from vitrail.artifacts import KeptParts
 from vitrail.comparison.matching import match
 from vitrail.comparison.pairs import check_comparable, pair_samples
 from vitrail.comparison.recovery import Moves, ShiftTrial, Target
@@ -56,6 +58,7 @@ def compare_layers(
     *,
     learning: LearningOptions = KMEANS,
     reading: GroundingOptions | None = None,
+    parts: KeptParts | None = None,
     progress: Progress | bool = True,
 ) -> tuple[LayerComparison, ...]:
     """The comparison at every layer that both activations have; concepts are learned at each.
@@ -65,6 +68,7 @@ def compare_layers(
         lmm: the model after, which reads all words.
         learning: method, number of concepts and seed.
         reading: how many words are read, and which words are allowed, as in `ground`.
+        parts: keeps each layer that is done.
 
     Raises:
         UsageError: the activations do not mean the same, or the options are not possible.
@@ -72,12 +76,14 @@ def compare_layers(
         ArtifactError: states of different widths.
     """
     check_comparable(a, b)
+    parts = parts or KeptParts(None, {})
     layers = [layer for layer in a.layers if layer in b.layers]
     found = []
     with shown(progress) as tell:
         for n, layer in enumerate(layers, 1):
             reader = word_reader(lmm, a, layer, reading or GroundingOptions())
-            found.append(_compare_at(a, b, None, reader, learning))
+            compared = partial(_compare_at, a, b, None, reader, learning)
+            found.append(parts.value(f"layer {layer}", compared, LayerComparison))
             tell("layers", n, len(layers))
     return tuple(found)
 
@@ -90,6 +96,7 @@ def compare_checkpoints(
     layer: Layer,
     learning: LearningOptions = KMEANS,
     reading: GroundingOptions | None = None,
+    parts: KeptParts | None = None,
     progress: Progress | bool = True,
 ) -> tuple[LayerComparison, ...]:
     """The comparison of the model before with every checkpoint of its fine-tune, at one layer.
@@ -102,12 +109,13 @@ def compare_checkpoints(
         lmm: reads all words. The fine-tune must not have changed its final norm and `W_U`; ours does not.
         learning: this and the following as in `compare_layers`, which raises the same.
     """
-    reader = word_reader(lmm, a, layer, reading or GroundingOptions())
+    reader, parts = word_reader(lmm, a, layer, reading or GroundingOptions()), parts or KeptParts(None, {})
     found = []
     with shown(progress) as tell:
         for n, step in enumerate(sorted(checkpoints), 1):
             check_comparable(a, checkpoints[step])
-            found.append(_compare_at(a, checkpoints[step], step, reader, learning))
+            compared = partial(_compare_at, a, checkpoints[step], step, reader, learning)
+            found.append(parts.value(f"step {step}", compared, LayerComparison))
             tell("steps", n, len(checkpoints))
     return tuple(found)
 

@@ -5,8 +5,9 @@ Nothing here knows a model: `ShiftTrial.words_of` reads the words of any directi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -160,6 +161,12 @@ class Recovery:
     cosine_after: Float[np.ndarray, " k"]
     interval: Float[np.ndarray, "k 2"]
     shifted_words: list[list[str]]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Recovery:
+        """The recovery whose JSON values (`artifacts.plain`) these are."""
+        arrays = {name: np.array(value, float) for name, value in values.items() if name != "shifted_words"}
+        return cls(**arrays, shifted_words=values["shifted_words"])
 
     @property
     def words_gain(self) -> Float[np.ndarray, " k"]:

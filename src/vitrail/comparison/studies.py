@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitrail import scores
-from vitrail.artifacts import one_writer, parent
+from vitrail.artifacts import KeptParts, one_writer, parent
 from vitrail.comparison.aligned import AlignedStudies, align_studies
 from vitrail.comparison.artifact import (
     ComparedStudy,
@@ -31,7 +32,17 @@ from vitrail.comparison.matching import links, match
 from vitrail.comparison.models import ModelComparison, check_models
 from vitrail.comparison.options import ComparisonOptions
 from vitrail.comparison.pairs import check_comparable
-from vitrail.comparison.recovery import Moves, ShiftTrial, Target, alpha_curve, controls, recover
+from vitrail.comparison.recovery import (
+    AlphaCurve,
+    Control,
+    Moves,
+    Recovery,
+    ShiftTrial,
+    Target,
+    alpha_curve,
+    controls,
+    recover,
+)
 from vitrail.errors import UsageError
 from vitrail.grounding import check_model
 from vitrail.lmm import LMM
@@ -85,17 +96,18 @@ def compare_studies(
     """
     out, options, views = Path(out), options or ComparisonOptions(), views or WiderViews()
     check_studies(a, b, lmm_a, lmm_b)
-    options = options.of_concepts(prototypes=a.concepts.learner.prototypes)
-    parameters = options.parameters() | views.parameters()
-    parents = {"a": parent(a.concepts.folder), "b": parent(b.concepts.folder)}
-    if is_made(out, parameters, parents):
-        return open_comparison(out)
+    if (found := made_before(a, b, out, options, views.parameters())) is not None:
+        return found
+    options, parameters, parents = _decided(a, b, options, views.parameters())
+    parts = KeptParts(
+        out, {"parameters": parameters, "parents": parents, "models": [lmm_a.describe(), lmm_b.describe()]}
+    )
     progress("compare", 0, 4)
     aligned = align_studies(a, b, lmm_a, lmm_b, n_words=options.n_words, n_images=options.n_images)
     matched = _matched(aligned, options)
     trial = _trial(aligned, matched, options)
     progress("compare", 1, 4)
-    findings = _findings(aligned, matched, trial, options, views, progress)
+    findings = _findings(aligned, matched, trial, _Way(options, views, parts), progress)
     shifts = trial.shifts()
     tensors = {
         "shifts": shifts,
@@ -104,8 +116,34 @@ def compare_studies(
         "shifted": trial.U + options.alpha * shifts,
     }
     made = write_comparison(out, findings, tensors, parameters=parameters, parents=parents)
+    parts.remove()
     progress("compare", 4, 4)
     return made
+
+
+def made_before(
+    a: Study, b: Study, out: Path, options: ComparisonOptions, looked_at: Mapping[str, Any]
+) -> Comparison | None:
+    """The comparison in `out`, if it is finished; None where it is still to be made.
+
+    Args:
+        looked_at: what the wider views look at; see `WiderViews.parameters`.
+
+    Raises:
+        UsageError: an estimator that does not fit the concepts.
+        ArtifactError: `out` belongs to another run.
+    """
+    _, parameters, parents = _decided(a, b, options, looked_at)
+    return open_comparison(out) if is_made(out, parameters, parents) else None
+
+
+def _decided(
+    a: Study, b: Study, options: ComparisonOptions, looked_at: Mapping[str, Any]
+) -> tuple[ComparisonOptions, dict[str, Any], dict[str, Any]]:
+    """The options that fit the concepts, and the parameters and the parents of the comparison's manifest."""
+    fitting = options.of_concepts(prototypes=a.concepts.learner.prototypes)
+    parents = {"a": parent(a.concepts.folder), "b": parent(b.concepts.folder)}
+    return fitting, {**fitting.parameters(), **looked_at}, parents
 
 
 def check_studies(a: Study, b: Study, lmm_a: LMM, lmm_b: LMM) -> None:
@@ -163,27 +201,38 @@ def _trial(aligned: AlignedStudies, matched: Matched, options: ComparisonOptions
     return ShiftTrial(aligned.a.U, moves, target, b.reader.words, options.estimator)
 
 
-def _findings(
-    aligned: AlignedStudies,
-    matched: Matched,
-    trial: ShiftTrial,
-    options: ComparisonOptions,
-    views: WiderViews,
-    progress: Progress,
-) -> Findings:
+@dataclass(frozen=True)
+class _Way:
+    """How findings are made, what stands beside them, and what keeps their parts."""
+
+    options: ComparisonOptions
+    views: WiderViews
+    parts: KeptParts
+
+
+def _findings(aligned: AlignedStudies, matched: Matched, trial: ShiftTrial, way: _Way, progress: Progress) -> Findings:
+    options, views, parts = way.options, way.views, way.parts
     alpha, seed, rules, linked = options.alpha, options.seed, options.rules, matched.links
-    recovery = recover(
-        trial,
-        aligned.activations_in_b,
-        aligned.a.images,
-        alpha=alpha,
-        n_images=options.n_images,
-        resamples=options.resamples,
-        seed=seed,
-    )
+
+    def recovered() -> Recovery:
+        return recover(
+            trial,
+            aligned.activations_in_b,
+            aligned.a.images,
+            alpha=alpha,
+            n_images=options.n_images,
+            resamples=options.resamples,
+            seed=seed,
+        )
+
+    recovery = parts.part("recovery", recovered, Recovery.from_json)
     progress("compare", 2, 4)
-    others = controls(trial, recovery.words_after, alpha=alpha, draws=options.draws, seed=seed)
-    curve = alpha_curve(trial, seed=seed)
+    others = parts.value(
+        "controls",
+        lambda: controls(trial, recovery.words_after, alpha=alpha, draws=options.draws, seed=seed),
+        tuple[Control, ...],
+    )
+    curve = parts.value("curve", lambda: alpha_curve(trial, seed=seed), AlphaCurve)
     progress("compare", 3, 4)
     measures = move_measures(aligned.D, aligned.a.strength)
     a, b, pairs = aligned.a.study, aligned.b.study, aligned.pairs

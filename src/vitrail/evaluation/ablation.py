@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitrail.activations import ExtractionOptions
+from vitrail.artifacts import KeptParts
 from vitrail.concepts import Concepts
 from vitrail.evaluation.inputs import Lexicon
 from vitrail.evaluation.measures import WordList
@@ -44,15 +46,20 @@ class Target:
 
 @dataclass(frozen=True)
 class Captioned:
-    """Held-out samples, their activations `V` and the captions that the model gives them."""
+    """Held-out samples, their activations `V` and the captions that the model gives them.
+
+    Args:
+        most: samples per concept: those that activate it most.
+    """
 
     samples: Sequence[Sample]
     V: Float[np.ndarray, "n k"]
     captions: Sequence[str]
+    most: int = 16
 
-    def strongest(self, k: int, n: int) -> list[int]:
-        """The numbers of the `n` samples that activate concept `k` most; those that do not activate it are left out."""
-        return [int(i) for i in np.argsort(-self.V[:, k], kind="stable")[:n] if self.V[i, k] > 0]
+    def strongest(self, k: int) -> list[int]:
+        """The numbers of the samples that activate concept `k` most; those that do not activate it are left out."""
+        return [int(i) for i in np.argsort(-self.V[:, k], kind="stable")[: self.most] if self.V[i, k] > 0]
 
 
 def targets_of(lists: Sequence[WordList], truth: PropertyScores | None, lexicon: Lexicon | None) -> list[Target]:
@@ -73,8 +80,8 @@ def ablate(
     targets: Sequence[Target],
     held_out: Captioned,
     *,
-    n_images: int = 16,
     seed: int = 0,
+    parts: KeptParts | None = None,
     progress: Progress = silent,
 ) -> Ablation:
     """What captions lose when each concept is removed from the state at every position that generates.
@@ -86,26 +93,29 @@ def ablate(
     Args:
         options: how the captions of `held_out` were generated.
         targets: what is looked for in captions, for each concept.
-        n_images: images per concept: those that activate it most.
+        parts: keeps each concept that is done.
     """
     asked = lmm if options.prompt is None else replace(lmm, prompt=options.prompt)
-    rng = np.random.default_rng(seed)
+    rng, parts = np.random.default_rng(seed), parts or KeptParts(None, {})
     found = []
     for k, target in enumerate(targets):
         progress("ablate", k + 1, len(targets))
-        rows = held_out.strongest(k, n_images)
+        rows = held_out.strongest(k)
         if not rows or not target.words:
             continue
         samples = [held_out.samples[i] for i in rows]
         noise = rng.standard_normal((len(rows), lmm.n_features))
-        texts = {"before": [held_out.captions[i] for i in rows]}
-        for name in ("removed", "random"):
-            texts[name] = []
-            for places in batches([s.pixels() for s in samples], len(samples)):
+
+        def said(k: int = k, samples: list[Sample] = samples, noise: np.ndarray = noise) -> dict[str, list[str]]:
+            texts: dict[str, list[str]] = {"removed": [], "random": []}
+            for name, places in product(texts, batches([s.pixels() for s in samples], len(samples))):
                 part = slice(places.start, places.stop)
                 change = without_concept(concepts, k, noise[part] if name == "random" else None)
                 texts[name] += _captions(asked, concepts.layer, samples[part], options.max_new_tokens, change)
-        found.append(_ablated(k, target, texts))
+            return texts
+
+        texts = parts.value(f"without concept {k}", said, dict[str, list[str]])
+        found.append(_ablated(k, target, {"before": [held_out.captions[i] for i in rows], **texts}))
     return Ablation(
         _effect([f.words for f in found], seed),
         _effect([f.values for f in found if f.values is not None], seed),

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from jaxtyping import Float, Int
 
 from vitrail.activations import Activations
 from vitrail.artifacts import (
+    MANIFEST,
+    KeptParts,
     check_parent,
     is_current,
     parent,
@@ -33,10 +36,18 @@ from vitrail.evaluation.options import EvaluationOptions
 from vitrail.evaluation.property_scores import Described, score_properties
 from vitrail.evaluation.protocols import score_concepts, score_images
 from vitrail.evaluation.released import released_scores
-from vitrail.evaluation.results import Ablation, EvaluationScores, PropertyScores
+from vitrail.evaluation.results import (
+    Ablation,
+    DictionaryScore,
+    EvaluationScores,
+    PropertyScores,
+    ReleasedScores,
+    Scored,
+)
+from vitrail.extraction import having
 from vitrail.grounding import Grounding, check_model, word_reader
 from vitrail.lmm import LMM
-from vitrail.progress import Progress, silent
+from vitrail.progress import Progress, foretell, silent
 from vitrail.samples import Sample
 from vitrail.studies import Study, noise_activations, noise_study, samples_of_rows, unseen_activations
 from vitrail.words import words_said
@@ -100,6 +111,15 @@ def score_study(
     check_parent(study.concepts.folder, study.concepts.manifest, study.activations.folder, "activations")
     check_parent(study.grounding.folder, study.grounding.manifest, study.concepts.folder, "concepts")
     out = folders.out
+    if not (out / MANIFEST).exists():
+        word, require = study.activations.word, study.activations.options.require
+        foretell(
+            {
+                "held-out samples": 3 * len(having(data.test_samples, word, require)),
+                "noise images": 3 * len(study.activations) if options.noise else 0,
+                "concepts taken out": 4 * len(study.concepts) * options.n_ablated,
+            }
+        )
     test = unseen_activations(study.activations, lmm, data.test_samples, out=folders.shared / "test", progress=progress)
     parameters = {
         "scorers": scorers.described(),
@@ -108,11 +128,13 @@ def score_study(
         "truth": "on new samples",
     }
     parents = {"grounding": parent(study.grounding.folder), "test": parent(test.folder)}
+    parts = KeptParts(out, {"parameters": parameters, "parents": parents, "lexicon": data.lexicon})
     if not is_current(out, KIND, parameters, parents):
         embeddings = Embeddings(folders.embeddings, scorers, progress)
-        found = _Scoring.of(study, lmm, data, options, test, embeddings, progress).scores(folders)
+        found = _Scoring.of(study, lmm, data, options, test, embeddings, progress).scores(folders, parts)
         write_json(out / FILE, found)
         write_manifest(out, KIND, {"parameters": parameters, "parents": parents}, [FILE])
+    parts.remove()
     return open_evaluation(out, study.grounding)
 
 
@@ -176,26 +198,43 @@ class _Scoring:
         """The most activating samples of each concept."""
         return [[self.rows[s.row] for s in c.samples] for c in self.study.grounding.concepts]
 
-    def scores(self, folders: EvaluationFolders) -> EvaluationScores:
+    def scores(self, folders: EvaluationFolders, parts: KeptParts) -> EvaluationScores:
         study, seed, lists = self.study, self.options.seed, self.study.grounding.words
         concepts, layer, own = study.concepts, study.concepts.layer, self.own
         measures: list[Measure] = [
             ClipMeasure(self.embeddings),
             BertMeasure(self.embeddings, self.options.over_captions),
         ]
-        controls = self.controls(folders)
-        self.progress("score", 0, 4)
-        by_concept = {m.name: score_concepts(m, lists, own, controls, seed) for m in measures}
-        self.progress("score", 1, 4)
+        controls = cache(lambda: self.controls(folders))  # not needed by what is kept
         V_test = concepts.comparable(self.V_test)
-        by_image = {m.name: score_images(m, lists, self.held_out, V_test, controls, seed) for m in measures}
+
+        def of_dictionary() -> dict[str, DictionaryScore]:
+            Z, Z_test = study.activations.states(layer)[concepts.kept], self.test.states(layer)
+            return score_dictionary(concepts, Z, Z_test, lists, controls().random, own, seed)
+
+        def of_released() -> ReleasedScores:
+            n_words = study.grounding.options.n_words
+            return released_scores(self.lmm, concepts.U, self.embeddings, self.held_out, self.V_test, n_words)
+
+        def of_concepts(m: Measure) -> Scored:
+            return parts.value(f"concepts {m.name}", lambda: score_concepts(m, lists, own, controls(), seed), Scored)
+
+        def of_images(m: Measure) -> dict[int, Scored]:
+            return parts.value(
+                f"images {m.name}",
+                lambda: score_images(m, lists, self.held_out, V_test, controls(), seed),
+                dict[int, Scored],
+            )
+
+        self.progress("score", 0, 4)
+        by_concept = {m.name: of_concepts(m) for m in measures}
+        self.progress("score", 1, 4)
+        by_image = {m.name: of_images(m) for m in measures}
         self.progress("score", 2, 4)
-        Z, Z_test = study.activations.states(layer)[concepts.kept], self.test.states(layer)
-        dictionary = score_dictionary(concepts, Z, Z_test, lists, controls.random, own, seed)
-        n_words = study.grounding.options.n_words
-        released = released_scores(self.lmm, concepts.U, self.embeddings, self.held_out, self.V_test, n_words)
+        dictionary = parts.value("dictionary", of_dictionary, dict[str, DictionaryScore])
+        released = parts.value("released", of_released, ReleasedScores)
         self.progress("score", 3, 4)
-        truth = self.truth()
+        truth = parts.value("truth", self.truth, PropertyScores | None)
         self.progress("score", 4, 4)
         return EvaluationScores(
             word=study.activations.word.text,
@@ -212,7 +251,7 @@ class _Scoring:
             dictionary=dictionary,
             released=released,
             truth=truth,
-            ablation=self.ablation(truth) if self.options.n_ablated else None,
+            ablation=self.ablation(truth, parts) if self.options.n_ablated else None,
         )
 
     def controls(self, folders: EvaluationFolders) -> Controls:
@@ -268,15 +307,15 @@ class _Scoring:
             self.study.grounding.options.language,
         )
 
-    def ablation(self, truth: PropertyScores | None) -> Ablation:
+    def ablation(self, truth: PropertyScores | None, parts: KeptParts) -> Ablation:
         study = self.study
         return ablate(
             self.lmm,
             study.activations.options,
             study.concepts,
             targets_of(study.grounding.words, truth, self.data.lexicon),
-            Captioned(self.held_out, self.V_test, [row.text for row in self.test.rows]),
-            n_images=self.options.n_ablated,
+            Captioned(self.held_out, self.V_test, [row.text for row in self.test.rows], self.options.n_ablated),
             seed=self.options.seed,
+            parts=parts,
             progress=self.progress,
         )

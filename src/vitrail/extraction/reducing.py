@@ -83,7 +83,8 @@ def reduce_as(
     prepared = worker.prepare(asked.some, said)
     named = {**asked.named(), "reduce": list(reducers)}
     parents = {} if said is None else said.parents
-    sums = Sums(out, {**named, **prepared.parameters(asked.source, said)}, parts.digests, len(parts), parents)
+    parameters = {**named, **prepared.parameters(asked.source, said)}
+    sums = Sums(out, parameters, parts.digests, len(parts), parents, asked.data)
     missing = range(sums.done, len(parts))
     if missing and sums.certificate is None and (certificate := worker.certificate(asked.some)):
         sums.certify(certificate)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,8 +19,8 @@ from vitrail import words
 from vitrail.activations import Activations, Counts, ExtractionOptions, Require, Store, WordStore
 from vitrail.activations.many import index_of
 from vitrail.activations.store import KIND
-from vitrail.artifacts import Part, Writer, check_place, folder_for, one_writer, same_volume_free, writing
-from vitrail.errors import ArtifactError, DataError, WordError
+from vitrail.artifacts import Part, Writer, check_place, check_room, folder_for, one_writer, writing
+from vitrail.errors import DataError, WordError
 from vitrail.extraction.checks import candidates, check_word, check_words, having_any
 from vitrail.extraction.worker import Way, Worker
 from vitrail.lmm import LMM, Layer, Loader, as_lmm, loader_of
@@ -253,6 +252,12 @@ class Asked:
         """The samples, as a manifest has them."""
         return {"n": len(self.samples), "ids_sha256": _ids_hash(self.samples)}
 
+    @property
+    def data(self) -> dict[str, Any] | None:
+        """What was read of the samples' source, as a manifest has it; None where that is not known."""
+        origin = summary_of(self.samples)
+        return None if origin is None else origin.as_dict()
+
     def check_kept(self, counts: Counts, texts: Sequence[str], discard: Callable[[], None], out: Path) -> None:
         """Raises if no state was found, after `discard`; logs which samples were left out.
 
@@ -313,26 +318,23 @@ def _filled(asked: Asked, pool: Pool[Worker], part: Part | None, out: Path, prog
     parts = Parts(some, asked.options.shard_size)
     first = parts[0] if parts else []
     prepared = pool.once(Worker.prepare, first if said is None else some, said)
-    _check_room(out, _n_rows(some, asked.words), prepared.size)
+    _check_room(out, _n_rows(some, asked.words), prepared.size, asked.options.batch_size)
     parents = {} if said is None else said.parents
     parameters = {**asked.named(), **prepared.parameters(asked.source, said)}
-    origin = summary_of(asked.samples)
-    data = None if origin is None else origin.as_dict()
-    store = Store(out, parameters, len(parts), parts.digests, parents, part, data)
+    store = Store(out, parameters, len(parts), parts.digests, parents, part, asked.data)
     missing = store.missing()
     if missing and store.certificate is None and (certificate := pool.once(Worker.certificate, first)):
         store.certify(certificate)
     way = Way(asked.options.of_the_word and keeps_states(store.certificate))
     if missing and asked.options.batch_size == "auto":
         way = replace(way, batch_size=store.batch_size or pool.once(Worker.best_size, some, said, way.live))
+        log.info("batch size %d", way.batch_size)
         store.certify(store.certificate, way.batch_size)
     texts: list[str] = []
-    kept, total = 0, sum(len(parts[i]) for i in missing)
-    tally = Tally(progress, "extract", total)
+    kept, tally = 0, Tally(progress, "extract", sum(len(parts[i]) for i in missing))
     jobs = ((i, (parts[i], None if said is None else said.of(parts[i]), way)) for i in missing)
-    step = foretelling(tally.within, total, way.batch_size or asked.options.samples_per_batch)
     with Writer() as writer:
-        for number, (read, digests) in pool.each(Worker.read, jobs, step):
+        for number, (read, digests) in pool.each(Worker.read, jobs, tally.within):
             kept += len(read.rows)
             texts = [] if kept else [*texts, *read.said]  # for the error if there is no state at all
             counts = read.counts
@@ -344,23 +346,6 @@ def _filled(asked: Asked, pool: Pool[Worker], part: Part | None, out: Path, prog
     if part is None or store.counts().kept:
         asked.check_kept(store.counts(), texts, store.discard, out)
     return store
-
-
-def foretelling(step: Callable[[int], None], total: int, size: int) -> Callable[[int], None]:
-    """`step`, which also logs how long all samples will take, once, after the first batch."""
-    start, told = time.perf_counter(), False
-
-    def call(n: int) -> None:
-        nonlocal told
-        if not told and 0 < n < total:
-            told, took = True, time.perf_counter() - start
-            log.info(
-                "batches of %d; the first %d of %d samples took %.1f s: about %.0f s for all",
-                *(size, n, total, took, took * total / n),
-            )
-        step(n)
-
-    return call
 
 
 def _named(words: Sequence[Word]) -> str:
@@ -382,19 +367,18 @@ def _n_rows(samples: Sequence[Sample], words: Sequence[Word]) -> int:
     return max(len(samples), len(samples) * held // len(some))
 
 
-def _check_room(out: Path, n: int, each: int) -> None:
+def _check_room(out: Path, n: int, each: int, batch_size: int | str) -> None:
     """Logs what a run may need before it starts: `each` bytes for the states of each of `n` rows, and thumbnails.
 
     Raises:
         ArtifactError: the disk cannot hold the result.
     """
     need = n * (each + 8_000)
-    free = same_volume_free(out)
-    log.info("up to %d states; about %.1f MB on disk, %.1f GB are free", n, need / 1e6, free / 1e9)
-    if need > free:
-        raise ArtifactError(
-            f"The disk is too small: up to {need / 1e9:.2f} GB may be written to {out}, {free / 1e9:.2f} GB are free."
-        )
+    free = check_room(out, need)
+    log.info(
+        "up to %d states; batch size %s; about %.1f MB on disk, %.1f GB are free",
+        *(n, batch_size, need / 1e6, free / 1e9),
+    )
 
 
 def _nothing(counts: Counts, wanted: Sequence[Word], candidates: Sequence[Sample], said: Sequence[str]) -> DataError:

@@ -191,11 +191,14 @@ class UntilSaid:
 
     def __init__(self, sequences: Iterable[Sequence[int]]) -> None:
         of_length: dict[int, list[tuple[int, ...]]] = {}
-        for sequence in {tuple(s) for s in sequences if len(s)}:
+        for sequence in sorted({tuple(s) for s in sequences if len(s)}):
             of_length.setdefault(len(sequence), []).append(sequence)
         if not of_length:
             raise UsageError("There is nothing to be said that would end the selection.")
         self.of_length = {n: torch.tensor(sorted(found)) for n, found in of_length.items()}
+
+    def __repr__(self) -> str:
+        return f"UntilSaid({[s for sequences in self.of_length.values() for s in sequences.tolist()]})"
 
     def __call__(self, now: Pass) -> Tensor:
         if now.ids is None:

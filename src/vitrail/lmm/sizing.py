@@ -54,6 +54,13 @@ def measuring(device: torch.device) -> Iterator[Used]:
     used.memory = max(0, peak - before)
 
 
+def memory_peak(device: torch.device) -> int | None:
+    """Bytes that were in use at most so far, where the model is; None where that is not known."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return _line("/proc/self/status", "VmHWM")
+
+
 def memory_left(device: torch.device) -> int | None:
     """Bytes that are free where the model is; None where that is not known."""
     if device.type == "cuda":

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from vitrail.activations import Activations
-from vitrail.artifacts import beside, check_ours, folder_for, one_writer
+from vitrail.artifacts import MANIFEST, KeptParts, beside, check_ours, file_hash, folder_for, one_writer, parent
 from vitrail.comparison import (
     Comparison,
     ComparisonOptions,
@@ -24,16 +24,17 @@ from vitrail.comparison import (
     compare_layers,
     compare_models,
     compare_studies,
+    made_before,
 )
 from vitrail.concepts import LearningOptions
 from vitrail.errors import UsageError
 from vitrail.extraction import check_images
 from vitrail.finetuning import open_finetune
 from vitrail.grounding import GroundingOptions
-from vitrail.lmm import LMM, as_lmm, check_model, is_adapter, load_as
-from vitrail.progress import Progress, shown
+from vitrail.lmm import LMM, Layer, as_lmm, check_model, is_adapter, load_as
+from vitrail.progress import Progress, foretell, shown
 from vitrail.reports.comparison import comparison_page
-from vitrail.samples import Sample, as_samples
+from vitrail.samples import Sample, as_samples, digest_of
 from vitrail.studies import Study, as_study, check_again, own_samples, same_activations, same_study
 
 
@@ -145,17 +146,61 @@ def _compare(
     progress: Progress,
 ) -> Comparison:
     """The comparison with its wider views, and its page."""
+    n = len(a.activations)
+    steps = () if options.checkpoints is None else open_finetune(options.checkpoints).checkpoints
+    if not (out / MANIFEST).exists():
+        foretell(
+            {
+                "the study after": 3 * n if b is None else 0,
+                "the whole models": 6 * len((samples or ())[: options.n_whole]),
+                "checkpoints": 3 * n * len(steps),
+            }
+        )
     if b is None:
         b = same_study(a, lmm_b, samples or (), out=out / "b", progress=progress)
     check_studies(a, b, lmm_a, lmm_b)
-    views = WiderViews(
-        whole=_whole(a, lmm_a, lmm_b, samples, options, progress),
-        steps=_checkpoints(a, lmm_b, samples or (), out, options, progress),
-        layers=_layers(a, b, lmm_b, options, progress),
-    )
-    found = compare_studies(a, b, lmm_a, lmm_b, out=out, options=options, views=views, progress=progress)
+    found = made_before(a, b, out, options, _looked_at(a, b, samples, options, sorted(steps)))
+    if found is None:
+        parts = KeptParts(out, _decided(a, b, lmm_a, lmm_b, samples, options))
+        views = WiderViews(
+            whole=_whole(a, lmm_a, lmm_b, samples, options, parts, progress),
+            steps=_checkpoints(a, lmm_b, samples or (), out, options, parts, progress),
+            layers=_layers(a, b, lmm_b, options, parts, progress),
+        )
+        found = compare_studies(a, b, lmm_a, lmm_b, out=out, options=options, views=views, progress=progress)
     comparison_page(found, a, b, out=out / "report.html")
     return found
+
+
+def _looked_at(
+    a: Study, b: Study, samples: Sequence[Sample] | None, options: ComparisonOptions, steps: list[int]
+) -> dict[str, Any]:
+    """What the wider views will look at, as `WiderViews.parameters` says it of those that are made."""
+    return {
+        "whole": len((samples or ())[: options.n_whole]) or None,
+        "layers": _common_layers(a, b),
+        "steps": steps,
+    }
+
+
+def _common_layers(a: Study, b: Study) -> list[Layer]:
+    """The layers that both studies have; empty where that is only one."""
+    common: list[Layer] = [layer for layer in a.activations.layers if layer in b.activations.layers]
+    return common if len(common) > 1 else []
+
+
+def _decided(
+    a: Study, b: Study, lmm_a: LMM, lmm_b: LMM, samples: Sequence[Sample] | None, options: ComparisonOptions
+) -> dict[str, Any]:
+    """All that decides the wider views."""
+    checkpoints = options.checkpoints
+    return {
+        "studies": [parent(one.grounding.folder) for one in (a, b)],
+        "checkpoints": None if checkpoints is None else file_hash(checkpoints / MANIFEST),
+        "models": [lmm_a.describe(), lmm_b.describe()],
+        "samples": digest_of((samples or ())[: options.n_whole]),
+        "options": options,
+    }
 
 
 def load_tuned(
@@ -186,27 +231,40 @@ def _whole(
     lmm_b: LMM,
     samples: Sequence[Sample] | None,
     options: ComparisonOptions,
+    parts: KeptParts,
     progress: Progress,
 ) -> ModelComparison | None:
     """The two models on the first images; None without samples."""
     if not samples or not options.n_whole:
         return None
-    limit = a.activations.options.max_new_tokens
-    return compare_models(lmm_a, lmm_b, samples[: options.n_whole], max_new_tokens=limit, progress=progress)
+    limit, some = a.activations.options.max_new_tokens, samples[: options.n_whole]
+
+    def compared() -> ModelComparison:
+        return compare_models(lmm_a, lmm_b, some, max_new_tokens=limit, progress=progress)
+
+    return parts.value("whole models", compared, ModelComparison)
 
 
 def _layers(
-    a: Study, b: Study, lmm_b: LMM, options: ComparisonOptions, progress: Progress
+    a: Study, b: Study, lmm_b: LMM, options: ComparisonOptions, parts: KeptParts, progress: Progress
 ) -> tuple[LayerComparison, ...]:
     """The comparison at every layer; empty where the studies have only one in common."""
-    if len(set(a.activations.layers) & set(b.activations.layers)) < 2:
+    if not _common_layers(a, b):
         return ()
     learning, reading = _as_learned(a, options)
-    return compare_layers(a.activations, b.activations, lmm_b, learning=learning, reading=reading, progress=progress)
+    return compare_layers(
+        a.activations, b.activations, lmm_b, learning=learning, reading=reading, parts=parts, progress=progress
+    )
 
 
 def _checkpoints(
-    a: Study, lmm_b: LMM, samples: Sequence[Sample], out: Path, options: ComparisonOptions, progress: Progress
+    a: Study,
+    lmm_b: LMM,
+    samples: Sequence[Sample],
+    out: Path,
+    options: ComparisonOptions,
+    parts: KeptParts,
+    progress: Progress,
 ) -> tuple[LayerComparison, ...]:
     """The comparison with every checkpoint of the fine-tune that `options` names; empty where it names none."""
     if options.checkpoints is None:
@@ -224,7 +282,7 @@ def _checkpoints(
         states[step] = same_activations(a.activations, lmm, samples, out=folder, layers=[layer], progress=progress)
     learning, reading = _as_learned(a, options)
     return compare_checkpoints(
-        a.activations, states, lmm_b, layer=layer, learning=learning, reading=reading, progress=progress
+        a.activations, states, lmm_b, layer=layer, learning=learning, reading=reading, parts=parts, progress=progress
     )
 
 

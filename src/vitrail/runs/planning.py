@@ -104,6 +104,7 @@ def plan(
         each = large.used.seconds / twice
     disk_each = max(0, large.disk - small.disk) / max(twice - n, 1)
     done = "all" if twice == len(items) else f"the first {twice}"
+    basis = f"the run on {done} of {len(items)} {what}" if len(items) > 1 else "the whole run"
     return Plan(
         n=len(items),
         items=what,
@@ -114,7 +115,7 @@ def plan(
         disk_free=same_volume_free(Path(out)),
         memory_free=memory_left(device),
         batch_size=batch_size,
-        basis=f"the run on {done} of {len(items)} {what}",
+        basis=basis,
     )
 
 

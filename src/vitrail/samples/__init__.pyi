@@ -25,6 +25,7 @@ from .options import (
 )
 from .sample import (
     Sample as Sample,
+    digest_of as digest_of,
 )
 from .summary import (
     Samples as Samples,

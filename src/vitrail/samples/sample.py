@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -116,3 +116,8 @@ class Sample:
         except Exception as error:  # decoders of damaged files raise whatever they stumble over
             reason = f"{type(error).__name__}: {error}"
             raise DataError(f"sample {self.id!r}: {image} cannot be read ({reason})") from error
+
+
+def digest_of(samples: Iterable[Sample]) -> str:
+    """sha256 of what samples are by content, in their order; their images are read."""
+    return hashlib.sha256(json.dumps([sample.digests() for sample in samples]).encode()).hexdigest()

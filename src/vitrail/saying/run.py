@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -16,7 +17,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vitrail.artifacts import Counts, Part, Run, Shards, Writer, folder_for, one_writer, writing
+from vitrail.artifacts import Counts, Part, Run, Shards, Writer, check_room, folder_for, one_writer, writing
 from vitrail.errors import DataError
 from vitrail.lmm import DEFAULT_PROMPT, LMM, Generation, Loader, as_lmm, loader_of
 from vitrail.lmm.running import Batches, BatchSize, Group
@@ -30,6 +31,8 @@ from vitrail.saying.endpoint import Endpoint
 from vitrail.saying.options import SayingOptions
 from vitrail.saying.texts import KIND, SCHEMA, SUFFIX, Texts, Utterance, texts_of
 from vitrail.work import Pool, WorkOptions, part_of, pool_of, whole_run
+
+log = logging.getLogger(__name__)
 
 Said: TypeAlias = dict[str, Utterance]
 #: (id, reason) of the samples that are left out.
@@ -171,9 +174,15 @@ def _filled(
     data = None if origin is None else origin.as_dict()
     shards = Shards(out, Run(KIND, parameters, len(parts), (SUFFIX,), parts.digests, part=part, data=data))
     missing = shards.missing()
+    room = len(samples) * (500 + 12 * options.max_new_tokens)  # a text, its tokens, and what was asked
+    log.info(
+        "%d samples; batch size %s; up to %.1f MB on disk, %.1f GB are free",
+        *(len(samples), parameters.get("batch_size", "that of the server"), room / 1e6, check_room(out, room) / 1e9),
+    )
     size = options.samples_per_batch
     if missing and pool.once(_parameters).get("batch_size") == "auto":
         size = shards.batch_size or pool.once(_best_size, samples[:LAST], len(samples))
+        log.info("batch size %d", size)
         shards.certify(shards.certificate, size)
     tally = Tally(progress, "say", sum(len(parts[i]) for i in missing))
     jobs = ((number, (parts[number], size)) for number in missing)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -187,6 +190,14 @@ class Steering:
     def applied_at(self) -> Name:
         """The positions that it was made for."""
         return self.parameters["applied_at"]
+
+    @property
+    def digest(self) -> str:
+        """sha256 of all that decides what it does."""
+        found = hashlib.sha256(json.dumps(self.parameters, sort_keys=True).encode())
+        for name, tensor in sorted(self.tensors.items()):
+            found.update(name.encode() + tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return found.hexdigest()
 
     @property
     def seconds(self) -> float | None:

@@ -6,10 +6,15 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import torch
+
+from vitrail.artifacts import KeptParts
 from vitrail.finetuning import TrainingOptions
 from vitrail.lmm import LMM
 from vitrail.lmm.positions import Positions
@@ -123,12 +128,14 @@ def all_baselines(
     options: ContestOptions | None = None,
     *,
     folder: Path,
+    parts: KeptParts,
     progress: Progress = silent,
 ) -> list[Contender]:
     """What every table has beside `steerings`: `baselines`, and LoRA with as many parameters.
 
     The mean vector is the one among `steerings`; without one, it is made from `samples`, at the layers of the first
-    steering, in `folder`. LoRA is trained on `samples`; without PEFT it is left out, with a warning.
+    steering, in `folder`. LoRA is trained on `samples`, as one of the `parts`; without PEFT it is left out, with a
+    warning.
     """
     options = options or ContestOptions()
     mean = next((s for s in steerings if s.method.name == "mean"), None)
@@ -141,7 +148,7 @@ def all_baselines(
         return found
     budget = next((s.n_parameters for s in steerings if not s.method.is_vector), RANK * (2 * lmm.n_features + 1))
     training = TrainingOptions(options.steps, seed=options.seed)
-    return [*found, trained_lora(lmm, task, samples, budget, training, folder=folder / "lora", progress=progress)]
+    return [*found, trained_lora(lmm, task, samples, budget, training, parts=parts, progress=progress)]
 
 
 def trained_lora(
@@ -151,22 +158,35 @@ def trained_lora(
     budget: int,
     training: TrainingOptions,
     *,
-    folder: Path,
+    parts: KeptParts,
     progress: Progress = silent,
 ) -> Contender:
     """LoRA with at most `budget` parameters, trained on what `task` teaches.
+
+    Its weights are one of the `parts`, which also keep the state of a training that was stopped.
 
     Raises:
         ModelError: PEFT is not installed.
         UsageError: the budget is too small for a single layer.
         DataError: too few examples.
     """
-    start = time.perf_counter()
-    training = training.with_rate(LORA_RATE)
-    with lora_of(lmm, budget, seed=training.seed) as (pupil, parameters):
-        train_by_answers(pupil, parameters, task.taught(samples), training, out=folder, progress=progress)
-        weights = {name: p.detach().clone() for name, p in parameters.items()}
-    seconds = time.perf_counter() - start
+    every = training.measure_every
+    training = replace(training.with_rate(LORA_RATE), checkpoints=-(-training.steps // every))
+
+    def trained() -> dict[str, Any]:
+        start = time.perf_counter()
+        with (
+            TemporaryDirectory() as other,
+            lora_of(lmm, budget, seed=training.seed) as (pupil, parameters),
+        ):
+            folder = parts.place("lora", Path(other))
+            train_by_answers(pupil, parameters, task.taught(samples), training, out=folder, progress=progress)
+            weights = {name: p.detach().float().cpu().numpy() for name, p in parameters.items()}
+        return {"seconds": time.perf_counter() - start, "weights": weights}
+
+    weights, seconds = parts.part(
+        "lora", trained, lambda found: ({k: torch.tensor(v) for k, v in found["weights"].items()}, found["seconds"])
+    )
 
     @contextmanager
     def under(model: LMM) -> Iterator[LMM]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitrail.artifacts import read_made, typed, write_sealed
+from vitrail.artifacts import KeptParts, read_made, typed, write_sealed
 from vitrail.lmm import LMM
 from vitrail.lmm.scorers import ImageTextScorer
 from vitrail.progress import Progress, silent
@@ -71,6 +71,7 @@ def compare_contenders(
     options: ContestOptions | None = None,
     *,
     scorer: ImageTextScorer | None = None,
+    parts: KeptParts | None = None,
     progress: Progress = silent,
 ) -> list[ContenderResult]:
     """The figures of every contender on `samples`, no steering first.
@@ -78,25 +79,50 @@ def compare_contenders(
     Args:
         options: repeats of the times, and the batch size.
         scorer: for CLIPScore; None leaves it out.
+        parts: keeps what is finished.
 
     Raises:
         DataError: no sample counts for the task.
     """
-    options = options or ContestOptions()
+    options, parts = options or ContestOptions(), parts or KeptParts(None, {})
     everyone = [Contender("none", unsteered), *contenders]
-    timed = speeds(lmm, task, samples, everyone, repeats=options.repeats, progress=progress) if options.repeats else {}
+    timed = _timed(lmm, task, samples, everyone, options.repeats, parts, progress)
     found: list[ContenderResult] = []
     judge: Judge | None = None
     for place, contender in enumerate(everyone):
-        with contender.under(lmm) as model:
-            asked = contender.requests(task, samples)
-            said = say(model, asked, max_new_tokens=task.max_new_tokens, batch_size=options.batch_size)
+        asked, name = contender.requests(task, samples), f"{place} {contender.name}"
+
+        def texts(contender: Contender = contender, asked: Sequence[Sample] = asked) -> list[str]:
+            with contender.under(lmm) as model:
+                return say(model, asked, max_new_tokens=task.max_new_tokens, batch_size=options.batch_size)
+
+        said = parts.value(f"{name} says", texts, list[str])
         judge = judge or Judge(task, samples, said, lmm, scorer, options.batch_size)
-        outcome, speed = judge.judge(said, asked), timed.get(place)
+        outcome, speed = judge.kept(parts, f"{name} judged", said, asked), timed.get(place)
         result = ContenderResult(contender.name, outcome, contender.parameters, contender.seconds, tuple(said), speed)
         found.append(result)
         progress("evaluate", len(found), len(everyone))
     return found
+
+
+def _timed(
+    lmm: LMM,
+    task: Task,
+    samples: Sequence[Sample],
+    contenders: Sequence[Contender],
+    repeats: int,
+    parts: KeptParts,
+    progress: Progress,
+) -> dict[int, Speed]:
+    """The time of each contender, by its place; empty where it is not taken."""
+    if not repeats:
+        return {}
+
+    def taken() -> list[dict[str, Any]]:
+        found = speeds(lmm, task, samples, contenders, repeats=repeats, progress=progress)
+        return [found[place].as_dict() for place in range(len(contenders))]
+
+    return parts.part("times", taken, lambda values: dict(enumerate(map(Speed.from_dict, values))))
 
 
 def write_contest(results: Sequence[ContenderResult], folder: Path) -> Path:

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from vitrail.artifacts import KeptParts
 from vitrail.errors import DataError
 from vitrail.lmm import LMM
 from vitrail.lmm.scorers import ImageTextScorer
@@ -89,6 +91,25 @@ class Judge:
         )
         p = paired_p(found, self.worked(self.before))
         return Outcome(estimate(found), p, cost, self.meter.loss(said, asked), side)
+
+    def kept(self, parts: KeptParts, name: str, said: Sequence[str], asked: Sequence[Sample] | None = None) -> Outcome:
+        """`judge`, as the part `name`.
+
+        The surprises that it measured are kept, too: those of the same texts in later parts are not measured again, so
+        a run that goes on must know them to measure the others in the same batches.
+        """
+        known = self.meter.surprises
+
+        def make() -> dict[str, Any]:
+            there = set(known)
+            outcome = self.judge(said, asked)
+            return {"outcome": outcome, "surprises": [(*k, v) for k, v in known.items() if k not in there]}
+
+        def read(values: Any) -> Outcome:
+            known.update({(place, question, text): v for place, question, text, v in values["surprises"]})
+            return Outcome.from_dict(values["outcome"])
+
+        return parts.part(name, make, read)
 
     def _clip_score(self, said: Sequence[str]) -> Estimate | None:
         if self.scorer is None:

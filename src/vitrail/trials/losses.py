@@ -122,6 +122,7 @@ class LossMeter:
         lmm: the unsteered model, for the perplexity; None leaves it out.
         batch_size: samples in a batch.
         staying: of questions, which answers a task leaves alone; their accuracy is left out for None.
+        surprises: what was measured so far: (place of the sample, question, text) → the surprise of the text.
     """
 
     samples: Sequence[Sample]
@@ -129,7 +130,7 @@ class LossMeter:
     lmm: LMM | None = None
     batch_size: int = 32
     staying: Bool[np.ndarray, " n"] | None = None
-    _surprise_of: dict[tuple[int, str | None, str], float] = field(
+    surprises: dict[tuple[int, str | None, str], float] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -175,8 +176,8 @@ class LossMeter:
     def _surprise(self, said: Sequence[str], asked: Sequence[Sample], lmm: LMM) -> Float[np.ndarray, " n"]:
         """The surprise of each text; it is computed once where several steerings say the same of a sample."""
         keys = [(i, s.question, t) for i, (s, t) in enumerate(zip(asked, said, strict=True))]
-        new = [k for k in keys if k not in self._surprise_of]
+        new = [k for k in keys if k not in self.surprises]
         if new:
             losses = surprise(lmm, [asked[i] for i, _, _ in new], [t for *_, t in new], batch_size=self.batch_size)
-            self._surprise_of.update(zip(new, losses.tolist(), strict=True))
-        return np.array([self._surprise_of[k] for k in keys])
+            self.surprises.update(zip(new, losses.tolist(), strict=True))
+        return np.array([self.surprises[k] for k in keys])

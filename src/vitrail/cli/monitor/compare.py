@@ -10,7 +10,8 @@ import typer
 from vitrail.cli.application import command
 from vitrail.cli.choices import DataChoice, DataSource, StudyModel
 from vitrail.cli.monitor.common import Reference, monitoring
-from vitrail.cli.options import Json, Out, StudyFolder, file_to_write
+from vitrail.cli.options import Json, Out, PlanOnly, StudyFolder, file_to_write
+from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, say
 from vitrail.cli.unused import refuse
 from vitrail.errors import UsageError
@@ -35,6 +36,7 @@ def fit(
     data: DataChoice,
     model: StudyModel,
     reference: ReferenceOptions,
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """A reference: how a word's concepts are active in samples that nothing was learned from, to compare others with.
@@ -49,7 +51,7 @@ def fit(
     from vitrail.studies import open_study
 
     if observations is not None:
-        refuse("is for samples that the model is asked about, not for --observations", "data", "model")
+        refuse("is for samples that the model is asked about, not for --observations", "data", "model", "plan")
     study = open_study(folder)
     check_free(out, "reference")
     if observations is not None:
@@ -59,6 +61,15 @@ def fit(
             samples = data.load(progress)
             check_images(samples)
             lmm = model.load(study.activations)
+            if plan:
+                show_plan(
+                    lambda some, to: fit_reference(study, lmm, some, out=to, options=reference),
+                    samples,
+                    out=out,
+                    as_json=as_json,
+                    device=lmm.device,
+                )
+                return
             made = fit_reference(study, lmm, samples, out=out, options=reference, progress=progress)
     finds = made.detectable()
     if as_json:

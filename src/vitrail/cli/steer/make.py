@@ -18,9 +18,13 @@ from vitrail.cli.terminal import print_json, progress_bars, say
 from vitrail.cli.unused import refuse, typed
 from vitrail.errors import UsageError
 from vitrail.options import Count, CountOrNone, NameIn
+from vitrail.progress import silent
 from vitrail.steering.options import SteeringOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vitrail.progress import Progress
     from vitrail.steering import Steering
     from vitrail.steering.artifact import Fit
 
@@ -120,8 +124,6 @@ def make(
     source.check(len(making.layers))
     _refuse_unused(source, method)
     check_place(out, "steering")
-    if plan and source.task is None:
-        raise UsageError("--plan is for steerings from samples (--task): others are made of what is there, at once.")
     at, tensor = making.applied_at, source.tensor
     vectors = None if tensor is None else import_vectors(tensor, making.layers[0])
     with progress_bars() as progress:
@@ -130,31 +132,38 @@ def make(
             concept_direction(concepts, source.toward, source.away)
             shift = None if source.shift is None else open_comparison(source.shift)
             lmm = model.of_study().load(activations)
-            if shift is None:
-                ends = source.toward, source.away
-                made = concept_vector(lmm, activations, concepts, *ends, out=out, applied_at=at)
-            else:
-                made = shift_vector(lmm, activations, concepts, shift, source.toward, out=out, applied_at=at)
+            toward, away = source.toward, source.away
+
+            def run(some: Sequence[Any], to: Path, progress: Progress = silent) -> Steering:
+                if shift is None:
+                    return concept_vector(lmm, activations, concepts, toward, away, out=to, applied_at=at)
+                return shift_vector(lmm, activations, concepts, shift, toward, out=to, applied_at=at)
+
+            items: Sequence[Any] = [source.study]
         else:
             task = TASKS["colour"] if source.task is None else task_named(source.task)
-            samples = data.of_task(task, progress, "train")
+            items = samples = data.of_task(task, progress, "train")
             if tensor is None:
                 task.contrast(samples, saying=making.saying)
             lmm = model.load(progress, making.layers if vectors is None else vectors)
-            if plan:
-                show_plan(
-                    lambda some, to: make_steering(lmm, task, some, making, method=method, out=to),
-                    samples,
-                    out=out,
-                    as_json=as_json,
-                    device=lmm.device,
-                    batch_size=making.batch_size,
-                )
-                return
-            if tensor is not None and vectors is not None:
-                made = tensor_vector(lmm, vectors, samples, out=out, source=tensor.name, applied_at=at)
-            else:
-                made = make_steering(lmm, task, samples, making, method=method, out=out, progress=progress)
+
+            def run(some: Sequence[Any], to: Path, progress: Progress = silent) -> Steering:
+                if tensor is not None and vectors is not None:
+                    return tensor_vector(lmm, vectors, some, out=to, source=tensor.name, applied_at=at)
+                return make_steering(lmm, task, some, making, method=method, out=to, progress=progress)
+
+        if plan:
+            show_plan(
+                run,
+                items,
+                out=out,
+                as_json=as_json,
+                device=lmm.device,
+                batch_size=making.batch_size if source.study is None else None,
+                what="samples" if source.study is None else "studies",
+            )
+            return
+        made = run(items, out, progress)
     if as_json:
         print_json(_summary(made))
         return

@@ -83,6 +83,7 @@ def rank(
     task: Annotated[str, typer.Option("--task", help="Its questions, or captions, are what is to change.")] = "colour",
     model: StudyModel,
     data: RankData,
+    plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """Fine vectors `u_j − u_i` between a study's concepts, in the order of how narrow their effect is.
@@ -100,6 +101,16 @@ def rank(
         activations, concepts = open_study(study)
         fine_pairs(concepts, ranking)
         lmm = model.load(activations)
+        if plan:
+            show_plan(
+                lambda some, _: rank_fine_vectors(lmm, concepts, some, ranking),
+                samples,
+                out=None,
+                as_json=as_json,
+                device=lmm.device,
+                batch_size=ranking.batch_size,
+            )
+            return
         found = rank_fine_vectors(lmm, concepts, samples, ranking, progress=progress)[:best]
     if as_json:
         print_json([{"from": r.away, "to": r.toward, **asdict(r.narrowness)} for r in found])
