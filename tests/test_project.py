@@ -23,6 +23,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 LAYERS = (
     "errors",
     "visible",
+    "notebook",
     "options",
     "progress",
     "artifacts",

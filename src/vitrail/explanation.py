@@ -21,6 +21,7 @@ from vitrail.errors import DataError, UsageError, WordError
 from vitrail.extraction import Reader, Reading
 from vitrail.grounding import Grounding, check_model
 from vitrail.lmm import LMM, as_lmm
+from vitrail.notebook import Picture, Shown, View, bars
 from vitrail.samples import Sample
 from vitrail.scores import cosines
 from vitrail.scores.verdicts import Verdict, explained
@@ -53,7 +54,7 @@ class ActiveConcept:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Shown):
     """What the model said of an image, and the concepts behind the word, the strongest first.
 
     `look_alikes` are the training samples whose activations are most like these (cosine). `explained_variance` is that
@@ -79,6 +80,21 @@ class Explanation:
             del concept["activation"]
         values["verdict"] = asdict(self.verdict)
         return values
+
+    def _shown(self) -> View:
+        strengths = bars([c.strength for c in self.concepts], "{:.1f} ×")
+        rows = tuple(
+            (c.index, " · ".join(c.title), strength, f"{c.percentile:.0f}", ", ".join(c.words[:6]))
+            for c, strength in zip(self.concepts, strengths, strict=True)
+        )
+        notes = [f"Explained: {self.explained_variance:.0%}, {self.verdict}."]
+        if self.evidence is not None:
+            notes.append(f"“{self.word.strip()}” is true with probability {self.evidence:.2f}.")
+        heads, pictures = (
+            ("concept", "title", "strength", "percentile", "words"),
+            (Picture(self.thumbnail, self.image),),
+        )
+        return View(f"“{self.word.strip()}”", f"in “{self.caption.strip()}”", heads, rows, pictures, tuple(notes))
 
     @property
     def verdict(self) -> Verdict:

@@ -72,7 +72,7 @@ def test_concepts_opened_again_are_the_same_and_activate_new_states_alike(activa
     Z = representations(seed=1)
     np.testing.assert_array_equal(opened.learner.transform(Z), made.learner.transform(Z))
     assert opened.manifest == made.manifest
-    assert opened._repr_html_().startswith(f"<b>4 concepts</b> by {method} at layer 4: ")
+    assert f"<b>4 concepts</b> by {method} at layer 4" in opened._repr_html_()
 
 
 def test_the_penalty_and_the_seed_reach_the_learner(activations, tmp_path):

@@ -52,7 +52,7 @@ def test_a_table_without_pandas_is_an_error_that_says_what_to_install(study, mon
 
 def test_a_study_shows_itself_and_nothing_hostile(study):
     title = " · ".join(study[0].title)
-    assert f"<b>{title}</b>" in study._repr_html_()
+    assert f"<td>{title}</td>" in study._repr_html_()
     assert study._repr_html_().count("data:image/jpeg;base64,") == sum(len(c.samples) for c in study)
     assert title in study.concepts._repr_html_()
     evil = mock.MagicMock(rows=study.activations.rows, model=study.activations.model)

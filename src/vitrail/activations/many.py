@@ -22,11 +22,12 @@ from vitrail.activations.options import word_from_manifest
 from vitrail.activations.store import KIND, Activations, laid_in, open_activations
 from vitrail.artifacts import MANIFEST, Counts, parent, read_finished, read_manifest
 from vitrail.errors import ArtifactError, UsageError, WordError
+from vitrail.notebook import Shown, View
 from vitrail.words import Word, nearest
 
 
 @dataclass(frozen=True)
-class WordStore:
+class WordStore(Shown):
     """The states of many words: `of("dog")` are those of one; iteration gives those of each, in order.
 
     Args:
@@ -134,6 +135,10 @@ class WordStore:
             "ranges": self._ranges[word],
         }
         return laid_in(folder, store, content)
+
+    def _shown(self) -> View:
+        about = f"of {len(self)} words, layers {self.layers}, in {self.folder}"
+        return View("States", about, ("word", "states"), tuple(self.kept.items()))
 
     def __repr__(self) -> str:
         return f"<States of {len(self)} words in {self.folder}>"

@@ -38,6 +38,7 @@ from vitrail.artifacts.files import remove
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.lmm import ModelDescription
 from vitrail.lmm.options import Layer
+from vitrail.notebook import Shown, View
 from vitrail.scores.moments import REDUCERS, Reducer, check_reducers
 from vitrail.words import Word
 
@@ -76,7 +77,7 @@ class _Manifest:
 
 
 @dataclass(frozen=True)
-class Moments:
+class Moments(Shown):
     """What is known of the states of words: `of("dog", 8, "covariance")` is a `scores.moments.Reducer`.
 
     Args:
@@ -131,8 +132,9 @@ class Moments:
         key = (word, self.layers[0], self.reducers[0])
         return self._found[key].n if key in self._found else 0
 
-    def _repr_html_(self) -> str:
-        return f"<b>Moments</b> ({', '.join(self.reducers)}) of {len(self.words)} words, layers {self.layers}"
+    def _shown(self) -> View:
+        about = f"({', '.join(self.reducers)}) of {len(self.words)} words, layers {self.layers}"
+        return View("Moments", about, ("word", "states"), tuple((w.text, self.n(w.text)) for w in self.words))
 
 
 def open_moments(folder: str | Path) -> Moments:

@@ -47,6 +47,7 @@ from vitrail.artifacts import (
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.lmm import ModelDescription
 from vitrail.lmm.options import Layer
+from vitrail.notebook import PICTURES, Picture, Shown, View
 from vitrail.options import whole
 from vitrail.words import Word
 
@@ -156,7 +157,7 @@ class Store(Shards):
 
 
 @dataclass(frozen=True)
-class Activations:
+class Activations(Shown):
     """States of one word: `rows` says where each comes from, `states(layer)` are the states themselves."""
 
     folder: Path
@@ -276,12 +277,13 @@ class Activations:
         layer = self.layers[0] if layer is None else layer
         return StateStream(self.shards(layer), partial(_states_of, layer), self.sample_ids())
 
-    def _repr_html_(self) -> str:
+    def _shown(self) -> View:
         p = self.parameters
-        return (
-            f"<b>Activations</b> of “{p['word']['text']}” in {p['model']['name']}: "
+        about = (
+            f"of “{p['word']['text']}” in {p['model']['name']}: "
             f"{len(self)} of {self.counts.scanned} samples, layers {self.layers}"
         )
+        return View("Activations", about, pictures=tuple(Picture(r.thumbnail, r.text) for r in self.rows[:PICTURES]))
 
 
 def laid_in(folder: Path, store: Path, content: Mapping[str, Any]) -> Activations:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -34,6 +33,7 @@ from vitrail.comparison.options import ComparisonOptions
 from vitrail.comparison.recovery import AlphaCurve, Control, RecoverySummary
 from vitrail.comparison.shift_vectors import ShiftEstimator
 from vitrail.lmm import Layer, ModelDescription
+from vitrail.notebook import Shown, View, bars
 from vitrail.scores import Correlation
 from vitrail.words import Alignment, Word
 
@@ -202,7 +202,7 @@ class _Manifest:
 
 
 @dataclass(frozen=True)
-class Comparison(Findings):
+class Comparison(Shown, Findings):
     """A comparison in a folder: its findings, and the vectors.
 
     Args:
@@ -229,13 +229,18 @@ class Comparison(Findings):
         """The number of concepts of *a*."""
         return len(self.concepts)
 
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{c.index}</td><td>{c.change}</td><td>{html.escape(', '.join(c.words[:4]))}</td>"
-            f"<td>{html.escape(', '.join(c.words_counterpart[:4]))}</td></tr>"
-            for c in self.concepts
-        )
-        return f"<table><tr><th>concept</th><th>change</th><th>before</th><th>after</th></tr>{rows}</table>"
+    def _shown(self) -> View:
+        overlap = bars([c.t_overlap_after for c in self.concepts], "{:.0f} %")
+        rows: list[tuple[Any, ...]] = [
+            (c.index, c.change, ", ".join(c.words[:4]), ", ".join(c.words_counterpart[:4]), bar)
+            for c, bar in zip(self.concepts, overlap, strict=True)
+        ]
+        rows += [("–", "emerged", "", ", ".join(e.words[:4]), None) for e in self.emerged]
+        counts = self.recovery.counts
+        about = f"of “{self.word.text}”: {self.a.model.name} → {self.b.model.name}, {self.samples.common} samples"
+        note = f"With shifts {counts.better} concepts are nearer to their match, {counts.worse} farther."
+        heads = ("concept", "became", "words before", "words after", "T-Overlap after the shift")
+        return View("Comparison", about, heads, tuple(rows), notes=(note,))
 
 
 def open_comparison(folder: str | Path) -> Comparison:

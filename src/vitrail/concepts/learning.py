@@ -42,6 +42,7 @@ from vitrail.concepts.stability import stability as stability_of
 from vitrail.errors import ArtifactError, NumericsError, UsageError
 from vitrail.learners import Form
 from vitrail.lmm import Layer
+from vitrail.notebook import Shown, View, bars
 from vitrail.progress import Progress, shown, silent
 from vitrail.scores import equal, matched_cosine, typical_size
 from vitrail.words import Word, words_said
@@ -91,7 +92,7 @@ class _Manifest:
 
 
 @dataclass(frozen=True)
-class Concepts:
+class Concepts(Shown):
     """Concepts of a word: `U` (n_concepts, n_features), `V` (n_samples, n_concepts), and the learner that made them."""
 
     folder: Path
@@ -173,9 +174,15 @@ class Concepts:
         strengths, or in the paper's form the activations themselves."""
         return self.strengths(V) if self.options.standardised else V
 
-    def _repr_html_(self) -> str:
-        p = self.parameters
-        return f"<b>{len(self)} concepts</b> by {p['method']} at layer {p['layer']}: {self.scores}"
+    def _shown(self) -> View:
+        sizes, stable = bars(np.abs(self.strengths(self.V)).mean(axis=0).tolist()), self.stability
+        over = [None] * len(self) if stable is None else stable["resamples"]
+        about = f"by {self.parameters['method']} at layer {self.layer}"
+        explained = self.scores.get("explained_variance")
+        notes = () if explained is None else (f"They explain {explained:.1%} of the variance of the states.",)
+        rows = tuple(zip(range(len(self)), sizes, over, strict=True))
+        heads = ("concept", "mean strength", "stability over resamples")
+        return View(f"{len(self)} concepts", about, heads, rows, notes=notes)
 
 
 def learn(

@@ -54,6 +54,7 @@ from vitrail.concepts.named import NamedConcept
 from vitrail.concepts.options import LearningOptions
 from vitrail.errors import UsageError
 from vitrail.learners.rows import ChangedRows, JoinedRows, mean_and_spread, minus
+from vitrail.notebook import Shown, View
 from vitrail.progress import Progress, silent
 from vitrail.words import Word
 
@@ -95,7 +96,7 @@ class Use:
 
 
 @dataclass(frozen=True)
-class SharedConcepts:
+class SharedConcepts(Shown):
     """The concepts of several words: `U` (n_concepts, n_features) is the same for all.
 
     Args:
@@ -129,6 +130,13 @@ class SharedConcepts:
 
     def __len__(self) -> int:
         return len(self.U)
+
+    def _shown(self) -> View:
+        rows = tuple((k, *(uses[k].strength for uses in self.uses.values())) for k in range(len(self)))
+        note = "Strengths: 1 is as much as words have on average."
+        return View(
+            f"{len(self)} concepts", f"of {', '.join(self.words)}", ("concept", *self.words), rows, notes=(note,)
+        )
 
     @cached_property
     def typical(self) -> Float[np.ndarray, " k"]:

@@ -36,10 +36,12 @@ from vitrail.evaluation.results import (
     ProtocolName,
     curves_from_json,
     curves_to_json,
+    interval_text,
 )
 from vitrail.extraction import extract_as
 from vitrail.grounding import GroundingOptions, ground_as
 from vitrail.lmm import LMM
+from vitrail.notebook import Shown, View
 from vitrail.progress import Progress, silent
 from vitrail.scores import corrected, estimate, paired_p, unpaired_gain, unpaired_p
 from vitrail.scores.verdicts import SIGNIFICANT
@@ -49,7 +51,7 @@ FILE = "comparison.json"
 
 
 @dataclass(frozen=True)
-class MethodComparison:
+class MethodComparison(Shown):
     """The scores of every word and method, the tests between methods, and the curves of the `main` method."""
 
     folder: Path
@@ -57,6 +59,18 @@ class MethodComparison:
     evaluations: dict[str, dict[str, EvaluationScores]]
     tests: tuple[Difference, ...]
     curves: dict[str, Curves]
+
+    def _shown(self) -> View:
+        rows = tuple(
+            (word, MEASURES[measure], method, interval_text(scored.score))
+            for word, made in self.evaluations.items()
+            for method, scores in made.items()
+            for measure, scored in scores.concepts.items()
+        )
+        real = sum(test.real for test in self.tests)
+        note = f"{real} of {len(self.tests)} differences are real (false discovery rate below 5 %)."
+        heads = ("word", "score of concepts", "method", "mean [95 % interval]")
+        return View("Methods", f"side by side, in {self.folder}", heads, rows, notes=(note,))
 
     @property
     def methods(self) -> list[str]:

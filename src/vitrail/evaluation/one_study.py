@@ -47,6 +47,7 @@ from vitrail.evaluation.results import (
 from vitrail.extraction import having
 from vitrail.grounding import Grounding, check_model, word_reader
 from vitrail.lmm import LMM
+from vitrail.notebook import Shown, View
 from vitrail.progress import Progress, foretell, silent
 from vitrail.samples import Sample
 from vitrail.studies import Study, noise_activations, noise_study, samples_of_rows, unseen_activations
@@ -59,12 +60,15 @@ MATCHED = 20
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Shown):
     """The scores of one study, and the manifest that says what made them."""
 
     folder: Path
     manifest: dict[str, Any]
     scores: EvaluationScores
+
+    def _shown(self) -> View:
+        return self.scores._shown()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from vitrail.lmm import Layer
+from vitrail.notebook import Shown, View
 from vitrail.scores import Disentanglement, Estimate
 
 #: What words are scored against: images (CLIPScore) or captions (BERTScore).
@@ -62,6 +63,15 @@ class Scored:
     unit_random: tuple[float, ...] = ()
     unit_p: tuple[float, ...] = ()
     unit_q: tuple[float, ...] = ()
+
+
+def interval_text(estimate: Estimate) -> str:
+    """A mean with its 95 % interval."""
+    return f"{estimate.mean:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+
+
+def _control_text(contrast: Contrast | None) -> str:
+    return "–" if contrast is None else f"{contrast.level.mean:.3g}, p {contrast.p:.2g}"
 
 
 # ---- dictionaries ----------------------------------------------------------------------------------------------------
@@ -229,7 +239,7 @@ class Ablation:
 
 
 @dataclass(frozen=True)
-class EvaluationScores:
+class EvaluationScores(Shown):
     """All scores of one study: the content of `evaluation.json`.
 
     Args:
@@ -260,6 +270,22 @@ class EvaluationScores:
     truth: PropertyScores | None = None
     ablation: Ablation | None = None
     test_from: str = "held-out samples"
+
+    def _shown(self) -> View:
+        scored = {(MEASURES[name], "concepts"): found for name, found in self.concepts.items()}
+        for measure, tops in self.images.items():
+            scored |= {(MEASURES[measure], f"images, top {top}"): found for top, found in tops.items()}
+        controls = [name for name in CONTROLS if any(name in s.against for s in scored.values())]
+        rows = tuple(
+            (*what, interval_text(s.score), *(_control_text(s.against.get(name)) for name in controls))
+            for what, s in scored.items()
+        )
+        about = (
+            f"of “{self.word}” in {self.model}, layer {self.layer}: {self.n_concepts} concepts by {self.method}, on "
+            f"{self.n_test} samples of {self.test_from}"
+        )
+        heads = ("score", "of", "mean [95 % interval]", *(CONTROLS[name] for name in controls))
+        return View("Evaluation", about, heads, rows, notes=("Beside each control stands the p-value of the gain.",))
 
     def scored(self, protocol: ProtocolName, measure: MeasureName, top: int = 1) -> Scored | None:
         """The score of a protocol; in (b) with the `top` most active concepts, None where there are fewer."""

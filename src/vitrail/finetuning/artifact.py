@@ -11,6 +11,7 @@ from vitrail.artifacts import manifest_of, read_finished, read_json, typed
 from vitrail.finetuning.options import FineTuneOptions, Method
 from vitrail.finetuning.training import CURVE, LossCurve
 from vitrail.lmm import ModelDescription
+from vitrail.notebook import Shown, View
 
 KIND = "finetune"
 CHECKPOINTS = "checkpoints"
@@ -59,7 +60,7 @@ def _options_of(parameters: Mapping[str, Any]) -> FineTuneOptions:
 
 
 @dataclass(frozen=True)
-class FineTune:
+class FineTune(Shown):
     """A finished fine-tune.
 
     `vitrail.load(base, adapter=found.folder)` loads an adapter, `vitrail.load(found.folder)` a model trained in full.
@@ -90,11 +91,12 @@ class FineTune:
         found = sorted((self.folder / CHECKPOINTS).glob("step-*"))
         return {int(p.name.removeprefix("step-")): p for p in found}
 
-    def _repr_html_(self) -> str:
-        return (
-            f"<b>Fine-tune</b> ({self.parameters['method']}) of {self.parameters['model']['name']}: "
-            f"held-out loss {self.loss.first:.3f} → {self.loss.lowest:.3f} in {len(self.loss.training)} steps"
+    def _shown(self) -> View:
+        about = (
+            f"({self.parameters['method']}) of {self.parameters['model']['name']}: held-out loss "
+            f"{self.loss.first:.3f} → {self.loss.lowest:.3f} in {len(self.loss.training)} steps"
         )
+        return View("Fine-tune", about, notes=(f"{self.loss.verdict}.",))
 
 
 def open_finetune(folder: str | Path) -> FineTune:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from vitrail.artifacts import check_parent, manifest_of, plain, read_finished, r
 from vitrail.concepts import Concepts
 from vitrail.grounding.logit import WordLogit
 from vitrail.grounding.options import GroundingOptions
+from vitrail.notebook import Shown, View, bars
 from vitrail.words import lemma
 
 KIND = "grounding"
@@ -142,7 +142,7 @@ class _Manifest:
 
 
 @dataclass(frozen=True)
-class Grounding:
+class Grounding(Shown):
     """The concepts of a word, grounded."""
 
     folder: Path
@@ -185,13 +185,13 @@ class Grounding:
         """The words of each concept."""
         return [[w.word for w in c.words] for c in self.concepts]
 
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{c.index}</td><td>{escape(' · '.join(c.title))}</td>"
-            f"<td>{escape(', '.join(w.word for w in c.words))}</td><td>{c.share:.0%}</td></tr>"
-            for c in self.concepts
+    def _shown(self) -> View:
+        shares = bars([c.share for c in self.concepts], "{:.0%}")
+        rows = tuple(
+            (c.index, " · ".join(c.title), ", ".join(w.word for w in c.words), share)
+            for c, share in zip(self.concepts, shares, strict=True)
         )
-        return f"<table><tr><th>concept</th><th>title</th><th>words</th><th>share</th></tr>{rows}</table>"
+        return View("Grounding", f"of {len(rows)} concepts", ("concept", "title", "words", "share of samples"), rows)
 
 
 @dataclass(frozen=True)
@@ -211,8 +211,10 @@ class GroundedConcepts(Concepts):
     def __iter__(self) -> Iterator[GroundedConcept]:
         return iter(self.grounding.concepts)
 
-    def _repr_html_(self) -> str:
-        return super()._repr_html_() + self.grounding._repr_html_()
+    def _shown(self) -> View:
+        own, words = super()._shown(), self.grounding._shown()
+        rows = tuple((*word, *row[1:]) for word, row in zip(words.rows, own.rows, strict=True))
+        return replace(own, heads=(*words.heads, *own.heads[1:]), rows=rows)
 
 
 def open_grounding(folder: str | Path, concepts: Concepts | None = None) -> Grounding:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from vitrail.artifacts import Check
 from vitrail.lmm.description import ModelDescription
+from vitrail.notebook import Shown, View
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Shown):
     """The certificate of a model.
 
     Args:
@@ -47,10 +47,6 @@ class Diagnosis:
     def _findings(self) -> dict[str, Any]:
         return {"modules": self.modules, "checks": [asdict(check) for check in self.checks]}
 
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{c.mark}</td><td>{html.escape(c.name)}</td>"
-            f"<td>{'' if c.error is None else f'{c.error:.1e}'}</td><td>{html.escape(c.says)}</td></tr>"
-            for c in self.checks
-        )
-        return f"<b>Doctor</b> of {html.escape(self.model.name)}<table>{rows}</table>"
+    def _shown(self) -> View:
+        rows = tuple((c.mark, c.name, "" if c.error is None else f"{c.error:.1e}", c.says) for c in self.checks)
+        return View("Doctor", f"of {self.model.name}", ("", "what should be true", "error", "found"), rows)

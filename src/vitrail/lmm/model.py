@@ -32,12 +32,13 @@ from vitrail.lmm.sight import Seen, look, modules_of, prove_places
 from vitrail.lmm.torch_backend import LayerChange, TorchBackend
 from vitrail.lmm.tracing import Asked, Entrance, Traced, trace
 from vitrail.lmm.watching import Told
+from vitrail.notebook import Shown, View
 from vitrail.samples import Sample
 
 
 @final
 @dataclass(frozen=True)
-class LMM:
+class LMM(Shown):
     """A model with its name and the request that it is asked. Made by `load`, or by `adopt` from a model of one's own.
 
     It never changes: `dataclasses.replace(lmm, prompt=…)` gives another one, around the same weights.
@@ -72,6 +73,13 @@ class LMM:
             f"{self.name} answers requests, but gives no access to its states: {type(self.backend).__name__} is not a "
             "TorchBackend. Load the model's weights with `vitrail.load` or `vitrail.adopt`."
         )
+
+    def _shown(self) -> View:
+        on = f" with {self.adapter}" if self.adapter else ""
+        facts: tuple[tuple[str, object], ...] = (("request for a caption", self.prompt),)
+        if isinstance(self.backend, TorchBackend):
+            facts += (("blocks", self.n_blocks), ("features", self.n_features))
+        return View("Model", self.name + on, rows=facts)
 
     # ---- what it is --------------------------------------------------------------------------------------------------
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from PIL import Image
+
+from vitrail.notebook import Picture, Shown, View
 
 #: The longer side of a map, in its own pixels. Maps are as fine as the pieces that a model sees, which are larger.
 LONG_SIDE = 112
+#: How far what is drawn over an image hides it where it is strongest, and its colour in notebooks.
+_OPACITY, _ORANGE = 0.72, (255, 120, 0)
 #: The figures of a value in JSON.
 _FIGURES = 4
 
@@ -34,7 +40,7 @@ class TargetMap:
 
 
 @dataclass(frozen=True, eq=False)
-class ImageMaps:
+class ImageMaps(Shown):
     """The maps of one image.
 
     Args:
@@ -53,6 +59,27 @@ class ImageMaps:
     answers: str
     maps: tuple[TargetMap, ...]
     thumbnail: bytes
+
+    def _shown(self) -> View:
+        rows = tuple(
+            ("the word" if m.concept is None else m.concept, " · ".join(m.title), m.value, self._over(m))
+            for m in self.maps
+        )
+        about, pictures = f"in “{self.caption.strip()}”", (Picture(self.thumbnail, self.image),)
+        heads = ("concept", "title", "value", "what raises it, the more orange the more")
+        return View(f"“{self.word.strip()}”", about, heads, rows, pictures, (f"{self.method}: {self.answers}",))
+
+    def _over(self, one: TargetMap) -> Picture:
+        """The image, and over it in orange what raises a value, on the scale of the targets of its kind."""
+        alike = [m.shares for m in self.maps if (m.concept is None) == (one.concept is None)]
+        largest = max(float(shares.max()) for shares in alike) or 1.0
+        image = Image.open(io.BytesIO(self.thumbnail)).convert("RGB")
+        opacity = np.clip(one.shares / largest, 0, 1) * 255 * _OPACITY
+        mask = Image.fromarray(opacity.astype(np.uint8)).resize(image.size, Image.Resampling.BILINEAR)
+        image.paste(_ORANGE, (0, 0), mask)
+        found = io.BytesIO()
+        image.save(found, "JPEG", quality=85)
+        return Picture(found.getvalue(), " · ".join(one.title))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the picture."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -15,6 +16,8 @@ from vitrail.monitoring.observation import Observation
 from vitrail.monitoring.reference import Reference
 from vitrail.monitoring.sinks import Notice
 from vitrail.monitoring.streams import Stream
+from vitrail.notebook import Picture as Shot
+from vitrail.notebook import Shown, View
 from vitrail.scores.betting import Wealth, adjusted, e_bh
 from vitrail.scores.drift import rank_test
 from vitrail.scores.verdicts import percent
@@ -83,7 +86,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Alarm:
+class Alarm(Shown):
     """A model at work is no longer as the reference was.
 
     Args:
@@ -119,6 +122,16 @@ class Alarm:
     def __str__(self) -> str:
         also = f", and {len(self.moved) - 1} more" if len(self.moved) > 1 else ""
         return f"{self.word!r}: {self.moved[0]}{also}, since observation {self.since} of {self.observation}."
+
+    def _shown(self) -> View:
+        rows: list[tuple[Any, ...]] = [
+            (str(m.stream), "rises" if m.rises else "falls", percent(m.rate_before), percent(m.rate_now), m.evidence)
+            for m in self.moved
+        ]
+        shots = [tuple(Shot(p.thumbnail, p.caption) for p in pictures) for pictures in (self.before, self.now)]
+        rows += [("images", "", *shots, "")] if any(shots) else []
+        heads = ("stream", "", "in the reference", "since the change", "evidence (e-value)")
+        return View(f"Alarm {self.number}", str(self), heads, tuple(rows))
 
     @property
     def notice(self) -> Notice:

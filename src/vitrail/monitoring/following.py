@@ -23,6 +23,7 @@ from vitrail.monitoring.coding import Coder
 from vitrail.monitoring.live import check_watched
 from vitrail.monitoring.options import FollowOptions
 from vitrail.monitoring.streams import Kind, Stream, Streams
+from vitrail.notebook import Shown, View
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample, as_samples
 from vitrail.scores.drift import paired_test
@@ -142,7 +143,7 @@ class _Batch:
     positions: tuple[int, ...]
 
 
-class Follow:
+class Follow(Shown):
     """Follows the concepts of a study while a model is trained.
 
         follow = vitrail.Follow("studies/dog", lmm, "toyland", out="followed/dog")
@@ -299,6 +300,11 @@ class Follow:
         from vitrail.lmm.trainer import AfterSteps
 
         return AfterSteps(self, self.close)
+
+    def _shown(self) -> View:
+        about = f"of “{self.study.activations.word.text}” in {self.out}: read {len(self.readings)} times"
+        rows = tuple((turn.step, "; ".join(map(str, turn.moved))) for turn in self.turns)
+        return View("Follow", about, ("step", "what moved"), rows, notes=() if rows else ("Nothing fades or emerges.",))
 
     def close(self, lmm: LMM | None = None, progress: Progress = silent) -> None:
         """Writes the study of the trained model, if the options say so."""

@@ -8,10 +8,11 @@ from typing import Any
 
 from vitrail.artifacts import plain
 from vitrail.lmm import Layer
+from vitrail.notebook import Picture, Shown, View, bars
 
 
 @dataclass(frozen=True)
-class Observation:
+class Observation(Shown):
     """A word of interest was said, and these concepts were behind it.
 
     Args:
@@ -50,6 +51,14 @@ class Observation:
     def kept(self, *, text: bool, images: bool) -> Observation:
         """The observation without what is not to be kept."""
         return replace(self, caption=self.caption if text else None, thumbnail=self.thumbnail if images else None)
+
+    def _shown(self) -> View:
+        order = sorted(range(len(self.strengths)), key=lambda k: -self.strengths[k])[:5]
+        rows = tuple(zip(order, bars([self.strengths[k] for k in order], "{:.1f} ×"), strict=True))
+        pictures = () if self.thumbnail is None else (Picture(self.thumbnail, self.caption or ""),)
+        about = f"in “{self.caption.strip()}”" if self.caption else ""
+        notes = (f"Novelty {self.error:.2f}.",)
+        return View(f"“{self.form.strip()}”", about, ("concept", "strength"), rows, pictures, notes)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; the thumbnail in base64."""

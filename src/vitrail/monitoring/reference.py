@@ -32,6 +32,7 @@ from vitrail.monitoring.live import monitor
 from vitrail.monitoring.observation import Observation
 from vitrail.monitoring.options import MonitorOptions, ReferenceOptions
 from vitrail.monitoring.streams import Streams
+from vitrail.notebook import Picture, Shown, View, bars
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample
 from vitrail.scores.drift import Detectable, binned, detectable, edges
@@ -58,7 +59,7 @@ class _Manifest:
 
 
 @dataclass(frozen=True)
-class Reference:
+class Reference(Shown):
     """A reference, opened.
 
     Args:
@@ -113,6 +114,14 @@ class Reference:
     def detectable(self, window: int = 300) -> Detectable:
         """The smallest changes that a window of so many observations shows against it in 95 % of cases."""
         return detectable(len(self), window, len(self.streams.all))
+
+    def _shown(self) -> View:
+        values = self.values.astype(float)
+        rates = bars((values > 0).mean(axis=0).tolist(), "{:.0%}")
+        rows = tuple(zip(map(str, self.streams.all), rates, values.mean(axis=0).tolist(), strict=True))
+        pictures = tuple(Picture(t, c or "") for t, c in zip(self.thumbnails, self.captions, strict=True) if t)
+        about = f"of {len(self)} answers that say “{self.word}”, layer {self.layer}"
+        return View("Reference", about, ("stream", "active in", "mean"), rows, pictures)
 
     def is_about(self, observation: Observation) -> bool:
         """Whether an observation is of its word and layer, of an ordinary state."""

@@ -37,6 +37,7 @@ from vitrail.monitoring.reference import Reference, as_reference
 from vitrail.monitoring.sinks import Notice
 from vitrail.monitoring.streams import Stream
 from vitrail.monitoring.summary import Summary, sketches, write_summary
+from vitrail.notebook import Shown, View
 from vitrail.scores.betting import Bets, ConformalRanks, Wealth, shares
 from vitrail.scores.drift import window_test
 
@@ -138,7 +139,7 @@ class Status:
         return tuple(alarm for alarm in self.alarms if alarm.number not in self.acknowledged)
 
 
-class Watch:
+class Watch(Shown):
     """Compares observations with a reference; give it to `monitor` as a sink.
 
         with vitrail.monitor(lmm, study, sink=vitrail.Watch("references/dog", out="watched/dog")):
@@ -180,6 +181,12 @@ class Watch:
         except BaseException:
             self._open.close()
             raise
+
+    def _shown(self) -> View:
+        about = f"of “{self.reference.word}” in {self.folder}: {self._total} observations"
+        known = set(acknowledged(self.folder))
+        rows = tuple((a.number, str(a), "yes" if a.number in known else "no") for a in self.alarms)
+        return View("Watch", about, ("alarm", "what moved", "acknowledged"), rows, notes=() if rows else ("No alarm.",))
 
     # ---- a sink ------------------------------------------------------------------------------------------------------
 

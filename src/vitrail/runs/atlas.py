@@ -14,6 +14,7 @@ from vitrail.concepts import LearningOptions
 from vitrail.concepts.verdicts import of_concepts
 from vitrail.grounding import GroundingOptions, ground_as
 from vitrail.lmm import LMM, as_lmm
+from vitrail.notebook import Shown, View
 from vitrail.progress import Progress, shown, silent
 from vitrail.reports import AtlasEntry, atlas_page
 from vitrail.runs.opened import Study
@@ -27,7 +28,7 @@ FEWEST = 10
 
 
 @dataclass(frozen=True)
-class Atlas:
+class Atlas(Shown):
     """The words of a folder, each with what was found: `page` lists them."""
 
     folder: Path
@@ -41,9 +42,13 @@ class Atlas:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def _repr_html_(self) -> str:
+    def _shown(self) -> View:
         made = sum(entry.made for entry in self.entries)
-        return f"<b>Atlas</b> of {made} of {len(self)} words, in {self.page}"
+        rows = tuple(
+            (e.word, e.n_samples, e.explained_variance, e.stability, ", ".join(e.titles)) for e in self.entries
+        )
+        heads = ("word", "samples", "explained variance", "stability", "concepts")
+        return View("Atlas", f"of {made} of {len(self)} words, in {self.page}", heads, rows)
 
 
 def atlas(

@@ -23,6 +23,7 @@ import torch
 from vitrail.artifacts import same_volume_free
 from vitrail.errors import DataError, UsageError
 from vitrail.lmm.sizing import Used, measuring, memory_left
+from vitrail.notebook import Shown, View
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ FIRST = 32
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Shown):
     """What a run will take, an estimate.
 
     Args:
@@ -65,6 +66,12 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         return {**vars(self), "fits": self.fits}
+
+    def _shown(self) -> View:
+        memory = None if self.memory is None else f"{self.memory / 1e9:.3g} GB"
+        rows = (("time", f"{self.seconds:.3g} s"), ("disk", f"{self.disk / 1e9:.3g} GB"), ("memory", memory))
+        fits = "Disk and memory are enough." if self.fits else "Disk or memory is not enough."
+        return View("Plan", f"for {self.n} {self.items}", rows=rows, notes=(fits, self.basis))
 
 
 def plan(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vitrail.activations import Activations, open_activations, open_words
@@ -13,14 +13,15 @@ from vitrail.artifacts import check_ours, read_manifest
 from vitrail.concepts import LearningOptions, SharedConcepts, check_shared, folder_of_word, open_shared, share_as
 from vitrail.grounding import Grounding, GroundingOptions, ground_as, open_grounding, overlap_of
 from vitrail.lmm import LMM, load_as, quieten
+from vitrail.notebook import Shown, View
 from vitrail.progress import Progress, shown, silent
-from vitrail.reports.shared import shared_page
+from vitrail.reports.shared import shared_page, title_of
 
 PAGE = "shared.html"
 
 
 @dataclass(frozen=True)
-class SharedDictionary:
+class SharedDictionary(Shown):
     """One dictionary over words, and each of its concepts in the words and images of every word.
 
     Args:
@@ -32,6 +33,11 @@ class SharedDictionary:
     concepts: SharedConcepts
     groundings: dict[str, Grounding]
     page: Path
+
+    def _shown(self) -> View:
+        own = self.concepts._shown()
+        rows = tuple((row[0], title_of(self.groundings, row[0]), *row[1:]) for row in own.rows)
+        return replace(own, heads=("concept", "title", *own.heads[1:]), rows=rows)
 
 
 def share(

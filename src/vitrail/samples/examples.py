@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vitrail.errors import DataError, UsageError
+from vitrail.notebook import Shown, View
 from vitrail.samples import Sample, as_samples
 from vitrail.samples.facts import data_folder
 from vitrail.samples.vocabulary import listed, read_words
@@ -16,11 +17,14 @@ from vitrail.words import nearest, whole_words
 
 
 @dataclass(frozen=True)
-class Example:
+class Example(Shown):
     """An image and the answer to learn. The request is the sample's question, or the model's own prompt."""
 
     sample: Sample
     answer: str
+
+    def _shown(self) -> View:
+        return replace(self.sample._shown(), title="Example", notes=(f"to answer: {self.answer}",))
 
 
 def captions_about(samples: Sequence[Sample] | str | Path, words: Collection[str] | str) -> list[Example]:

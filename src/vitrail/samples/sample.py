@@ -12,14 +12,15 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from vitrail.errors import DataError
+from vitrail.notebook import Picture, Shown, View
 from vitrail.samples.bounds import ImageBounds
-from vitrail.samples.images import EncodedImage, content, decode, size
+from vitrail.samples.images import EncodedImage, content, decode, size, thumbnail
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(Shown):
     """An image, what people said of it, and an id that is always the same for the same data.
 
     Args:
@@ -102,6 +103,14 @@ class Sample:
         """How many pixels the image has; see `size`."""
         width, height = self.size()
         return width * height
+
+    def _shown(self) -> View:
+        try:
+            pictures: tuple[Picture, ...] = (Picture(thumbnail(self.open()), self.name),)
+        except DataError:
+            pictures = ()
+        asked = () if self.question is None else (f"asked: {self.question}",)
+        return View("Sample", f"{self.id}: {self.name}", pictures=pictures, notes=(*asked, *self.said))
 
     def _of_image(self, read: Callable[[Any, ImageBounds], T]) -> T:
         image = f"image {self.image if isinstance(self.image, Path) else self.name}"

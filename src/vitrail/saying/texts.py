@@ -27,6 +27,7 @@ from vitrail.artifacts import (
 )
 from vitrail.errors import ArtifactError, DataError, UsageError
 from vitrail.lmm import LMM, Generation, ModelDescription
+from vitrail.notebook import Shown, View
 from vitrail.samples import Sample
 from vitrail.samples.files import read_text, to_json
 
@@ -93,7 +94,7 @@ class Utterance:
 
 
 @dataclass(frozen=True)
-class Texts(Mapping[str, Utterance]):
+class Texts(Shown, Mapping[str, Utterance]):
     """What was said: a mapping of sample ids.
 
     Args:
@@ -201,8 +202,9 @@ class Texts(Mapping[str, Utterance]):
                 f"of {len(changed) - 1} others. Say it again with `vitrail say`."
             )
 
-    def _repr_html_(self) -> str:
-        return f"<b>Texts</b> of {len(self)} samples, in {self.path}"
+    def _shown(self) -> View:
+        rows = tuple((name, said.text) for name, said in self.items())
+        return View("Texts", f"of {len(self)} samples, in {self.path}", ("sample", "what was said of it"), rows)
 
 
 def open_texts(path: str | Path) -> Texts:

@@ -34,6 +34,7 @@ from vitrail.artifacts import (
 from vitrail.errors import ArtifactError, UsageError
 from vitrail.lmm import LMM, Layer, ModelDescription
 from vitrail.lmm.positions import Name, Positions
+from vitrail.notebook import Shown, View, bars
 from vitrail.progress import Progress
 from vitrail.samples import Sample
 from vitrail.steering.contrast import Contrast
@@ -166,7 +167,7 @@ class SteeringMethod:
 
 
 @dataclass(frozen=True)
-class Steering:
+class Steering(Shown):
     """Vectors or learned functions of some layers.
 
     The tensors of layer 7 are named "layer.7", or "layer.7.W" if there are several. A guarded vector has "guard.7" and
@@ -324,10 +325,13 @@ class Steering:
                 "apply it all the same."
             )
 
-    def _repr_html_(self) -> str:
-        norms = {k: round(v, 2) for k, v in self.norms.items()} if self.method.is_vector else None
-        size = "" if norms is None else f", norms {norms}"
-        return f"<b>Steering</b> by {self.method.name} at layers {list(self.layers)}{size}"
+    def _shown(self) -> View:
+        about = f"by {self.method.name} at layers {list(self.layers)}: {self.method.title}"
+        if not self.method.is_vector:
+            return View("Steering", about)
+        note = "Norms: what strength 1 adds, in units of the median norm of the layer's states."
+        rows = tuple(zip(self.norms, bars(self.norms.values()), strict=True))
+        return View("Steering", about, ("layer", "norm"), rows, notes=(note,))
 
 
 def parameters_of(

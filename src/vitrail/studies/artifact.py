@@ -9,11 +9,9 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,19 +26,19 @@ from vitrail.explanation import Explanation, explain, open_explanations
 from vitrail.grounding import GroundedConcept, GroundedConcepts, Grounding, open_grounding
 from vitrail.lmm import LMM, load_as
 from vitrail.maps import ImageMaps, MapOptions, map_concepts
+from vitrail.notebook import Picture, Shown, View, bars
 from vitrail.scores import KnownFactors
 from vitrail.studies.notes import Notes, read_notes
 
 FACTORS = "factors.json"
 
 #: In a notebook a concept shows so many of its images.
-N_SHOWN = 5
 
 S = TypeVar("S", bound="Study")
 
 
 @dataclass(frozen=True, repr=False)
-class Study:
+class Study(Shown):
     """A study's folder, opened: its artifacts belong together. It is a sequence of its grounded concepts.
 
         for concept in study:
@@ -178,25 +176,23 @@ class Study:
             f"{len(self.activations)} samples, in {self.folder}>"
         )
 
-    def _repr_html_(self) -> str:
-        word, model = escape(self.activations.word.text), escape(self.activations.model.name)
-        cards = "".join(self._card(c) for c in sorted(self, key=lambda c: -c.share))
-        return (
-            f"<b>Study</b> of “{word}” in {model}: {len(self)} concepts of {len(self.activations)} samples, in "
-            f"{escape(str(self.folder))}<table>{cards}</table>"
+    def _shown(self) -> View:
+        concepts = sorted(self, key=lambda c: -c.share)
+        shares = bars([c.share for c in concepts], "{:.0%}")
+        rows = tuple(
+            (c.index, self.titles[c.index], share, self._pictures(c), ", ".join(w.word for w in c.words))
+            for c, share in zip(concepts, shares, strict=True)
         )
+        about = (
+            f"of “{self.activations.word.text}” in {self.activations.model.name}: {len(self)} concepts of "
+            f"{len(self.activations)} samples, in {self.folder}"
+        )
+        return View("Study", about, ("concept", "title", "share of samples", "images", "words"), rows)
 
-    def _card(self, concept: GroundedConcept) -> str:
-        """A row of HTML: a concept's number, title, share and words, and its first images."""
-        pictures = (self.activations.rows[s.row].thumbnail for s in concept.samples[:N_SHOWN])
-        images = "".join(
-            f'<img height="48" src="data:image/jpeg;base64,{base64.b64encode(p).decode()}"> ' for p in pictures
-        )
-        words = ", ".join(w.word for w in concept.words)
-        return (
-            f"<tr><td>{concept.index}</td><td><b>{escape(' · '.join(concept.title))}</b></td>"
-            f"<td>{concept.share:.0%}</td><td>{images}</td><td>{escape(words)}</td></tr>"
-        )
+    def _pictures(self, concept: GroundedConcept) -> tuple[Picture, ...]:
+        """The images that activate a concept most."""
+        rows = (self.activations.rows[s.row] for s in concept.samples)
+        return tuple(Picture(row.thumbnail, row.text) for row in rows)
 
     @classmethod
     def open(cls: type[S], folder: str | Path) -> S:
