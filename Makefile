@@ -59,6 +59,19 @@ bench-shared: $(READY)
 bench-monitor: $(READY)
 	$(BIN)/python -m benchmarks.monitor
 
+## bench-doubt: is what is said in the picture? Concepts against log-probabilities → benchmarks/results/doubt.json
+bench-doubt: $(READY)
+	$(BIN)/python -m benchmarks.doubt
+
+## bench-following: a planted forgetting, and what following costs → benchmarks/results/following.json
+bench-following: $(READY)
+	$(BIN)/python -m benchmarks.following
+	$(BIN)/python -m benchmarks.following --overhead
+
+## bench-viewer: the viewer with 200 clients at once, and 100,000 points → benchmarks/results/viewer.json
+bench-viewer: $(READY)
+	$(BIN)/python -m benchmarks.viewer
+
 ## bench-shift: what three fine-tunes did to two words → benchmarks/results/shift.json
 bench-shift: $(READY)
 	$(BIN)/python benchmarks/shift.py
