@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,12 @@ expect.set_options(timeout=SECONDS)
 def full_shelf(shelf, activations, comparison, before_and_after, lmm, concepts, tmp_path_factory) -> Path:
     """A folder with everything that the viewer shows."""
     from tests.monitoring.conftest import observations
+    from tests.trials.test_outcome import CAPTIONS
 
     from vitrail.monitoring import Watch, WatchOptions, reference_of
     from vitrail.steering import concept_vector
+    from vitrail.trials import Outcome
+    from vitrail.trials.contest import ContenderResult, write_contest
 
     folder = tmp_path_factory.mktemp("full") / "shelf"
     shutil.copytree(shelf, folder)
@@ -55,7 +59,11 @@ def full_shelf(shelf, activations, comparison, before_and_after, lmm, concepts, 
     shutil.copytree(activations.folder, folder / "before" / "activations")
     shutil.copytree(b.folder, folder / "after")
     shutil.copytree(comparison.folder, folder / "tuned")
-    concept_vector(lmm, activations, concepts, 1, out=folder / "steering")
+    vector = concept_vector(lmm, activations, concepts, 1, out=folder / "steering")
+    outcome = Outcome.from_dict(CAPTIONS)
+    results = [ContenderResult("none", replace(outcome, effect=replace(outcome.effect, mean=0.25)), 0, 0.0)]
+    results.append(ContenderResult("concept", outcome, 0, 0.0, steering=vector.digest, alpha=2.0))
+    write_contest(results, folder / "measured")
     study = open_study(folder / "animals" / "dog")
     watch = Watch(
         reference_of(study, observations(300, 1), out=folder / "reference"),
@@ -134,6 +142,12 @@ def opened(page: Page, path: str) -> None:
     """Goes to a view, and waits until it is there."""
     page.goto(path)
     page.wait_for_selector('#view[aria-busy="false"]')
+
+
+def shot(page: Page, name: str) -> None:
+    """Keeps a picture of the view, to be looked at."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png")
 
 
 # ---- a path of clicks for every view ---------------------------------------------------------------------------------
@@ -230,6 +244,7 @@ def test_two_models_are_told_apart_on_one_map(page: Page, place: str) -> None:
     expect(page.locator(".key li")).to_have_count(2)
     assert page.evaluate("globalThis.scatter.n") > before
     assert "colour=model" in page.url
+    shot(page, "two-models")
     page.reload()
     expect(page.locator("#colour")).to_have_value("model")
     page.select_option("#colour", "concept 1")
@@ -308,6 +323,15 @@ def test_sliders_change_what_is_said_and_become_a_steering(page: Page, place: st
     opened(page, f"/steering/{ids(place)['steerings/four-of-one']}")
     expect(page.locator("h1")).to_have_text("four-of-one")
     shutil.rmtree(full_shelf / "steerings")
+
+
+def test_what_a_steering_was_measured_to_do_stands_beside_its_slider(page: Page, place: str) -> None:
+    steering = ids(place)["steering"]
+    opened(page, f"/steer?study={ids(place)['animals/dog']}&sliders=steering:{steering}:1")
+    expect(page.locator(".slider .measured")).to_contain_text("Measured at 2 (measured): 50 % as wanted, 25 % without")
+    shot(page, "measured-steering")
+    opened(page, f"/steering/{steering}")
+    expect(page.locator("#view")).to_contain_text("Measured at 2")
 
 
 def test_both_models_of_a_comparison_speak(page: Page, place: str, row: int, full_shelf: Path) -> None:

@@ -45,12 +45,13 @@ def test_an_outcome_is_read_as_it_was_written(values, kind):
 def test_a_table_is_read_as_it_was_written(tmp_path):
     speed = {"per_token": 0.001, "added": 0.0001, "share": {"median": 0.02, "low": -0.01, "high": 0.05, "n": 15}}
     row = {"name": "loreft (r)", "trained_parameters": 513, "seconds_to_train": 4.5, "speed": speed, **CAPTIONS}
+    row |= {"steering": "0a", "alpha": 2.0}
     (tmp_path / "evaluate.json").write_text(json.dumps([row]))
     (found,) = open_contest(tmp_path)
     assert (found.parameters, found.speed.share.mean) == (513, 0.02)
     assert found.as_dict() == row
     older = json.loads(json.dumps(row))
-    del older["side"]["meteor"]  # which earlier versions did not measure
+    del older["side"]["meteor"], older["steering"], older["alpha"]  # which earlier versions did not measure
     (tmp_path / "evaluate.json").write_text(json.dumps([older]))
     assert open_contest(tmp_path)[0].outcome.side.meteor is None
     del row["side"]["bleu"]

@@ -11,6 +11,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -29,6 +30,8 @@ from vitrail.monitoring.watch import STATE as WATCH_FILE
 from vitrail.monitoring.watch import Status, read_status
 from vitrail.steering.artifact import KIND as STEERING
 from vitrail.studies.notes import read_notes
+from vitrail.trials import ContenderResult, open_contest
+from vitrail.trials.contest import FILE as CONTEST_FILE
 from vitrail.words import Word
 
 T = TypeVar("T")
@@ -123,6 +126,15 @@ class Collection:
             while len(self._opened) > OPENED:
                 self._opened.popitem(last=False)
             return made
+
+    def contests(self) -> list[tuple[str, list[ContenderResult]]]:
+        """What `vitrail steer evaluate` found below `root`: the name of each folder, and its results. Those that cannot
+        be read are left out."""
+        found = []
+        for path in sorted(self.root.rglob(CONTEST_FILE)):
+            with suppress(ArtifactError):
+                found.append((path.parent.relative_to(self.root).as_posix(), open_contest(path.parent)))
+        return found
 
     def _places(self) -> Iterator[tuple[Path, Kind]]:
         """Every folder with something to show, and what that is."""

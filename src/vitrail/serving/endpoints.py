@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,6 +63,29 @@ class PageView:
 
 
 @dataclass(frozen=True)
+class MeasuredView:
+    """What a steering did at one strength, as `vitrail steer evaluate` measured it.
+
+    Args:
+        folder: the evaluation, inside the folder that is served.
+        alpha: the strength.
+        effect: share of the texts that are as wanted; `plain` is that without steering, `p` of their difference.
+        cost: what the rest lost, 0 to 1.
+        loss: what the texts lost, in words.
+        broken: whether the texts are broken.
+    """
+
+    folder: str
+    alpha: float
+    effect: float
+    plain: float
+    p: float
+    cost: float
+    loss: str
+    broken: bool
+
+
+@dataclass(frozen=True)
 class SteeringView:
     """A steering.
 
@@ -69,6 +93,7 @@ class SteeringView:
         method: that made it, in a few words.
         norms: layer → the norm of what strength 1 adds, in median norms of its states; none of learned functions.
         made_with: its other parameters.
+        measured: what it did, where that was measured in the folder that is served.
         python: the calls that open it.
     """
 
@@ -77,6 +102,7 @@ class SteeringView:
     layers: tuple[str, ...]
     norms: dict[str, float]
     made_with: dict[str, str]
+    measured: tuple[MeasuredView, ...]
     python: str
 
 
@@ -237,7 +263,8 @@ class Viewer:
         name = found.entry.name
         python = f"from vitrail.steering import open_steering\n\nsteering = open_steering({name!r})\nsteering.norms\n"
         told = {k: str(v) for k, v in shown.items()}
-        return SteeringView(found.entry, made.method.title, tuple(map(str, made.layers)), norms, told, python)
+        layers, measured = tuple(map(str, made.layers)), tuple(_measured(self.collection, made.digest))
+        return SteeringView(found.entry, made.method.title, layers, norms, told, measured, python)
 
     def _drawn(self, study: Study) -> Parts:
         with _DRAWING:
@@ -450,6 +477,17 @@ class Viewer:
         beside = "" if other is None else file_hash(other.learned.folder / MANIFEST)
         what = f"map {query.layout} {beside}"
         return self.collection.opened(found, what, lambda _: studies.placed(opened, query.layout, other))
+
+
+def _measured(collection: Collection, steering: str) -> Iterator[MeasuredView]:
+    """What the steering with this digest did in every evaluation that it was part of."""
+    for folder, results in collection.contests():
+        plain = next((one.outcome.effect.mean for one in results if one.name == "none"), float("nan"))
+        for one in results:
+            if one.steering == steering and one.alpha is not None:
+                o = one.outcome
+                told = str(o.loss), bool(o.loss.broken)
+                yield MeasuredView(folder, one.alpha, o.effect.mean, plain, o.p, o.cost, *told)
 
 
 def _check_row(study: Study, row: int) -> None:

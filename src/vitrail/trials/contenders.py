@@ -49,6 +49,8 @@ class Contender:
         parameters: how many numbers were trained.
         seconds: the time to make it.
         asks: whether it asks for the task in the request.
+        steering: the digest of the steering that it is; None for what is none.
+        alpha: the strength of that steering.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Contender:
     parameters: int = 0
     seconds: float = 0.0
     asks: bool = False
+    steering: str | None = None
+    alpha: float | None = None
 
     def requests(self, task: Task, samples: Sequence[Sample]) -> Sequence[Sample]:
         """The samples with the requests that this contender makes."""
@@ -87,9 +91,10 @@ def steering_contender(
     """A steering at strength `alpha` as a contender."""
     trained = 0 if steering.method.is_vector else steering.n_parameters
     edit = steering.intervention(alpha, positions=positions)
-    return intervention_contender(
+    made = intervention_contender(
         name or steering.method.name, edit, parameters=trained, seconds=steering.seconds or 0.0
     )
+    return replace(made, steering=steering.digest, alpha=alpha)
 
 
 def given_contenders(steerings: Sequence[Steering], options: ContestOptions) -> list[Contender]:

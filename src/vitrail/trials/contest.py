@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class ContenderResult:
         seconds: the time to make it; "seconds_to_train" in JSON.
         texts: what it said, in the order of the samples; not kept in JSON.
         speed: None where it was not measured.
+        steering: the digest of the steering that it is; None for what is none.
+        alpha: the strength of that steering.
     """
 
     name: str
@@ -40,6 +42,8 @@ class ContenderResult:
     seconds: float
     texts: tuple[str, ...] = ()
     speed: Speed | None = None
+    steering: str | None = None
+    alpha: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """An entry of `evaluate.json`."""
@@ -48,6 +52,8 @@ class ContenderResult:
             "trained_parameters": self.parameters,
             "seconds_to_train": self.seconds,
             "speed": None if self.speed is None else self.speed.as_dict(),
+            "steering": self.steering,
+            "alpha": self.alpha,
             **self.outcome.as_dict(),
         }
 
@@ -60,6 +66,8 @@ class ContenderResult:
             typed(values["trained_parameters"], int),
             typed(values["seconds_to_train"], float),
             speed=None if values["speed"] is None else Speed.from_dict(values["speed"]),
+            steering=typed(values.get("steering"), str | None),
+            alpha=typed(values.get("alpha"), float | None),
         )
 
 
@@ -100,7 +108,7 @@ def compare_contenders(
         judge = judge or Judge(task, samples, said, lmm, scorer, options.batch_size)
         outcome, speed = judge.kept(parts, f"{name} judged", said, asked), timed.get(place)
         result = ContenderResult(contender.name, outcome, contender.parameters, contender.seconds, tuple(said), speed)
-        found.append(result)
+        found.append(replace(result, steering=contender.steering, alpha=contender.alpha))
         progress("evaluate", len(found), len(everyone))
     return found
 

@@ -138,6 +138,11 @@ export function concepts(rows, { study, more, label }) {
 export const verdict = (v) => h("span", { class: `verdict is-${v.kind}` },
   h("span", { class: "mark", "aria-hidden": "true" }, { good: "✓", bad: "✗", warning: "!", unclear: "?", note: "·" }[v.kind] ?? "·"), ` ${v.text}`);
 
+/** What `vitrail steer evaluate` found of a steering, one line for each time. */
+export const measured = (found) => found.map((m) => h("p", { class: "hint", title: m.loss },
+  `Measured at ${m.alpha} (${m.folder}): ${percent(m.effect)} as wanted, ${percent(m.plain)} without (p ${m.p < 0.001 ? "< .001" : `= ${m.p.toFixed(3)}`}); the rest lost ${percent(m.cost)}.`,
+  m.broken && h("strong", {}, " The texts are broken.")));
+
 /** A text before and after a change. */
 export function changed(side, differences) {
   const [kind, tag] = side === "before" ? ["gone", "del"] : ["new", "ins"];

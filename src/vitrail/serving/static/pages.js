@@ -1,5 +1,5 @@
 // Pages of reports that are shown as they are: a comparison, where both models can be asked; a watch, which goes on; a steering.
-import { api, changed, digits, exports, follow, h, head, parts, say, wrong } from "./lib.js";
+import { api, changed, digits, exports, follow, h, head, measured, parts, say, wrong } from "./lib.js";
 import { picture } from "./picture.js";
 
 function page(view, { page: made, python }, ...before) {
@@ -53,5 +53,5 @@ export async function steering(view, id, signal) {
   view.replaceChildren(
     head(found.entry.name.split("/").pop(), `A steering: ${found.method}, at layer ${found.layers.join(", ")}.`, h("p", { class: "actions" }, h("a", { class: "button strong", href: `/steer?sliders=steering:${id}:1` }, "Steer with it")), exports(() => found.python)),
     h("section", { "aria-label": "What it is" }, h("dl", { class: "pairs wide" }, Object.entries(found.made_with).map(([name, value]) => row(name.replace(/_/g, " "), value)),
-      Object.entries(found.norms).map(([layer, norm]) => row(`norm at layer ${layer}`, `${digits(norm)} median norms of its states`)))));
+      Object.entries(found.norms).map(([layer, norm]) => row(`norm at layer ${layer}`, `${digits(norm)} median norms of its states`))), measured(found.measured)));
 }

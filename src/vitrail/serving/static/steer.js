@@ -1,5 +1,5 @@
 // Sliders that add concepts, or steerings, to the states of the model; what it says before and after.
-import { address, api, changed, exports, follow, h, head, pane, say, soon, wrong } from "./lib.js";
+import { address, api, changed, exports, follow, h, head, measured, pane, say, soon, wrong } from "./lib.js";
 import { chooseStudy, picture } from "./picture.js";
 
 export async function steer(view, _, signal) {
@@ -49,11 +49,20 @@ export async function steer(view, _, signal) {
       const o = options.get(s.of);
       const value = h("output", { for: `slider-${i}` }, shown(s.alpha));
       const range = h("input", { type: "range", id: `slider-${i}`, min: -4, max: 4, step: 0.25, value: Math.max(-4, Math.min(4, s.alpha)), oninput: () => { s.alpha = Number(range.value); value.value = shown(s.alpha); live(); } });
+      const told = h("div", { class: "measured" });
+      if (s.of.startsWith("steering:")) known(s.of.slice(9)).then((found) => told.replaceChildren(...measured(found)), wrong);
       return h("div", { class: `slider tone-${(o.number ?? 1) % 7}` },
         h("label", { for: range.id }, o.number === undefined ? "" : pane(o.number, { href: o.href }), " ", h("span", { dir: "auto" }, o.label)), range, value,
-        h("button", { type: "button", "aria-label": `Remove ${o.label}`, onclick: () => { sliders.splice(i, 1); fill(); live(); } }, "×"));
+        h("button", { type: "button", "aria-label": `Remove ${o.label}`, onclick: () => { sliders.splice(i, 1); fill(); live(); } }, "×"), told);
     }));
     keep();
+  }
+
+  /** What was measured of a steering; asked once. */
+  function known(id) {
+    known.found ??= new Map();
+    if (!known.found.has(id)) known.found.set(id, api(`steerings/${id}`, { signal }).then((found) => found.measured));
+    return known.found.get(id);
   }
 
   function shown(alpha) {
