@@ -10,7 +10,7 @@ import hashlib
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,7 +127,7 @@ class Collection:
                 self._opened.popitem(last=False)
             return made
 
-    def contests(self) -> list[tuple[str, list[ContenderResult]]]:
+    def contests(self) -> Sequence[tuple[str, Sequence[ContenderResult]]]:
         """What `vitrail steer evaluate` found below `root`: the name of each folder, and its results. Those that cannot
         be read are left out."""
         found = []

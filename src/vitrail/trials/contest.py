@@ -66,8 +66,8 @@ class ContenderResult:
             typed(values["trained_parameters"], int),
             typed(values["seconds_to_train"], float),
             speed=None if values["speed"] is None else Speed.from_dict(values["speed"]),
-            steering=typed(values.get("steering"), str | None),
-            alpha=typed(values.get("alpha"), float | None),
+            steering=None if values.get("steering") is None else typed(values["steering"], str),
+            alpha=None if values.get("alpha") is None else typed(values["alpha"], float),
         )
 
 
