@@ -56,7 +56,7 @@ LAYERS = (
     "cli",
 )
 #: Functions that may have up to 12 parameters; all others have at most 8.
-VERBS = {"extract", "learn", "study", "evaluate"}
+VERBS = {"extract", "learn", "study", "evaluate", "load"}
 
 
 def part(path: Path) -> str:

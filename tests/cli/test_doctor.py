@@ -10,7 +10,7 @@ from tests.families.builders import llava, shaken
 from typer.testing import CliRunner
 
 from vitrail.cli import app
-from vitrail.errors import UsageError
+from vitrail.errors import ModelError, UsageError
 from vitrail.lmm import LMM
 from vitrail.toyland.draw import draw
 from vitrail.toyland.world import scene
@@ -55,3 +55,32 @@ def test_the_doctors_exit_code_is_one_when_something_fails(folder, monkeypatch):
     assert done.exit_code == 1
     assert "✗" in done.output
     assert "checks failed" in done.output
+
+
+#: What is said of the model wrongly → what is answered.
+WRONG = {
+    "no such module": (["--part", "norm=model.nrom"], ModelError, r"As norm would fit: model\.language_model\.norm"),
+    "no module": (["--part", "norm"], UsageError, "Expected NAME=VALUE"),
+    "no place for the request": (["--prompt-template", "Q: {image}"], UsageError, "where the request goes"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_said_of_a_model_wrongly_is_refused(folder, case):
+    options, error, answered = WRONG[case]
+    with pytest.raises(error, match=answered):
+        run(app, ["doctor", str(folder), "--device", "cpu", *options], catch_exceptions=False)
+
+
+def test_parts_that_are_said_are_taken(folder):
+    said = ["--part", "norm=model.language_model.norm", "--part", "connector=model.multi_modal_projector"]
+    done = run(app, ["doctor", str(folder), "--device", "cpu", "--json", *said])
+    assert (done.exit_code, json.loads(done.stdout)["passed"]) == (0, True)
+    assert json.loads(done.stdout)["model"]["parts"]["connector"] == "model.multi_modal_projector"
+
+
+def test_a_template_may_lie_in_a_file_and_stands_in_the_certificate(folder, tmp_path):
+    (tmp_path / "asked.txt").write_text("Q: {image} {request} A:{answer}\n", encoding="utf-8")
+    options = ["--prompt-template", str(tmp_path / "asked.txt"), "--json"]
+    done = run(app, ["doctor", str(folder), "--device", "cpu", *options])
+    assert json.loads(done.stdout)["model"]["prompt_template"] == "Q: {image} {request} A:{answer}"

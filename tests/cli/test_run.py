@@ -68,6 +68,7 @@ def test_a_dry_run_prints_the_commands_and_runs_none(file):
         ('run = "study"\nword = "no"\npenalty = 0.5', "vitrail study --word=no --penalty=0.5"),
         ('run = "study"\njson = false', "vitrail study"),
         ('run = "words"\nn = 9', "vitrail words -n9"),
+        ('run = "compare"\na = "dog"\nb = "cat"', "vitrail compare --a=dog --b=cat"),
     ],
 )
 def test_entries_are_options_and_arguments(file, step, typed):

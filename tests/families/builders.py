@@ -214,7 +214,7 @@ def llava_onevision() -> tuple[Any, Any]:
     return t.LlavaOnevisionForConditionalGeneration(config), processor
 
 
-def idefics() -> tuple[Any, Any]:
+def idefics(cross_layer_interval: int = 2) -> tuple[Any, Any]:
     words = tokenizer("<fake_token_around_image>", "<image>", "<end_of_utterance>")
     config = t.IdeficsConfig(
         vocab_size=len(words),
@@ -223,7 +223,7 @@ def idefics() -> tuple[Any, Any]:
         intermediate_size=48,
         num_hidden_layers=4,
         num_attention_heads=4,
-        cross_layer_interval=2,
+        cross_layer_interval=cross_layer_interval,
         alpha_type="vector",
         use_resampler=True,
         vision_config={**_renamed(SIGHT, hidden_size="embed_dim")},

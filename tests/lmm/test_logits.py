@@ -12,8 +12,11 @@ from transformers import (
     Gemma2Config,
     GraniteConfig,
     LlamaConfig,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
+from vitrail.lmm import find_parts
 from vitrail.lmm.logits import AfterUnembedding, after_unembedding
 
 SIZE = {
@@ -42,7 +45,7 @@ def test_the_models_logits_are_those_of_its_unembedding_as_it_changes_them(name)
     config, expected = MODELS[name]
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config).eval()
-    found = after_unembedding(model, model.get_output_embeddings())
+    found = after_unembedding(model, find_parts(model))
     assert found == expected
     ids = torch.tensor([[7, 9, 11]])
     with torch.no_grad():
@@ -70,13 +73,33 @@ def test_one_name_of_a_factor_may_mean_a_product_or_a_quotient(kind, scale):
             setattr(vision, name, value)
     torch.manual_seed(0)
     model = AutoModelForImageTextToText.from_config(config).eval()
-    assert after_unembedding(model, model.get_output_embeddings()) == AfterUnembedding(scale)
+    assert after_unembedding(model, find_parts(model)) == AfterUnembedding(scale)
+
+
+def test_a_factor_that_no_configuration_names_is_measured():
+    """T5 with tied embeddings divides its final state by the root of its width before the unembedding."""
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=40,
+        d_model=16,
+        d_kv=8,
+        d_ff=32,
+        num_layers=2,
+        num_heads=2,
+        tie_word_embeddings=True,
+        decoder_start_token_id=0,
+    )
+    model = T5ForConditionalGeneration(config).eval()
+    found = after_unembedding(model, find_parts(model))
+    assert found.scale == pytest.approx(16**-0.5, rel=1e-4)
+    assert found.cap is None
 
 
 def test_a_model_that_cannot_be_looked_at_is_taken_to_use_its_cap(monkeypatch):
     model = AutoModelForCausalLM.from_config(MODELS["Gemma 2 caps"][0]).eval()
+    parts = find_parts(model)
     monkeypatch.setattr(type(model), "forward", lambda self, **inputs: 1 / 0)
-    assert after_unembedding(model, model.get_output_embeddings()) == AfterUnembedding(cap=5.0)
+    assert after_unembedding(model, parts) == AfterUnembedding(cap=5.0)
 
 
 def test_it_is_said_what_a_scale_and_a_cap_do_to_words():

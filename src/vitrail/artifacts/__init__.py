@@ -12,6 +12,8 @@ shards.py    folders that are written shard by shard, so that a run that was sto
 lock.py      one writer at a time
 remote.py    folders that lie elsewhere, at a URL
 checking.py  the condition of any folder of ours
+made.py      which command wrote an artifact, kept beside its manifest
+chain.py     the commands that made an artifact, from its first parents on
 showing.py   what an artifact is, from its manifest alone
 
 What lies on disk is right, or it is refused. Never pickle.

@@ -55,6 +55,7 @@ class Elsewhere(Protocol):
     """A folder here for one that lies elsewhere (`remote.Mirror`): what is written here is written there as well."""
 
     folder: Path
+    url: str
 
     def has(self, path: Path) -> bool:
         """Whether there is such a file there."""

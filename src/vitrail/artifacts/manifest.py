@@ -20,6 +20,7 @@ from typing import Any
 
 from vitrail.artifacts.files import PARTIAL, PARTS, check_here, file_hash
 from vitrail.artifacts.lock import LOCK, RANKS
+from vitrail.artifacts.made import MADE, remember
 from vitrail.artifacts.values import SEAL, UNEXPECTED, plain, read_sealed, typed, why, write_sealed
 from vitrail.errors import ArtifactError
 from vitrail.progress import Progress, announce
@@ -178,7 +179,9 @@ def write_manifest(folder: Path, kind: str, content: Mapping[str, Any], files: I
     hashes = {**content.get("files", {}), **{name: file_hash(folder / name) for name in files}}
     values = {"schema": SCHEMA, "kind": kind, "versions": versions(), "parameters": {}, "parents": {}, **content}
     values["files"] = hashes
-    return write_sealed(folder / MANIFEST, values)
+    written = write_sealed(folder / MANIFEST, values)
+    remember(folder)
+    return written
 
 
 def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
@@ -361,8 +364,8 @@ def check_free(folder: Path, kind: str) -> None:
 
 
 def is_trace(name: str) -> bool:
-    """Whether a file of that name is a trace of our writing: what was not finished, or a lock."""
-    return name.endswith(PARTIAL) or name in (LOCK, RANKS, PARTS, ".damaged")
+    """Whether a file of that name is a trace of our writing: what was not finished, a lock, or who wrote."""
+    return name.endswith(PARTIAL) or name in (LOCK, RANKS, PARTS, MADE, ".damaged")
 
 
 def is_current(folder: Path, kind: str, parameters: Mapping[str, Any], parents: Mapping[str, Any]) -> bool:

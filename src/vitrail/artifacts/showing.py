@@ -55,13 +55,23 @@ def show(path: str | Path) -> list[Shown]:
     Raises:
         ArtifactError: there is none, or a manifest is damaged.
     """
+    folder, found = manifests(path)
+    return [_shown(folder, p) for p in found]
+
+
+def manifests(path: str | Path) -> tuple[Path, list[Path]]:
+    """The folder that is meant, and its manifest, or those below it in the order of their folders.
+
+    Raises:
+        ArtifactError: there is none.
+    """
     path = Path(path)
     folder = path.parent if path.name == MANIFEST else path
     found = [folder / MANIFEST] if (folder / MANIFEST).is_file() else sorted(folder.rglob(MANIFEST))
     found = [p for p in found if ASIDE not in p.parts]
     if not found:
         raise ArtifactError(f"There is no artifact of Vitrail in {folder}: no {MANIFEST} there or below.")
-    return [_shown(folder, p) for p in found]
+    return folder, found
 
 
 def _shown(folder: Path, path: Path) -> Shown:

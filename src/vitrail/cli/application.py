@@ -19,6 +19,7 @@ from rich.markup import escape
 from typer.core import TyperCommand
 
 from vitrail.cli.derived import NameParser, names_of, options_of, parser_of, taken_from
+from vitrail.cli.recording import TYPED, command_of
 from vitrail.cli.unused import remember
 from vitrail.visible import visible
 
@@ -39,6 +40,10 @@ class ListingCommand(TyperCommand):
 
     parsers: ClassVar[dict[str, NameParser]] = {}
     examples: ClassVar[tuple[str, ...]] = ()
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[TYPED] = list(args)
+        return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         for parameter in self.params:
@@ -99,6 +104,10 @@ def with_single_options(function: Callable[..., None]) -> Callable[..., None]:
         made = {name: taken_from(values, name, group) for name, group in groups.items()}
         with ExitStack() as stack:
             here = {name: _here(stack, value, name) for name, value in {**made, **values}.items()}
+            if typer_context is not None and function.__name__ != "run":  # the steps of a file are commands themselves
+                from vitrail.artifacts.made import made_by
+
+                stack.enter_context(made_by(command_of(typer_context, here.get("out"))))
             function(**here)
 
     keyword = inspect.Parameter.KEYWORD_ONLY  # so that options without a default may follow options with one

@@ -12,8 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from vitrail.activations.options import ExtractionOptions
 from vitrail.cli.derived import Named, Without
+from vitrail.cli.parsing import to_pairs
 from vitrail.cli.terminal import tell
 from vitrail.errors import DataError, UsageError
 from vitrail.lmm.options import DType, Layer
@@ -30,6 +33,12 @@ if TYPE_CHECKING:
     from vitrail.samples import Sample, Samples
     from vitrail.samples.facts import KnownFacts
     from vitrail.work.options import WorkOptions
+
+
+_PART = (
+    "A part of the model and the name of its module, where it is not found: `norm=model.norm`, or of `blocks`, `head`, "
+    "`vision`, `connector`. May be given several times."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +80,9 @@ class ModelChoice(Options):
         dtype: of the weights; `auto` is what the model says, `int8` and `int4` quantise (bitsandbytes).
         device: `cpu`, `cuda`, …; the accelerator if there is one. `auto` spreads over all, and off-loads.
         prompt: the request for a caption; the model's own by default.
+        prompt_template: how the model is asked, where its own way is not known or not meant: a chat template in Jinja,
+            or text such as `USER: {image} {request} ASSISTANT: {answer}`, or a file that holds it.
+        parts: parts of the model and the names of their modules, as `PART=MODULE`.
         trust_remote_code: run code that comes with the model. It may do anything on this machine.
         own_generation: generate as the model's own generation configuration says, instead of greedily.
     """
@@ -81,6 +93,8 @@ class ModelChoice(Options):
     dtype: DType = "auto"
     device: str | None = None
     prompt: str | None = None
+    prompt_template: str | None = None
+    parts: Annotated[list[str] | None, typer.Option("--part", metavar="PART=MODULE", help=_PART)] = None
     trust_remote_code: bool = False
     own_generation: bool = False
 
@@ -101,10 +115,12 @@ class ModelChoice(Options):
         Raises:
             ModelError, UsageError: what is known of the model without its weights already tells that it will not do.
         """
-        from vitrail.lmm import check_model
+        from vitrail.lmm import check_model, check_template
 
-        known = {name: value for name, value in vars(self).items() if name not in ("prompt", "own_generation")}
-        check_model(**known, layers=layers)
+        asked = ("prompt", "prompt_template", "parts", "own_generation")
+        check_template(_text(self.prompt_template))
+        to_pairs(self.parts)
+        check_model(**{name: value for name, value in vars(self).items() if name not in asked}, layers=layers)
         return partial(_loaded, self)
 
     def of_study(self) -> StudyModel:
@@ -114,15 +130,29 @@ class ModelChoice(Options):
 
 
 #: Options of a `ModelChoice` that the model of a study does not have: the study says them; see `ModelChoice.of_study`.
-NOT_OF_STUDY = tuple(f"model.{name}" for name in ("revision", "adapter", "dtype", "prompt", "own_generation"))
+NOT_OF_STUDY = tuple(
+    f"model.{name}" for name in ("revision", "adapter", "dtype", "prompt", "prompt_template", "parts", "own_generation")
+)
 
 
 def _loaded(choice: ModelChoice) -> LMM:
     from vitrail.lmm import load, quieten
 
     quieten()
-    lmm = load(**{name: value for name, value in vars(choice).items() if name != "own_generation"})
+    choices = {name: value for name, value in vars(choice).items() if name != "own_generation"}
+    choices |= {"prompt_template": _text(choice.prompt_template), "parts": to_pairs(choice.parts)}
+    lmm = load(**choices)
     return lmm.with_own_generation() if choice.own_generation else lmm
+
+
+def _text(template: str | None) -> str | None:
+    """A prompt template, or what the file of that name holds."""
+    try:
+        if template and Path(template).is_file():
+            return Path(template).read_text(encoding="utf-8").removesuffix("\n")
+        return template
+    except (OSError, ValueError):  # a text that is no name of a file
+        return template
 
 
 _BOUNDS, _READING = ImageBounds(), ReadingOptions()

@@ -82,3 +82,18 @@ def to_either(words: Sequence[str], read: Callable[[str], T], what: str) -> Call
             raise UsageError(f"Expected {what} or {' or '.join(words)}; got {text!r}.") from None
 
     return either
+
+
+def to_pairs(texts: Sequence[str] | None) -> dict[str, str]:
+    """Name → value, of texts `NAME=VALUE`.
+
+    Raises:
+        UsageError: a text has no name or no value, or a name comes twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts or ():
+        name, _, value = (half.strip() for half in text.partition("="))
+        if not name or not value or name in found:
+            raise UsageError(f"Expected NAME=VALUE, each name once; got {text!r}.")
+        found[name] = value
+    return found

@@ -14,6 +14,7 @@ import typer
 
 from vitrail.cli.application import app, command
 from vitrail.cli.options import PlanOnly
+from vitrail.cli.recording import entry_of
 from vitrail.cli.terminal import say, tell
 from vitrail.errors import UsageError, VitrailError
 
@@ -172,7 +173,7 @@ def _parameters(words: tuple[str, ...]) -> dict[str, Any]:
     found = {}
     for parameter in _commands()[words].params:
         if parameter.param_type_name == "argument":
-            found[str(parameter.metavar or parameter.name).lower().strip("[]. ")] = parameter
+            found[entry_of(parameter)] = parameter
         elif parameter.name != "help":
             found |= {option.lstrip("-"): parameter for option in parameter.opts}
     return found
@@ -189,12 +190,11 @@ def _typed(given: Mapping[str, Any], known: Mapping[str, Any], where: str) -> It
             arguments += [_text(v, name, where) for v in (value if isinstance(value, list) else [value])]
         elif getattr(parameter, "is_flag", False):
             yield from _flag(parameter, value, name, where)
-        elif parameter.multiple and isinstance(value, list):
-            yield from (f"--{name}={_text(v, name, where)}" for v in value)
-        elif len(name) == 1:
-            yield f"-{name}{_text(value, name, where)}"
         else:
-            yield f"--{name}={_text(value, name, where)}"
+            option = next(option for option in parameter.opts if option.lstrip("-") == name)
+            start = f"{option}=" if option.startswith("--") else option
+            values = value if parameter.multiple and isinstance(value, list) else [value]
+            yield from (f"{start}{_text(v, name, where)}" for v in values)
     if arguments:
         yield from ("--", *arguments)
 

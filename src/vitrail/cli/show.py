@@ -9,7 +9,7 @@ import typer
 
 from vitrail.cli.application import command
 from vitrail.cli.options import Json
-from vitrail.cli.terminal import print_json, show_rows
+from vitrail.cli.terminal import print_json, say, show_rows, tell
 
 if TYPE_CHECKING:
     from vitrail.artifacts.showing import Shown
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 @command(panel="Before you start")
 def show(
     folder: Annotated[Path, typer.Argument(metavar="PATH", help="An artifact, or a folder that holds some.")],
+    as_run: Annotated[
+        bool, typer.Option("--as-run", help="Print the file with which `vitrail run` makes it again, parents and all.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """What an artifact is: how it was made and of what, its rows, words, layers and size, and the doctor's certificate.
@@ -27,10 +30,20 @@ def show(
     Examples:
         vitrail show studies/dog
         vitrail show studies/dog/concepts
+        vitrail show studies/dog --as-run
     """
     from vitrail.artifacts import plain
     from vitrail.artifacts.showing import show as run
 
+    if as_run:
+        from vitrail.artifacts.chain import chain_of
+        from vitrail.cli.recording import as_toml
+
+        chain = chain_of(folder)
+        for why in chain.lacks:
+            tell(f"Not made again by this file: {why}.")
+        say(as_toml(chain).rstrip("\n"))
+        return
     found = run(folder)
     if as_json:
         print_json(plain(found))

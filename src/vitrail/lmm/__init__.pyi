@@ -27,6 +27,7 @@ from .loading import (
     Loader as Loader,
     as_lmm as as_lmm,
     check_model as check_model,
+    check_template as check_template,
     from_transformers as from_transformers,
     load as load,
     load_as as load_as,
@@ -36,9 +37,11 @@ from .loading import (
 from .model import (
     LMM as LMM,
 )
+from .finding import (
+    find_parts as find_parts,
+)
 from .parts import (
     Parts as Parts,
-    find_parts as find_parts,
 )
 from .placement import (
     Placement as Placement,

@@ -10,7 +10,7 @@ from typing import Any
 from vitrail.artifacts import differences, plain, typed
 
 #: What version 0.1.0 did not write.
-NEWER = ("active", "template", "tokenizer", "images", "generation", "config")
+NEWER = ("active", "template", "prompt_template", "tokenizer", "images", "generation", "config")
 #: What is left out of a manifest where it is None.
 OPTIONAL = frozenset({"quantization", *NEWER})
 
@@ -33,6 +33,7 @@ class ModelDescription:
         active: the adapters that act, with their strengths; None without any. This and the following are None in what
             version 0.1.0 wrote.
         template: how a request and its answer become text.
+        prompt_template: how a user wanted the model to be asked, as `load` takes it; None for its own way.
         tokenizer: a hash of how text becomes tokens.
         images: the settings of what prepares images.
         generation: the settings of generation; those of Vitrail's own are greedy.
@@ -51,6 +52,7 @@ class ModelDescription:
     quantization: str | None = None
     active: Mapping[str, Any] | None = None
     template: str | None = None
+    prompt_template: str | None = None
     tokenizer: str | None = None
     images: Mapping[str, Any] | None = None
     generation: Mapping[str, Any] | None = None

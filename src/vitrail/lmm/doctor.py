@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,7 +68,7 @@ def doctor(lmm: LMM | str | Path, images: Sequence[Image.Image] | None = None) -
 
 
 def quick(lmm: LMM, images: Sequence[Image.Image], requests: Sequence[str]) -> Diagnosis:
-    """The cheap part of the certificate: states, logits and padding of two rows.
+    """The cheap part of the certificate: states, logits, padding and what is said, of two rows.
 
     Args:
         images: of which the first two are used.
@@ -141,7 +141,6 @@ class Examiner:
         yield self._tried("image", self.image)
         yield from self.few()
         yield self._tried("a batch is its rows alone", self.batch)
-        yield self._tried("read at once is as spoken", self.replay)
         yield self._tried("hooks are called", self.calls)
         yield self._tried("a zero vector changes nothing", self.zero)
         yield self._tried("a vector changes what it should", self.vector)
@@ -154,6 +153,7 @@ class Examiner:
         yield self._tried("logits are the model's", self.logits)
         yield self._tried("left padding changes nothing", self.padding)
         yield self._tried("what is said is the most likely", self.said)
+        yield self._tried("read at once is as spoken", self.replay)
         yield self._tried(LIVE, self.live)
 
     def _tried(self, name: str, check: Callable[[], Finding]) -> Check:
@@ -172,7 +172,7 @@ class Examiner:
     # ---- what is compared --------------------------------------------------------------------------------------------
 
     def _prepare(self, rows: Sequence[int], requests: Sequence[str] | None = None) -> Batch:
-        requests = self.requests if requests is None else requests
+        requests = self.asked if requests is None else requests
         return self.lmm.prepare([self.images[i] for i in rows], [requests[i] for i in rows])
 
     def _last(self, inputs: Batch) -> dict[Any, Tensor]:
@@ -233,35 +233,48 @@ class Examiner:
 
     def padding(self) -> Finding:
         """A padded row has the states of the same row without padding."""
-        error, most = self._padded(self.requests)
-        if not most:
-            longer = f"{REQUEST} {REQUEST}"  # by itself: a family's own request may take nothing beside it (Florence-2)
-            error, most = self._padded([self.requests[0], *[longer] * (len(self.requests) - 1)])
+        requests = self.uneven
+        inputs = self._prepare(range(len(self.images)), requests)
+        width, error, most = _width(inputs), 0.0, 0
+        together = self._last(inputs)
+        for i in range(len(self.images)):
+            alone = self._prepare([i], requests)
+            if padded := width - _width(alone):
+                states = self._last(alone)
+                error = max(error, *(relative(together[k][i], states[k][0]) for k in self.layers))
+                most = max(most, padded)
         if not most:
             return Finding(None, None, "no row of the batch needed padding")
         return self._within(error, f"rows with up to {most} padded positions against the same rows alone")
 
-    def _padded(self, requests: Sequence[str]) -> tuple[float, int]:
-        """The largest error of states that padding makes where the images have these `requests`, and the most positions
-        that are padded."""
-        inputs = self._prepare(range(len(self.images)), requests)
-        key = "encoder_input_ids" if "encoder_input_ids" in inputs else "input_ids"
-        width, error, most = inputs[key].shape[1], 0.0, 0
-        together = self._last(inputs)
-        for i in range(len(self.images)):
-            alone = self._prepare([i], requests)
-            if padded := width - alone[key].shape[1]:
-                states = self._last(alone)
-                error = max(error, *(relative(together[k][i], states[k][0]) for k in self.layers))
-                most = max(most, padded)
-        return error, most
+    @cached_property
+    def asked(self) -> Sequence[str]:
+        """The requests; the first one for each image where requests of unequal length cannot go through together."""
+        return self.requests if self._takes(self.requests) else [self.requests[0]] * len(self.requests)
+
+    @cached_property
+    def uneven(self) -> Sequence[str]:
+        """The requests; with longer ones among them where all are of one length, so that a batch is padded."""
+        longer = f"{REQUEST} {REQUEST}"  # by itself: a family's own request may take nothing beside it (Florence-2)
+        for requests in (self.requests, [self.requests[0], *[longer] * (len(self.requests) - 1)]):
+            alone = (self._prepare([i], requests) for i in range(len(self.images)))
+            if len({_width(inputs) for inputs in alone}) > 1:  # a wrong mask would say nothing of padding
+                return requests if self._takes(requests) else self.asked
+        return self.asked
+
+    def _takes(self, requests: Sequence[str]) -> bool:
+        try:
+            self.lmm.prepare(self.images, requests)
+        except ModelError:
+            return False
+        return True
 
     def said(self) -> Finding:
         """Each token that is said is the most likely at the state that predicts it, and so is the end of an answer.
 
         Tokens that the model never says do not count, nor does a first token that it is made to say.
         """
-        backend, inputs = self.lmm.backend, self._prepare(range(len(self.images)))
+        backend, inputs = self.lmm.backend, self._prepare(range(len(self.images)), self.uneven)
         if not getattr(backend, "greedy", True):
             return Finding(None, None, "it generates as its own generation configuration says")
         answers = backend.generate(inputs, SPOKEN)  # of the backend: nobody speaks in its place
@@ -291,7 +304,7 @@ class Examiner:
 
     def replay(self) -> Finding:
         """States as the model had them while it spoke, with its cache, and as we read them from the whole text."""
-        inputs = self._prepare(range(len(self.images)))
+        inputs = self._prepare(range(len(self.images)), self.uneven)
         said, spoken = self._spoken(inputs)
         groups = self.lmm.together(inputs)
         if len(groups) != len(spoken):
@@ -315,7 +328,7 @@ class Examiner:
         """
         if not getattr(self.lmm.backend, "greedy", True):
             return Finding(None, None, f"{REPLAYED}: it generates as its own generation configuration says")
-        inputs = self._prepare(range(len(self.images)))
+        inputs = self._prepare(range(len(self.images)), self.uneven)
         heard: list[Spoken | ModelError] = []
         with self.lmm.watched(self.layers, heard.append):
             said = self.lmm.backend.generate(inputs, SPOKEN)
@@ -430,6 +443,11 @@ class Examiner:
         )
 
 
+def _width(inputs: Batch) -> int:
+    """How many positions the requests of a batch have."""
+    return inputs["encoder_input_ids" if "encoder_input_ids" in inputs else "input_ids"].shape[1]
+
+
 def keeps_states(certificate: Mapping[str, Any] | None) -> bool:
     """Whether states may be kept while the model speaks, by its certificate: the check `LIVE` passed."""
     checks = [] if certificate is None else certificate["checks"]
@@ -459,6 +477,6 @@ def hidden_states(out: Any) -> Sequence[Tensor] | None:
     for holder in (out, getattr(out, "language_model_outputs", None)):
         for name in ("decoder_hidden_states", "hidden_states"):
             found = getattr(holder, name, None)
-            if found is not None:
+            if found is not None and found[-1].shape[1] == out.logits.shape[1]:  # else of the image (BLIP)
                 return found
     return None

@@ -119,7 +119,11 @@ def capture(
 
 @contextmanager
 def watch(
-    modules: Mapping[str, nn.Module], see: Callable[[str, Tensor], None], *, inputs: frozenset[str] = frozenset()
+    modules: Mapping[str, nn.Module],
+    see: Callable[[str, Tensor], None],
+    *,
+    inputs: frozenset[str] = frozenset(),
+    states_of: StatesOf = residual,
 ) -> Iterator[None]:
     """Shows `see(name, states)` what `modules` put out, in every forward pass inside the `with` block; nothing changes.
 
@@ -127,8 +131,9 @@ def watch(
         modules: name → module whose output (batch, positions, features) is shown.
         see: must keep a copy of what it wants: a model may write into its states later.
         inputs: names of those whose *input* is shown instead.
+        states_of: finds the states in what a module puts out.
     """
-    handles = [_hook(module, name, partial(see, name), name in inputs) for name, module in modules.items()]
+    handles = [_hook(module, name, partial(see, name), name in inputs, states_of) for name, module in modules.items()]
     with _removed(handles):
         yield
 

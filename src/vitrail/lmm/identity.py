@@ -43,8 +43,18 @@ def fingerprint(model: nn.Module) -> str:
         values = stored(model, name, tensor).detach()
         own = name.replace("_orig_mod.", "")  # of a block that `torch.compile` wrapped
         digest.update(f"{own} {tuple(values.shape)} {values.dtype}".encode())
-        digest.update(memoryview(_bytes(values)))
+        for plain in _plain(values):
+            digest.update(memoryview(_bytes(plain)))
     return digest.hexdigest()
+
+
+def _plain(values: Tensor) -> Iterator[Tensor]:
+    """The tensors that a tensor is made of: itself, or codes and scales of one that is quantised (torchao, quanto)."""
+    if hasattr(values, "__tensor_flatten__"):
+        for name in values.__tensor_flatten__()[0]:
+            yield from _plain(getattr(values, name))
+    else:
+        yield values
 
 
 def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -10,18 +10,23 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import torch
+from PIL import Image
+from torch import nn
 
 from vitrail.errors import ModelError
 from vitrail.lmm.adapters import check_adapter, check_trained, put_on
 from vitrail.lmm.description import ModelDescription
-from vitrail.lmm.families import DEFAULT_PROMPT, family_of
+from vitrail.lmm.families import DEFAULT_PROMPT, Plain, family_of
+from vitrail.lmm.finding import check_readable, find_parts
 from vitrail.lmm.generating import greedy_configuration
 from vitrail.lmm.logits import after_unembedding
 from vitrail.lmm.messages import first_line, quiet_loading
 from vitrail.lmm.model import LMM
 from vitrail.lmm.options import DType, Layer, own_layers
-from vitrail.lmm.parts import find_parts, speaker, translates, unwrapped
+from vitrail.lmm.padding import counts_by_itself, moved_by_padding
+from vitrail.lmm.parts import Parts, speaker, translates, unwrapped
 from vitrail.lmm.placement import Placement, device_of
+from vitrail.lmm.prompts import is_jinja
 from vitrail.lmm.transformers_backend import TransformersBackend
 
 #: Loads a model, in whatever process it is called.
@@ -37,6 +42,8 @@ def load(
     dtype: DType = "auto",
     device: str | Placement | None = None,
     prompt: str | None = None,
+    prompt_template: str | None = None,
+    parts: Mapping[str, str] | None = None,
     trust_remote_code: bool = False,
 ) -> LMM:
     """The image-text-to-text model `model`, ready to be read.
@@ -56,12 +63,18 @@ def load(
             the model over several devices.
         prompt: the request for a caption; by default the model's own (`caption_prompt` in its configuration), its
             family's, or `DEFAULT_PROMPT`.
+        prompt_template: how the model is asked, by default by its chat template or as its family is: a chat template in
+            Jinja, or text with {request} in it, as "USER: {image} {request} ASSISTANT: {answer}". {image} is the
+            image's token, {start} the token that begins a text, and {answer} stands where the answer begins.
+        parts: part → the name of its module, for what is not found or not what you mean: "blocks", "norm" ("none" for
+            none), "unembedding" or "head", "vision", "connector"; see `find_parts`.
         trust_remote_code: whether code that comes with the model may run. It may do anything on this machine.
 
     Raises:
         ModelError: neither a model nor a name on the hub, or not an image-text-to-text model, or a part was not found.
-        UsageError: there is no such device.
+        UsageError: there is no such device, or the template has no place for the request.
     """
+    check_template(prompt_template)
     check_model(
         model,
         revision=revision,
@@ -83,7 +96,7 @@ def load(
         network = network.merge_and_unload() if merge else network
     if "device_map" not in placement:
         network = network.to(place)
-    lmm = from_transformers(network, processor, str(model), prompt)
+    lmm = from_transformers(network, processor, str(model), prompt, prompt_template=prompt_template, parts=parts)
     return replace(lmm, revision=_commit(path, revision) or revision, adapter=None if adapter is None else str(adapter))
 
 
@@ -112,6 +125,7 @@ def check_model(
     if adapter is not None:
         check_adapter(adapter)
     config = _configuration(_location(model), model, {"revision": revision, "trust_remote_code": trust_remote_code})
+    check_readable(config, str(model))
     n_blocks = n_blocks_of(config)
     if n_blocks is not None:
         own_layers(layers, n_blocks, str(model))
@@ -159,6 +173,8 @@ def load_as(
         dtype=cast(DType, description.weights_dtype),
         device=device,
         prompt=prompt,
+        prompt_template=description.prompt_template,
+        parts=description.parts,
         trust_remote_code=trust_remote_code,
     )
     if description.generation is not None and not description.generation.get("greedy", True):
@@ -195,7 +211,21 @@ def as_lmm(model: LMM | str | Path) -> LMM:
     return load(model) if isinstance(model, str | Path) else model
 
 
-def from_transformers(network: Any, processor: Any, name: str, prompt: str | None = None) -> LMM:
+def check_template(prompt_template: str | None) -> None:
+    """Raises `UsageError` if text that shall be a prompt template has no place for the request; see `load`."""
+    if prompt_template is not None and not is_jinja(prompt_template):
+        Plain.written(prompt_template)
+
+
+def from_transformers(
+    network: Any,
+    processor: Any,
+    name: str,
+    prompt: str | None = None,
+    *,
+    prompt_template: str | None = None,
+    parts: Mapping[str, str] | None = None,
+) -> LMM:
     """An LMM around a model of transformers that is in memory.
 
     The model is put in evaluation mode, asks for no gradient, and gets a fresh generation configuration, for greedy
@@ -206,11 +236,14 @@ def from_transformers(network: Any, processor: Any, name: str, prompt: str | Non
         network: the image-text-to-text model.
         processor: of images and texts; it has a `tokenizer` and an `image_processor`.
         name: what manifests call it.
-        prompt: the request for a caption, as in `load`.
+        prompt: this and the following as in `load`.
 
     Raises:
         ModelError: a part was not found, or the model generates no text.
+        UsageError: the template has no place for the request.
     """
+    check_template(prompt_template)
+    check_readable(unwrapped(network).config, type(unwrapped(network)).__name__)
     if not hasattr(speaker(network), "generate"):
         raise ModelError(f"{type(unwrapped(network)).__name__} generates no text, so it has no words to read.")
     network.eval().requires_grad_(False)
@@ -219,9 +252,27 @@ def from_transformers(network: Any, processor: Any, name: str, prompt: str | Non
     tokenizer.padding_side = "right" if translates(network) else "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    backend = TransformersBackend(network, processor, find_parts(network), own)
-    after_unembedding(network, backend.parts.unembedding)  # now, while nothing else looks at its passes
-    return LMM(backend, name, prompt=_own_prompt(unwrapped(network).config) if prompt is None else prompt)
+    if prompt_template is not None and is_jinja(prompt_template):
+        processor.chat_template = prompt_template
+    prompt = _own_prompt(unwrapped(network).config) if prompt is None else prompt
+    nothing = Parts(nn.ModuleList(), nn.Identity(), nn.Identity(), {})  # until they are found
+    backend = TransformersBackend(network, processor, nothing, own, prompt_template=prompt_template)
+    return LMM(_looked_at(backend, prompt, parts), name, prompt=prompt)
+
+
+def _looked_at(backend: TransformersBackend, prompt: str, parts: Mapping[str, str] | None) -> TransformersBackend:
+    """The backend with its parts, and with all else that is seen in passes: now, while nothing else looks at them."""
+    network, picture = backend.model, Image.linear_gradient("L").resize((112, 112)).convert("RGB")
+
+    def look() -> Any:
+        return backend.run(backend.prepare([picture], [prompt]))
+
+    found = replace(backend, parts=find_parts(network, parts, look))
+    after_unembedding(network, found.parts, look)
+    if found.translates or not counts_by_itself(unwrapped(network)):
+        return found
+    moved = moved_by_padding(found, picture, (prompt, f"{prompt} {DEFAULT_PROMPT}"))
+    return replace(found, moved_by_padding=moved)
 
 
 def _own_prompt(config: Any) -> str:

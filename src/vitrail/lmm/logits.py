@@ -1,4 +1,4 @@
-"""What a model does to its logits after the unembedding: nothing, a scale, a soft cap. Found on the model itself.
+"""What a model does to its logits around the unembedding: nothing, a scale, a soft cap. Found on the model itself.
 
 Configurations name such numbers, and do not say whether a model multiplies by them, divides, or uses them at all
 (`logits_scaling` divides in Granite, multiplies in HyperCLOVA X, and does nothing in a LLaVA over Granite).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,12 +18,20 @@ import torch
 from torch import Tensor, nn
 
 from vitrail.lmm import hooks
-from vitrail.lmm.parts import place, text_config, text_pass, unwrapped
+from vitrail.lmm.finding import Look
+from vitrail.lmm.parts import Parts, place, text_config, text_pass, translates, unwrapped
 
 log = logging.getLogger(__name__)
 
 #: What configurations call a factor of the logits, and a cap.
-FACTORS = ("logits_scaling", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scale")
+FACTORS = (
+    "logits_scaling",
+    "logit_scale",
+    "output_multiplier",
+    "lm_head_multiplier",
+    "logits_scale",
+    "logits_mup_width_multiplier",
+)
 CAPS = ("final_logit_softcapping", "logit_softcap", "softcap")
 #: The largest relative error of logits that are the model's, by the dtype of its weights.
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
@@ -30,7 +39,7 @@ _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 
 @dataclass(frozen=True)
 class AfterUnembedding:
-    """The model's logits from those of its unembedding, `W_U · state`.
+    """The model's logits from `W_U · final state`; a scale may stand before the unembedding (muP, T5) or after it.
 
     A scale changes no order of words, and no ratio of their differences. A cap keeps their order, and shrinks the
     differences of large logits.
@@ -57,31 +66,42 @@ class AfterUnembedding:
 _known: WeakKeyDictionary[nn.Module, AfterUnembedding] = WeakKeyDictionary()
 
 
-def after_unembedding(model: Any, unembedding: nn.Module) -> AfterUnembedding:
-    """What `model` does to the logits of its `unembedding`.
+def after_unembedding(model: Any, parts: Parts, look: Look | None = None) -> AfterUnembedding:
+    """What `model` does to `W_U` times what its final norm gives, to get its logits.
 
-    Where its configuration names a factor or a cap, one pass over four tokens, the first time, shows what becomes of
-    them. A model that cannot read text without an image is taken to use the cap alone, and the doctor checks that.
+    Where its configuration names a factor or a cap, or an encoder reads its requests (T5 has a factor that no
+    configuration names), one pass over four tokens, or `look` for a model that cannot read
+    text without an image, shows what becomes of them, the first time. A model that runs neither is taken to use the cap
+    alone, and the doctor checks that.
     """
     base = unwrapped(model)
     if base not in _known:
-        _known[base] = _found(base, unembedding)
+        _known[base] = _found(base, parts, look)
     return _known[base]
 
 
-def _found(base: Any, unembedding: nn.Module) -> AfterUnembedding:
+def _found(base: Any, parts: Parts, look: Look | None) -> AfterUnembedding:
     factors, caps = _numbers(base, FACTORS), _numbers(base, CAPS)
-    if not factors and not caps:
+    if not factors and not caps and not translates(base):
         return AfterUnembedding()
     usual = AfterUnembedding(cap=caps[0] if caps else None)
-    try:
-        before, after = _pass(base, unembedding)
-    except Exception as error:  # whatever a model raises that needs an image
-        log.debug("the logits of %s could not be looked at: %s", type(base).__name__, error)
+    seen = None
+    for run in (partial(text_pass, base), look):
+        try:
+            seen = seen or (None if run is None else _pass(run, parts))
+        except Exception as error:  # whatever a model raises that needs an image
+            log.debug("the logits of %s could not be looked at: %s", type(base).__name__, error)
+    if seen is None:
         return usual
+    before, after = seen
+    real = after > -1e30  # some models forbid tokens
+    measured = float((after[real] @ before[real]) / (before[real] @ before[real]).clamp_min(1e-9))
+    tolerance = _TOLERANCE.get(place(parts.unembedding)[1], 3e-2)
     errors = {choice: _error(choice(before), after) for choice in _choices(factors, caps)}
     best = min(errors, key=lambda choice: errors[choice])
-    return best if errors[best] <= _TOLERANCE.get(place(unembedding)[1], 3e-2) else usual
+    if errors[best] > tolerance:  # no number of the configuration explains it
+        best, errors = AfterUnembedding(measured), {AfterUnembedding(measured): _error(measured * before, after)}
+    return best if errors[best] <= tolerance else usual
 
 
 def _numbers(base: Any, names: tuple[str, ...]) -> list[float]:
@@ -97,12 +117,14 @@ def _choices(factors: list[float], caps: list[float]) -> Iterator[AfterUnembeddi
 
 
 @torch.inference_mode()
-def _pass(base: Any, unembedding: nn.Module) -> tuple[Tensor, Tensor]:
-    """(vocabulary,) float32 of the last of a few tokens: the logits of the unembedding, and the model's."""
+def _pass(run: Look, parts: Parts) -> tuple[Tensor, Tensor]:
+    """(vocabulary,) float32 of the last token of a pass: `W_U` times the final state, and the model's logits."""
     seen: list[Tensor] = []
-    with hooks.watch({"logits": unembedding}, lambda _, logits: seen.append(logits[0, -1].clone())):
-        out = text_pass(base)
-    before, after = seen[-1].float().cpu(), out.logits[0, -1].float().cpu()
+    final = parts.blocks[-1] if isinstance(parts.norm, nn.Identity) else parts.norm
+    with hooks.watch({"final": final}, lambda _, states: seen.append(states[0, -1].clone())):
+        out = run()
+    device, dtype = place(parts.unembedding)
+    before, after = parts.unembedding(seen[-1].to(device, dtype)).float().cpu(), out.logits[0, -1].float().cpu()
     n = min(len(before), len(after))
     return before[:n], after[:n]
 

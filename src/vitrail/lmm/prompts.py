@@ -22,10 +22,22 @@ from vitrail.words import Match
 PATIENCE = 20.0
 
 
-def template_of(processor: Any) -> Any:
-    """The chat template: the processor's, or where it has none its tokenizer's; None where neither has one."""
+def template_of(processor: Any, with_tokenizer: bool = True) -> Any:
+    """The chat template: the processor's, or where it has none its tokenizer's; None where neither has one.
+
+    Args:
+        with_tokenizer: whether the tokenizer's counts. It knows of no images: a family that is asked in plain text has
+            no use for it (BLIP-2).
+    """
     own = getattr(processor, "chat_template", None)
-    return own or getattr(getattr(processor, "tokenizer", None), "chat_template", None)
+    if own or not with_tokenizer:
+        return own or None
+    return getattr(getattr(processor, "tokenizer", None), "chat_template", None)
+
+
+def is_jinja(template: str) -> bool:
+    """Whether a user's template is a chat template, in Jinja; else it is plain text with places to fill in."""
+    return "{%" in template or "{{" in template
 
 
 def chat(processor: Any, request: str, answer: str | None = None) -> str:

@@ -47,7 +47,7 @@ class TorchBackend(Backend):
 
     def _check_compiled(self) -> None:
         """Raises `ModelError` where a compiled module has the blocks inside it."""
-        if around := compiled_around(self.model, self.parts.blocks[0]):
+        if len(self.parts.blocks) and (around := compiled_around(self.model, self.parts.blocks[0])):
             raise ModelError(
                 f"{around} is compiled as a whole: once it runs, nothing reads or changes states inside it. Compile "
                 "its blocks by themselves, `for block in lmm.parts.blocks: block.compile()`."

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, final
 
 import torch
@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from vitrail.errors import ModelError
 from vitrail.lmm import batches
 from vitrail.lmm.batches import Batch
-from vitrail.lmm.families import Plain, asked_plainly, family_of
+from vitrail.lmm.families import DEFAULT_PROMPT, Plain, asked_plainly, family_of
+from vitrail.lmm.finding import find_sight
 from vitrail.lmm.generating import Ending, FiniteLogits, end_tokens, settings
 from vitrail.lmm.identity import digest_of, settings_of
 from vitrail.lmm.logits import after_unembedding
-from vitrail.lmm.parts import find_sight, place, speaker, text_config, translates, unwrapped
-from vitrail.lmm.prompts import chat, plain, tail, template_of
+from vitrail.lmm.padding import Moved, counts_by_itself
+from vitrail.lmm.parts import place, speaker, text_config, translates, unwrapped
+from vitrail.lmm.prompts import chat, is_jinja, plain, tail, template_of
 from vitrail.lmm.torch_backend import TorchBackend
 
 
@@ -32,10 +34,14 @@ class TransformersBackend(TorchBackend):
     Args:
         own: the model's own generation configuration.
         greedy: whether the most likely tokens are generated, instead of what `own` says.
+        prompt_template: how a user wants the model to be asked, as in `load`; None for its own way.
+        moved_by_padding: when it counts padding as positions; see `padding`.
     """
 
     own: Any = None
     greedy: bool = True
+    prompt_template: str | None = None
+    moved_by_padding: Moved = "never"
 
     @property
     def tokenizer(self) -> Any:
@@ -69,13 +75,13 @@ class TransformersBackend(TorchBackend):
 
     @property
     def modules(self) -> dict[str, str]:
-        after = str(after_unembedding(self.model, self.parts.unembedding))
+        after = str(after_unembedding(self.model, self.parts))
         sight = {side: ", ".join(names) or "none" for side, names in self.sight.items()}
         return {**sight, **self.parts.names, **({"logits": after} if after else {})}
 
     @property
     def sight(self) -> dict[str, tuple[str, ...]]:
-        return find_sight(self.model)
+        return find_sight(self.model, self.parts)
 
     @property
     def image_token(self) -> int | None:
@@ -107,6 +113,7 @@ class TransformersBackend(TorchBackend):
         base = self._base
         return super().identity() | {
             "template": self._template(),
+            "prompt_template": self.prompt_template,
             "images": {
                 "image_processor": settings_of(getattr(self.processor, "image_processor", None)),
                 **(settings_of(self.processor) or {}),
@@ -147,19 +154,20 @@ class TransformersBackend(TorchBackend):
     def _style(self) -> Plain | None:
         """How the model is asked without a chat template; None with one.
 
-        The template of a tokenizer knows of no images: a family that is asked in plain text has no use for it (BLIP-2).
-
         Raises:
             ModelError: it has no chat template, and its family is not asked in plain text.
         """
-        style = None if getattr(self.processor, "chat_template", None) else family_of(self.family).plain
-        if style is None and template_of(self.processor) is None:
+        if self.prompt_template is not None and not is_jinja(self.prompt_template):
+            return Plain.written(self.prompt_template)
+        style = family_of(self.family).plain
+        template = template_of(self.processor, with_tokenizer=style is None)
+        if style is None and template is None:
             raise ModelError(
                 f"This {self.kind} has no chat template, so no request can be put to it: {self.family!r} is none of "
                 f"the families that are asked in plain text ({', '.join(asked_plainly())}). "
-                "Set `processor.chat_template`."
+                "Say how it is asked, as load(prompt_template='{image}{request}') or --prompt-template."
             )
-        return style
+        return None if template is not None else style
 
     def prepare(self, images: Sequence[Image.Image], requests: Sequence[str]) -> Batch:
         made = self._processed(images, requests)
@@ -168,23 +176,62 @@ class TransformersBackend(TorchBackend):
         batch = {k: self._placed(v) if isinstance(v, Tensor) else v for k, v in made.items() if k != "labels"}
         if self.translates:
             return self._with_decoder_start(batch, len(images))
-        return batches.padded_first(batch)
+        batch = batches.padded_first(batch)
+        if self.moved_by_padding == "always" and len(batches.of_equal_length(batch)) > 1:
+            raise ModelError(
+                f"{self.kind} counts padding as positions, so that requests of unequal length cannot go through it "
+                "together. Take one image at a time (--batch-size 1)."
+            )
+        return self._begun(batch) if family_of(self.family).generates_within else batch
+
+    def _begun(self, batch: Batch) -> Batch:
+        """A batch whose prompts begin with the token that `generate` puts there."""
+        ids = batch["input_ids"].clone()
+        first = batch["attention_mask"].argmax(dim=1)
+        ids[torch.arange(len(ids)), first] = text_config(self.model).bos_token_id
+        return batch | {"input_ids": ids}
 
     def _processed(self, images: Sequence[Image.Image], requests: Sequence[str]) -> Mapping[str, Any]:
         """What the processor makes of images and requests."""
         style = self._style
-        pictures: list[Any] = list(images)
-        if style is None:
-            texts, pictures = [chat(self.processor, request) for request in requests], [[image] for image in images]
-            start = self.tokenizer.bos_token
-            special = start is None or not texts[0].startswith(start)  # as transformers itself decides
-        else:
-            texts, special = [plain(style, self.processor, request) for request in requests], style.special
+        texts = [self._asked(style, request) for request in requests]
         if not any(texts):
-            return self.processor.image_processor(images=pictures, return_tensors="pt")
+            return self.processor.image_processor(images=list(images), return_tensors="pt")
+        return self._together(images, texts, self._adds_special(style, texts[0]), self._nests)
+
+    def _asked(self, style: Plain | None, request: str) -> str:
+        return chat(self.processor, request) if style is None else plain(style, self.processor, request)
+
+    def _adds_special(self, style: Plain | None, text: str) -> bool:
+        """Whether the tokenizer adds its special tokens; by default as transformers itself decides."""
+        if style is not None and style.special is not None:
+            return style.special
+        start = self.tokenizer.bos_token
+        return start is None or not text.startswith(start)
+
+    def _together(
+        self, images: Sequence[Image.Image], texts: Sequence[str], special: bool, nested: bool
+    ) -> Mapping[str, Any]:
+        pictures: list[Any] = [[image] for image in images] if nested else list(images)
         return self.processor(
-            images=pictures, text=texts, padding=True, return_tensors="pt", add_special_tokens=special
+            images=pictures, text=list(texts), padding=True, return_tensors="pt", add_special_tokens=special
         )
+
+    @cached_property
+    def _nests(self) -> bool:
+        """Whether the processor takes the images of each text in a list of their own: where it takes both, it does so
+        if the text has the image's place in it."""
+        style = self._style
+        first = style is None or style.special is None
+        image, text = Image.new("RGB", (64, 64), "grey"), self._asked(style, DEFAULT_PROMPT)
+        for nested in (first, not first):
+            try:
+                made = self._together([image, image], [text, text], self._adds_special(style, text), nested)
+            except Exception:  # whatever a processor raises; if it takes neither form, a request raises it again
+                continue
+            if len(made.get("input_ids", ())) in (0, 2):
+                return nested
+        return first
 
     def _placed(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, self.model.dtype if tensor.is_floating_point() else None)
@@ -196,8 +243,10 @@ class TransformersBackend(TorchBackend):
 
     def _decoder_start(self) -> int:
         base = self._base
-        for config in (getattr(base, "generation_config", None), base.config, text_config(base)):
-            for name in ("decoder_start_token_id", "bos_token_id"):
+        configurations = (getattr(base, "generation_config", None), base.config, text_config(base))
+        # T5 and what is made of it start with their padding
+        for name in ("decoder_start_token_id", "bos_token_id", "pad_token_id"):
+            for config in configurations:
                 if (token := getattr(config, name, None)) is not None:
                     return int(token)
         raise ModelError(f"This {self.kind} does not say with which token its decoder starts (decoder_start_token_id).")
@@ -233,16 +282,19 @@ class TransformersBackend(TorchBackend):
     # ---- passes ------------------------------------------------------------------------------------------------------
 
     def together(self, inputs: Batch) -> list[list[int]]:
-        """The rows of a batch that are generated together: all of them, or those of equal length in a family that
+        """The rows of a batch that are generated together: all of them, or those of equal length, where the model
         counts padding as positions."""
-        if family_of(self.family).moved_by_padding:
-            return batches.of_equal_length(inputs)
-        return super().together(inputs)
+        return super().together(inputs) if self.moved_by_padding == "never" else batches.of_equal_length(inputs)
 
     def _greedy(self, inputs: Batch, max_new_tokens: int, ending: Ending | None = None) -> Tensor:
         pad = self.tokenizer.pad_token_id
         arguments = self._arguments(inputs)
         arguments.pop("decoder_attention_mask", None)
+        if family_of(self.family).generates_within:  # takes off a last token, and says itself which one pads
+            for name in ("input_ids", "attention_mask"):
+                arguments[name] = torch.cat([arguments[name], torch.ones_like(arguments[name][:, :1])], dim=1)
+        else:
+            arguments["pad_token_id"] = self.tokenizer.eos_token_id if pad is None else pad
         finite = FiniteLogits()
         if ending is not None:
             arguments["stopping_criteria"] = [ending]
@@ -255,7 +307,6 @@ class TransformersBackend(TorchBackend):
         out = self.model.generate(
             **arguments,
             max_new_tokens=max_new_tokens,
-            pad_token_id=self.tokenizer.eos_token_id if pad is None else pad,
             logits_processor=[finite],
         )
         finite.check(f"this {self.kind}")
@@ -292,9 +343,7 @@ class TransformersBackend(TorchBackend):
         A model with absolute positions would otherwise read a padded batch at other positions than it spoke at.
         """
         base = self._base
-        if self.translates or speaker(base) is not base:  # decoders that generate by themselves count by themselves
-            return {}
-        if "position_ids" not in inspect.signature(base.forward).parameters:
+        if self.translates or counts_by_itself(base):
             return {}
         return {"position_ids": base._prepare_position_ids_for_generation(batch["input_ids"], dict(batch))}
 
@@ -311,4 +360,4 @@ class TransformersBackend(TorchBackend):
 
     def _final_logits(self, logits: Tensor) -> Tensor:
         """Scaled and soft-capped as the model does it."""
-        return after_unembedding(self.model, self.parts.unembedding)(logits)
+        return after_unembedding(self.model, self.parts)(logits)

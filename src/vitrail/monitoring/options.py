@@ -85,7 +85,7 @@ class FollowOptions(Options):
     """
 
     every: Count = 50
-    n_samples: Count = 64
+    n_samples: Count = 48
     alpha: Share = 0.05
     least: Share = 0.25
     another_model: bool = False
