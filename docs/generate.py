@@ -125,7 +125,57 @@ def families() -> str:
     for name, f in known.items():
         parts = [f["modules"].get(part, "none") for part in ("vision", "connector", "blocks", "norm", "unembedding")]
         lines.append(f"| {name} | {' | '.join(parts)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *every_architecture()]) + "\n"
+
+
+#: What came of an architecture → what that means, as a sentence goes on after how many they are.
+OUTCOMES = {
+    "passes": "pass every check, {images} of them with images through their own processor, the others on text alone",
+    "refused": "are refused at load, by name and with the reason",
+    "fails": "fail a check, which the doctor says",
+    "not built": "could not be built small",
+}
+
+
+def every_architecture() -> list[str]:
+    """Every architecture that transformers maps to image-text-to-text, from what `families.census` found."""
+    found: dict[str, Any] = json.loads((HERE / "architectures.json").read_text(encoding="utf-8"))
+    all_of_them: dict[str, Any] = found["architectures"]
+    versions = ", ".join(f"{library} {version}" for library, version in found["versions"].items())
+    lines = [
+        "",
+        "## Every architecture of transformers",
+        "",
+        f"The {len(all_of_them)} architectures that transformers maps to image-text-to-text, each as a tiny model with",
+        f"random weights, built generically (`tests/families/tiny.py`), with {versions}:",
+        "",
+    ]
+    for outcome, meaning in OUTCOMES.items():
+        those = [one for one in all_of_them.values() if one["outcome"] == outcome]
+        if those:
+            lines.append(f"- {len(those)} {meaning.format(images=sum(one.get('image', False) for one in those))};")
+    lines[-1] = lines[-1].removesuffix(";") + "."
+    lines += [
+        "",
+        "The checks are those of `vitrail doctor`, also with rows of unequal length: states are the library's, logits",
+        "are the model's, padding and batches change nothing, what is said is the most likely, states while it speaks",
+        "are as read, hooks are called, vectors change what they should, words are found. On text alone all but the",
+        "first, of the image, are made; “no image” says what was missing here.",
+        "",
+        "| `model_type` | outcome | image | checks | largest error | special blocks | what is said |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, one in all_of_them.items():
+        checks = list(one.get("checks", {}).values())
+        error = f"{one['worst']:.0e}" if one.get("worst") is not None else "–"
+        lacking = f"no image: {one['reason_without_image']}" if "reason_without_image" in one else ""
+        why = one.get("reason") or lacking
+        passed = f"{sum(c is True for c in checks)} of {sum(c is not None for c in checks)}" if checks else "–"
+        image = "✓" if one.get("image") else "–"
+        said = why.replace("|", "\\|").replace("<", "&lt;")[:200]
+        blocks = ", ".join(one.get("blocks", ()))
+        lines.append(f"| {name} | {one['outcome']} | {image} | {passed} | {error} | {blocks} | {said} |")
+    return lines
 
 
 def architecture() -> str:
