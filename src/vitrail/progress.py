@@ -45,7 +45,8 @@ class Tally:
     def __init__(self, progress: Progress, what: str, total: int) -> None:
         self.progress, self.what, self.total = progress, what, total
         self.done = 0
-        self.within(0)
+        if total:
+            self.within(0)
 
     def within(self, n: int) -> None:
         """`n` units of the part that is under way are done."""

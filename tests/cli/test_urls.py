@@ -10,8 +10,10 @@ from uuid import uuid4
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from tests.monitoring.conftest import observations
 
 from vitrail.artifacts.remote import file_system
+from vitrail.monitoring.sinks.files import ToJsonl
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the server, and of the libraries that speak to it
 
@@ -89,6 +91,54 @@ def test_texts_ranks_and_merge_work_at_a_url(run, world, tmp_path, protocol):
     )
     assert code == 0, err
     assert "activations/manifest.json" in there(f"{url}/b")
+
+
+#: Commands on a study, and a file that each writes; AT is where folders lie.
+ON_A_STUDY = [
+    (
+        "finetune --words grass,sand --steps 2 --batch-size 2 --checkpoints 1 --data WORLD --limit 40 --out AT/tuned",
+        "tuned/checkpoints/step-00002/manifest.json",
+    ),
+    ("compare --a AT/dog --b AT/dog --whole 2 --data WORLD --split train --out AT/shift", "shift/report.html"),
+    ("evaluate AT/dog --no-noise --random 5 --data WORLD", "dog/evaluation/evaluation.json"),
+    ("steer make --task colour --layers 6 --data WORLD --limit 30 --out AT/steering", "steering/manifest.json"),
+    ("steer apply AT/steering --data WORLD --limit 3", None),
+    (
+        "steer search AT/steering --task colour --strengths 1 --data WORLD --limit 8 --out AT/search",
+        "search/search.json",
+    ),
+    (
+        "steer evaluate AT/steering --task colour --steps 1 --data WORLD --limit 12 --out AT/table",
+        "table/evaluate.json",
+    ),
+    ("monitor fit AT/dog --observations SEEN --out AT/reference", "reference/manifest.json"),
+    (
+        "monitor run AT/dog --data WORLD --limit 3 --sink jsonl:OWN --reference AT/reference --out AT/watch",
+        "watch/watch.json",
+    ),
+    ("monitor check SEEN --reference AT/reference --out AT/checked", "checked/watch.json"),
+    ("monitor status AT/checked", None),
+    ("verify AT", None),
+]
+
+
+def test_every_command_on_a_study_works_at_a_url(run, bucket, world, lmm, monkeypatch, tmp_path):
+    pytest.importorskip("peft")
+    monkeypatch.setattr("vitrail.cli.choices.ModelChoice.load", lambda self, progress, layers=(): lmm)
+    monkeypatch.setattr("vitrail.cli.choices.StudyModel.load", lambda self, activations: lmm)
+    seen, url = tmp_path / "seen.jsonl", f"{bucket}/{uuid4().hex}"
+    ToJsonl(str(seen)).write(observations(60, 1, K=3))
+    given = {"AT": url, "WORLD": world, "SEEN": seen, "OWN": tmp_path / "o.jsonl"}
+    line(run, world, f"{url}/dog")
+    for typed, written in ON_A_STUDY:
+        words = typed.split()
+        for name, value in given.items():
+            words = [word.replace(name, str(value)) for word in words]
+        code, out, err = run(*words)
+        assert code == 0, (typed, err)
+        assert "remote/open" not in out + err, typed
+        assert written is None or written in there(url), typed
+    assert not any(".vitrail" in name for name in there(url))
 
 
 def test_an_error_names_the_url(run):

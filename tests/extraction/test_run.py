@@ -366,7 +366,7 @@ def test_states_that_are_not_finite_are_refused_and_their_samples_named(lmm, few
 
 def test_a_disk_too_small_is_an_error_before_any_work(lmm, few, monkeypatch, tmp_path):
     monkeypatch.setattr(LMM, "states", None)
-    monkeypatch.setattr(sys.modules["vitrail.extraction.run"], "same_volume_free", lambda folder: 10_000)
+    monkeypatch.setattr("vitrail.artifacts.files.same_volume_free", lambda folder: 10_000)
     with pytest.raises(ArtifactError, match=r"The disk is too small: up to .* GB may be written to"):
         quick(lmm, few, tmp_path / "a")
     assert not (tmp_path / "a").exists()
@@ -375,7 +375,7 @@ def test_a_disk_too_small_is_an_error_before_any_work(lmm, few, monkeypatch, tmp
 def test_the_room_asked_for_is_enough(activations, lmm, monkeypatch, tmp_path):
     """What the estimate lets pass fits: the true size of a finished folder is below it."""
     used = sum(p.stat().st_size for p in activations.folder.iterdir())
-    monkeypatch.setattr(sys.modules["vitrail.extraction.run"], "same_volume_free", lambda folder: 0)
+    monkeypatch.setattr("vitrail.artifacts.files.same_volume_free", lambda folder: 0)
     many = [Sample(str(i), Path(), ("a dog",)) for i in range(32_000)]
     with pytest.raises(ArtifactError, match=r"up to (\d+\.\d+) GB") as caught:
         extract(lmm, many, "dog", out=tmp_path, layers=[0, 3, -1, "final"])

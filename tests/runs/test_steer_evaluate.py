@@ -14,21 +14,16 @@ from vitrail.trials import ContestOptions
 
 pytest.importorskip("peft")
 
-OPTIONS = ContestOptions(steps=2, repeats=1, batch_size=5)
+OPTIONS = ContestOptions(steps=1, repeats=1, batch_size=5)
+TASK = replace(TASKS["colour"], max_new_tokens=5)
 
 
 @pytest.fixture(scope="module")
 def given(lmm, samples, tmp_path_factory):
     """A model, a task, samples and a steering of one layer."""
-    made = make_steering(
-        lmm,
-        TASKS["colour"],
-        samples[:40],
-        SteeringOptions((6,)),
-        method="probe",
-        out=tmp_path_factory.mktemp("steering") / "s",
-    )
-    return lmm, TASKS["colour"], EvaluationSamples(samples[40:70], samples[70:77]), [made]
+    out = tmp_path_factory.mktemp("steering") / "mean"
+    made = make_steering(lmm, TASK, samples[:30], SteeringOptions((6,)), out=out)
+    return lmm, TASK, EvaluationSamples(samples[40:52], samples[70:76]), [made]
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +38,7 @@ def test_killed_after_every_part_it_ends_with_the_same_bytes(given, monkeypatch,
     n = killed_after_each_part(
         lambda: evaluate_steerings(*given, OPTIONS, out=tmp_path / "killed", progress=False), monkeypatch
     )
-    assert n == 1 + 1 + 2 * 6  # LoRA, the times, and of six contenders what they say and how it is judged
+    assert n == 1 + 1 + 2 * 5  # LoRA, the times, and of five contenders what they say and how it is judged
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
 
 
