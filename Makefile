@@ -8,7 +8,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: demo test check wheel-check docs picture families fuzz clean bench bench-evaluate bench-doubt bench-extract bench-following bench-idle bench-learn bench-memory bench-named bench-real bench-recovery bench-scale bench-shared bench-shift bench-steer bench-viewer
+.PHONY: demo test check wheel-check docs picture families fuzz clean bench bench-evaluate bench-doubt bench-extract bench-following bench-idle bench-learn bench-lens bench-memory bench-named bench-real bench-recovery bench-scale bench-shared bench-shift bench-steer bench-viewer
 
 ## demo: what does the bundled model think of when it says "dog"? → vitrail-demo/report.html
 demo: $(CORE)
@@ -46,6 +46,10 @@ bench-scale: $(READY)
 ## bench-named: what states, found and named concepts hold of Toyland's factors → benchmarks/results/named.json
 bench-named: $(READY)
 	$(BIN)/python benchmarks/named.py
+
+## bench-lens: words of middle layers, by the unembedding and through lenses → benchmarks/results/lens.json
+bench-lens: $(READY)
+	$(BIN)/python -m benchmarks.lens
 
 ## bench-recovery: other ways to learn a dictionary, ten seeds each → benchmarks/results/recovery.json
 bench-recovery: $(READY)

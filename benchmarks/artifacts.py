@@ -22,6 +22,7 @@ from vitrail.evaluation import open_evaluation
 from vitrail.evaluation.embeddings import Cache
 from vitrail.extraction import extract_words, reduce_as
 from vitrail.finetuning import open_finetune
+from vitrail.lenses import LensOptions, fit_lens, open_lens
 from vitrail.lmm import LMM
 from vitrail.monitoring import (
     Observation,
@@ -112,6 +113,12 @@ def _reference(folder: Path) -> str:
     return repr((found.word, found.layer, found.streams, found.captions, found.samples, found.thumbnails, values))
 
 
+def _lens(folder: Path) -> str:
+    found = open_lens(folder)
+    tensors = {name: tensor.tobytes().hex() for name, tensor in found.tensors.items()}
+    return repr((found.options, found.model, found.fit, tensors))
+
+
 def _watch(folder: Path) -> str:
     windows = [read_summary(path).as_dict() for path in window_files(folder)]
     return repr((read_status(folder), read_windows(folder), windows))
@@ -155,6 +162,7 @@ READERS: dict[str, Callable[[Path], str]] = {
     "shared": _shared,
     "vectors": _steering,
     "network": _steering,
+    "lens": _lens,
     "reference": _reference,
     "watch": _watch,
     "observed": lambda folder: repr(read_observations(folder)),
@@ -183,6 +191,7 @@ def make(out: Path, lmm: LMM, samples: Sequence[Sample], study: Study) -> None:
     for name, method, more in (("vectors", "mean", {}), ("network", "l2s", {"hidden": 2, "epochs": 1})):
         options = SteeringOptions(layers=(4,), **more)
         make_steering(lmm, TASKS["colour"], samples[:30], options, method=method, out=out / name, progress=False)
+    fit_lens(lmm, samples[:6], LensOptions((4,), rows=0, max_new_tokens=8), out=out / "lens", progress=False)
     _make_watch(out, study)
     _make_trials(out)
     Cache(out / "embeddings").get(KEYS, KEYS, _ones, lambda done, of: None)

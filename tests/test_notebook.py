@@ -12,7 +12,8 @@ from PIL import Image
 import vitrail
 from benchmarks import artifacts
 from vitrail.explanation import ActiveConcept, Explanation
-from vitrail.maps import ImageMaps, TargetMap
+from vitrail.grounding import GroundedWord
+from vitrail.maps import ImageMaps, ImageToken, TargetMap
 from vitrail.monitoring.alarms import Explained, Moved
 from vitrail.monitoring.alarms import Picture as Shot
 from vitrail.monitoring.streams import Stream
@@ -47,6 +48,11 @@ def image_maps() -> vitrail.ImageMaps:
     return ImageMaps("a.png", HOSTILE, "dog", "gradients", "what raises it?", maps, JPEG)
 
 
+def image_words() -> vitrail.ImageWords:
+    tokens = (ImageToken((0.0, 0.0, 1.0, 1.0), (GroundedWord(HOSTILE, 1, 2.0),)),)
+    return vitrail.ImageWords(HOSTILE, 5, "unembedding", tokens, JPEG)
+
+
 def explanation() -> vitrail.Explanation:
     concept = ActiveConcept(1, 0.4, 93.0, (HOSTILE,), ("1",), (HOSTILE,), 1.2)
     return Explanation("a.png", HOSTILE, "dog", (concept,), (), 0.4, JPEG, 0.8)
@@ -66,6 +72,8 @@ RESULTS = {
     "Concepts": (lambda concepts: concepts, 0),
     "Grounding": (lambda grounding: grounding, 0),
     "Explanation": (lambda: explanation(), 1),
+    "Lens": (lambda made: vitrail.open_lens(made / "lens"), 0),
+    "ImageWords": (lambda: image_words(), 1),
     "ImageMaps": (lambda: image_maps(), 3),
     "Study": (lambda dog_study: dog_study, 6),
     "Atlas": (lambda: vitrail.Atlas(Path("here"), (atlas_entry(),)), 0),

@@ -38,6 +38,7 @@ LAYERS = (
     "activations",
     "concepts",
     "extraction",
+    "lenses",
     "grounding",
     "explanation",
     "maps",
@@ -56,7 +57,7 @@ LAYERS = (
     "cli",
 )
 #: Functions that may have up to 12 parameters; all others have at most 8.
-VERBS = {"extract", "learn", "study", "evaluate", "load"}
+VERBS = {"extract", "learn", "ground", "study", "evaluate", "load"}
 
 
 def part(path: Path) -> str:

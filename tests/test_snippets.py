@@ -36,6 +36,7 @@ SMALLER = {
     "finetune": ["--steps", "4"],
     "compare": ["--whole", "8"],
     "evaluate": ["--no-noise", "--random", "20"],
+    "lens": ["--limit", "10"],
 }
 
 #: Commands that go on until they are stopped: they are checked, and tested elsewhere.

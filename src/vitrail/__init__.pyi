@@ -64,6 +64,12 @@ from .concepts import (
     learn as learn,
     open_concepts as open_concepts,
 )
+from .lenses import (
+    Lens as Lens,
+    LensOptions as LensOptions,
+    fit_lens as fit_lens,
+    open_lens as open_lens,
+)
 from .grounding import (
     Grounding as Grounding,
     GroundingOptions as GroundingOptions,
@@ -76,8 +82,10 @@ from .explanation import (
 )
 from .maps import (
     ImageMaps as ImageMaps,
+    ImageWords as ImageWords,
     MapOptions as MapOptions,
     map_concepts as map_concepts,
+    token_words as token_words,
 )
 from .runs.opened import (
     Study as Study,

@@ -38,3 +38,15 @@ def test_an_unknown_method_of_maps_is_refused_with_the_known_ones(run, concepts,
     code, _, err = run(*asked)
     assert code in (1, 2)
     assert "integrated-gradients" in err
+
+
+def test_the_words_of_the_image_s_tokens_are_a_page_and_have_their_places(run, concepts, dogs, tmp_path: Path) -> None:
+    asked = ("explain", concepts.folder.parent, dogs[0].image, "--token-layer", 7)
+    code, out, err = run(*asked, "--token-words", tmp_path / "words.html", "--json")
+    assert "does not say" in err if code else len(json.loads(out)["token_words"]["tokens"]) == 64
+    page = (tmp_path / "words.html").read_text()  # though the model may not say the word
+    assert page.count('class="piece') == 64
+    assert "layer <b>7</b>" in page
+    code, _, err = run(*asked)
+    assert code == 2
+    assert "--token-layer is for --token-words" in err

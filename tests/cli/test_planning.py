@@ -59,6 +59,7 @@ COMMANDS = {
     "texts": ("say", "--batch-size", 8, "--max-new-tokens", 3),
     "a size that is found": ("say", "--batch-size", "auto", "--max-new-tokens", 2),
     "a study": ("study", "--word", "grass", "--require", "truth", "--batch-size", 8, "--concepts", 4),
+    "a lens": ("lens", "fit", "--layers", "6", "--rows", 0, "--batch-size", 8, "--max-new-tokens", 3),
     "a steering": ("steer", "make", "--task", "colour", "--layers", "6", "--batch-size", 8),
 }
 

@@ -144,9 +144,9 @@ def test_tokens_are_where_their_pieces_say_or_refused(tiny, family, size):
     inputs = tiny.prepare([Image.fromarray(image)], [tiny.prompt])
     if family.name in NO_TOKENS - {"Molmo2"}:
         with pytest.raises((ModelError, UsageError), match=REFUSED):
-            tiny.places(inputs, size, tiny.prompt, "connector")
+            tiny.places(size, tiny.prompt, "connector")
         return
-    places = tiny.places(inputs, size, tiny.prompt, "connector")
+    places = tiny.places(size, tiny.prompt, "connector")
     before = tiny.seen(inputs, ["connector"])["connector"].states.float()
     for quarter in QUARTERS if family.name != "Molmo2" else ():  # whose tiny connector makes one position of a view
         changed = image.copy()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vitrail.concepts import LearningOptions, learn, learn_as
-from vitrail.grounding import ground, open_grounding, word_logit
+from vitrail.grounding import WordReader, ground, open_grounding, word_logit
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +17,13 @@ def past_the_norm(activations, tmp_path_factory):
     return learn(activations, layer="final", n_concepts=4, stability=0, out=tmp_path_factory.mktemp("final") / "c")
 
 
+def reader(lmm, concepts):
+    """What reads the logits of the layer of `concepts`; which words may stand for them does not matter."""
+    return WordReader(lmm, concepts.layer, {}).logits
+
+
 def test_it_is_the_product_with_the_row_of_the_unembedding(lmm, activations, past_the_norm):
-    found = word_logit(lmm, activations, past_the_norm)
+    found = word_logit(reader(lmm, past_the_norm), activations, past_the_norm)
     W = lmm.model.get_output_embeddings().weight.detach().numpy().astype(float)
     rows = [row.token_ids[row.token] for row in activations.rows]
     assert {lmm.tokenizer.decode([i]).strip() for i in rows} <= {"dog", "dogs"}
@@ -35,7 +40,7 @@ def test_it_is_the_product_with_the_row_of_the_unembedding(lmm, activations, pas
 
 
 def test_states_of_a_block_go_through_the_norm(lmm, activations, concepts):
-    found = word_logit(lmm, activations, concepts)
+    found = word_logit(reader(lmm, concepts), activations, concepts)
     past = activations.states("final").astype(float)
     W = lmm.model.get_output_embeddings().weight.detach().numpy().astype(float)
     own = [z @ W[row.token_ids[row.token]] for z, row in zip(past, activations.rows, strict=True)]
@@ -53,10 +58,10 @@ def test_concepts_that_rebuild_all_hold_all_and_those_that_are_silent_nothing(lm
         def inverse_transform(self, V):
             return np.broadcast_to(Z.mean(axis=0), Z.shape)
 
-    whole = word_logit(lmm, activations, dataclasses.replace(past_the_norm, learner=Same()))
+    whole = word_logit(reader(lmm, past_the_norm), activations, dataclasses.replace(past_the_norm, learner=Same()))
     assert whole.held.mean == pytest.approx(1)
     assert whole.concepts == whole.states
-    silent = word_logit(lmm, activations, dataclasses.replace(past_the_norm, learner=Silent()))
+    silent = word_logit(reader(lmm, past_the_norm), activations, dataclasses.replace(past_the_norm, learner=Silent()))
     assert silent.held.mean <= 0
     assert silent.concepts == pytest.approx(silent.mean, rel=1e-5)
 
@@ -76,9 +81,9 @@ def test_states_that_read_the_word_do_not_say_it(lmm, activations, past_the_norm
     object.__setattr__(reads, "options", options) if "options" in vars(reads) else reads.__dict__.update(
         options=options
     )
-    assert word_logit(lmm, reads, past_the_norm) is None
+    assert word_logit(reader(lmm, past_the_norm), reads, past_the_norm) is None
 
 
 def test_of_many_samples_some_are_read(lmm, activations, past_the_norm, monkeypatch):
     monkeypatch.setattr("vitrail.grounding.logit.MOST_SAMPLES", 9)
-    assert word_logit(lmm, activations, past_the_norm).samples == 9
+    assert word_logit(reader(lmm, past_the_norm), activations, past_the_norm).samples == 9

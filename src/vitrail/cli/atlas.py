@@ -38,6 +38,7 @@ def atlas(
     from vitrail.activations import open_words
     from vitrail.artifacts import make_way, plain
 
+    grounding.check_lens()
     store = open_words(folder)
     chosen = [word.strip() for word in words.split(",") if word.strip()]
     some = [store.of(word) for word in chosen or [w.text for w in store.words]]

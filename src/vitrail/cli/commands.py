@@ -16,6 +16,7 @@ import vitrail.cli.say
 import vitrail.cli.extract
 import vitrail.cli.merge
 import vitrail.cli.learn
+import vitrail.cli.lens
 import vitrail.cli.ground
 import vitrail.cli.share
 import vitrail.cli.explain

@@ -10,9 +10,12 @@ import typer
 
 from vitrail.cli.application import command
 from vitrail.cli.choices import StudyModel
+from vitrail.cli.derived import Parser
 from vitrail.cli.options import EvidenceFolder, Json, OfWord, PlanOnly, StudyFolder, file_to_write
+from vitrail.cli.parsing import to_layer
 from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, show_explanation
+from vitrail.cli.unused import refuse
 from vitrail.maps.options import MapOptions
 
 if TYPE_CHECKING:
@@ -39,6 +42,21 @@ def explain(
         ),
     ] = None,
     mapping: MapOptions,
+    token_words: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-words",
+            callback=file_to_write,
+            help="Also write a page with the words of each token of the image, over its piece of the picture.",
+        ),
+    ] = None,
+    token_layer: Annotated[
+        Any, typer.Option("--token-layer", parser=Parser(to_layer, "layer"), help="Whose tokens; the study's layer.")
+    ] = None,
+    lens: Annotated[
+        Path | None,
+        typer.Option("--lens", help="With --token-words: read them through this lens (`vitrail lens fit`)."),
+    ] = None,
     evidence: EvidenceFolder = None,
     model: StudyModel,
     plan: PlanOnly = False,
@@ -46,11 +64,13 @@ def explain(
 ) -> None:
     """The concepts behind the word in one image.
 
-    With --json the maps are arrays in the coordinates of the image; docs/maps.md says what they mean.
+    With --json the maps are arrays in the coordinates of the image, and each token has its place and its words;
+    docs/maps.md says what they mean.
 
     Examples:
         vitrail explain studies/dog photo.png --concepts 3 --picture explanation.png
         vitrail explain studies/dog photo.png --maps maps.png --method integrated-gradients
+        vitrail explain studies/dog photo.png --token-words words.html --token-layer 5 --lens lenses/toyland
     """
     from vitrail.activations import study_folder
     from vitrail.concepts import open_evidence
@@ -58,12 +78,23 @@ def explain(
     from vitrail.samples import Sample
     from vitrail.studies import open_study
 
+    if token_words is None:
+        refuse("is for --token-words", "token_layer", "lens")
     study = open_study(study_folder(folder, word))
     known = None if evidence is None else open_evidence(evidence, study.learned)
     Sample(str(image), image).open()
     lmm = model.load(study.activations)
 
-    def explained(picture: Path | None, maps: Path | None) -> tuple[Explanation, dict[str, Any]]:
+    def explained(
+        picture: Path | None, maps: Path | None, token_words: Path | None
+    ) -> tuple[Explanation, dict[str, Any]]:
+        told: dict[str, Any] = {}
+        if token_words is not None:  # first: the model need not say the word
+            from vitrail.reports.tokens import tokens_page
+
+            tokens = study.token_words(image, layer=token_layer, lens=lens, lmm=lmm)
+            tokens_page(tokens, out=token_words)
+            told["token_words"] = tokens.as_dict()
         found = run(lmm, study.activations, study.concepts, study.grounding, image, n_concepts=concepts, evidence=known)
         if picture is not None:
             from vitrail.reports.explanation import draw_explanation
@@ -80,11 +111,13 @@ def explain(
             without = counterfactuals(*of_study, where.caption, mapped)
             draw_maps(where, maps, without)
             values["maps"] = {**where.as_dict(), "without": [asdict(one) for one in without]}
-        return found, values
+        return found, values | told
 
     if plan:
         show_plan(
-            lambda _, to: explained(picture and to / picture.name, maps and to / maps.name),
+            lambda _, to: explained(
+                picture and to / picture.name, maps and to / maps.name, token_words and to / token_words.name
+            ),
             [image],
             out=None,
             as_json=as_json,
@@ -92,7 +125,7 @@ def explain(
             what="images",
         )
         return
-    found, values = explained(picture, maps)
+    found, values = explained(picture, maps, token_words)
     if as_json:
         print_json(values)
     else:

@@ -25,8 +25,9 @@ def ground(
 ) -> None:
     """Words and images of the concepts in STUDY/concepts, into STUDY/grounding.
 
-    Example:
+    Examples:
         vitrail ground studies/dog --words 10 --images-per-concept 5
+        vitrail ground studies/dog --lens lenses/toyland
     """
     from vitrail.activations import open_activations, study_folder
     from vitrail.artifacts import check_place
@@ -36,6 +37,7 @@ def ground(
 
     folder = study_folder(folder, word)
     check_place(folder / "grounding", "grounding")
+    grounding.check_lens()
     activations = open_activations(folder / "activations")
     concepts = open_concepts(folder / "concepts", activations)
     lmm = model.load(activations)

@@ -18,7 +18,7 @@ SILENT = frozenset(
     {"json", "overwrite", "rank", "rank-from-env", "world-size", "engine", "workers", "gpus-per-worker", "address"}
 )
 #: Options that name a folder or file, or something else that has a name, such as a model on the hub.
-PLACES = frozenset({"adapter", "data", "held-out", "image-scorer", "model", "model-b", "text-scorer"})
+PLACES = frozenset({"adapter", "data", "held-out", "image-scorer", "lens", "model", "model-b", "text-scorer"})
 
 
 def entry_of(parameter: Any) -> str:

@@ -39,6 +39,7 @@ def share(
     from vitrail.concepts import check_shared
     from vitrail.runs.share import share_parts, states_of
 
+    grounding.check_lens()
     parts = states_of(studies)
     check_shared(parts, learning)
     with progress_bars() as progress:

@@ -52,6 +52,7 @@ def study(
     from vitrail.runs.checks import check_study, check_study_folder
 
     check_study_folder(out, overwrite=overwrite)
+    grounding.check_lens()
     with progress_bars() as progress:
         samples = data.load(progress)
         check_study(samples, word, extraction, learning)

@@ -21,6 +21,7 @@ from .run import (
     check_model as check_model,
     ground as ground,
     ground_as as ground_as,
+    lens_for as lens_for,
     most_activating as most_activating,
     overlap_of as overlap_of,
     share_of_samples as share_of_samples,

@@ -3,26 +3,28 @@ states themselves, from the states as their concepts rebuild them, and from the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 
 from vitrail.activations import Activations
 from vitrail.concepts import Concepts
 from vitrail.learners import NamedSemiNMF
-from vitrail.lmm import LMM, Layer
 from vitrail.scores import Estimate, explained_variance
 
 #: Samples whose logits are read, at most; a random choice of them.
 MOST_SAMPLES = 500
+#: The logits (n, vocabulary) of states (n, d).
+LogitsOf = Callable[[np.ndarray], np.ndarray]
 _BLOCK = 64  # states at a time: their logits over a whole vocabulary must fit in memory
 
 
 @dataclass(frozen=True)
 class WordLogit:
-    """The logit of the word's token through the final norm and the unembedding, as words are decoded.
+    """The logit of the word's token, read as words are: through the final norm and the unembedding, and through the
+    lens where there is one.
 
     Args:
         states: its mean over samples, read from their states.
@@ -42,9 +44,13 @@ class WordLogit:
     samples: int
 
 
-def word_logit(lmm: LMM, activations: Activations, concepts: Concepts) -> WordLogit | None:
+def word_logit(logits: LogitsOf, activations: Activations, concepts: Concepts) -> WordLogit | None:
     """What `concepts` hold of the logit of their word; None where the states do not predict it, but read it, or where
-    its tokens are not known, as of states that were imported."""
+    its tokens are not known, as of states that were imported.
+
+    Args:
+        logits: of states of the concepts' layer, such as `WordReader.logits`.
+    """
     if activations.options.alignment != "predicts":
         return None
     numbers, V = np.flatnonzero(concepts.kept), concepts.V
@@ -60,7 +66,7 @@ def word_logit(lmm: LMM, activations: Activations, concepts: Concepts) -> WordLo
     learner = concepts.learner
 
     def read(states: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-        return _logits(lmm, states, concepts.layer, tokens)
+        return _of_tokens(logits, states, tokens)
 
     own, rebuilt = read(Z), read(np.asarray(learner.inverse_transform(V)))
 
@@ -75,13 +81,12 @@ def word_logit(lmm: LMM, activations: Activations, concepts: Concepts) -> WordLo
     return WordLogit(float(own.mean()), float(rebuilt.mean()), float(at_mean), held(rebuilt), named, len(rows))
 
 
-def _logits(
-    lmm: LMM, states: Float[np.ndarray, "n d"], layer: Layer, tokens: Int[np.ndarray, " n"]
+def _of_tokens(
+    logits: LogitsOf, states: Float[np.ndarray, "n d"], tokens: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
     """The logit of one token in each state, in float64."""
     found = []
     for start in range(0, len(states), _BLOCK):
-        block = np.array(states[start : start + _BLOCK], np.float32)
-        logits = lmm.logits(torch.from_numpy(block), layer).cpu().numpy()
-        found.append(logits[np.arange(len(block)), tokens[start : start + _BLOCK]])
+        block = logits(np.array(states[start : start + _BLOCK]))
+        found.append(block[np.arange(len(block)), tokens[start : start + _BLOCK]])
     return np.concatenate(found).astype(np.float64)

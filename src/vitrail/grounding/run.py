@@ -1,7 +1,7 @@
 """Grounding: concepts → words and images (CoX-LMM, Parekh et al. 2024, section 3.4).
 
-Words are the top tokens of `W_U u_k`, through the final norm when the layer stands before it; images are the most
-activating samples (MAS).
+Words are the top tokens of `W_U u_k`, through the final norm when the layer stands before it, and through a lens where
+one is given; images are the most activating samples (MAS).
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from vitrail.grounding.logit import word_logit
 from vitrail.grounding.options import GroundingOptions
 from vitrail.grounding.reader import WordReader
 from vitrail.learners import Learner
-from vitrail.lmm import LMM, as_lmm
+from vitrail.lenses import Lens, LensMap, open_lens
+from vitrail.lmm import LMM, Layer, as_lmm
 from vitrail.scores import cosines, members, overlap
 
 #: A concept is the mean of the states if its cosine with it is as large, and so large a share of the samples has it.
@@ -47,20 +48,22 @@ def ground(
     n_samples: int = 5,
     own_word: bool = False,
     language: str = "en",
+    lens: Lens | str | Path | None = None,
 ) -> Grounding:
     """Every concept in `n_words` words and `n_samples` samples, written to the folder `out`.
 
     Args:
         lmm: the model that made the activations, or its name or folder.
         out: the folder `grounding` beside that of the concepts for None.
-        n_words: this and the following as in `GroundingOptions`.
+        n_words: this and the following as in `GroundingOptions`; a lens may be given as it is, too.
 
     Raises:
-        UsageError: a number below 1, a language without a dictionary, or a layer of the vision encoder or of the
-            connector, whose states have no words.
-        ArtifactError: the model, the activations and the concepts do not belong together.
+        UsageError: a number below 1, a language without a dictionary, a layer that the lens has no map of, or one of
+            the vision encoder or of the connector, whose states have no words.
+        ArtifactError: the model, the activations, the concepts and the lens do not belong together.
     """
-    options = GroundingOptions(n_words, n_samples, own_word, language)
+    folder = lens.folder if isinstance(lens, Lens) else lens
+    options = GroundingOptions(n_words, n_samples, own_word, language, None if folder is None else str(folder))
     return ground_as(as_lmm(lmm), activations, concepts, options, out=out or concepts.folder.parent / KIND)
 
 
@@ -74,6 +77,9 @@ def ground_as(
     lmm.layer(concepts.layer)  # refuses the layers that have no words
     check_parent(concepts.folder, concepts.manifest, activations.folder, "activations")
     parents = {"concepts": parent(concepts.folder)}
+    if options.lens is not None:
+        lens_for(lmm, concepts.layer, options.lens)
+        parents["lens"] = parent(Path(options.lens))
     if is_current(out, KIND, options.parameters(), parents):
         return open_grounding(out, concepts)
     reader = word_reader(lmm, activations, concepts.layer, options)
@@ -96,7 +102,7 @@ def ground_as(
         grounded.append(GroundedConcept(k, words, samples, float(shares[k]), shared, bool(means[k]), named))
     write_json(out / FILE, grounded)
     content = {"parameters": options.parameters(), "parents": parents, "mean": plain(mean)}
-    content["word_logit"] = plain(word_logit(lmm, activations, concepts))
+    content["word_logit"] = plain(word_logit(reader.logits, activations, concepts))
     return Grounding(out, write_manifest(out, KIND, content, [FILE]), tuple(grounded))
 
 
@@ -104,7 +110,13 @@ def word_reader(
     lmm: LMM, activations: Activations, layer: int | str, options: GroundingOptions, n_words: int | None = None
 ) -> WordReader:
     """The reader of the words that may stand for concepts of `activations`, as `options` say; `n_words` instead of
-    theirs, where it is given."""
+    theirs, where it is given.
+
+    Raises:
+        UsageError: there is no dictionary of the language, or the lens has no map of the layer.
+        ArtifactError: the lens is missing, damaged, or of another model.
+    """
+    lens = None if options.lens is None else lens_for(lmm, layer, options.lens)
     return WordReader.of(
         lmm,
         layer,
@@ -112,7 +124,20 @@ def word_reader(
         n_words=options.n_words if n_words is None else n_words,
         own_word=options.own_word,
         language=options.language,
+        lens=lens,
     )
+
+
+def lens_for(lmm: LMM, layer: Layer, lens: Lens | str | Path) -> LensMap:
+    """The map of a layer in a lens of `lmm`.
+
+    Raises:
+        UsageError: the lens has no map of the layer.
+        ArtifactError: it is missing, damaged, or of another model.
+    """
+    opened = lens if isinstance(lens, Lens) else open_lens(lens)
+    opened.check(lmm)
+    return opened.at(lmm.layer(layer))
 
 
 def overlap_of(lmm: LMM, activations: Activations, learning: LearningOptions, options: GroundingOptions) -> Overlap:
@@ -146,7 +171,7 @@ def check_model(lmm: LMM, activations: Activations) -> None:
 def _mean_in_words(concepts: Concepts, reader: WordReader) -> GroundedMean | None:
     if concepts.mean is None:
         return None
-    return GroundedMean(reader.grounded(concepts.mean[None])[0], concepts.scores["mean_share"])
+    return GroundedMean(reader.of_states(concepts.mean[None])[0], concepts.scores["mean_share"])
 
 
 def is_mean(concepts: Concepts, Z: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " k"]:

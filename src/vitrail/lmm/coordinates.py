@@ -22,6 +22,8 @@ from vitrail.lmm.torch_backend import TorchBackend
 
 #: Side of the pieces, in pixels of the processor, where the model does not say how large its patches are.
 PIECE = 16
+#: A token's embedding is a position of the connector if their cosine is as large.
+SAME = 0.999
 #: In so many places it is proven that the positions of a connector are where they are said to be.
 PROVEN = 8
 
@@ -63,18 +65,16 @@ def _shares(start: np.ndarray, end: np.ndarray, n: int) -> Float[np.ndarray, "pi
     return inside.clip(0) / total
 
 
-def places_of_pixels(backend: TorchBackend, inputs: Batch, size: tuple[int, int], request: str) -> Places:
-    """The patches of an image as the model cuts it, from its pixels alone.
+def places_of_pixels(backend: TorchBackend, size: tuple[int, int], request: str) -> Places:
+    """The patches of an image of this size (width, height) as the model cuts it, from its pixels alone.
 
     Args:
-        inputs: a batch made by `prepare` of one image.
-        size: width and height of the image.
-        request: what `inputs` were made with.
+        request: what the model is asked about the image.
 
     Raises:
         ModelError: the pixels do not come from the image place by place.
     """
-    pixels = pixels_of(inputs)[1]
+    pixels = pixels_of(_grey(backend, size, request))[1]
     pictures = pictures_of(pixels)
     if pictures is None:
         return _places(backend, _rows(pixels, 1), size, request)
@@ -83,14 +83,16 @@ def places_of_pixels(backend: TorchBackend, inputs: Batch, size: tuple[int, int]
     return _places(backend, _cells(pictures, grid).reshape(pixels.shape), size, request)
 
 
-def places_of_connector(backend: TorchBackend, inputs: Batch, size: tuple[int, int], request: str) -> Places:
-    """The pieces that the positions at the connector's output stand for, in their order. It is proven that they
-    do: with a piece of the picture exchanged, in several places, the state that moves most is the one of that place.
+def places_of_connector(backend: TorchBackend, size: tuple[int, int], request: str) -> Places:
+    """The pieces of an image of this size (width, height) that the positions at the connector's output stand for, in
+    their order. It is proven that they do: with a piece of a grey picture exchanged, in several places, the state that
+    moves most is the one of that place. What the user's image shows does not change the proof.
 
     Raises:
         ModelError: the connector mixes its positions, or gives them in another order.
         UsageError: no connector was found.
     """
+    inputs = _grey(backend, size, request)
     pixels = pixels_of(inputs)[1]
     seen = look(backend, inputs, ["connector"])["connector"]
     n, pictures = seen.states.shape[0] * seen.states.shape[1], pictures_of(pixels)
@@ -114,6 +116,33 @@ def places_of_connector(backend: TorchBackend, inputs: Batch, size: tuple[int, i
         if int((after - before).norm(dim=1).argmax()) != piece:
             raise refused
     return _places(backend, of, size, request)
+
+
+def places_of_tokens(backend: TorchBackend, size: tuple[int, int], request: str) -> Places:
+    """The pieces of an image of this size (width, height) that its tokens among those of the text stand for, in their
+    order. Some models put the positions of their connector in another order, leave some out, or put marks between them
+    (LLaVA-NeXT): a token is then the position whose state is its embedding, and a mark has no place.
+
+    Raises:
+        ModelError: the connector has no patch map, or the tokens are not its positions.
+        UsageError: no connector was found.
+    """
+    places = places_of_connector(backend, size, request)
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    inputs = backend.prepare([Image.fromarray(noise)], [request])
+    tokens = [i for i, token in enumerate(inputs["input_ids"][0].tolist()) if token == backend.image_token]
+    if len(tokens) == len(places.boxes):
+        return places
+    positions = look(backend, inputs, ["connector"])["connector"].states.flatten(0, 1).float()
+    embedded = backend.states(inputs, [()], tokens, [0], [0] * len(tokens))[0].float() if tokens else positions[:0]
+    alike = torch.nn.functional.normalize(embedded, dim=1) @ torch.nn.functional.normalize(positions, dim=1).T
+    if not tokens or (best := alike.max(1)).values.max() < SAME:
+        raise ModelError(
+            f"This {backend.kind} has {len(tokens)} tokens of the image among those of the text, and its connector "
+            f"gives {len(positions)} positions, so their places are not known. Use another method."
+        )
+    placed = (best.values >= SAME).numpy()
+    return Places(places.of, np.where(placed[:, None], places.boxes[best.indices.numpy()], np.nan))
 
 
 def exchanged(pixels: Tensor, where: Tensor) -> Tensor:
@@ -191,6 +220,11 @@ def measured(
     shares = ((found - black) / range_ for found in (x, y))
     found = [(share * (n - 1) + 0.5) / n for share, n in zip(shares, size, strict=True)]
     return found[0], found[1]
+
+
+def _grey(backend: TorchBackend, size: tuple[int, int], request: str) -> Batch:
+    """A batch of one grey picture."""
+    return backend.prepare([Image.new("RGB", size, (128, 128, 128))], [request])
 
 
 def _seen(backend: TorchBackend, grey: np.ndarray, request: str) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,7 +17,7 @@ from vitrail.errors import DataError, ModelError, UsageError, VitrailError
 from vitrail.lmm.backend import Backend, Generation
 from vitrail.lmm.batches import Batch
 from vitrail.lmm.control import control_tokens, first_control, without_images
-from vitrail.lmm.coordinates import Places, places_of_connector, places_of_pixels
+from vitrail.lmm.coordinates import Places, places_of_connector, places_of_pixels, places_of_tokens
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT
 from vitrail.lmm.hooks import Edits
@@ -30,7 +30,7 @@ from vitrail.lmm.prompts import question_tokens
 from vitrail.lmm.running import out_of_memory
 from vitrail.lmm.sight import Seen, look, modules_of, prove_places
 from vitrail.lmm.torch_backend import LayerChange, TorchBackend
-from vitrail.lmm.tracing import Asked, Entrance, Traced, trace
+from vitrail.lmm.tracing import Asked, Entrance, Onward, Traced, onward, trace
 from vitrail.lmm.watching import Told
 from vitrail.notebook import Shown, View
 from vitrail.samples import Sample
@@ -452,20 +452,19 @@ class LMM(Shown):
         """
         return modules_of(self._torch, layers)
 
-    def places(self, inputs: Batch, size: tuple[int, int], request: str, entrance: Entrance) -> Places:
-        """The pieces of what the model sees of an image, at its pixels or at the output of its connector, and where in
-        the image each lies; see `coordinates`.
+    def places(self, size: tuple[int, int], request: str, at: Entrance | Literal["tokens"]) -> Places:
+        """The pieces of what the model sees of an image of this size (width, height), at its pixels, at the output of
+        its connector, or at the image's tokens in the text, and where in the image each lies; see `coordinates`.
 
         Args:
-            inputs: a batch made by `prepare` of one image and `request`.
-            size: width and height of the image.
+            request: what the model is asked about it.
 
         Raises:
             UsageError: no connector was found.
             ModelError: the connector mixes its positions, or the pixels do not come from the image place by place.
         """
-        find = places_of_connector if entrance == "connector" else places_of_pixels
-        return find(self._torch, inputs, size, request)
+        find = {"pixels": places_of_pixels, "connector": places_of_connector, "tokens": places_of_tokens}[at]
+        return find(self._torch, size, request)
 
     def trace(self, asked: Asked, entrance: Entrance, values: Float[Tensor, "batch ..."] | None = None) -> Traced:
         """A pass whose graph is kept from the entrance to the states; see `tracing.trace`.
@@ -475,6 +474,14 @@ class LMM(Shown):
             UsageError: no connector was found.
         """
         return trace(self._torch, asked, entrance, values)
+
+    def onward(self, asked: Asked) -> Onward:
+        """A pass whose graph is kept from some layers to the last block; see `tracing.onward`.
+
+        Raises:
+            ModelError: the backend gives no access to states, or a block did not run once.
+        """
+        return onward(self._torch, asked)
 
     def attentions(self, batch: Batch) -> tuple[Float[Tensor, "batch heads positions positions"], ...]:
         """The attention of every block of the decoder in one pass over a batch (of `prepare`, `extended` or `taught`).

@@ -1,7 +1,8 @@
-"""Passes whose graph is kept: how states change with what the model sees of an image.
+"""Passes whose graph is kept: how states change with what the model sees of an image, or with states of lower layers.
 
-What it sees enters at the pixels that its processor gives, or at the output of its connector. A pass through the model
-from there to some states can be differentiated; the model's weights take no gradient.
+What it sees enters at the pixels that its processor gives, or at the output of its connector (`trace`). A pass from
+there to some states, or from some layers to the last one (`onward`), can be differentiated; the model's weights take no
+gradient.
 """
 
 from __future__ import annotations
@@ -134,6 +135,61 @@ def trace(
     if len(entered) != 1:
         raise ModelError(f"Expected the connector to run once in a pass; it ran {len(entered)} times.")
     return Traced(entered[0], {layer: captured[str(layer)] for layer in asked.layers})
+
+
+@dataclass(frozen=True)
+class Onward:
+    """A pass whose graph is kept from some layers to the last block.
+
+    Args:
+        states: layer → (batch, positions, features), what is differentiated by.
+        last: (batch, features), what the last block puts out at one position of each row, before the final norm.
+        width: positions of prompts and continuations; a model may put its image before them.
+    """
+
+    states: dict[Layer, Float[Tensor, "batch all d"]]
+    last: Float[Tensor, "batch d"]
+    width: int
+
+    def back(self, directions: Float[Tensor, "batch d"]) -> dict[Layer, Float[Tensor, "batch positions d"]]:
+        """Layer → how the product of each row's direction with its last state changes with the states there."""
+        found = torch.autograd.grad(self.last, list(self.states.values()), directions.to(self.last), retain_graph=True)
+        return {layer: grad[:, -self.width :] for layer, grad in zip(self.states, found, strict=True)}
+
+
+def onward(backend: TorchBackend, asked: Asked) -> Onward:
+    """A pass whose graph is kept from `asked.layers`, blocks before the last or the embeddings, to the last block.
+
+    Raises:
+        ModelError: a block did not run once.
+    """
+    batch, width = backend.extended(asked.inputs, asked.continuations), asked.inputs["input_ids"].shape[1]
+    rows, length = torch.arange(len(asked.positions)), batch["input_ids"].shape[1]
+    places = torch.as_tensor(asked.positions) - length
+    names = {str(layer): layer for layer in asked.layers}
+    kept: dict[Layer, Tensor] = {}
+
+    def keep(name: str, states: Tensor) -> Tensor:
+        """What goes on in place of `states`: a copy, since a model may write into it."""
+        kept[names[name]] = states if states.requires_grad else states.detach().requires_grad_()
+        return kept[names[name]].clone()
+
+    modules = {name: backend._module(layer) for name, layer in names.items()}
+    with (
+        torch.enable_grad(),
+        _without_weights(backend.model),
+        forced(width),
+        hooks.edit(modules, keep, inputs=frozenset({"0"} & names.keys())) as edits,
+        hooks.capture(
+            {"last": backend.parts.blocks[-1]},
+            lambda states: states[rows.to(states.device), places.to(states.device)],
+            graph=True,
+        ) as captured,
+    ):
+        backend.run(batch)
+    if any(n != 1 for n in edits.calls.values()):
+        raise ModelError(f"Expected every block to run once in a pass; these ran otherwise: {edits.calls}.")
+    return Onward({layer: kept[layer] for layer in asked.layers}, captured["last"], length)
 
 
 def _tensor(output: object, where: str) -> Tensor:

@@ -3,6 +3,7 @@
 options.py     how maps are made
 question.py    what is asked of a method: images, what the model said of them, and targets
 methods/       the methods, each in a file, and the list of all of them
+tokens.py      the image's own tokens: where each lies, and its words
 image_maps.py  the maps of one image, in its coordinates
 run.py         images → maps
 """

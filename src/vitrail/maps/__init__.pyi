@@ -15,3 +15,8 @@ from .run import (
     map_concepts as map_concepts,
     maps_of as maps_of,
 )
+from .tokens import (
+    ImageToken as ImageToken,
+    ImageWords as ImageWords,
+    token_words as token_words,
+)

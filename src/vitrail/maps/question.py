@@ -119,11 +119,6 @@ class Question:
         """The images with their requests, as the model takes them."""
         return self.lmm.prepare(self.images, self.requests)
 
-    @cached_property
-    def first(self) -> Batch:
-        """The first image with its request alone, which tells the geometry of all."""
-        return self.lmm.prepare(self.images[:1], self.requests[:1])
-
     def asked(self) -> Asked:
         """The images and their continuations, as a pass whose graph is kept."""
         width = self.inputs["input_ids"].shape[1]

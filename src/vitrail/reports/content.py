@@ -137,6 +137,7 @@ class Headline:
     place: str
     states: str
     method: str
+    lens: str
 
 
 @dataclass(frozen=True)
@@ -321,7 +322,7 @@ def states_in_words(options: ExtractionOptions) -> str:
     return _STATES.get(options.alignment if at == "word" else at, f"the mean of the states at {at}")
 
 
-def headline(activations: Activations, concepts: Concepts) -> Headline:
+def headline(activations: Activations, concepts: Concepts, grounding: Grounding) -> Headline:
     """What was studied, and how."""
     model = activations.model
     return Headline(
@@ -331,6 +332,7 @@ def headline(activations: Activations, concepts: Concepts) -> Headline:
         place=place(concepts.layer, model.n_blocks),
         states=states_in_words(activations.options),
         method=concepts.options.method,
+        lens=Path(grounding.options.lens).name if grounding.options.lens else "",
     )
 
 

@@ -55,7 +55,7 @@ def study_view(study: Study, evaluation: EvaluationScores | None = None) -> dict
     truth = content.truth_of(activations, concepts, study.factors)
     overlap, matrix = content.word_overlap(grounding)
     return {
-        "head": content.headline(activations, concepts),
+        "head": content.headline(activations, concepts, grounding),
         "counts": activations.counts,
         "scores": concepts.scores,
         "stability": content.mean_stability(concepts),

@@ -19,7 +19,7 @@ from vitrail.concepts.verdicts import of_concept, of_concepts
 from vitrail.explanation import KIND as EXPLANATIONS
 from vitrail.explanation import explain_samples, save_explanations
 from vitrail.extraction import extract_as
-from vitrail.grounding import Grounding, GroundingOptions, ground_as, overlap_of
+from vitrail.grounding import Grounding, GroundingOptions, ground_as, lens_for, overlap_of
 from vitrail.lmm import LMM, Layer, as_lmm
 from vitrail.progress import Progress, shown, silent
 from vitrail.runs.checks import check_study, check_study_folder, hold_out
@@ -88,6 +88,7 @@ def study(
     out = folder_for(out, "studies", word.text, progress)
     check_study_folder(out)
     options = StudyOptions(extraction, learning, grounding or GroundingOptions())
+    options.grounding.check_lens()
     with shown(progress) as tell:
         if factors is None and isinstance(samples, str | Path):
             factors = known_facts(samples, tell).factors
@@ -117,6 +118,9 @@ def _study(
     progress: Progress,
 ) -> Study:
     """All stages of a study, one after the other."""
+    if options.grounding.lens is not None:  # before the long wait
+        layer = options.extraction.layers[0] if options.learning.layer is None else options.learning.layer
+        lens_for(lmm, layer, options.grounding.lens)
     learned_from, held_out = hold_out(samples, word, options.extraction.require)
     seconds: dict[str, float] = {}
     with _timed(seconds, "extract"):

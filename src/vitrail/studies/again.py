@@ -184,7 +184,13 @@ def noise_study(a: Study, noise: Activations, lmm: LMM, *, out: str | Path) -> S
 
 
 def check_again(a: Study) -> None:
-    """Raises `UsageError` if the concepts of study `a` cannot be learned in the same way from other states alone."""
+    """Raises `UsageError` if the concepts of study `a` cannot be learned and grounded in the same way from states of
+    another model alone."""
+    if a.grounding.options.lens is not None:
+        raise UsageError(
+            f"Words of {a.grounding.folder} are read through a lens of its model, {a.grounding.options.lens}. Fit a "
+            "lens of the other model, make its study with it (`vitrail study --lens`), and compare the two studies."
+        )
     if "labels" in a.concepts.parameters:
         raise UsageError(
             f"Concepts of {a.concepts.folder} were named by labels, which only who learned them has. Learn concepts of "

@@ -24,8 +24,9 @@ from vitrail.errors import ArtifactError, UsageError
 from vitrail.explanation import KIND as EXPLANATIONS
 from vitrail.explanation import Explanation, explain, open_explanations
 from vitrail.grounding import GroundedConcept, GroundedConcepts, Grounding, open_grounding
-from vitrail.lmm import LMM, load_as
-from vitrail.maps import ImageMaps, MapOptions, map_concepts
+from vitrail.lenses import Lens
+from vitrail.lmm import LMM, Layer, load_as
+from vitrail.maps import ImageMaps, ImageWords, MapOptions, map_concepts, token_words
 from vitrail.notebook import Picture, Shown, View, bars
 from vitrail.scores import KnownFactors
 from vitrail.studies.notes import Notes, read_notes
@@ -144,6 +145,33 @@ class Study(Shown):
         """
         parts = (lmm or self.lmm, self.activations, self.concepts, self.grounding)
         return map_concepts(*parts, image, n_concepts=n_concepts, options=options)
+
+    def token_words(
+        self,
+        image: str | Path | Image.Image,
+        *,
+        layer: Layer | None = None,
+        lens: Lens | str | Path | None = None,
+        n_words: int = 5,
+        lmm: LMM | None = None,
+    ) -> ImageWords:
+        """The nearest words of every token of one image, in the coordinates of the image; see `vitrail.token_words`.
+
+        Args:
+            image: a path or an open image.
+            layer: whose states are read; the layer of the study for None.
+            lens: through which they are read; the unembedding alone for None.
+            n_words: words per token.
+            lmm: the study's model, where it is loaded already.
+
+        Raises:
+            DataError: the image cannot be read.
+            UsageError: there is no such layer, or the lens has no map of it.
+            ModelError: the study's model cannot be loaded, or its tokens have no known place in the image.
+            ArtifactError: the lens is of another model.
+        """
+        at, language = self.learned.layer if layer is None else layer, self.grounding.options.language
+        return token_words(lmm or self.lmm, image, at, lens=lens, n_words=n_words, language=language)
 
     def to_pandas(self) -> Any:
         """A pandas `DataFrame` with a row per concept: title, words, caption words, share, stability, samples.

@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vitrail.errors import ModelError
 from vitrail.lmm.coordinates import Places
 from vitrail.maps.question import Question
 
@@ -48,17 +47,6 @@ def rollout(question: Question) -> Float[np.ndarray, "images targets height widt
 
 
 def _tokens(question: Question) -> tuple[Places, Bool[Tensor, "images positions"]]:
-    """The pieces of the image that its tokens stand for, and where these tokens are.
-
-    Raises:
-        ModelError: the image's tokens among those of the text are not the positions of the connector.
-    """
-    lmm = question.lmm
-    places = lmm.places(question.first, question.size, question.requests[0], "connector")
-    where = lmm.whole(question.inputs, question.continuations, question.requests, "image")
-    if not (where.sum(1) == len(places.boxes)).all():
-        raise ModelError(
-            f"{lmm.name} has {int(where[0].sum())} tokens of the image among those of the text, and its connector "
-            f"gives {len(places.boxes)} positions, so their places are not known. Use another method."
-        )
-    return places, where
+    """The pieces of the image that its tokens stand for, and where these tokens are."""
+    lmm, asked = question.lmm, (question.inputs, question.continuations, question.requests)
+    return lmm.places(question.size, question.requests[0], "tokens"), lmm.whole(*asked, "image")
