@@ -84,4 +84,4 @@ def fit(
     )
     heads = ("layer", "says the model's token", "unembedding alone", "explained", "error", "error, image")
     show_rows(heads, rows)
-    say(f"On held-out samples. Read words through it: vitrail ground STUDY --lens {out}")
+    say(f"On held-out samples. Read words through it: vitrail study --layer {made.layers[0]} --lens {out} …")
