@@ -51,6 +51,7 @@ LAYERS = (
     "steering",
     "trials",
     "importing",
+    "sharing",
     "reports",
     "runs",
     "serving",

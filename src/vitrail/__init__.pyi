@@ -96,6 +96,10 @@ from .runs.atlas import (
     Atlas as Atlas,
     atlas as atlas,
 )
+from .runs.push import (
+    from_hub as from_hub,
+    push_to_hub as push_to_hub,
+)
 from .runs.planning import (
     Plan as Plan,
     plan as plan,

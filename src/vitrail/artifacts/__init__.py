@@ -11,6 +11,7 @@ kept.py      the finished parts of a long piece of work
 shards.py    folders that are written shard by shard, so that a run that was stopped goes on
 lock.py      one writer at a time
 remote.py    folders that lie elsewhere, at a URL
+hub.py       folders on the Hugging Face hub
 checking.py  the condition of any folder of ours
 made.py      which command wrote an artifact, kept beside its manifest
 chain.py     the commands that made an artifact, from its first parents on

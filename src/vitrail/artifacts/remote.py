@@ -1,4 +1,5 @@
-"""Folders that lie elsewhere, at a URL that fsspec opens: `s3://bucket/studies/dog`, `gs://…`, `memory://…`.
+"""Folders that lie elsewhere, at a URL that fsspec opens: `s3://bucket/studies/dog`, `gs://…`, `memory://…`; `hub` has
+those on the Hugging Face hub.
 
 All of ours works on folders. So what lies at a URL has a folder here for the time of a command (`at`):
 
@@ -26,7 +27,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vitrail.artifacts import files
+from vitrail.artifacts import files, hub
 from vitrail.artifacts.files import PARTIAL, file_hash, path_of, url_of
 from vitrail.artifacts.json_text import parse
 from vitrail.artifacts.lock import DEPTH, LOCK, RANKS, is_there, refused, writing
@@ -67,6 +68,15 @@ def at(place: str | Path, *, write: bool = False) -> Iterator[Path]:
     url = url_of(place)
     if url is None:
         yield path_of(place)
+        return
+    if url.startswith(hub.PROTOCOL):
+        if write:
+            raise UsageError(
+                f"{url} is on the hub, which is written by `vitrail push FOLDER OWNER/NAME`. Name a folder."
+            )
+        folder = hub.fetched(url)
+        shown_as[str(folder)] = url
+        yield folder
         return
     if known := next((m for m in files.mirrors if isinstance(m, Mirror) and m.url == url), None):
         yield known.folder

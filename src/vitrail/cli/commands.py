@@ -7,6 +7,7 @@ from __future__ import annotations
 import vitrail.cli.study
 import vitrail.cli.atlas
 import vitrail.cli.run
+import vitrail.cli.push
 import vitrail.cli.words
 import vitrail.cli.doctor
 import vitrail.cli.toyland
@@ -21,6 +22,7 @@ import vitrail.cli.ground
 import vitrail.cli.share
 import vitrail.cli.explain
 import vitrail.cli.report
+import vitrail.cli.log
 import vitrail.cli.import_file
 import vitrail.cli.evaluate
 import vitrail.cli.compare
