@@ -39,7 +39,6 @@ from vitrail.monitoring import (
 from vitrail.monitoring.sinks.files import ToJsonl, ToParquet
 from vitrail.runs.atlas import atlas
 from vitrail.samples import Sample
-from vitrail.samples.vocabulary import having
 from vitrail.saying import open_texts, say_as
 from vitrail.saying.options import SayingOptions
 from vitrail.scores import Estimate
@@ -183,7 +182,7 @@ READERS: dict[str, Callable[[Path], str]] = {
 
 def make(out: Path, lmm: LMM, samples: Sequence[Sample], study: Study) -> None:
     """Artifacts of the stages after a study, in folders of `out`: those in `READERS` but for the last four."""
-    say_as(lmm, having(samples, ["dog"])[:6], SayingOptions(shard_size=4), out=out / "texts")
+    say_as(lmm, samples[:60], SayingOptions(shard_size=30), out=out / "texts")
     reduce_as(
         lmm, samples[:40], [Word("dog")], ("mean", "gram"), out=out / "moments", options=ExtractionOptions((1, -1))
     )
