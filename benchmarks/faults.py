@@ -223,7 +223,7 @@ def lines(made: Path, later: Path, data: Path, image: Path) -> dict[str, Line]:
     """The commands whose input is damaged, by name: those that read a study, and those that read what comes after.
 
     Those that write to what is damaged make it again."""
-    out = made.parent / "out"
+    out, after = made.parent / "out", made.parent / "after"
     some = ["--data", data, "--split", "train"]
     return {
         "learn": Line(made, ["learn", made, "--concepts", 2, "--json"]),
@@ -237,18 +237,7 @@ def lines(made: Path, later: Path, data: Path, image: Path) -> dict[str, Line]:
         ),
         "compare": Line(
             later / "comparison",
-            [
-                "compare",
-                "--a",
-                made,
-                "--b",
-                made.parent / "after",
-                "--out",
-                later / "comparison",
-                "--words",
-                4,
-                "--json",
-            ],
+            ["compare", "--a", made, "--b", after, "--out", later / "comparison", "--words", 4, "--json"],
         ),
         "evaluate": Line(
             made / "evaluation", ["evaluate", made, "--data", data.parent, "--no-noise", "--random", 4, "--json"]
@@ -264,21 +253,7 @@ def lines(made: Path, later: Path, data: Path, image: Path) -> dict[str, Line]:
         ),
         "extract --said": Line(
             later / "texts",
-            [
-                "extract",
-                "--word",
-                "dog",
-                *some,
-                "--having",
-                "dog",
-                "--limit",
-                6,
-                "--said",
-                later / "texts",
-                "--out",
-                out,
-                "--json",
-            ],
+            ["extract", "--word", "dog", *some, "--limit", 60, "--said", later / "texts", "--out", out, "--json"],
             out,
         ),
         "steer apply": Line(
@@ -656,12 +631,14 @@ def main() -> None:
                 {"races": races, "kills": kills}[name](data, getattr(asked, name), thread_tally)
                 print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.__stderr__)
 
-        with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(run_beside)
-            if len(beside) < len(asked.only):
-                reading(home, data, samples, lmm, asked, tally)
-            waiting.result()
-    rows = write(tally | thread_tally, asked.out)
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                waiting = pool.submit(run_beside)
+                if len(beside) < len(asked.only):
+                    reading(home, data, samples, lmm, asked, tally)
+                waiting.result()
+        finally:  # what was counted is kept, also where a part cannot go on
+            rows = write(tally | thread_tally, asked.out)
     print("| fault | tried | " + " | ".join(OUTCOMES) + " |\n|---|" + "---|" * (len(OUTCOMES) + 1))
     for what, row in rows.items():
         print(f"| {what} | {sum(row.values())} | " + " | ".join(str(row[name]) for name in OUTCOMES) + " |")
