@@ -276,6 +276,8 @@ def stages(lines: dict[str, Line], models: Models, tally: Tally, share: float) -
     chosen = random.Random(2)
     for name, line in lines.items():
         whole = contents_of(line.folder)
+        if line.out is not None:  # what the command before wrote there
+            shutil.rmtree(line.out, ignore_errors=True)
         code, expected, err = said(models, *line.typed)
         assert code in (0, 3), (name, err)  # 3: an alarm stands
         restore(line.folder, whole)
