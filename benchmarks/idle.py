@@ -24,7 +24,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -73,9 +73,9 @@ def busy() -> Iterator[list[tuple[float, float]]]:
     passes: list[tuple[float, float]] = []
 
     def timed(method: Any) -> Any:
-        def call(self: LMM, *args: Any) -> Any:
+        def call(self: LMM, *args: Any, **named: Any) -> Any:
             start = time.perf_counter()
-            found = method(self, *args)
+            found = method(self, *args, **named)
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             passes.append((start, time.perf_counter() - start))
@@ -83,7 +83,9 @@ def busy() -> Iterator[list[tuple[float, float]]]:
 
         return call
 
-    with patch.object(LMM, "generate", timed(LMM.generate)), patch.object(LMM, "states", timed(LMM.states)):
+    with ExitStack() as stack:
+        for name in ("generate", "states", "run"):  # the doctor's first look is work, too
+            stack.enter_context(patch.object(LMM, name, timed(getattr(LMM, name))))
         yield passes
 
 
