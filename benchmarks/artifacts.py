@@ -24,6 +24,8 @@ from vitrail.extraction import extract_words, reduce_as
 from vitrail.finetuning import open_finetune
 from vitrail.lenses import LensOptions, fit_lens, open_lens
 from vitrail.lmm import LMM
+from vitrail.maps import MapOptions, StudyMaps, open_maps
+from vitrail.maps.artifact import save_maps
 from vitrail.monitoring import (
     Observation,
     Watch,
@@ -77,6 +79,12 @@ def _study(folder: Path) -> str:
 def _many(folder: Path) -> str:
     store = open_words(folder)
     return repr((store.kept, store.counts, [_activations(store.of(word.text).folder) for word in store.words]))
+
+
+def _maps(folder: Path) -> str:
+    found = open_maps(folder)
+    shares = {key: map_.tobytes().hex() for key, map_ in found.shares.items()}
+    return repr((found.options, dict(found.values), shares))
 
 
 def _atlas(folder: Path) -> str:
@@ -155,6 +163,7 @@ def _ones(items: Sequence[str]) -> list[np.ndarray]:
 #: The folder of an artifact → all that it says, as text.
 READERS: dict[str, Callable[[Path], str]] = {
     "texts": _texts,
+    "maps": _maps,
     "many": _many,
     "moments": _moments,
     "atlas": _atlas,
@@ -191,6 +200,8 @@ def make(out: Path, lmm: LMM, samples: Sequence[Sample], study: Study) -> None:
         options = SteeringOptions(layers=(4,), **more)
         make_steering(lmm, TASKS["colour"], samples[:30], options, method=method, out=out / name, progress=False)
     fit_lens(lmm, samples[:6], LensOptions((4,), rows=0, max_new_tokens=8), out=out / "lens", progress=False)
+    drawn = StudyMaps(out / "maps", MapOptions(), {(0, "1"): 1.5}, {(0, "1"): np.eye(3)})
+    save_maps(drawn, study.grounding, 1)
     _make_watch(out, study)
     _make_trials(out)
     Cache(out / "embeddings").get(KEYS, KEYS, _ones, lambda done, of: None)

@@ -1,10 +1,11 @@
-"""Maps judged against the truth: where they point, in scenes of Toyland whose masks are known.
+"""Maps judged against the truth: how right they are, in scenes of Toyland whose masks are known.
 
-    python -m benchmarks.localisation [--words dog,cat,horse,bird,bus,train,man,boat] [--images 40]
+    python -m benchmarks.localisation [--words dog,cat,horse,bird,bus,train,man,boat] [--images 24] [--checked 6]
+    python -m benchmarks.localisation --page
 
-Writes benchmarks/results/localisation.json: for every method and part of the picture pointing, energy in the mask and
-overlap with it, deletion and insertion of the concept's activation, and the time; and of controls: pieces at random,
-a blob in the centre, the map of another concept of the same image, and the map of a random direction.
+Writes benchmarks/results/localisation.json: for every method and part of the picture pointing, energy and overlap, for
+some images also deletion and insertion of the concept's activation, flip and shift, all beside the controls of
+`vitrail.evaluation.map_scores`; and the time. Then, or alone with --page, the tables of docs/localisation.md from it.
 """
 
 from __future__ import annotations
@@ -16,182 +17,100 @@ import platform
 import tempfile
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps
 
-from vitrail import scores, toyland
-from vitrail.activations import ExtractionOptions, WordStore, open_words
+from vitrail import toyland
+from vitrail.activations import Activations, ExtractionOptions, WordStore, open_words
 from vitrail.artifacts import plain, versions, write_json
 from vitrail.concepts import Concepts, learn
+from vitrail.evaluation.map_parts import TELLS, FactorParts, Meaning, meanings
+from vitrail.evaluation.map_scores import MOST, Judged, MapJudge, map_scores
+from vitrail.evaluation.results import MAP_CONTROLS, MAP_MEASURES
+from vitrail.explanation import read_samples
 from vitrail.extraction import extract_words
-from vitrail.learners import PCA
 from vitrail.lmm import LMM, load, quieten
-from vitrail.maps import MapOptions, Question, Targets
-from vitrail.maps.image_maps import shape_of
+from vitrail.maps import MapOptions, question_of
 from vitrail.maps.methods.registry import METHODS
-from vitrail.samples import load_samples
-from vitrail.scores.maps import area_under, best_overlap, energy_inside, overlaps, pointing
-from vitrail.toyland.ground_truth import Masks, load_factors, load_masks
+from vitrail.samples import Sample, load_samples
+from vitrail.scores.verdicts import number, p_value
+from vitrail.toyland.ground_truth import load_factors, load_masks
 
 RESULT = Path(__file__).parent / "results" / "localisation.json"
+PAGE = Path(__file__).parents[1] / "docs" / "localisation.md"
 WORDS = "dog,cat,horse,bird,bus,train,man,boat"
-#: A concept stands for the value of a factor that it tells with at least this AUROC on the samples learned from.
-TELLS = 0.85
-#: At most so many concepts of an image are mapped.
-MOST = 3
-#: Pieces of the deletion and insertion curves, on a side, and how many steps a curve has.
-SIDE, STEPS = 8, 8
-#: The methods whose curves and maps of random directions are measured, too.
-CURVES = ("integrated-tokens", "integrated-gradients", "occlusion")
+#: The first is the default; controls stand in the place of its maps.
+METHODS_JUDGED = "integrated-tokens,gradient-tokens,integrated-gradients,projection,rollout"
+#: The methods whose curves are measured.
+CURVED = frozenset({"integrated-tokens", "integrated-gradients", "occlusion"})
+#: What is measured of some images alone, since it takes many passes.
+CHECKED = ("deletion", "insertion", "flip", "shift")
+#: On so many images of a word the time is taken.
+TIMED = 3
+#: Where the tables of the page begin and end.
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
-@dataclass
-class Found:
-    """What was measured of one method on one part: a value for each map, and the overlaps at every cut."""
-
-    pointing: list[float] = field(default_factory=list)
-    energy: list[float] = field(default_factory=list)
-    area: list[float] = field(default_factory=list)
-    overlaps: list[np.ndarray] = field(default_factory=list)
-    deletion: list[float] = field(default_factory=list)
-    insertion: list[float] = field(default_factory=list)
-    flipped: list[float] = field(default_factory=list)
-
-    def add(self, shares: np.ndarray, mask: np.ndarray) -> None:
-        self.pointing.append(pointing(shares, mask))
-        self.energy.append(energy_inside(shares, mask))
-        self.area.append(float(mask.mean()))
-        self.overlaps.append(overlaps(shares, mask))
-
-    def values(self) -> dict[str, Any]:
-        found = {
-            "maps": len(self.pointing),
-            "pointing": scores.estimate(np.array(self.pointing)),
-            "energy in the mask": scores.estimate(np.array(self.energy)),
-            "area of the mask": scores.estimate(np.array(self.area)),
-            "overlap": scores.estimate(best_overlap(np.array(self.overlaps))),
-        }
-        for name in ("deletion", "insertion", "flipped"):
-            if values := getattr(self, name):
-                found[name] = scores.estimate(np.array(values))
-        return found
-
-
-def meanings(concepts: Concepts, factors: list[dict], masks: Masks) -> dict[int, tuple[str, Any, str]]:
-    """Concept → the factor, value and part of the picture that it stands for, for those that stand for one."""
-    properties = scores.factor_properties(factors)
-    properties = properties.of(np.flatnonzero(properties.enough(scores.COMMON)))
-    told, _ = scores.matches(concepts.V, properties)
-    found = {}
-    for k, row in enumerate(told):
-        factor, value = properties.names[int(row.argmax())]
-        part = masks.part_of(factor)
-        if row.max() >= TELLS and part is not None and str(value) != "none":
-            found[k] = (factor, value, part)
-    return found
-
-
-def group(factor: str, part: str) -> str:
-    """Under which name the maps of a factor are counted."""
-    return part if part != "subject" else f"subject: {factor}"
-
-
-class Judge:
-    """Judges all methods on the new samples of one word."""
-
-    def __init__(self, lmm: LMM, found: dict[str, dict[str, Found]], seconds: dict[str, float], masks: Masks) -> None:
-        self.lmm, self.found, self.seconds, self.masks = lmm, found, seconds, masks
-        self.rng = np.random.default_rng(0)
-
-    def question(self, concepts: Concepts, row: Any, image: Image.Image, chosen: tuple[int, ...]) -> Question:
-        targets = Targets(self.lmm, concepts.learner, concepts.layer, (chosen,))
-        said = row.token_ids[: row.token]
-        return Question(targets, [image], [row.request], [said], MapOptions(), shape_of(image.size))
-
-    def image(
-        self,
-        concepts: Concepts,
-        row: Any,
-        image: Image.Image,
-        meant: dict[int, tuple[str, Any, str]],
-        methods: list[str],
-    ) -> None:
-        """Measures everything on one image, of the concepts in `meant`."""
-        chosen = tuple(meant)
-        asked = self.question(concepts, row, image, chosen)
-        parts = [self.masks.of(row.sample_id, part) for _, _, part in meant.values()]
-        names = [group(factor, part) for factor, _, part in meant.values()]
-        by_chance = self.curves(asked, self.rng.random((SIDE, SIDE)))
-        for t, name in enumerate(names):
-            self.found["pieces at random"][name].add(_grown(self.rng.random((SIDE, SIDE)), asked.shape), parts[t])
-            self.found["a blob in the centre"][name].add(_blob(asked.shape), parts[t])
-            for kind, curve in by_chance.items():
-                getattr(self.found["pieces at random"][name], kind).append(area_under(curve[t]))
-        for method in methods:
+def judged(
+    word: str, home: Path, images: int, checked: int, methods: Sequence[str]
+) -> tuple[list[Judged], dict[str, str], dict[str, float]]:
+    """The maps of the new scenes of one word, what its concepts stand for, and the seconds that each method took, of
+    the first `TIMED` images; and those of `explain`, to compare with."""
+    quieten()
+    lmm, world = load("toyland"), toyland.dataset_path()
+    factors, masks = load_factors(world), load_masks(world)
+    assert factors is not None
+    assert masks is not None
+    learned, new = (open_words(home / name).of(word) for name in ("learned", "new"))
+    concepts = learn(learned, out=home / "concepts" / word, stability=0, progress=False)
+    ids = [i for i, kept in zip(learned.sample_ids(), concepts.kept, strict=True) if kept]
+    meant = meanings(concepts, [factors[i] for i in ids], masks)
+    part_of = FactorParts(masks, factors, {**meant})
+    samples = {s.id: s for s in load_samples(world)}
+    judge, seconds, known = MapJudge(methods, CURVED), defaultdict(float), {}
+    for i, chosen in shown(new, concepts, meant, samples, part_of)[:images]:
+        row = new.rows[i]
+        asked = question_of(lmm, new, concepts, [row], [samples[row.sample_id].open()], [chosen], MapOptions())
+        asked = replace(asked, targets=replace(asked.targets, words=None), known=known)
+        judge.judge(
+            asked, [part_of(samples[row.sample_id], k, asked.shape) for k in chosen], whole=judge.n_images < checked
+        )
+        if judge.n_images <= TIMED:  # once more, so that nothing else is in the time
+            for method in methods:
+                start = time.perf_counter()
+                METHODS[method].make(asked)
+                seconds[method] += time.perf_counter() - start
             start = time.perf_counter()
-            shares = METHODS[method].make(asked)[0]
-            self.seconds[method] += time.perf_counter() - start
-            flipped = METHODS[method].make(replace(asked, images=[ImageOps.mirror(image)]))[0][:, :, ::-1]
-            for t, name in enumerate(names):
-                here = self.found[method][name]
-                here.add(shares[t], parts[t])
-                here.flipped.append(float(np.corrcoef(shares[t].ravel(), flipped[t].ravel())[0, 1]))
-                for kind, curve in self.curves(asked, _pieces(shares[t])).items() if method in CURVES else ():
-                    getattr(here, kind).append(area_under(curve[t]))
-                other = next((o for o in range(len(names)) if names[o].split(":")[0] != name.split(":")[0]), None)
-                if other is not None:
-                    self.found[f"{method}: another concept's map"][name].add(shares[other], parts[t])
-            if method not in CURVES:
-                continue
-            noise = METHODS[method].make(replace(asked, targets=replace(asked.targets, learner=self.random(concepts))))[
-                0
-            ]
-            for t, name in enumerate(names):
-                self.found[f"{method}: a random direction"][name].add(noise[t], parts[t])
-
-    def random(self, concepts: Concepts) -> PCA:
-        """Random directions in place of the concepts."""
-        learner = PCA(len(concepts))
-        learner.components_ = scores.unit(self.rng.standard_normal(concepts.U.shape)).astype(np.float32)
-        learner.mean_, learner.n_features_in_ = np.zeros(concepts.U.shape[1], np.float32), concepts.U.shape[1]
-        return learner
-
-    def curves(self, asked: Question, order_by: np.ndarray) -> dict[str, np.ndarray]:
-        """The targets while pieces of the image are blurred, or come back, the one with the largest share first."""
-        image = asked.images[0]
-        sharp, blurred = np.asarray(image), np.asarray(image.filter(ImageFilter.GaussianBlur(max(image.size) / 10)))
-        order = np.argsort(-order_by.ravel(), kind="stable")
-        made = []
-        for start, other in ((sharp, blurred), (blurred, sharp)):
-            for step in range(STEPS + 1):
-                taken = np.zeros(order_by.size, bool)
-                taken[order[: round(step / STEPS * order_by.size)]] = True
-                mask = _grown(taken.reshape(SIDE, SIDE).astype(float), sharp.shape[:2]) > 0
-                made.append(Image.fromarray(np.where(mask[..., None], other, start)))
-        values = asked.values(made, 0)
-        return {"deletion": values[:, : STEPS + 1], "insertion": values[:, STEPS + 1 :]}
+            read_samples(lmm, new, concepts, [samples[row.sample_id]])
+            seconds["explain"] += time.perf_counter() - start
+    print(word, judge.n_images, flush=True)
+    of_word = {name: total / min(TIMED, judge.n_images) for name, total in seconds.items()}
+    return judge.maps, {str(k): f"{m.factor}: {m.value}" for k, m in meant.items()}, of_word
 
 
-def _grown(pieces: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Pieces as a picture of that shape."""
-    rows, columns = (np.arange(n) * SIDE // n for n in shape)
-    return pieces[rows[:, None], columns]
-
-
-def _pieces(shares: np.ndarray) -> np.ndarray:
-    """A map in pieces: their sums."""
-    rows, columns = (np.arange(n) * SIDE // n for n in shares.shape)
-    index = rows[:, None] * SIDE + columns
-    return np.bincount(index.ravel(), shares.ravel(), SIDE * SIDE).reshape(SIDE, SIDE)
-
-
-def _blob(shape: tuple[int, int]) -> np.ndarray:
-    y, x = (np.linspace(-1, 1, n) for n in shape)
-    return np.exp(-4 * (y[:, None] ** 2 + x**2))
+def shown(
+    new: Activations,
+    concepts: Concepts,
+    meant: dict[int, Meaning],
+    samples: dict[str, Sample],
+    part_of: FactorParts,
+) -> list[tuple[int, tuple[int, ...]]]:
+    """The rows of new scenes, each with its strongest concepts whose part is in the picture, where there are any."""
+    V = np.asarray(concepts.learner.transform(new.states(concepts.layer)))
+    found = []
+    for i, strengths in enumerate(concepts.strengths(V)):
+        active = [int(k) for k in np.argsort(-strengths) if V[i, k] > 0 and int(k) in meant]
+        sample = samples[new.rows[i].sample_id]
+        with_part = tuple(k for k in active if part_of(sample, k, (1, 1)) is not None)[:MOST]
+        if with_part:
+            found.append((i, with_part))
+    return found
 
 
 def states_of(lmm: LMM, words: list[str], splits: tuple[str, ...], folder: Path) -> WordStore:
@@ -204,66 +123,119 @@ def states_of(lmm: LMM, words: list[str], splits: tuple[str, ...], folder: Path)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--words", default=WORDS)
-    parser.add_argument("--images", type=int, default=12, help="new scenes of each word")
-    parser.add_argument(
-        "--methods", default="integrated-tokens,gradient-tokens,integrated-gradients,projection,rollout"
-    )
+    parser.add_argument("--images", type=int, default=24, help="new scenes of each word")
+    parser.add_argument("--checked", type=int, default=6, help="of these, on how many all is measured")
+    parser.add_argument("--methods", default=METHODS_JUDGED)
     parser.add_argument("--keep", type=Path, help="keep the states in this folder")
     parser.add_argument("--result", type=Path, default=RESULT)
+    parser.add_argument("--page", action="store_true", help="measure nothing; write the tables of the page anew")
     args = parser.parse_args()
+    if not args.page:
+        measure(args.words.split(","), args.images, args.checked, args.methods.split(","), args.keep, args.result)
+    if args.page or args.result == RESULT:
+        write_page(json.loads(RESULT.read_text()))
+
+
+def measure(words: list[str], images: int, checked: int, methods: list[str], keep: Path | None, result: Path) -> None:
     quieten()
-    lmm, home, words = load("toyland"), args.keep or Path(tempfile.mkdtemp()), args.words.split(",")
-    world = toyland.dataset_path()
-    factors, masks = load_factors(world), load_masks(world)
-    assert factors is not None
-    assert masks is not None
-    images = {s.id: s for s in load_samples(world)}
-    learned, new = (
+    lmm, home, start = load("toyland"), keep or Path(tempfile.mkdtemp()), time.perf_counter()
+    for name, splits in {"learned": ("train",), "new": ("val", "test")}.items():
         states_of(lmm, words, splits, home / name)
-        for name, splits in {"learned": ("train",), "new": ("val", "test")}.items()
-    )
-    found: dict[str, dict[str, Found]] = defaultdict(lambda: defaultdict(Found))
-    seconds: dict[str, float] = defaultdict(float)
-    judge, methods, meant_of = Judge(lmm, found, seconds, masks), args.methods.split(","), {}
-    n_images = 0
-    for word in words:
-        concepts = learn(learned.of(word), out=home / "concepts" / word, stability=0, progress=False)
-        ids = [i for i, kept in zip(learned.of(word).sample_ids(), concepts.kept, strict=True) if kept]
-        meant = meanings(concepts, [factors[i] for i in ids], masks)
-        meant_of[word] = {str(k): f"{factor}: {value}" for k, (factor, value, _) in meant.items()}
-        activations = new.of(word)
-        ids, V = activations.sample_ids(), np.asarray(concepts.learner.transform(activations.states(concepts.layer)))
-        done = 0
-        for i in range(len(ids)):
-            here = factors[ids[i]]
-            active = [k for k in np.argsort(-concepts.strengths(V)[i]) if V[i, k] > 0 and int(k) in meant]
-            shown = [int(k) for k in active if here[meant[int(k)][0]] == meant[int(k)][1]]
-            shown = [k for k in shown if masks.of(ids[i], meant[k][2]).any()][:MOST]
-            if not shown or done == args.images:
-                continue
-            row = activations.rows[i]
-            judge.image(concepts, row, images[ids[i]].open(), {k: meant[k] for k in shown}, methods)
-            done += 1
-        n_images += done
-        print(word, done, flush=True)
-    result = {
+    n = len(words)
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, n), get_context("spawn")) as pool:
+        made = list(pool.map(judged, words, [home] * n, [images] * n, [checked] * n, [methods] * n))
+    maps = [replace(m, image=m.image + images * w) for w, (some, _, _) in enumerate(made) for m in some]
+    found = {method: plain(map_scores(maps, method)) for method in methods}
+    for method in methods[1:]:  # the controls are of maps of the first
+        for measures in [found[method]["measures"], *(part["measures"] for part in found[method]["parts"].values())]:
+            for measure in measures.values():
+                measure["against"] = {c: v for c, v in measure["against"].items() if c in ("pieces", "blob")}
+    values = {
         "parameters": {
             "words": words,
-            "images": args.images,
+            "images": images,
+            "checked": checked,
             "tells": TELLS,
             "most": MOST,
             "steps": MapOptions().steps,
         },
-        "images": n_images,
-        "concepts": meant_of,
-        "scores": {
-            name: {part: one.values() for part, one in sorted(by.items())} for name, by in sorted(found.items())
+        "images": found[methods[0]]["n_images"],
+        "concepts": {word: meant for word, (_, meant, _) in zip(words, made, strict=True)},
+        "methods": found,
+        "seconds per image": {
+            name: float(np.mean([seconds[name] for _, _, seconds in made])) for name in [*methods, "explain"]
         },
-        "seconds per image": {name: total / n_images for name, total in seconds.items()},
+        "seconds": time.perf_counter() - start,
         "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), **versions()},
     }
-    text = json.dumps(plain(result))
-    write_json(args.result, json.loads(text, parse_float=lambda t: float(f"{float(t):.4g}")))
+    write_json(result, json.loads(json.dumps(plain(values)), parse_float=lambda t: float(f"{float(t):.4g}")))
+
+
+# ---- the page --------------------------------------------------------------------------------------------------------
+
+
+def write_page(result: dict[str, Any]) -> None:
+    """The tables of docs/localisation.md, between its two marks."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{tables(result)}\n{END}{after}", encoding="utf-8")
+
+
+def tables(result: dict[str, Any]) -> str:
+    """What was measured, as Markdown: for each measure a table with a row for each method and control."""
+    parameters, found = result["parameters"], result["methods"]
+    main = next(iter(found))
+    parts = [p for p in found[main]["parts"] if found[main]["parts"][p]["maps"] > 1]
+    counts = ", ".join(f"{p} {found[main]['parts'][p]['maps']}" for p in parts)
+    times = result["seconds per image"]
+    lines = [
+        f"Of {result['images']} images, {parameters['images']} of each of {len(parameters['words'])} words; "
+        f"{', '.join(CHECKED)} of the first {parameters['checked']} of each. Maps by part: {counts}. "
+        f"Machine: {result['machine']['cpus']} CPUs; the whole run took {result['seconds']:.0f} s.",
+        "",
+    ]
+    for measure, title in MAP_MEASURES.items():
+        rows = [(method, [_cell(found[method], p, measure) for p in ["", *parts]]) for method in found]
+        for control, name in MAP_CONTROLS.items():
+            rows.append((f"{main}: {name}" if control not in ("pieces", "blob") else name,
+                         [_control(found[main], p, measure, control) for p in ["", *parts]]))  # fmt: skip
+        rows = [row for row in rows if any(cell != "—" for cell in row[1])]
+        if measure == "energy":
+            areas = [found[main]["parts"][p]["area"]["mean"] for p in parts]
+            rows.insert(0, ("area of the part", ["—", *map(number, areas)]))
+        if rows:
+            lines += [
+                f"**{title[:1].upper()}{title[1:]}**",
+                "",
+                f"| | all | {' | '.join(parts)} |",
+                "|---|" + "---|" * (1 + len(parts)),
+            ]
+            lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in rows] + [""]
+    lines += ["**Time of an image, seconds**", "", f"| {' | '.join(times)} |", "|" + "---|" * len(times)]
+    return "\n".join([*lines, f"| {' | '.join(f'{value:.2f}' for value in times.values())} |", ""])
+
+
+def _measures(found: dict[str, Any], part: str) -> dict[str, Any]:
+    return found["parts"].get(part, {}).get("measures", {}) if part else found["measures"]
+
+
+def _cell(found: dict[str, Any], part: str, measure: str) -> str:
+    score = _measures(found, part).get(measure)
+    return "—" if score is None else _interval(score["score"])
+
+
+def _control(found: dict[str, Any], part: str, measure: str, control: str) -> str:
+    against = _measures(found, part).get(measure, {}).get("against", {}).get(control)
+    return "—" if against is None else f"{_interval(against['level'])} p {p_value(against['p'])}"
+
+
+def _interval(estimate: dict[str, Any]) -> str:
+    if estimate["mean"] is None:
+        return "—"
+    known = estimate["low"] is not None
+    return number(estimate["mean"], 2) + (
+        f" [{number(estimate['low'], 2)}, {number(estimate['high'], 2)}]" if known else ""
+    )
 
 
 if __name__ == "__main__":

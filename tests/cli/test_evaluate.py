@@ -91,6 +91,42 @@ def test_a_study_is_evaluated_into_its_folder_and_its_report(run, study, world, 
     assert 'id="evaluation"' in (study / "report.html").read_text()
 
 
+def test_maps_are_judged_against_masks_and_against_annotated_things(run, study, world, tmp_path):
+    quick = ["--maps", 1, "--map-method", "gradient-tokens", "--no-noise", "--random", 5, "--json"]
+    code, out, err = run(study, "--data", world, *quick)
+    assert code == 0, err
+    found = json.loads(out)["maps"]
+    assert (found["method"], found["n_images"]) == ("gradient-tokens", 1)
+    assert {"deletion", "insertion", "flip", "shift", "pointing", "energy", "overlap"} == set(found["measures"])
+    controls = found["measures"]["deletion"]["against"]
+    assert set(controls) == {"pieces", "blob", "other", "direction", "weights"}
+    assert "pieces at random" in controls["pieces"]["verdict"]["text"]
+    assert "subject: kind" in found["parts"]  # of the word
+    written = (study / "evaluation" / "evaluation.md").read_text()
+    assert "Where in the image: maps" in written
+    assert "Do maps show the right part?" in written
+    page = (study / "report.html").read_text()
+    assert "What maps show first decides the activation" in page
+    assert "random weights" in page
+
+    held_out = load_samples(world, split="test")
+    images = [{"id": int(s.id), "file_name": s.image.name, "width": 112, "height": 112} for s in held_out]
+    things = [
+        {"id": i, "image_id": one["id"], "category_id": 1, "bbox": [0, 0, 112, 56]} for i, one in enumerate(images)
+    ]
+    instances = {"images": images, "annotations": things, "categories": [{"id": 1, "name": "dog"}]}
+    (tmp_path / "instances.json").write_text(json.dumps(instances))
+    code, _, err = run(study, "--data", world, "--objects", tmp_path / "instances.json", *quick)
+    assert code == 1
+    assert "parts is" in err  # the folder holds scores against the masks
+    shutil.rmtree(study / "evaluation")
+    code, out, err = run(study, "--data", world, "--objects", tmp_path / "instances.json", *quick)
+    assert code == 0, err
+    parts = json.loads(out)["maps"]["parts"]
+    assert set(parts) == {"the word"}
+    assert parts["the word"]["area"]["mean"] == 0.5
+
+
 def test_methods_are_compared_on_words(run, world, tmp_path):
     out = tmp_path / "comparison"
     asked = ["--words", "dog", "--methods", "simple,pca", "--concepts", 3, "--random", 10, "--require", "truth"]
@@ -127,6 +163,9 @@ def test_held_out_samples_may_lie_elsewhere(run, study, world, tmp_path):
         ([], 2, "Name either a STUDY to evaluate, or --words"),
         (["x", "--words", "dog"], 2, "Name either a STUDY to evaluate, or --words"),
         (["x", "--layers", "all"], 2, "--layers is for a comparison of methods"),
+        (["x", "--map-method", "occlusion"], 2, "--map-method is for maps (--maps N)"),
+        (["x", "--objects", "instances.json"], 2, "--objects is for maps (--maps N)"),
+        (["x", "--maps", "1", "--map-method", "magic"], 2, "'magic' is not one of"),
         (["--words", "dog", "--concepts", "many"], 2, "whole numbers of at least 1"),
         (["--words", "dog", "--concepts", "0"], 2, "whole numbers of at least 1"),
         (["--words", "dog", "--methods", "magic"], 2, "'magic' is not one of"),

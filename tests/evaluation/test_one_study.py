@@ -55,7 +55,7 @@ def test_the_names_in_the_file_are_those_of_version_0_1_0(evaluation):
     written = json.loads((evaluation.folder / "evaluation.json").read_text())
     head = {"word", "model", "layer", "method", "n_concepts", "n_samples", "n_test", "words"}
     since = {"test_from"}
-    assert set(written) == head | since | {"concepts", "images", "dictionary", "released", "truth", "ablation"}
+    assert set(written) == head | since | {"concepts", "images", "dictionary", "released", "truth", "ablation", "maps"}
     assert set(written["images"]["clip"]) == {"1", "3", "5"}
     assert set(written["images"]["clip"]["1"]["against"]["noise"]["gain"]) == {"mean", "std", "low", "high", "n"}
     assert "explained variance, held out" in written["dictionary"]

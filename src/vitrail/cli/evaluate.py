@@ -39,10 +39,13 @@ class EvaluatedData(DataSource):
             --held-out all.
         held_out: data of the held-out samples, if they are not in --data.
         learn_split: split that a comparison learns from: `train`, or with --held-out all.
+        objects: what stands where in the images, which --maps are held against: COCO's instances, or Visual Genome's
+            objects.json or region_descriptions.json.
     """
 
     held_out: str | None = None
     learn_split: str | None = None
+    objects: Path | None = None
 
     def of_study(self, activations: Activations, progress: Progress) -> EvaluationData:
         """For a study, whose samples are looked up among all splits."""
@@ -56,6 +59,7 @@ class EvaluatedData(DataSource):
     def _with(self, samples: list[Sample], learned_from: set[str], progress: Progress) -> EvaluationData:
         from vitrail.evaluation import EvaluationData
         from vitrail.samples.facts import known_facts
+        from vitrail.samples.objects import load_objects
 
         split = self.split or (None if self.held_out else "test")
         source = self.held_out or self.data
@@ -71,7 +75,8 @@ class EvaluatedData(DataSource):
         factors = {**(facts.factors or {})}
         if self.held_out is not None:
             factors.update(known_facts(self.held_out).factors or {})
-        return EvaluationData(samples, aside, factors or None, facts.lexicon, where)
+        things = None if self.objects is None else load_objects(self.objects)
+        return EvaluationData(samples, aside, factors or None, facts.lexicon, where, facts.masks, things)
 
     def _samples(self, data: str, split: str | None, progress: Progress) -> list[Sample]:
         """Samples of one split, or of all splits for None; of Toyland, too."""
@@ -105,6 +110,11 @@ class ScorerChoice:
         return found
 
 
+_OF_EVALUATION = Named(
+    n_ablated="--ablate", n_mapped="--maps", method="--map-method", steps="--map-steps", cells="--map-cells"
+)
+
+
 @command(panel="Measure and compare")
 def evaluate(
     *,
@@ -125,7 +135,7 @@ def evaluate(
     model: Annotated[ModelChoice, Without("revision", "adapter", "dtype", "prompt")],
     data: Annotated[EvaluatedData, Without("limit")],
     scorers: ScorerChoice,
-    evaluation: Annotated[EvaluationOptions, Named(n_ablated="--ablate")],
+    evaluation: Annotated[EvaluationOptions, _OF_EVALUATION, Without("batch_size")],
     extraction: Annotated[ExtractionOptions, Without("layers", "read_at", "alignment", "prompt", "shard_size")],
     plan: PlanOnly = False,
     as_json: Json = False,
@@ -137,10 +147,13 @@ def evaluate(
 
     Examples:
         vitrail evaluate studies/dog
+        vitrail evaluate studies/dog --maps 24
         vitrail evaluate --words dog,cat --methods semi-nmf,pca --concepts 10,20 --layers all --out methods
     """
     if (folder is None) == (not words):
         raise UsageError("Name either a STUDY to evaluate, or --words to compare methods on.")
+    if not evaluation.n_mapped:
+        refuse("is for maps (--maps N)", "evaluation.mapping", "data.objects")
     if folder is not None:
         why = "is for a comparison of methods (--words); a study has its own folder, layer, states and concepts"
         refuse(why, "methods", "out", "extraction", "data.learn_split", *NOT_OF_STUDY)
@@ -189,7 +202,7 @@ def _evaluate_study(
     check_ours([*beside("evaluate", folder / "evaluation"), *beside("report", folder)])
     study = open_study(folder)
     given = data.of_study(study.activations, progress)
-    check_evaluation(study, given)
+    check_evaluation(study, given, options.evaluation)
     scored_by = scorers.load(model.device, progress)
     lmm = model.of_study().load(study.activations)
     if planned is not None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,9 +19,14 @@ from vitrail.cli.options import Json, Out, Overwrite, PlanOnly
 from vitrail.cli.parsing import to_layer
 from vitrail.cli.planning import show_plan
 from vitrail.cli.terminal import print_json, progress_bars, read_json, say, show_summary
+from vitrail.cli.unused import refuse
 from vitrail.concepts.options import LearningOptions
 from vitrail.grounding.options import GroundingOptions
+from vitrail.maps.options import MapOptions
 from vitrail.words import Word
+
+if TYPE_CHECKING:
+    from vitrail.samples import Sample
 
 LAYER = "0 embeddings, 1..N or -N..-1 after a block, `final` after the final norm."
 
@@ -36,21 +42,39 @@ def study(
     extraction: Extraction,
     learning: Annotated[LearningOptions, Without("layer", "stability", "consensus")],
     grounding: Annotated[GroundingOptions, Without("own_word"), Named(n_samples="--images-per-concept")],
+    maps: Annotated[
+        int,
+        typer.Option(
+            "--maps",
+            min=0,
+            help="Also keep and show where in so many of its images each concept comes from; with the default method "
+            "that is some 10 passes of an image, and back.",
+        ),
+    ] = 0,
+    mapping: Annotated[
+        MapOptions,
+        Without("batch_size"),
+        Named(method="--map-method", steps="--map-steps", cells="--map-cells"),
+    ],
     overwrite: Overwrite = False,
     plan: PlanOnly = False,
     as_json: Json = False,
 ) -> None:
     """From images and a word to grounded concepts and a report, in one go.
 
-    Writes OUT/report.html and OUT/summary.json. A study that was stopped goes on when the same command is run again.
+    Writes OUT/report.html and OUT/summary.json. A study that was stopped goes on when the same command is run again; a
+    finished one gets its maps (--maps) then.
 
     Examples:
         vitrail study --word dog --out studies/dog
+        vitrail study --word dog --out studies/dog --maps 3
         vitrail study --model llava-hf/llava-1.5-7b-hf --data coco/dataset_coco.json --images coco \\
             --split train --word dog --forms dogs,puppy --layer -1 --concepts 20 --out studies/dog
     """
     from vitrail.runs.checks import check_study, check_study_folder
 
+    if not maps:
+        refuse("is for maps (--maps N)", "mapping")
     check_study_folder(out, overwrite=overwrite)
     grounding.check_lens()
     with progress_bars() as progress:
@@ -58,18 +82,27 @@ def study(
         check_study(samples, word, extraction, learning)
         lmm = model.load(progress, [layer])
         from vitrail.artifacts import beside, make_way
+        from vitrail.maps.methods.registry import map_method
         from vitrail.runs.study import study as run
         from vitrail.runs.study import summary
+
+        map_method(mapping.method)
 
         if plan:
             from vitrail.extraction import sized
             from vitrail.extraction.checks import having_any
 
             options = sized(lmm, samples, [word], replace(extraction, layers=(layer,)))
-            show_plan(
-                lambda some, to: run(
+
+            def rehearsed(some: Sequence[Sample], to: Path) -> None:
+                made = run(
                     lmm, some, word, out=to, extraction=options, learning=learning, grounding=grounding, progress=False
-                ),
+                )
+                if maps:
+                    made.map_samples(some, n_images=maps, options=mapping, lmm=lmm, progress=False)
+
+            show_plan(
+                rehearsed,
                 having_any(samples, [word], extraction.require),
                 out=out,
                 as_json=as_json,
@@ -92,6 +125,8 @@ def study(
             factors=data.facts().factors,
             progress=progress,
         )
+        if maps:
+            made.map_samples(samples, n_images=maps, options=mapping, lmm=lmm, progress=progress)
     if as_json:
         print_json(read_json(out / "summary.json"))
     else:
@@ -120,6 +155,7 @@ def demo(
         extraction=ExtractionOptions(),
         learning=LearningOptions(),
         grounding=GroundingOptions(),
+        mapping=MapOptions(),
         plan=plan,
         as_json=as_json,
     )

@@ -23,13 +23,13 @@ def typed(*names: str) -> list[str]:
     """The options among `names` that were typed, as they are called on the command line.
 
     Args:
-        names: of parameters of the command: of an option ("words"), of all options of a group ("data"), or of one of
-            them ("learning.penalty").
+        names: of parameters of the command: of an option ("words"), of all options of a group ("data"), of one of them
+            ("learning.penalty"), or of a group in the group ("evaluation.mapping").
     """
     found = []
     for own, option in (_TYPED.get() or {}).items():
         group, _, field = own.partition("__")
-        if {own, group, f"{group}.{field}"}.intersection(names):
+        if {own, group, f"{group}.{field}", f"{group}.{field.partition('__')[0]}"}.intersection(names):
             found.append(option)
     return found
 

@@ -11,6 +11,8 @@ from vitrail.lmm import scorers  # imports torch when it is used
 from vitrail.progress import Progress, silent
 from vitrail.samples import Sample, load_samples
 from vitrail.samples.facts import data_folder, known_facts
+from vitrail.samples.objects import Objects, load_objects
+from vitrail.toyland.ground_truth import Masks
 
 if TYPE_CHECKING:
     from vitrail.lmm.scorers import ImageTextScorer, TextScorer
@@ -30,6 +32,8 @@ class EvaluationData:
         factors: sample id → factor → value, where factors are known.
         lexicon: factor → value → the words that name it, for the ablation.
         test_from: where the held-out samples come from, in words, for tables and pages.
+        masks: which part of each picture stands where, where that is known: what maps are held against.
+        objects: what stands where in photographs, by name; what maps are held against instead of `masks`.
     """
 
     samples: Sequence[Sample]
@@ -37,6 +41,8 @@ class EvaluationData:
     factors: KnownFactors | None = None
     lexicon: Lexicon | None = None
     test_from: str = "held-out samples"
+    masks: Masks | None = None
+    objects: Objects | None = None
 
     @classmethod
     def load(
@@ -46,6 +52,7 @@ class EvaluationData:
         learned_from: str | None = None,
         split: str = "test",
         images: str | Path | None = None,
+        objects: str | Path | None = None,
         progress: Progress = silent,
     ) -> EvaluationData:
         """The data of one source, with the factors that are known beside it.
@@ -55,15 +62,18 @@ class EvaluationData:
             learned_from: the split that concepts are, or will be, learned from; all of them for None.
             split: the split of the held-out samples.
             images: the folder below which the image paths lie.
+            objects: a file that says what stands where in the images; see `samples.objects`.
 
         Raises:
             UsageError: there is no such split.
-            DataError: the data are missing, malformed or empty.
+            DataError: the data, or the objects, are missing, malformed or empty.
         """
         whole = data_folder(source, progress) if str(source) == "toyland" else source
         facts = known_facts(source, progress)
         samples, aside = (load_samples(whole, split=s, images=images) for s in (learned_from, split))
-        return cls(samples, aside, facts.factors, facts.lexicon, f"the split {split} of {source}")
+        things = None if objects is None else load_objects(objects)
+        where = f"the split {split} of {source}"
+        return cls(samples, aside, facts.factors, facts.lexicon, where, facts.masks, things)
 
     def known(self, sample_ids: Sequence[str]) -> list[dict[str, Any]]:
         """The known factors of each sample; empty where none is known."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from vitrail.artifacts import (
     MANIFEST,
     KeptParts,
     check_parent,
+    file_hash,
     is_current,
     parent,
     read_finished,
@@ -31,6 +32,8 @@ from vitrail.evaluation.control_words import Controls, NoiseDictionary, matched_
 from vitrail.evaluation.dictionary_scores import score_dictionary
 from vitrail.evaluation.embeddings import Embeddings
 from vitrail.evaluation.inputs import EvaluationData, Scorers
+from vitrail.evaluation.map_parts import parts_of_study
+from vitrail.evaluation.map_scores import MOST, MapJudge, map_scores
 from vitrail.evaluation.measures import BertMeasure, ClipMeasure, Measure
 from vitrail.evaluation.options import EvaluationOptions
 from vitrail.evaluation.property_scores import Described, score_properties
@@ -40,6 +43,7 @@ from vitrail.evaluation.results import (
     Ablation,
     DictionaryScore,
     EvaluationScores,
+    MapScores,
     PropertyScores,
     ReleasedScores,
     Scored,
@@ -47,6 +51,8 @@ from vitrail.evaluation.results import (
 from vitrail.extraction import having
 from vitrail.grounding import Grounding, check_model, word_reader
 from vitrail.lmm import LMM
+from vitrail.lmm.coordinates import Places
+from vitrail.maps import question_of
 from vitrail.notebook import Shown, View
 from vitrail.progress import Progress, foretell, silent
 from vitrail.samples import Sample
@@ -122,6 +128,7 @@ def score_study(
                 "held-out samples": 3 * len(having(data.test_samples, word, require)),
                 "noise images": 3 * len(study.activations) if options.noise else 0,
                 "concepts taken out": 4 * len(study.concepts) * options.n_ablated,
+                "maps judged": 200 * options.n_mapped,
             }
         )
     test = unseen_activations(study.activations, lmm, data.test_samples, out=folders.shared / "test", progress=progress)
@@ -130,6 +137,7 @@ def score_study(
         **options.parameters(),
         "factors": _factors_hash(data, study.activations, test),
         "truth": "on new samples",
+        **({"parts": _parts_hash(data)} if options.n_mapped else {}),
     }
     parents = {"grounding": parent(study.grounding.folder), "test": parent(test.folder)}
     parts = KeptParts(out, {"parameters": parameters, "parents": parents, "lexicon": data.lexicon})
@@ -165,6 +173,13 @@ def _factors_hash(data: EvaluationData, *activations: Activations) -> str | None
     """A hash of the known factors of the samples: scores depend on which factors are known. None where none is."""
     known = data.known([i for a in activations for i in a.sample_ids()])
     return hashlib.sha256(json.dumps(known, default=str).encode()).hexdigest()[:16] if any(known) else None
+
+
+def _parts_hash(data: EvaluationData) -> str | None:
+    """A hash of what says which part of an image a map should show; None where nothing does."""
+    if data.objects is not None:
+        return file_hash(data.objects.path)[:16]
+    return None if data.masks is None else file_hash(data.masks.path)[:16]
 
 
 @dataclass(frozen=True)
@@ -204,6 +219,8 @@ class _Scoring:
 
     def scores(self, folders: EvaluationFolders, parts: KeptParts) -> EvaluationScores:
         study, seed, lists = self.study, self.options.seed, self.study.grounding.words
+        # first: there may be none for this family of models
+        maps = parts.value("maps", self.maps, MapScores) if self.options.n_mapped else None
         concepts, layer, own = study.concepts, study.concepts.layer, self.own
         measures: list[Measure] = [
             ClipMeasure(self.embeddings),
@@ -256,6 +273,7 @@ class _Scoring:
             released=released,
             truth=truth,
             ablation=self.ablation(truth, parts) if self.options.n_ablated else None,
+            maps=maps,
         )
 
     def controls(self, folders: EvaluationFolders) -> Controls:
@@ -310,6 +328,25 @@ class _Scoring:
             activations.word,
             self.study.grounding.options.language,
         )
+
+    def maps(self) -> MapScores:
+        """How right maps are, on the first held-out images that have concepts."""
+        study, options = self.study, self.options
+        activations, concepts, V = self.test, study.concepts, self.V_test
+        part_of, judge = parts_of_study(study, self.data), MapJudge([options.mapping.method], seed=options.seed)
+        order = np.argsort(-concepts.comparable(V), axis=1, kind="stable")[:, :MOST]
+        chosen = [tuple(int(k) for k in ks if V[i, k] > 0) for i, ks in enumerate(order)]
+        some = [i for i, ks in enumerate(chosen) if ks][: options.n_mapped]
+        known: dict[tuple[Any, ...], Places] = {}
+        for done, i in enumerate(some):
+            self.progress("map", done, len(some))
+            image = [self.held_out[i].open()]
+            rows, ks = [activations.rows[i]], [chosen[i]]
+            asked = question_of(self.lmm, activations, concepts, rows, image, ks, options.mapping)
+            of_targets = [*chosen[i], None][: len(asked.targets)]
+            judge.judge(replace(asked, known=known), [part_of(self.held_out[i], k, asked.shape) for k in of_targets])
+        self.progress("map", len(some), len(some))
+        return map_scores(judge.maps, options.mapping.method, options.seed)
 
     def ablation(self, truth: PropertyScores | None, parts: KeptParts) -> Ablation:
         study = self.study

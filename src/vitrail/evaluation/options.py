@@ -10,6 +10,7 @@ from vitrail.activations.options import ExtractionOptions
 from vitrail.concepts.options import LearningOptions
 from vitrail.errors import UsageError
 from vitrail.lmm.options import Layer
+from vitrail.maps.options import MapOptions
 from vitrail.options import Count, CountOrNone, NameIn, Options, Seed
 
 #: How the captions of a sample give one BERTScore: their mean (CoX-LMM), or the best of them (BERTScore's authors).
@@ -24,6 +25,8 @@ class EvaluationOptions(Options):
         noise: also learn the dictionary of noise images.
         n_random: lists of random words; the p-value of a concept is at least 1 / (1 + n_random).
         n_ablated: images per concept for the ablation; 0 for no ablation.
+        n_mapped: held-out images on which maps are judged, with some two hundred passes of each; 0 for none.
+        mapping: how the maps that are judged are made.
         seed: of everything random.
         over_captions: BERTScore of a sample is the mean over its captions, as in CoX-LMM, or the best of them.
     """
@@ -31,12 +34,15 @@ class EvaluationOptions(Options):
     noise: bool = True
     n_random: Count = 200
     n_ablated: CountOrNone = 0
+    n_mapped: CountOrNone = 0
+    mapping: MapOptions = field(default_factory=MapOptions)
     seed: Seed = 0
     over_captions: OverCaptions = "mean"
 
     def parameters(self) -> dict[str, Any]:
-        """What a manifest keeps of them."""
-        return asdict(self)
+        """What a manifest keeps of them; of maps only where they are judged."""
+        values = asdict(self)
+        return values if self.n_mapped else {k: v for k, v in values.items() if k not in ("n_mapped", "mapping")}
 
 
 @dataclass(frozen=True)

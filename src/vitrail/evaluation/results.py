@@ -235,6 +235,80 @@ class Ablation:
     concepts: tuple[AblatedConcept, ...]
 
 
+# ---- maps ------------------------------------------------------------------------------------------------------------
+
+#: How right a map is; see `map_scores.py`.
+MapMeasureName = Literal["deletion", "insertion", "pointing", "energy", "overlap", "flip", "shift"]
+#: The measures as they are named for readers, in the order of the tables.
+MAP_MEASURES: dict[MapMeasureName, str] = {
+    "deletion": "deletion (lower is better)",
+    "insertion": "insertion",
+    "pointing": "pointing",
+    "energy": "energy in the part",
+    "overlap": "overlap (IoU)",
+    "flip": "the same when flipped",
+    "shift": "the same when shifted",
+}
+#: What stands in the place of a map, as its control.
+MapControlName = Literal["pieces", "blob", "other", "direction", "weights"]
+#: The controls as they are named for readers, in the order of the tables.
+MAP_CONTROLS: dict[MapControlName, str] = {
+    "pieces": "pieces at random",
+    "blob": "a blob in the centre",
+    "other": "another concept's map",
+    "direction": "a random direction",
+    "weights": "random weights",
+}
+
+
+@dataclass(frozen=True)
+class MapScore:
+    """A measure of maps, and its controls. Units are images: the mean over the maps of one counts once. The `gain` of a
+    contrast is above zero where the map is better than the control; its p-value is two-sided, paired over images."""
+
+    score: Estimate
+    against: dict[MapControlName, Contrast]
+
+
+@dataclass(frozen=True)
+class MapPart:
+    """The scores of the maps that should show one part of images; `area` is the share of the image that it covers."""
+
+    maps: int
+    area: Estimate
+    measures: dict[MapMeasureName, MapScore]
+
+
+@dataclass(frozen=True)
+class MapCurve:
+    """Mean activations while pieces of images are blurred (deletion), or come back (insertion), those with the largest
+    shares first; each relative to its largest end. The first and the last figure are of whole images."""
+
+    deletion: tuple[float, ...]
+    insertion: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class MapScores:
+    """How right the maps of one method are.
+
+    Args:
+        method: its name; `answers` is the question that its maps answer.
+        n_images: on how many images maps were judged, and `n_maps` how many maps.
+        measures: over all maps.
+        parts: over the maps that should show a part of images, where the truth is known.
+        curves: the curves of the method ("map"), and of `MAP_CONTROLS["pieces"]`.
+    """
+
+    method: str
+    answers: str
+    n_images: int
+    n_maps: int
+    measures: dict[MapMeasureName, MapScore]
+    parts: dict[str, MapPart]
+    curves: dict[str, MapCurve]
+
+
 # ---- one study -------------------------------------------------------------------------------------------------------
 
 
@@ -253,6 +327,7 @@ class EvaluationScores(Shown):
         truth: what states, dictionary and concepts hold of known factors, or of caption words; None where there are
             neither.
         ablation: None where it was not asked for.
+        maps: how right maps are; None where it was not asked for.
     """
 
     word: str
@@ -269,6 +344,7 @@ class EvaluationScores(Shown):
     released: ReleasedScores
     truth: PropertyScores | None = None
     ablation: Ablation | None = None
+    maps: MapScores | None = None
     test_from: str = "held-out samples"
 
     def _shown(self) -> View:

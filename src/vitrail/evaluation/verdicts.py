@@ -9,6 +9,7 @@ from vitrail.evaluation import dictionary_scores as names
 from vitrail.evaluation.methods import MethodComparison
 from vitrail.evaluation.results import (
     CONTROLS,
+    MAP_CONTROLS,
     RANDOM_WORDS,
     AblationEffect,
     ControlName,
@@ -16,6 +17,9 @@ from vitrail.evaluation.results import (
     Difference,
     EvaluationScores,
     LayerContrast,
+    MapControlName,
+    MapMeasureName,
+    MapScore,
     PropertyScores,
     Scored,
 )
@@ -104,6 +108,11 @@ def of_layer(contrast: LayerContrast) -> Verdict:
     return verdicts.against(contrast.gain.mean, contrast.q, RANDOM_WORDS, alternative="greater", name="q")
 
 
+def of_map(score: MapScore) -> dict[MapControlName, Verdict]:
+    """For each control of a measure of maps, whether maps are better."""
+    return {c: verdicts.against(found.gain.mean, found.p, MAP_CONTROLS[c]) for c, found in score.against.items()}
+
+
 # ---- JSON ------------------------------------------------------------------------------------------------------------
 
 
@@ -126,7 +135,17 @@ def scores_to_json(scores: EvaluationScores) -> dict[str, Any]:
         effect = getattr(scores.ablation, what, None)
         if effect is not None:
             values["ablation"][what]["verdict"] = plain(of_ablation(effect))
+    for name, part in scores.maps.parts.items() if scores.maps is not None else ():
+        _add_of_maps(values["maps"]["parts"][name]["measures"], part.measures)
+    if scores.maps is not None:
+        _add_of_maps(values["maps"]["measures"], scores.maps.measures)
     return values
+
+
+def _add_of_maps(values: dict[str, Any], measures: dict[MapMeasureName, MapScore]) -> None:
+    for measure, score in measures.items():
+        for name, verdict in of_map(score).items():
+            values[measure]["against"][name]["verdict"] = plain(verdict)
 
 
 def _add(values: dict[str, Any], scored: Scored) -> None:

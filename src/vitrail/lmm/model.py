@@ -28,6 +28,7 @@ from vitrail.lmm.parts import Parts
 from vitrail.lmm.positions import Pass
 from vitrail.lmm.prompts import question_tokens
 from vitrail.lmm.running import out_of_memory
+from vitrail.lmm.shuffling import off_loaded, shuffled
 from vitrail.lmm.sight import Seen, look, modules_of, prove_places
 from vitrail.lmm.torch_backend import LayerChange, TorchBackend
 from vitrail.lmm.tracing import Asked, Entrance, Onward, Traced, onward, trace
@@ -482,6 +483,22 @@ class LMM(Shown):
             ModelError: the backend gives no access to states, or a block did not run once.
         """
         return onward(self._torch, asked)
+
+    @property
+    def off_loaded(self) -> bool:
+        """Whether some of its weights are kept elsewhere until they are needed."""
+        return off_loaded(self._torch.model)
+
+    @contextmanager
+    def shuffled(self, seed: int = 0) -> Iterator[None]:
+        """Inside the `with` block this is a model with random weights: its own, in other places; see
+        `shuffling.shuffled`.
+
+        Raises:
+            ModelError: weights were off-loaded, or the backend gives no access to them.
+        """
+        with shuffled(self._torch.model, seed):
+            yield
 
     def attentions(self, batch: Batch) -> tuple[Float[Tensor, "batch heads positions positions"], ...]:
         """The attention of every block of the decoder in one pass over a batch (of `prepare`, `extended` or `taught`).

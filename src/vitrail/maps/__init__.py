@@ -6,6 +6,7 @@ methods/       the methods, each in a file, and the list of all of them
 tokens.py      the image's own tokens: where each lies, and its words
 image_maps.py  the maps of one image, in its coordinates
 run.py         images → maps
+artifact.py    the maps of the images that activate concepts most, kept beside a study
 """
 
 import lazy_loader as _lazy

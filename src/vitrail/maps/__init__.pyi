@@ -1,5 +1,9 @@
 # The names of the package; each is imported when it is first used.
 
+from .artifact import (
+    StudyMaps as StudyMaps,
+    open_maps as open_maps,
+)
 from .image_maps import (
     ImageMaps as ImageMaps,
     TargetMap as TargetMap,
@@ -12,8 +16,11 @@ from .question import (
     Targets as Targets,
 )
 from .run import (
+    check_mapped as check_mapped,
     map_concepts as map_concepts,
     maps_of as maps_of,
+    maps_of_rows as maps_of_rows,
+    question_of as question_of,
 )
 from .tokens import (
     ImageToken as ImageToken,

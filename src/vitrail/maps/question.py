@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from vitrail.learners import Learner
 from vitrail.lmm import LMM, Batch, Layer
-from vitrail.lmm.tracing import Asked
+from vitrail.lmm.coordinates import Places
+from vitrail.lmm.tracing import Asked, Entrance
 from vitrail.maps.options import MapOptions
 
 #: Layer → the states of some images there.
@@ -95,6 +97,7 @@ class Question:
             their last position (at the last one of the prompt where there are none).
         options: how maps are made.
         shape: rows and columns of the maps that are wanted.
+        known: where pieces lie in images of a size, of what was asked before; see `places`.
     """
 
     targets: Targets
@@ -103,6 +106,7 @@ class Question:
     continuations: Sequence[tuple[int, ...]]
     options: MapOptions
     shape: tuple[int, int]
+    known: dict[tuple[Any, ...], Places] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def lmm(self) -> LMM:
@@ -118,6 +122,14 @@ class Question:
     def inputs(self) -> Batch:
         """The images with their requests, as the model takes them."""
         return self.lmm.prepare(self.images, self.requests)
+
+    def places(self, at: Entrance | Literal["tokens"]) -> Places:
+        """Where in the images the pieces lie that the model sees; see `LMM.places`. A question that was made from this
+        one knows them, too."""
+        key = (self.size, self.requests[0], at)
+        if key not in self.known:
+            self.known[key] = self.lmm.places(self.size, self.requests[0], at)
+        return self.known[key]
 
     def asked(self) -> Asked:
         """The images and their continuations, as a pass whose graph is kept."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +17,7 @@ from vitrail.errors import UsageError, WordError
 from vitrail.explanation import read_samples
 from vitrail.grounding import Grounding
 from vitrail.lmm import LMM, as_lmm
+from vitrail.lmm.coordinates import Places
 from vitrail.maps.image_maps import ImageMaps, TargetMap, shape_of
 from vitrail.maps.methods.registry import map_method
 from vitrail.maps.options import MapOptions
@@ -117,39 +119,80 @@ def maps_of(
         ModelError: there is no patch map for this family of models; the message names another method.
         ArtifactError: the model is not the one that the study was made with.
     """
-    method = map_method(options.method)
-    _check_states(activations, concepts)
+    map_method(options.method)
+    check_mapped(activations, concepts)
     read = read_samples(lmm, activations, concepts, samples)
     if not read.rows:
         return []
     V = np.asarray(concepts.learner.transform(read.states[concepts.layer].float().numpy()))
     by_id = {sample.id: sample for sample in samples}
-    opened = [by_id[row.sample_id].open() for row in read.rows]
     chosen = [tuple(choose(v, row)) for v, row in zip(V, read.rows, strict=True)]
-    predicts = activations.options.alignment == "predicts"
-    found: dict[int, SampleMaps] = {}
-    for batch in _batches([image.size for image in opened], options.batch_size):
-        rows = [read.rows[i] for i in batch]
+    images = [by_id[row.sample_id].open() for row in read.rows]
+    drawn = maps_of_rows(lmm, activations, concepts, read.rows, images, chosen, options)
+    return [
+        SampleMaps(row, v, ks, values, shares)
+        for row, v, ks, (values, shares) in zip(read.rows, V, chosen, drawn, strict=True)
+    ]
+
+
+def maps_of_rows(
+    lmm: LMM,
+    activations: Activations,
+    concepts: Concepts,
+    rows: Sequence[Row],
+    images: Sequence[Image.Image],
+    chosen: Sequence[tuple[int, ...]],
+    options: MapOptions,
+) -> list[tuple[Float[np.ndarray, " targets"], Float[np.ndarray, "targets height width"]]]:
+    """For each image the values of its `chosen` concepts and, where states predict the word, of its logit; and the maps
+    of these (see `TargetMap.shares`).
+
+    Args:
+        rows: what the model said of each image.
+
+    Raises:
+        ModelError: there is no patch map for this family of models; the message names another method.
+    """
+    method = map_method(options.method)
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    known: dict[tuple[Any, ...], Places] = {}
+    for batch in _batches([image.size for image in images], options.batch_size):
         most = max(len(chosen[i]) for i in batch)
-        same = tuple((*chosen[i], *[0] * (most - len(chosen[i]))) for i in batch)
-        words = tuple(row.token_ids[row.token] for row in rows) if predicts else None
-        question = Question(
-            Targets(lmm, concepts.learner, concepts.layer, same, words),
-            [opened[i] for i in batch],
-            [row.request for row in rows],
-            [_before(row, activations) for row in rows],
-            options,
-            shape_of(opened[batch[0]].size),
-        )
+        same = [(*chosen[i], *[0] * (most - len(chosen[i]))) for i in batch]
+        of_batch = ([rows[i] for i in batch], [images[i] for i in batch], same)
+        question = replace(question_of(lmm, activations, concepts, *of_batch, options), known=known)
         values, shares = question.targets.values(question.states()).T, method.make(question)
-        for i, row, own_values, own_shares in zip(batch, rows, values, shares, strict=True):
+        for i, own_values, own_shares in zip(batch, values, shares, strict=True):
             own = [*range(len(chosen[i])), *range(most, len(question.targets))]  # without those that only fill up
-            found[i] = SampleMaps(row, V[i], chosen[i], own_values[own], own_shares[own])
-    return [found[i] for i in sorted(found)]
+            found[i] = own_values[own], own_shares[own]
+    return [found[i] for i in range(len(rows))]
 
 
-def _check_states(activations: Activations, concepts: Concepts) -> None:
-    """Raises `UsageError` unless concepts are of states of the decoder at the word."""
+def question_of(
+    lmm: LMM,
+    activations: Activations,
+    concepts: Concepts,
+    rows: Sequence[Row],
+    images: Sequence[Image.Image],
+    chosen: Sequence[tuple[int, ...]],
+    options: MapOptions,
+) -> Question:
+    """What a method is asked about images of one size: where their concepts come from and, where states predict the
+    word, its logit.
+
+    Args:
+        rows: what the model said of each image.
+        chosen: as many concepts of each image.
+    """
+    predicts = activations.options.alignment == "predicts"
+    words = tuple(row.token_ids[row.token] for row in rows) if predicts else None
+    targets = Targets(lmm, concepts.learner, concepts.layer, tuple(chosen), words)
+    requests, said = [row.request for row in rows], [_before(row, activations) for row in rows]
+    return Question(targets, images, requests, said, options, shape_of(images[0].size))
+
+
+def check_mapped(activations: Activations, concepts: Concepts) -> None:
+    """Raises `UsageError` unless maps can be made of the concepts: they are of states of the decoder at the word."""
     at = activations.options.read_at
     if at != "word" or not (isinstance(concepts.layer, int) or concepts.layer == "final"):
         raise UsageError(

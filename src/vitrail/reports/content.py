@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from vitrail.concepts.verdicts import of_concept
 from vitrail.explanation import Explanation
 from vitrail.grounding import CaptionWord, GroundedConcept, Grounding
 from vitrail.lmm import Layer
+from vitrail.reports.maps import overlay_png, scale_over, where
 from vitrail.scores import FactorMatrix, KnownFactors, Value, Verdict, factor_matrix, overlap, overlap_matrix
 from vitrail.studies import ConceptNote, Study
 from vitrail.words import Word
@@ -28,7 +29,8 @@ MAX_NAMED = 50
 
 @dataclass(frozen=True)
 class Photo:
-    """An image and its caption, which is `before` + `said` + `after`; `said` is the word of interest."""
+    """An image and its caption, which is `before` + `said` + `after`; `said` is the word of interest. Where it was
+    mapped, `overlay` is the map as a picture to lay over it, and `where` the map in words."""
 
     data: str
     before: str
@@ -36,6 +38,8 @@ class Photo:
     after: str
     references: tuple[str, ...] = ()
     name: str = ""
+    overlay: str = ""
+    where: str = ""
 
     @property
     def caption(self) -> str:
@@ -151,9 +155,9 @@ class Origin:
     details: dict[str, Any]
 
 
-def data_uri(jpeg: bytes | None) -> str:
+def data_uri(picture: bytes | None, kind: str = "jpeg") -> str:
     """The picture as a data: URI, empty when there is none."""
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else ""
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}" if picture else ""
 
 
 def photo_of(row: Row) -> Photo:
@@ -172,11 +176,26 @@ def relative(values: Sequence[float]) -> list[float]:
 
 def cards(study: Study, truth: FactorMatrix | None) -> list[Card]:
     """A card for every concept, in their order."""
-    pairs = zip(study.grounding.concepts, study.titles, strict=True)
-    return [_card(study, grounded, title, match_of(truth, grounded.index)) for grounded, title in pairs]
+    pairs, scale = zip(study.grounding.concepts, study.titles, strict=True), scale_of_study(study)
+    return [_card(study, grounded, title, match_of(truth, grounded.index), scale) for grounded, title in pairs]
 
 
-def _card(study: Study, grounded: GroundedConcept, title: str, match: Match | None) -> Card:
+def scale_of_study(study: Study) -> float:
+    """The largest value in the maps of a study's images, in multiples of the typical activation per hundredth of the
+    image; 0 where there are none."""
+    maps = study.sample_maps
+    return 0.0 if maps is None else scale_over(maps.shares.values())
+
+
+def _mapped(study: Study, concept: int, row: Row, scale: float) -> Photo:
+    """The image of a row, with the map of a concept where there is one."""
+    shares = None if study.sample_maps is None else study.sample_maps.shares.get((concept, row.sample_id))
+    if shares is None:
+        return photo_of(row)
+    return replace(photo_of(row), overlay=data_uri(overlay_png(shares, scale), "png"), where=where(shares))
+
+
+def _card(study: Study, grounded: GroundedConcept, title: str, match: Match | None, scale: float) -> Card:
     activations, concepts = study.activations, study.concepts
     written = study.notes.concepts.get(grounded.index, ConceptNote())
     column, typical = concepts.strengths(concepts.V)[:, grounded.index], concepts.typical[grounded.index]
@@ -189,7 +208,10 @@ def _card(study: Study, grounded: GroundedConcept, title: str, match: Match | No
         note=note_of(grounded),
         written=written.text,
         words=[Bar(w.word, w.logit, length) for w, length in zip(grounded.words, relative(logits), strict=True)],
-        photos=[(photo_of(activations.rows[s.row]), s.activation / float(typical)) for s in grounded.samples],
+        photos=[
+            (_mapped(study, grounded.index, activations.rows[s.row], scale), s.activation / float(typical))
+            for s in grounded.samples
+        ],
         strengths=column,
         active=float(np.mean(column != 0)),
         mean=float(np.abs(column).mean()),

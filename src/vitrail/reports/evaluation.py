@@ -7,11 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
+import numpy as np
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from vitrail.evaluation import EvaluationScores
 from vitrail.evaluation import verdicts as follows
-from vitrail.evaluation.results import CONTROLS, MEASURES, Ablation, MeasureName, PropertyScores, Scored
+from vitrail.evaluation.results import (
+    CONTROLS,
+    MAP_MEASURES,
+    MEASURES,
+    Ablation,
+    MapMeasureName,
+    MapScores,
+    MeasureName,
+    PropertyScores,
+    Scored,
+)
 from vitrail.reports.charts import INK, STYLE, TONE, figure_of, svg_of
 from vitrail.reports.layout import Table
 from vitrail.reports.tables import TOLD, study_tables
@@ -24,6 +36,8 @@ HELD_STYLE: dict[str, dict[str, Any]] = {
     "dictionary": {"marker": "o", "markersize": 5, "color": INK, "markerfacecolor": "none"},
     "concept": {"marker": "o", "markersize": 5.5, "color": TONE},
 }
+#: The measures of maps that are areas under curves.
+_CURVES: tuple[MapMeasureName, ...] = ("deletion", "insertion")
 #: Width of a chart in pixels: three fit beside each other, and one on a telephone.
 WIDTH = 328
 
@@ -56,6 +70,7 @@ class View:
     charts: list[tuple[str, Markup]]
     measures: tuple[str, ...]
     held: Markup
+    mapped: Markup
     units: list[Unit]
     ablation: Ablation | None
 
@@ -78,6 +93,7 @@ def view_of(scores: EvaluationScores, titles: Sequence[str]) -> View:
         [(name, controls_chart(scores, measure)) for measure, name in MEASURES.items()],
         tuple(MEASURES.values()),
         Markup("") if scores.truth is None or not scores.truth.values else held_chart(scores.truth),
+        Markup("") if scores.maps is None or not scores.maps.curves["map"].deletion else maps_chart(scores.maps),
         [_unit(scores, k, title) for k, title in enumerate(titles)],
         scores.ablation,
     )
@@ -93,6 +109,9 @@ def _sentences(scores: EvaluationScores) -> list[tuple[str, list[Verdict]]]:
     if scores.truth is not None and scores.truth.values:
         what = "known factors" if scores.truth.known else "words of captions"
         found.append((f"AUROC of {what}, new images", list(follows.of_truth(scores.truth).values())))
+    for of_maps, score in scores.maps.measures.items() if scores.maps is not None else ():
+        if of_maps in ("deletion", "pointing"):
+            found.append((f"Maps, {MAP_MEASURES[of_maps]}", list(follows.of_map(score).values())))
     return found
 
 
@@ -144,6 +163,31 @@ def held_chart(truth: PropertyScores) -> Markup:
         figure.legend(loc="outside upper center", ncols=3, frameon=False)
         means = ", ".join(f"{TOLD[name]} {number(getattr(truth.mean, name).mean)}" for name in TOLD)
         return svg_of(figure, "held", f"How well {len(values)} properties of new samples are told; means: {means}")
+
+
+def maps_chart(maps: MapScores) -> Markup:
+    """The activation while pieces of images are blurred, and come back: by the map, and by pieces at random."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(2 * WIDTH / 72, 240 / 72), layout="constrained")
+        both = figure.subplots(1, 2, sharey=True)
+        for axes, kind, what in zip(both, _CURVES, ("blurred", "sharp again"), strict=True):
+            axes.spines[["top", "right"]].set_visible(False)
+            for name, curve in maps.curves.items():
+                values = getattr(curve, kind)
+                own = name == "map"
+                style: dict[str, Any] = {"color": TONE, "linewidth": 2.2} if own else {"color": INK, "linestyle": "--"}
+                label = "largest shares first" if own else "pieces at random"
+                axes.plot(np.linspace(0, 100, len(values)), values, label=label, **style)
+            axes.set_xlabel(f"% of the image {what}")
+            axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+            axes.grid(color=INK, alpha=0.14, linewidth=0.6)
+            axes.set_title(kind.capitalize(), fontsize="medium")
+        both[0].set_ylabel("activation, of the whole image's")
+        figure.legend(*both[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+        areas = ", ".join(
+            f"{kind} {number(maps.measures[kind].score.mean)}" for kind in _CURVES if kind in maps.measures
+        )
+        return svg_of(figure, "map-curves", f"Activation of concepts while pieces of images change; areas: {areas}")
 
 
 def _marks(label: str, scored: Scored | None) -> list[Mark]:

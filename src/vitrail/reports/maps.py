@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,19 @@ from PIL import Image
 from vitrail.evaluation.ablation import Counterfactual, Reworded
 from vitrail.maps import ImageMaps, TargetMap
 from vitrail.reports.explanation import INK, SOFT, plain_text, save_figure
+from vitrail.scores.maps import in_pieces
+from vitrail.scores.verdicts import percent
 
 #: Perceptually uniform, and read the same by people who see fewer colours.
 COLOURS = "viridis"
 #: How far the overlay hides the image where it is strongest.
 OPACITY = 0.72
 _COLUMNS = 3
+_FIELDS = [
+    *(f"top {side}".strip() for side in ("left", "", "right")),
+    *("left", "middle", "right"),
+    *(f"bottom {side}".strip() for side in ("left", "", "right")),
+]
 
 
 def maps_figure(maps: ImageMaps, without: Sequence[Counterfactual] = ()) -> Figure:
@@ -69,13 +76,39 @@ def _show_scale(axes: Axes, scale: float, what: str) -> None:
 
 def scale_of(maps: ImageMaps, one: TargetMap) -> float:
     """The largest value that is drawn beside a map: over all concepts, or of the word."""
-    alike = (m for m in maps.maps if (m.concept is None) == (one.concept is None))
-    return max(max(float(per_hundredth(m).max()) for m in alike), 1e-9)
+    return scale_over(m.shares for m in maps.maps if (m.concept is None) == (one.concept is None))
 
 
-def per_hundredth(one: TargetMap) -> Float[np.ndarray, "height width"]:
+def scale_over(several: Iterable[Float[np.ndarray, "height width"]]) -> float:
+    """The largest value that is drawn in several maps."""
+    return max((float(per_hundredth(shares).max()) for shares in several), default=0.0) or 1e-9
+
+
+def per_hundredth(shares: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "height width"]:
     """The shares of a map for each hundredth of the image, those below 0 as 0."""
-    return np.maximum(one.shares, 0) * one.shares.size / 100
+    return np.maximum(shares, 0) * shares.size / 100
+
+
+def where(shares: Float[np.ndarray, "height width"]) -> str:
+    """In words where in an image the most of what raises a value lies: the strongest of nine fields, down to a tenth.
+
+    >>> where(np.eye(3))
+    'top left 33 %, middle 33 %, bottom right 33 %'
+    """
+    fields = in_pieces(np.maximum(shares, 0), 3)
+    if not fields.any():
+        return "nowhere"
+    fields = fields / fields.sum()
+    order = [i for i in np.argsort(-fields.ravel(), kind="stable")[:3] if fields.ravel()[i] >= 0.1]
+    return ", ".join(f"{_FIELDS[i]} {percent(float(fields.ravel()[i]))}" for i in order) or "everywhere"
+
+
+def overlay_png(shares: Float[np.ndarray, "height width"], scale: float) -> bytes:
+    """A map as a PNG to lay over its image, see `overlay`."""
+    buffer = io.BytesIO()
+    colours = np.round(255 * overlay(shares, scale)).astype(np.uint8)
+    Image.fromarray(colours, "RGBA").save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def draw_maps(maps: ImageMaps, out: str | Path, without: Sequence[Counterfactual] = ()) -> Path:
@@ -88,9 +121,9 @@ def draw_maps(maps: ImageMaps, out: str | Path, without: Sequence[Counterfactual
     return save_figure(lambda: maps_figure(maps, without), out)
 
 
-def overlay(one: TargetMap, scale: float) -> Float[np.ndarray, "height width 4"]:
-    """A map as colours with opacity, both by how much a place raises the value."""
-    share = np.clip(per_hundredth(one) / scale, 0, 1)
+def overlay(shares: Float[np.ndarray, "height width"], scale: float) -> Float[np.ndarray, "height width 4"]:
+    """A map as colours with opacity, both by how much a place raises the value; `scale` has the last colour."""
+    share = np.clip(per_hundredth(shares) / scale, 0, 1)
     colours = colormaps[COLOURS](share)
     colours[..., 3] = OPACITY * np.sqrt(share)
     return colours
@@ -100,7 +133,7 @@ def _show(axes: Axes, picture: np.ndarray, one: TargetMap, scale: float) -> None
     height, width = picture.shape[:2]
     axes.set_axis_off()
     axes.imshow(picture, interpolation="lanczos")
-    axes.imshow(overlay(one, scale), extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="nearest")
+    axes.imshow(overlay(one.shares, scale), extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="nearest")
     name = f"the word “{one.title[0]}”" if one.concept is None else f"{one.concept}  {' · '.join(one.title)}"
     plain_text(axes.set_title(textwrap.shorten(name, 40, placeholder=" …"), fontsize=10, loc="left", color=INK))
 

@@ -9,11 +9,16 @@ from vitrail.evaluation import EvaluationScores, MethodComparison
 from vitrail.evaluation import verdicts as follows
 from vitrail.evaluation.results import (
     CONTROLS,
+    MAP_CONTROLS,
+    MAP_MEASURES,
     MEASURES,
     RANDOM_WORDS,
     ControlName,
     DictionaryScore,
     Difference,
+    MapMeasureName,
+    MapScore,
+    MapScores,
     PropertyScores,
     ProtocolName,
     Scored,
@@ -38,6 +43,13 @@ TRUTH = (
     "lacks it (.50 is chance). What the states hold: a linear probe on them; what the dictionary holds: a linear probe "
     "on all activations; the best concept: chosen on the samples learned from."
 )
+MAPPED = (
+    "Mean [95 % interval] over images. Deletion and insertion: the concept's activation while pieces of the image are "
+    "blurred, or come back, those with the largest shares first, as the area under the curve. Flipped, shifted: the "
+    "correlation with the map of the image that was flipped, or shifted. Pointing: the piece with the largest share "
+    "touches the part. Energy: the share in the part of all that raises the value. Overlap: with the part, where the "
+    "map is cut as is best for the other images."
+)
 RECOVERY = (
     "Disentanglement: 1 if each concept stands for one factor. Completeness: 1 if each factor stands in one concept. "
     "The other scores are shares of held-out images, beside what always saying the most common value gets right."
@@ -55,6 +67,8 @@ def study_tables(scores: EvaluationScores) -> list[Table]:
     made = [_controls_table(scores), _own_dictionary_table(scores)]
     if scores.truth:
         made += [_truth_table(scores, scores.truth), _own_recovery_table(scores.truth.recovery)]
+    if scores.maps:
+        made += [_maps_table(scores.maps), _map_parts_table(scores.maps)]
     return [table for table in made if table.rows]
 
 
@@ -136,6 +150,48 @@ def _own_recovery_table(recovery: Disentanglement | None) -> Table:
             value = Cell(accuracy, verdicts=(follows.of_accuracy(accuracy, majority),))
             rows.append(((f"{name}, told from the activations",), (value, Cell(majority, note="most common value"))))
     return Table("recovery", "Recovery of the factors", RECOVERY, ("score", "value", "by chance"), tuple(rows))
+
+
+def _maps_table(maps: MapScores) -> Table:
+    """Every measure of maps beside its controls."""
+    heads, rows = _map_rows({"": maps.measures})
+    explains = (
+        f"{MAPPED} {maps.n_maps} maps of {maps.n_images} held-out images, made by {maps.method}: {maps.answers} In the "
+        "other columns something else stands in the place of the map; p-values are two-sided, paired over images."
+    )
+    return Table("maps", "Where in the image: maps", explains, ("measure", "maps", *heads), rows)
+
+
+def _map_parts_table(maps: MapScores) -> Table:
+    """Whether maps show the part of the image that they should, part by part."""
+    shown: tuple[MapMeasureName, ...] = ("pointing", "energy", "overlap")
+    parts = {
+        f"{name} ({part.maps} maps, {number(part.area.mean)} of the image)": {
+            m: score for m, score in part.measures.items() if m in shown
+        }
+        for name, part in maps.parts.items()
+    }
+    heads, rows = _map_rows(parts)
+    explains = (
+        f"{MAPPED} A map is held against the part of the image that shows what the concept, or the word, stands for."
+    )
+    return Table("map-parts", "Do maps show the right part?", explains, ("part", "measure", "maps", *heads), rows)
+
+
+def _map_rows(
+    parts: Mapping[str, Mapping[MapMeasureName, MapScore]],
+) -> tuple[list[str], tuple[TableRow, ...]]:
+    """The headings of the controls, and a row for each measure of each part."""
+    scored = [score for measures in parts.values() for score in measures.values()]
+    made = [control for control in MAP_CONTROLS if any(control in score.against for score in scored)]
+    rows: list[TableRow] = []
+    for part, measures in parts.items():
+        for measure, score in measures.items():
+            said = follows.of_map(score)
+            cells = [Cell.interval(score.against[c].level, said[c]) if c in said else Cell(None) for c in made]
+            labels = (part, MAP_MEASURES[measure]) if part else (MAP_MEASURES[measure],)
+            rows.append((labels, (Cell.interval(score.score), *cells)))
+    return [MAP_CONTROLS[control] for control in made], tuple(rows)
 
 
 # ---- several methods -------------------------------------------------------------------------------------------------

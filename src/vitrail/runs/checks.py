@@ -51,7 +51,7 @@ def check_study_folder(out: Path, *, overwrite: bool = False) -> None:
     check_target(out)
     if not overwrite:
         check_ours(beside("study", out), offer=True)
-    for kind in ("activations", "concepts", "grounding", "explanations"):
+    for kind in ("activations", "concepts", "grounding", "explanations", "maps"):
         check_place(out / kind, kind)
 
 

@@ -14,9 +14,12 @@ from vitrail.evaluation import (
     Scorers,
     score_study,
 )
+from vitrail.evaluation.map_parts import parts_of_study
 from vitrail.evaluation.one_study import KIND
 from vitrail.extraction import check_word
 from vitrail.lmm import LMM, as_lmm
+from vitrail.maps import check_mapped
+from vitrail.maps.methods.registry import map_method
 from vitrail.progress import Progress, shown
 from vitrail.reports.layout import markdown
 from vitrail.reports.tables import study_tables
@@ -69,7 +72,7 @@ def evaluate(
     with shown(progress) as tell, writing(folders.shared):
         data = data if isinstance(data, EvaluationData) else EvaluationData.load(data, progress=tell)
         scorers = scorers or scorers_for(data)
-        check_evaluation(study, data)  # before the study's model is loaded
+        check_evaluation(study, data, options)  # before the study's model is loaded
         made = score_study(study, study.lmm if lmm is None else as_lmm(lmm), data, scorers, folders, options, tell)
         write_ours(made.folder / TABLES, "\n".join(map(markdown, study_tables(made.scores))).encode())
         report(study, factors=data.factors)
@@ -90,13 +93,18 @@ def scorers_for(data: EvaluationData) -> Scorers:
     return Scorers.load()
 
 
-def check_evaluation(study: Study, data: EvaluationData) -> None:
+def check_evaluation(study: Study, data: EvaluationData, options: EvaluationOptions | None = None) -> None:
     """Raises unless the study can be evaluated on these data; no model is needed.
 
     Raises:
         DataError: a sample of the study is not in `data.samples`, a test sample was learned from, or no image opens.
         WordError: the held-out samples do not have the word.
+        UsageError: maps are to be judged, and there are none of these states, or by this method.
     """
+    if options is not None and options.n_mapped:
+        check_mapped(study.activations, study.learned)
+        map_method(options.mapping.method)
+        parts_of_study(study, data)
     samples_of_rows(study.activations, data.samples)
     held_out = unseen_samples(study.activations, data.test_samples)
     check_word(held_out, study.activations.word, study.activations.options.require)

@@ -1,4 +1,4 @@
-"""What is known of samples beside their captions: the factors of a drawn world, and the words for them."""
+"""What is known of samples beside their captions: the factors of a drawn world, the words for them, and masks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vitrail import toyland
 from vitrail.progress import Progress, silent
 from vitrail.scores import KnownFactors
 from vitrail.toyland.dataset import MARK
-from vitrail.toyland.ground_truth import load_factors
+from vitrail.toyland.ground_truth import Masks, load_factors, load_masks
 from vitrail.toyland.language import LEXICON
 
 
@@ -21,20 +21,23 @@ class KnownFacts:
     Args:
         factors: sample id → factor → value; None where no factors are known.
         lexicon: factor → value → the words for it; None where the data are not a Toyland.
+        masks: which part of each picture stands where; None where that is not known.
     """
 
     factors: KnownFactors | None = None
     lexicon: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None
+    masks: Masks | None = None
 
 
 def known_facts(source: str | Path, progress: Progress = silent) -> KnownFacts:
-    """The factors in `factors.parquet` beside the data, and the words for them if the data are a Toyland.
+    """The factors in `factors.parquet` and the masks in `masks.json` beside the data, and the words for the factors if
+    the data are a Toyland.
 
     Raises:
-        ArtifactError: the table of factors cannot be read.
+        ArtifactError: the table of factors, or what describes the masks, cannot be read.
     """
     folder = data_folder(source, progress)
-    return KnownFacts(load_factors(folder), LEXICON if (folder / MARK).is_file() else None)
+    return KnownFacts(load_factors(folder), LEXICON if (folder / MARK).is_file() else None, load_masks(folder))
 
 
 def data_folder(source: str | Path, progress: Progress = silent) -> Path:

@@ -7,7 +7,7 @@
 | `factors.py` | concepts against known factors: AUROC, disentanglement |
 | `properties.py` | how well states and activations tell properties of new samples |
 | `texts.py` | generated texts: CIDEr-D, BLEU, METEOR, VQA accuracy, diversity, repetition |
-| `maps.py` | maps of images against masks: pointing, energy, overlap, curves |
+| `maps.py` | maps of images: pointing, energy and overlap with a mask, curves, controls |
 | `intervals.py` | bootstrap intervals, permutation tests, correction for many tests |
 | `verdicts.py` | what follows from a number, in words |
 """

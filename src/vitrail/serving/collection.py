@@ -181,7 +181,7 @@ def _id_of(name: str) -> str:
 
 def _stamp(folder: Path) -> tuple[int, ...]:
     """When the files that decide what is shown were last written; equal stamps, equal content."""
-    names = ("activations", "concepts", "grounding", "evaluation", "explanations")
+    names = ("activations", "concepts", "grounding", "evaluation", "explanations", "maps")
     files = [folder / MANIFEST, *(folder / n / MANIFEST for n in names)]
     files += [folder / n for n in ("notes.json", "factors.json", WATCH_FILE, "acknowledged.json")]
     return tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in files)

@@ -1,14 +1,15 @@
 """A study on disk: activations, concepts, grounding and explanations that belong together.
 
-    STUDY/activations/  concepts/  grounding/  explanations/  factors.json  evaluation/  notes.json
+    STUDY/activations/  concepts/  grounding/  explanations/  factors.json  evaluation/  maps/  notes.json
           report.html  summary.json
 
 `factors.json` is there where the known factors of the samples were given, `evaluation/` where the study was evaluated,
-`notes.json` where somebody named a concept or kept a set of samples.
+`maps/` where its images were mapped, `notes.json` where somebody named a concept or kept a set of samples.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,10 +27,13 @@ from vitrail.explanation import Explanation, explain, open_explanations
 from vitrail.grounding import GroundedConcept, GroundedConcepts, Grounding, open_grounding
 from vitrail.lenses import Lens
 from vitrail.lmm import LMM, Layer, load_as
-from vitrail.maps import ImageMaps, ImageWords, MapOptions, map_concepts, token_words
+from vitrail.maps import ImageMaps, ImageWords, MapOptions, StudyMaps, map_concepts, open_maps, token_words
+from vitrail.maps.artifact import KIND as MAPS
 from vitrail.notebook import Picture, Shown, View, bars
 from vitrail.scores import KnownFactors
 from vitrail.studies.notes import Notes, read_notes
+
+log = logging.getLogger(__name__)
 
 FACTORS = "factors.json"
 
@@ -86,6 +90,20 @@ class Study(Shown):
             ArtifactError: the notes are damaged, or somebody else's.
         """
         return read_notes(self.folder, file_hash(self.grounding.folder / MANIFEST))
+
+    @cached_property
+    def sample_maps(self) -> StudyMaps | None:
+        """Where in the images that activate it most each concept comes from; None where they were not mapped. Maps of
+        other concepts than those of the study are left out, with a warning.
+        """
+        folder = self.folder / MAPS
+        if not folder.exists():
+            return None
+        try:
+            return open_maps(folder, self.grounding)
+        except ArtifactError as error:
+            log.warning("The study is without maps. %s", error)
+            return None
 
     @cached_property
     def concepts(self) -> GroundedConcepts:

@@ -63,6 +63,11 @@ class Masks:
     folder: Path
     known: MasksOf
 
+    @property
+    def path(self) -> Path:
+        """The file that says what the numbers mean."""
+        return self.folder / MASKS
+
     def part_of(self, factor: str) -> str | None:
         """The part that shows a factor; None where none does."""
         return self.known.factors.get(factor)
@@ -88,7 +93,7 @@ def load_masks(folder: str | Path) -> Masks | None:
         ArtifactError: the file that describes them cannot be read.
     """
     path = Path(folder) / MASKS
-    return Masks(Path(folder), read_json(path, MasksOf, "make the data set again")) if path.is_file() else None
+    return Masks(path.parent, read_json(path, MasksOf, "make the data set again")) if path.is_file() else None
 
 
 def mask_path(folder: Path, sample_id: str) -> Path:

@@ -48,5 +48,5 @@ def rollout(question: Question) -> Float[np.ndarray, "images targets height widt
 
 def _tokens(question: Question) -> tuple[Places, Bool[Tensor, "images positions"]]:
     """The pieces of the image that its tokens stand for, and where these tokens are."""
-    lmm, asked = question.lmm, (question.inputs, question.continuations, question.requests)
-    return lmm.places(question.size, question.requests[0], "tokens"), lmm.whole(*asked, "image")
+    asked = (question.inputs, question.continuations, question.requests)
+    return question.places("tokens"), question.lmm.whole(*asked, "image")

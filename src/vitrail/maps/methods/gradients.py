@@ -68,7 +68,7 @@ def _drawn(
     question: Question, entrance: Entrance, shares: Float[Tensor, "targets images ..."]
 ) -> Float[np.ndarray, "images targets height width"]:
     """The shares of all numbers that entered, added up in each piece and drawn in the images."""
-    places = question.lmm.places(question.size, question.requests[0], entrance)
+    places = question.places(entrance)
     of_images = shares.transpose(0, 1).cpu().numpy().astype(np.float64)
     if entrance == "connector":
         pieces = of_images.sum(-1).reshape(*of_images.shape[:2], -1)
