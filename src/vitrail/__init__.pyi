@@ -84,6 +84,7 @@ from .maps import (
     ImageMaps as ImageMaps,
     ImageWords as ImageWords,
     MapOptions as MapOptions,
+    StudyMaps as StudyMaps,
     map_concepts as map_concepts,
     token_words as token_words,
 )

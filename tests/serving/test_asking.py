@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import itertools
 import threading
@@ -172,6 +173,34 @@ def test_without_a_concept_both_answers_come_and_the_second_is_that_of_ablation(
     (found,) = [e["parts"] for e in events if e["event"] == "differences"]
     assert "".join(d["text"] for d in found if d["kind"] != "new") == said["before"]
     assert "".join(d["text"] for d in found if d["kind"] != "gone") == said["after"]
+
+
+def test_the_maps_of_an_image_are_those_of_the_study(client, dog, image, study, lmm, said_dog) -> None:
+    answer = client.post("/api/maps", json={"image": image, "study": dog})
+    events = events_of(client, answer.json()["job"])
+    assert events[-1] == {"event": "state", "state": "done"}
+    (told,) = [e for e in events if e["event"] == "maps"]
+    expected = study.maps(said_dog, lmm=lmm)
+    assert (told["caption"], told["method"]) == (expected.caption, expected.method)
+    assert [m["concept"] for m in told["maps"]] == [m.concept for m in expected.maps]
+    assert told["maps"][-1]["title"] == "dog"
+    scales = {m["scale"] for m in told["maps"][:-1]}
+    assert len(scales) == 1
+    for shown, one in zip(told["maps"], expected.maps, strict=True):
+        assert shown["value"] == pytest.approx(one.value, rel=1e-3)
+        assert np.sum(shown["fields"]) == pytest.approx(1)
+        drawn = Image.open(io.BytesIO(base64.b64decode(shown["overlay"].removeprefix("data:image/png;base64,"))))
+        assert drawn.size == one.shares.shape[::-1]
+        place = np.unravel_index(one.shares.argmax(), one.shares.shape)
+        assert np.asarray(drawn)[..., 3].max() == np.asarray(drawn)[place][3]
+
+
+def test_an_image_of_which_the_word_is_not_said_has_no_maps(client, dog) -> None:
+    blank = client.post("/api/images", content=png((112, 112)), headers={"Content-Type": "image/png"}).json()["image"]
+    events = events_of(client, client.post("/api/maps", json={"image": blank, "study": dog}).json()["job"])
+    assert events[-1]["state"] == "failed"
+    assert "nothing to map" in events[-1]["why"]
+    assert client.post("/api/maps", json={"image": "x", "study": dog}).status_code == 404
 
 
 @pytest.mark.parametrize("wrong", [{"image": "x"}, {"study": "x"}, {"without": [{"study": "x", "concept": 1}]}])

@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
 
+from vitrail.maps import MapOptions, StudyMaps
+from vitrail.maps.artifact import save_maps
 from vitrail.serving.speaking import Speaker
-from vitrail.studies import NOTES, open_study
+from vitrail.studies import NOTES, Study, open_study
 from vitrail.words import Word
 
 #: One kind of comparison is enough here.
@@ -65,6 +68,7 @@ def full_shelf(shelf, activations, comparison, before_and_after, lmm, concepts, 
     results.append(ContenderResult("concept", outcome, 0, 0.0, steering=vector.digest, alpha=2.0))
     write_contest(results, folder / "measured")
     study = open_study(folder / "animals" / "dog")
+    keep_maps(study)
     watch = Watch(
         reference_of(study, observations(300, 1), out=folder / "reference"),
         out=folder / "live",
@@ -73,6 +77,14 @@ def full_shelf(shelf, activations, comparison, before_and_after, lmm, concepts, 
     watch.write([*observations(150, 4), *observations(250, 8, snow=0.6, start=9000.0)])
     watch.close()
     return folder
+
+
+def keep_maps(study: Study) -> None:
+    """Maps of the two most activating images of each concept, which nobody made: of its own field of nine."""
+    keys = [(c.index, s.sample_id) for c in study for s in c.samples[:2]]
+    shares = {(k, sample): np.eye(9)[k].reshape(3, 3).repeat(4, 0).repeat(4, 1) for k, sample in keys}
+    maps = StudyMaps(study.folder / "maps", MapOptions(), dict.fromkeys(keys, 1.0), shares)
+    save_maps(maps, study.grounding, 2)
 
 
 class Two(Speaker):
@@ -287,6 +299,45 @@ def test_an_image_is_dropped_and_its_words_are_looked_into(page: Page, place: st
     expect(page.locator("#spoken")).not_to_be_empty()
 
 
+def test_where_in_the_image_a_word_comes_from_is_shown(page: Page, place: str, row: int) -> None:
+    opened(page, f"/ask?study={ids(place)['animals/dog']}&row={row}&word=dog")
+    page.locator(".drawer button", has_text="Where in the image").click()
+    maps = page.locator(".drawer .overlaid")
+    expect(maps.first).to_be_visible()
+    assert "maps=1" in page.url
+    words = maps.locator(".laid").first.get_attribute("alt")
+    assert "comes from" in words
+    sizes = [maps.first.locator("img").nth(i).bounding_box() for i in range(2)]
+    assert sizes[0] == pytest.approx(sizes[1], abs=1)
+    page.locator(".drawer input[type=range]").fill("40")
+    assert page.evaluate("getComputedStyle(document.querySelector('.laid')).opacity") == "0.4"
+    page.locator(".drawer summary", has_text="As a table").click()
+    rows = page.locator(".drawer details tbody tr")
+    expect(rows).to_have_count(9)
+    shares = [float(text.split()[0]) for text in rows.locator("td:nth-child(2)").all_inner_texts()]
+    assert sum(shares) == pytest.approx(100, abs=2)
+    page.reload()
+    expect(page.locator(".drawer .overlaid").first).to_be_visible()
+
+
+def test_maps_that_a_study_keeps_are_laid_over_its_images(page: Page, place: str) -> None:
+    dog = ids(place)["animals/dog"]
+    opened(page, f"/study/{dog}?examples=3")
+    laid = page.locator("#concept-3 .where, .drawer .where")
+    expect(page.locator(".drawer .where")).to_have_count(2)
+    assert not any(one.is_visible() for one in laid.all())
+    page.keyboard.press("Escape")
+    page.locator("#where").check()
+    expect(page.locator("#concept-3 .where").first).to_be_visible()
+    assert page.locator("#concept-3 .where").first.get_attribute("alt") == "It comes from: left 100 %"
+    opened(page, f"/samples/{dog}")
+    expect(page.locator("label", has_text="Show where")).to_be_hidden()
+    page.select_option("#order", "3")
+    page.locator("label", has_text="Show where").locator("input").check()
+    expect(page.locator("main .where").first).to_be_visible()
+    assert page.evaluate("document.querySelector('main .where').naturalWidth") == 12
+
+
 def test_a_picture_that_is_pasted_is_asked_about(page: Page, place: str) -> None:
     opened(page, f"/ask?study={ids(place)['animals/dog']}")
     page.evaluate(
@@ -384,6 +435,7 @@ def views(place: str, row: int) -> dict[str, tuple[str, str]]:
         "examples": (f"/study/{dog}?examples=2", ".drawer img"),
         "samples": (f"/samples/{dog}?colour=concept%202", ".ramp"),
         "ask": (f"/ask?study={dog}&row={row}&word=dog", ".drawer"),
+        "maps": (f"/ask?study={dog}&row={row}&word=dog&maps=1", ".drawer .overlaid"),
         "steer": (f"/steer?study={dog}&row={row}&sliders={dog}:1:4", "ins"),
         "comparison": (f"/comparison/{named['tuned']}", "article"),
         "watch": (f"/watch/{named['live']}", ".alarm"),
@@ -391,7 +443,7 @@ def views(place: str, row: int) -> dict[str, tuple[str, str]]:
     }
 
 
-VIEWS = ("library", "study", "examples", "samples", "ask", "steer", "comparison", "watch", "steering")
+VIEWS = ("library", "study", "examples", "samples", "ask", "maps", "steer", "comparison", "watch", "steering")
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -70,6 +70,7 @@ class Card:
         stability: over seeds and over resamples; None where it was not measured. `said` is what follows from it.
         named: what is known of it where it was named; None where it was found.
         written: what somebody wrote to it.
+        scale: of the maps over its photos: what the last colour stands for; 0 where there are none.
     """
 
     index: int
@@ -88,6 +89,7 @@ class Card:
     named: NamedConcept | None = None
     own_title: str = ""
     written: str = ""
+    scale: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -176,15 +178,15 @@ def relative(values: Sequence[float]) -> list[float]:
 
 def cards(study: Study, truth: FactorMatrix | None) -> list[Card]:
     """A card for every concept, in their order."""
-    pairs, scale = zip(study.grounding.concepts, study.titles, strict=True), scale_of_study(study)
-    return [_card(study, grounded, title, match_of(truth, grounded.index), scale) for grounded, title in pairs]
+    pairs = zip(study.grounding.concepts, study.titles, strict=True)
+    return [_card(study, grounded, title, match_of(truth, grounded.index)) for grounded, title in pairs]
 
 
-def scale_of_study(study: Study) -> float:
-    """The largest value in the maps of a study's images, in multiples of the typical activation per hundredth of the
-    image; 0 where there are none."""
-    maps = study.sample_maps
-    return 0.0 if maps is None else scale_over(maps.shares.values())
+def scale_of_concept(study: Study, concept: int) -> float:
+    """The largest value in the maps that a study keeps of a concept, in multiples of its typical activation per
+    hundredth of the image; 0 where there are none."""
+    shares = [] if study.sample_maps is None else [s for (k, _), s in study.sample_maps.shares.items() if k == concept]
+    return scale_over(shares) if shares else 0.0
 
 
 def _mapped(study: Study, concept: int, row: Row, scale: float) -> Photo:
@@ -195,8 +197,8 @@ def _mapped(study: Study, concept: int, row: Row, scale: float) -> Photo:
     return replace(photo_of(row), overlay=data_uri(overlay_png(shares, scale), "png"), where=where(shares))
 
 
-def _card(study: Study, grounded: GroundedConcept, title: str, match: Match | None, scale: float) -> Card:
-    activations, concepts = study.activations, study.concepts
+def _card(study: Study, grounded: GroundedConcept, title: str, match: Match | None) -> Card:
+    activations, concepts, scale = study.activations, study.concepts, scale_of_concept(study, grounded.index)
     written = study.notes.concepts.get(grounded.index, ConceptNote())
     column, typical = concepts.strengths(concepts.V)[:, grounded.index], concepts.typical[grounded.index]
     logits = [w.logit for w in grounded.words]
@@ -212,6 +214,7 @@ def _card(study: Study, grounded: GroundedConcept, title: str, match: Match | No
             (_mapped(study, grounded.index, activations.rows[s.row], scale), s.activation / float(typical))
             for s in grounded.samples
         ],
+        scale=scale,
         strengths=column,
         active=float(np.mean(column != 0)),
         mean=float(np.abs(column).mean()),

@@ -95,12 +95,17 @@ def where(shares: Float[np.ndarray, "height width"]) -> str:
     >>> where(np.eye(3))
     'top left 33 %, middle 33 %, bottom right 33 %'
     """
-    fields = in_pieces(np.maximum(shares, 0), 3)
+    fields = fields_of(shares)
     if not fields.any():
         return "nowhere"
-    fields = fields / fields.sum()
     order = [i for i in np.argsort(-fields.ravel(), kind="stable")[:3] if fields.ravel()[i] >= 0.1]
     return ", ".join(f"{_FIELDS[i]} {percent(float(fields.ravel()[i]))}" for i in order) or "everywhere"
+
+
+def fields_of(shares: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "3 3"]:
+    """How all that raises a value is shared among the nine fields of an image, row by row; zeros where nothing does."""
+    fields = in_pieces(np.maximum(shares, 0), 3)
+    return fields / (fields.sum() or 1.0)
 
 
 def overlay_png(shares: Float[np.ndarray, "height width"], scale: float) -> bytes:

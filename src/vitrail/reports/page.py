@@ -66,7 +66,6 @@ def study_view(study: Study, evaluation: EvaluationScores | None = None) -> dict
         "matrix": matrix,
         "mean": grounding.mean,
         "cards": content.cards(study, truth),
-        "scale": content.scale_of_study(study),
         "choice": None if concepts.choice is None else choice_view(concepts.choice),
         "logit": grounding.word_logit,
         "left": content.unexplained(activations, concepts),

@@ -18,6 +18,9 @@ from vitrail.errors import UsageError
 from vitrail.evaluation.ablation import without_concept
 from vitrail.lmm import LMM, Layer, ModelDescription
 from vitrail.lmm.positions import Pass
+from vitrail.maps import ImageMaps, TargetMap
+from vitrail.reports.content import data_uri
+from vitrail.reports.maps import fields_of, overlay_png, scale_of, where
 from vitrail.serving.collection import Collection, Found
 from vitrail.serving.jobs import Job
 from vitrail.serving.pictures import Pictures
@@ -111,6 +114,41 @@ class BothBody:
 
 
 @dataclass(frozen=True)
+class MapsBody:
+    """An image to map: where in it the concepts of a study, and its word, come from.
+
+    Args:
+        image: id of an image that was given.
+    """
+
+    image: str
+    study: str
+
+
+@dataclass(frozen=True)
+class MapShown:
+    """A map to lay over the image.
+
+    Args:
+        concept: its number; None for the word.
+        title: of the concept; or the word.
+        value: the activation in multiples of the typical one, or the logit.
+        scale: what the last colour stands for, in the same units per hundredth of the image; of all concepts the same.
+        overlay: the map as a data: URI.
+        where: it in words.
+        fields: how all that raises the value is shared among nine fields of the image, row by row.
+    """
+
+    concept: int | None
+    title: str
+    value: float
+    scale: float
+    overlay: str
+    where: str
+    fields: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
 class Asked:
     """Where requests are answered from."""
 
@@ -173,6 +211,37 @@ def both(at: Asked, body: BothBody, sides: Sequence[Found]) -> Callable[[Job], N
         job.tell("differences", {"parts": plain(differences(before.text, after.text))})
 
     return work
+
+
+def maps(at: Asked, body: MapsBody) -> Callable[[Job], None]:
+    """What the job does: where in an image the strongest concepts of a study come from, and the word.
+
+    Raises:
+        UsageError: there is no such image or study.
+    """
+    found, image = at.collection.get(body.study, "study"), at.pictures.open(body.image)
+
+    def work(job: Job) -> None:
+        lmm, study = spoken_by(at, found, job)
+        made = study.maps(image, lmm=lmm)
+        shown = [_shown(study, made, one) for one in made.maps]
+        told = {"caption": made.caption, "method": made.method, "answers": made.answers}
+        job.tell("maps", {**told, "maps": [plain(asdict(one)) for one in shown]})
+
+    return work
+
+
+def _shown(study: Study, made: ImageMaps, one: TargetMap) -> MapShown:
+    scale = scale_of(made, one)
+    return MapShown(
+        concept=one.concept,
+        title=one.title[0] if one.concept is None else study.titles[one.concept],
+        value=one.value,
+        scale=scale,
+        overlay=data_uri(overlay_png(one.shares, scale), "png"),
+        where=where(one.shares),
+        fields=tuple(map(tuple, fields_of(one.shares).tolist())),
+    )
 
 
 def save(at: Asked, body: SaveBody) -> Callable[[Job], None]:

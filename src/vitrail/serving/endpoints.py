@@ -15,6 +15,8 @@ from vitrail.comparison import open_comparison
 from vitrail.errors import DataError, UsageError
 from vitrail.monitoring import read_status, read_windows
 from vitrail.reports.comparison import comparison_view
+from vitrail.reports.content import scale_of_concept
+from vitrail.reports.maps import overlay_png
 from vitrail.reports.monitoring import watch_view
 from vitrail.reports.page import Parts, parts_of, study_view
 from vitrail.runs.report import evaluated
@@ -327,6 +329,17 @@ class Viewer:
             raise UsageError("There is no picture of this sample.")
         return Binary(data, "image/jpeg", lasting=True)
 
+    @endpoint("GET", "/api/studies/{study}/maps/{concept}/{row}")
+    def kept_map(self, study: str, concept: int, row: int) -> Binary:
+        """The map of a sample that the study keeps (`vitrail study --maps`), as a PNG to lay over its picture."""
+        _, opened = self._study(study)
+        _check_row(opened, row)
+        maps = opened.sample_maps
+        shares = None if maps is None else maps.shares.get((concept, opened.activations.rows[row].sample_id))
+        if shares is None:
+            raise UsageError(f"The study keeps no map of sample {row} and concept {concept}.")
+        return Binary(overlay_png(shares, scale_of_concept(opened, concept)), "image/png")
+
     @endpoint("GET", "/api/studies/{study}/map")
     def map(self, study: str, query: MapQuery) -> studies.MapView:
         """What the map of the samples can show."""
@@ -411,6 +424,12 @@ class Viewer:
     def ask_both(self, body: asking.BothBody) -> JobView:
         """Asks both models of a comparison about an image. Events as of `ask`."""
         return self._queued("both", asking.both(self._asked, body, self._sides(body.comparison)))
+
+    @endpoint("POST", "/api/maps")
+    def maps(self, body: asking.MapsBody) -> JobView:
+        """Where in an image the strongest concepts of a study come from, and the word. Events: "loading"; "maps", whose
+        maps are as `MapShown` says; "state"."""
+        return self._queued("maps", asking.maps(self._asked, body))
 
     @endpoint("GET", "/api/jobs/{job}")
     def job(self, job: str) -> JobView:

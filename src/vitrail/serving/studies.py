@@ -17,6 +17,7 @@ from vitrail.activations import Row
 from vitrail.activations.rows import ShardRows
 from vitrail.concepts.verdicts import of_concept
 from vitrail.errors import UsageError
+from vitrail.reports.maps import where
 from vitrail.scores import auroc, corrected
 from vitrail.scores.verdicts import SIGNIFICANT, Verdict
 from vitrail.studies import ConceptNote, Study
@@ -51,6 +52,8 @@ class SampleView:
         strength: of the concept that was asked for; None where none was.
         concepts: its most active concepts, each with its strength.
         factors: what is known of it.
+        where: where in the image the concept that was asked for comes from, in words; None where the study keeps no map
+            of it. The map is at `/api/studies/{study}/maps/{concept}/{row}`.
     """
 
     row: int
@@ -62,6 +65,7 @@ class SampleView:
     strength: float | None = None
     concepts: tuple[tuple[int, float], ...] = ()
     factors: dict[str, str] | None = None
+    where: str | None = None
 
 
 @dataclass(frozen=True)
@@ -317,6 +321,8 @@ def sample_view(study: Study, row: int, concept: int | None = None) -> SampleVie
         [] if strengths is None else [int(k) for k in np.argsort(-np.abs(strengths), kind="stable")[:3] if strengths[k]]
     )
     known = (study.factors or {}).get(found.sample_id, {})
+    maps = None if concept is None else study.sample_maps
+    shares = None if maps is None or concept is None else maps.shares.get((concept, found.sample_id))
     return SampleView(
         row=row,
         id=found.sample_id,
@@ -327,6 +333,7 @@ def sample_view(study: Study, row: int, concept: int | None = None) -> SampleVie
         strength=None if concept is None or strengths is None else float(strengths[concept]),
         concepts=tuple((k, float(strengths[k])) for k in top) if strengths is not None else (),
         factors={name: str(value) for name, value in known.items() if value is not None} or None,
+        where=None if shares is None else where(shares),
     )
 
 

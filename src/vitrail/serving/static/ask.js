@@ -1,6 +1,9 @@
 // An image, what the model says of it, and the concepts behind each word.
-import { address, api, changed, concepts, drawer, exports, follow, h, head, percent, say, thumb, tone, verdict, wrong } from "./lib.js";
+import { address, api, changed, concepts, digits, drawer, exports, follow, h, head, pane, percent, say, thumb, tone, verdict, wrong } from "./lib.js";
 import { chooseStudy, picture } from "./picture.js";
+
+/** The fields of an image, row by row. */
+const FIELDS = ["top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom", "bottom right"];
 
 export async function ask(view, _, signal) {
   const { entries } = await api("library", { signal });
@@ -106,11 +109,56 @@ export async function ask(view, _, signal) {
       }),
       i === 0 && again,
       h("p", {}, `Explained: ${percent(b.explained)} `, verdict(b.verdict), h("br"), h("span", { class: "hint" }, `Novelty: the concepts leave more of this state than of ${b.novelty.toFixed(0)} % of the samples.`)),
-      h("div", { class: "maps", "data-study": b.study, "data-word": b.word }),
+      where(b),
       b.concepts.length > 0 && [h("h3", {}, "Words of its strongest concept"), h("p", { dir: "auto" }, b.concepts[0].words.join(", "))],
       h("h3", {}, "Look-alikes"),
       h("div", { class: "photos small" }, b.look_alikes.map((s) => h("figure", { class: "photo" }, h("div", { class: "frame" }, h("img", { src: thumb(b.study, s.row), alt: s.text, loading: "lazy" })), h("figcaption", { dir: "auto" }, s.text))))]),
-      () => !signal.aborted && address.set({ word: "" }));
+      () => !signal.aborted && address.set({ word: "", maps: "" }));
+  }
+
+  /** Where in the image the concepts of a word come from: asked for by a button, since it takes many passes. */
+  function where(b) {
+    const place = h("div", { class: "maps", "aria-live": "polite" });
+    const button = h("button", { type: "button", onclick: () => draw().catch((error) => { button.disabled = false; progress.textContent = ""; wrong(error); }) }, "Where in the image");
+    const progress = h("span", { class: "hint", role: "status" });
+    if (address.get("maps")) button.click();
+    return [h("p", { class: "actions" }, button, progress), place];
+
+    async function draw() {
+      button.disabled = true;
+      address.set({ maps: 1 });
+      progress.textContent = "Working …";
+      const { job } = await api("maps", { body: { image: address.get("image"), study: b.study }, signal });
+      await follow(job, {
+        queue: ({ position }) => (progress.textContent = `${position} before this one`),
+        loading: ({ model }) => (progress.textContent = `Loading ${model} …`),
+        maps: (event) => place.replaceChildren(...shown(b, event)),
+      }, signal);
+      progress.textContent = "";
+      button.disabled = false;
+    }
+  }
+
+  function shown(b, { caption, method, answers, maps }) {
+    const box = h("div", { class: "mapped-images" }, maps.map((m) => {
+      const name = m.concept === null ? `the word “${m.title}”` : `concept ${m.concept}, ${m.title}`;
+      return h("figure", { class: m.concept === null ? "" : tone(m.concept) },
+        h("div", { class: "overlaid" }, h("img", { src: image.source, alt: "" }), h("img", { class: "laid", src: m.overlay, alt: `Where ${name} comes from: ${m.where}` })),
+        h("figcaption", {}, m.concept === null ? null : pane(m.concept, { href: `/study/${b.study}#concept-${m.concept}` }), h("span", { dir: "auto" }, ` ${m.title} `),
+          h("span", { class: "hint" }, m.concept === null ? `logit ${digits(m.value)}, scale to ${digits(m.scale)}` : `${digits(m.value)} ×`)));
+    }));
+    const opacity = h("input", { type: "range", id: `opacity-${b.study}`, min: 0, max: 100, value: 100, oninput: () => box.style.setProperty("--opacity", opacity.value / 100) });
+    const first = maps.find((m) => m.concept !== null);
+    return [
+      h("p", { class: "hint" }, `${method}: ${answers}`, caption !== spoken.textContent && [" Of what it says when it is asked as the study asked it: ", h("span", { dir: "auto" }, `“${caption}”`)]),
+      box,
+      first && h("p", { class: "scale" }, h("span", {}, "0"), h("i"), h("span", {}, `${digits(first.scale, 3)} × typical, per 1 % of the image`)),
+      h("p", { class: "together" }, h("label", { for: opacity.id }, "Opacity"), opacity),
+      h("details", {}, h("summary", {}, "As a table"), h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Where in the image, table" },
+        h("table", { class: "table", "aria-label": "Share of all that raises the value in each field of the image" },
+          h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "field"), maps.map((m) => h("th", { scope: "col", dir: "auto" }, m.title)))),
+          h("tbody", {}, FIELDS.map((field, i) => h("tr", {}, h("th", { scope: "row" }, field), maps.map((m) => h("td", {}, percent(m.fields[Math.floor(i / 3)][i % 3]))))))))),
+    ];
   }
 
   function twoSides(parts) {
@@ -123,7 +171,7 @@ export async function ask(view, _, signal) {
 
   function python() {
     const chosen = studies.find((e) => e.id === select.value);
-    const lines = ["import vitrail", "", `study = vitrail.open_study(${JSON.stringify(chosen.name)})`, 'found = study.explain("image.jpg")', "found.caption, found.concepts, found.look_alikes"];
+    const lines = ["import vitrail", "", `study = vitrail.open_study(${JSON.stringify(chosen.name)})`, 'found = study.explain("image.jpg")', "found.caption, found.concepts, found.look_alikes", 'study.maps("image.jpg").maps[0].shares'];
     if (question.value) lines.push(`study.lmm.caption([image], prompt=${JSON.stringify(question.value)})`);
     return `${lines.join("\n")}\n`;
   }

@@ -111,12 +111,13 @@ export const thumb = (study, row) => `/api/studies/${study}/thumbs/${row}`;
 /** The number of a concept on its glass. */
 export const pane = (k, props = {}) => h(props.href ? "a" : "span", { class: `pane ${tone(k)}`, ...props }, String(k));
 
-/** A sample: its picture, its caption with the word marked, and what is given beside. */
-export function photo(study, sample, { value, actions } = {}) {
+/** A sample: its picture, its caption with the word marked, and what is given beside; the map of `concept`, where it has one. */
+export function photo(study, sample, { value, actions, concept } = {}) {
   const caption = `${sample.before}${sample.said}${sample.after}`;
   return h("figure", { class: "photo" },
     h("div", { class: "frame" },
       h("img", { src: thumb(study, sample.row), alt: caption, loading: "lazy", title: sample.id }),
+      sample.where && h("img", { class: "where", src: `/api/studies/${study}/maps/${concept}/${sample.row}`, alt: `It comes from: ${sample.where}` }),
       value && h("span", { class: "value" }, value)),
     h("figcaption", {}, h("p", { dir: "auto" }, sample.before, h("mark", {}, sample.said), sample.after), actions));
 }

@@ -46,7 +46,7 @@ export function picture(changed, signal) {
     const item = [...(event.clipboardData?.items ?? [])].find((i) => i.type.startsWith("image/"));
     if (item) give(item.getAsFile());
   }, { signal });
-  return { element: e, give, sample };
+  return { element: e, give, sample, get source() { return shown.src; } };
 }
 
 /** A choice among studies, each of which names the model that is asked. */

@@ -48,6 +48,7 @@ export async function samples(view, id, signal) {
   order.value = address.get("order");
   const set = h("select", { id: "set", onchange: () => { offset = 0; list().catch(wrong); } }, h("option", { value: "" }, "all samples"), Object.keys(told.sets).map((name) => h("option", { value: name }, name)));
   if (address.get("set") in told.sets) set.value = address.get("set");
+  const where = h("label", { hidden: true }, h("input", { type: "checkbox", id: "where" }), " Show where");
   const count = h("output", { for: "text", "aria-live": "polite" });
   const grid = h("div", { class: "photos" });
   const more = h("button", { type: "button", onclick: () => list(true).catch(wrong) }, "Show more");
@@ -64,7 +65,7 @@ export async function samples(view, id, signal) {
         h("div", { class: "beside" },
           h("form", { class: "stack", onsubmit: (event) => { event.preventDefault(); byProperty(which.value).then(choose).catch(wrong); } }, h("label", { for: "which" }, "Choose the samples that have"), which, h("button", {}, "Choose")), common)),
       h("section", { "aria-label": "List" }, h("h2", {}, "All samples"),
-        h("form", { class: "tools", role: "search", onsubmit: (event) => event.preventDefault() }, h("label", {}, "Search ", text), h("label", {}, "Most of concept ", order), Object.keys(told.sets).length > 0 && h("label", {}, "Set ", set), count),
+        h("form", { class: "tools", role: "search", onsubmit: (event) => event.preventDefault() }, h("label", {}, "Search ", text), h("label", {}, "Most of concept ", order), Object.keys(told.sets).length > 0 && h("label", {}, "Set ", set), where, count),
         grid, h("p", { class: "actions" }, more)));
   try {
     scatter = new Scatter(canvas, over, xy, { chosen: (points) => choose(points.filter((i) => i < told.n)).catch(wrong), pointed });
@@ -183,9 +184,11 @@ export async function samples(view, id, signal) {
     const query = new URLSearchParams({ text: text.value, concept: order.value, set: set.value, offset, limit: PAGE });
     const found = await api(`studies/${id}/samples?${query}`, { signal });
     const shown = found.samples.map((s) => photo(id, s, {
+      concept: order.value,
       value: s.strength === null ? undefined : `${s.strength.toFixed(1)} ×`,
       actions: h("p", { class: "actions" }, s.concepts.map(([k]) => pane(k, { href: `/study/${id}#concept-${k}`, "aria-label": `concept ${k}` })), h("a", { class: "small", href: `/ask?study=${id}&row=${s.row}`, "aria-label": `Ask about ${s.id}` }, "Ask")) }));
     further ? grid.append(...shown) : grid.replaceChildren(...shown);
+    where.hidden = !grid.querySelector(".where");
     count.value = `${number(found.total)} of ${number(told.n)}`;
     more.hidden = offset + PAGE >= found.total;
   }

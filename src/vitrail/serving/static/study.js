@@ -75,7 +75,7 @@ export async function study(view, id, signal) {
 
   function groups(one, heading) {
     return one.examples.map((group) => [h(heading, { class: "place" }, group.place[0].toUpperCase() + group.place.slice(1)),
-    h("div", { class: "photos small" }, group.samples.map((s) => photo(id, s, { value: `${s.strength.toFixed(1)} ×` })))]);
+    h("div", { class: "photos small" }, group.samples.map((s) => photo(id, s, { value: `${s.strength.toFixed(1)} ×`, concept: one.index })))]);
   }
 
   async function note(card, k) {
