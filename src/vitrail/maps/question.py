@@ -128,6 +128,8 @@ class Question:
         one knows them, too."""
         key = (self.size, self.requests[0], at)
         if key not in self.known:
+            if any(size != self.size for size, _, _ in self.known):
+                self.known.clear()  # of large images they take room, and no more images of that size may come
             self.known[key] = self.lmm.places(self.size, self.requests[0], at)
         return self.known[key]
 
