@@ -46,9 +46,12 @@ TRUTH = (
 MAPPED = (
     "Mean [95 % interval] over images. Deletion and insertion: the concept's activation while pieces of the image are "
     "blurred, or come back, those with the largest shares first, as the area under the curve. Flipped, shifted: the "
-    "correlation with the map of the image that was flipped, or shifted. Pointing: the piece with the largest share "
-    "touches the part. Energy: the share in the part of all that raises the value. Overlap: with the part, where the "
-    "map is cut as is best for the other images."
+    "correlation with the map of the image that was flipped, or shifted."
+)
+SHOWN_PART = (
+    "Pointing: the piece with the largest share touches the part of the image that shows what the concept, or the word, "
+    "stands for. Energy: the share in the part of all that raises the value. Overlap: with the part, where the map is cut "
+    "as is best for the other images."
 )
 RECOVERY = (
     "Disentanglement: 1 if each concept stands for one factor. Completeness: 1 if each factor stands in one concept. "
@@ -155,9 +158,10 @@ def _own_recovery_table(recovery: Disentanglement | None) -> Table:
 def _maps_table(maps: MapScores) -> Table:
     """Every measure of maps beside its controls."""
     heads, rows = _map_rows({"": maps.measures})
+    parts = f" {SHOWN_PART}" if maps.parts else ""
     explains = (
-        f"{MAPPED} {maps.n_maps} maps of {maps.n_images} held-out images, made by {maps.method}: {maps.answers} In the "
-        "other columns something else stands in the place of the map; p-values are two-sided, paired over images."
+        f"{MAPPED}{parts} {maps.n_maps} maps of {maps.n_images} held-out images, made by {maps.method}: {maps.answers} In "
+        "the other columns something else stands in the place of the map; p-values are two-sided, paired over images."
     )
     return Table("maps", "Where in the image: maps", explains, ("measure", "maps", *heads), rows)
 
