@@ -49,9 +49,9 @@ MAPPED = (
     "correlation with the map of the image that was flipped, or shifted."
 )
 SHOWN_PART = (
-    "Pointing: the piece with the largest share touches the part of the image that shows what the concept, or the word, "
-    "stands for. Energy: the share in the part of all that raises the value. Overlap: with the part, where the map is cut "
-    "as is best for the other images."
+    "Pointing: the piece with the largest share touches the part of the image that shows what the concept, or the "
+    "word, stands for. Energy: the share in the part of all that raises the value. Overlap: with the part, where the "
+    "map is cut as is best for the other images."
 )
 RECOVERY = (
     "Disentanglement: 1 if each concept stands for one factor. Completeness: 1 if each factor stands in one concept. "
@@ -160,8 +160,8 @@ def _maps_table(maps: MapScores) -> Table:
     heads, rows = _map_rows({"": maps.measures})
     parts = f" {SHOWN_PART}" if maps.parts else ""
     explains = (
-        f"{MAPPED}{parts} {maps.n_maps} maps of {maps.n_images} held-out images, made by {maps.method}: {maps.answers} In "
-        "the other columns something else stands in the place of the map; p-values are two-sided, paired over images."
+        f"{MAPPED}{parts} {maps.n_maps} maps of {maps.n_images} held-out images, made by {maps.method}: {maps.answers} "
+        "In the other columns something else stands in the place of the map; p-values are two-sided, paired over images."
     )
     return Table("maps", "Where in the image: maps", explains, ("measure", "maps", *heads), rows)
 
