@@ -161,7 +161,7 @@ def _maps_table(maps: MapScores) -> Table:
     parts = f" {SHOWN_PART}" if maps.parts else ""
     explains = (
         f"{MAPPED}{parts} {maps.n_maps} maps of {maps.n_images} held-out images, made by {maps.method}: {maps.answers} "
-        "In the other columns something else stands in the place of the map; p-values are two-sided, paired over images."
+        "In the other columns something else stands in its place; p-values are two-sided, paired over images."
     )
     return Table("maps", "Where in the image: maps", explains, ("measure", "maps", *heads), rows)
 
