@@ -113,7 +113,7 @@ def test_maps_are_judged_against_masks_and_against_annotated_things(run, study, 
     assert "Where in the image: maps" in written
     assert "Do maps show the right part?" in written
     page = (study / "report.html").read_text()
-    assert "What maps show first decides the activation" in page
+    assert "The activation while pieces of images are blurred" in page
     assert "random weights" in page
 
     held_out = load_samples(world, split="test")

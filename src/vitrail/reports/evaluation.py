@@ -179,10 +179,10 @@ def maps_chart(maps: MapScores) -> Markup:
                 label = "largest shares first" if own else "pieces at random"
                 axes.plot(np.linspace(0, 100, len(values)), values, label=label, **style)
             axes.set_xlabel(f"% of the image {what}")
-            axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
             axes.grid(color=INK, alpha=0.14, linewidth=0.6)
             axes.set_title(kind.capitalize(), fontsize="medium")
-        both[0].set_ylabel("activation, of the whole image's")
+        both[0].set_ylim(bottom=min(0.0, both[0].get_ylim()[0]))  # of both, when all is drawn
+        both[0].set_ylabel("activation (its larger end is 1)")
         figure.legend(*both[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
         areas = ", ".join(
             f"{kind} {number(maps.measures[kind].score.mean)}" for kind in _CURVES if kind in maps.measures
