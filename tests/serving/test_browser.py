@@ -301,7 +301,7 @@ def test_an_image_is_dropped_and_its_words_are_looked_into(page: Page, place: st
 
 def test_where_in_the_image_a_word_comes_from_is_shown(page: Page, place: str, row: int) -> None:
     opened(page, f"/ask?study={ids(place)['animals/dog']}&row={row}&word=dog")
-    page.locator(".drawer button", has_text="Where in the image").click()
+    page.locator(".drawer button", has_text="Where in the image").first.click()
     maps = page.locator(".drawer .overlaid")
     expect(maps.first).to_be_visible()
     assert "maps=1" in page.url
@@ -309,9 +309,9 @@ def test_where_in_the_image_a_word_comes_from_is_shown(page: Page, place: str, r
     assert "comes from" in words
     sizes = [maps.first.locator("img").nth(i).bounding_box() for i in range(2)]
     assert sizes[0] == pytest.approx(sizes[1], abs=1)
-    page.locator(".drawer input[type=range]").fill("40")
+    page.locator(".drawer input[type=range]").first.fill("40")
     assert page.evaluate("getComputedStyle(document.querySelector('.laid')).opacity") == "0.4"
-    page.locator(".drawer summary", has_text="As a table").click()
+    page.locator(".drawer summary", has_text="As a table").first.click()
     rows = page.locator(".drawer details tbody tr")
     expect(rows).to_have_count(9)
     shares = [float(text.split()[0]) for text in rows.locator("td:nth-child(2)").all_inner_texts()]

@@ -119,7 +119,7 @@ export async function ask(view, _, signal) {
   /** Where in the image the concepts of a word come from: asked for by a button, since it takes many passes. */
   function where(b) {
     const place = h("div", { class: "maps", "aria-live": "polite" });
-    const button = h("button", { type: "button", onclick: () => draw().catch((error) => { button.disabled = false; progress.textContent = ""; wrong(error); }) }, "Where in the image");
+    const button = h("button", { type: "button", onclick: () => draw().catch((error) => { button.disabled = false; progress.textContent = ""; wrong(error); }) }, "Where in the image", h("span", { class: "unseen" }, ` by ${b.name}`));
     const progress = h("span", { class: "hint", role: "status" });
     if (address.get("maps")) button.click();
     return [h("p", { class: "actions" }, button, progress), place];
