@@ -145,7 +145,7 @@ export async function ask(view, _, signal) {
       return h("figure", { class: m.concept === null ? "" : tone(m.concept) },
         h("div", { class: "overlaid" }, h("img", { src: image.source, alt: "" }), h("img", { class: "laid", src: m.overlay, alt: `Where ${name} comes from: ${m.where}` })),
         h("figcaption", {}, m.concept === null ? null : pane(m.concept, { href: `/study/${b.study}#concept-${m.concept}` }), h("span", { dir: "auto" }, ` ${m.title} `),
-          h("span", { class: "hint" }, m.concept === null ? `logit ${digits(m.value)}, scale to ${digits(m.scale)}` : `${digits(m.value)} ×`)));
+          h("span", { class: "hint" }, m.concept === null ? `logit ${digits(m.value)}, scale to ${digits(m.scale)}` : `${digits(m.value)}\u00a0×`)));
     }));
     const opacity = h("input", { type: "range", id: `opacity-${b.study}`, min: 0, max: 100, value: 100, oninput: () => box.style.setProperty("--opacity", opacity.value / 100) });
     const first = maps.find((m) => m.concept !== null);
