@@ -13,7 +13,7 @@ import vitrail
 from benchmarks import artifacts
 from vitrail.explanation import ActiveConcept, Explanation
 from vitrail.grounding import GroundedWord
-from vitrail.maps import ImageMaps, ImageToken, TargetMap
+from vitrail.maps import ImageMaps, ImageToken, TargetMap, open_maps
 from vitrail.monitoring.alarms import Explained, Moved
 from vitrail.monitoring.alarms import Picture as Shot
 from vitrail.monitoring.streams import Stream
@@ -75,6 +75,7 @@ RESULTS = {
     "Lens": (lambda made: vitrail.open_lens(made / "lens"), 0),
     "ImageWords": (lambda: image_words(), 1),
     "ImageMaps": (lambda: image_maps(), 3),
+    "StudyMaps": (lambda made: open_maps(made / "maps"), 0),
     "Study": (lambda dog_study: dog_study, 6),
     "Atlas": (lambda: vitrail.Atlas(Path("here"), (atlas_entry(),)), 0),
     "Plan": (lambda: vitrail.Plan(9, "samples", 1.0, 10, None, 0.1, 20, None, 4, HOSTILE), 0),

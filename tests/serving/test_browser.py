@@ -318,6 +318,7 @@ def test_where_in_the_image_a_word_comes_from_is_shown(page: Page, place: str, r
     assert sum(shares) == pytest.approx(100, abs=2)
     page.reload()
     expect(page.locator(".drawer .overlaid").first).to_be_visible()
+    expect(page.locator(".drawer .maps:empty")).to_have_count(0)  # those of every study of the word
 
 
 def test_maps_that_a_study_keeps_are_laid_over_its_images(page: Page, place: str) -> None:
@@ -435,7 +436,7 @@ def views(place: str, row: int) -> dict[str, tuple[str, str]]:
         "examples": (f"/study/{dog}?examples=2", ".drawer img"),
         "samples": (f"/samples/{dog}?colour=concept%202", ".ramp"),
         "ask": (f"/ask?study={dog}&row={row}&word=dog", ".drawer"),
-        "maps": (f"/ask?study={dog}&row={row}&word=dog&maps=1", ".drawer .overlaid"),
+        "maps": (f"/ask?study={dog}&row={row}&word=dog&maps=1", ".drawer:not(:has(.maps:empty)) .overlaid"),
         "steer": (f"/steer?study={dog}&row={row}&sliders={dog}:1:4", "ins"),
         "comparison": (f"/comparison/{named['tuned']}", "article"),
         "watch": (f"/watch/{named['live']}", ".alarm"),

@@ -24,6 +24,7 @@ from vitrail.artifacts.manifest import manifest_of
 from vitrail.artifacts.tensors import read_tensors
 from vitrail.grounding import Grounding
 from vitrail.maps.options import MapOptions
+from vitrail.notebook import Shown, View
 
 KIND = "maps"
 FILE, ARRAYS = "maps.json", "maps.safetensors"
@@ -76,7 +77,7 @@ class SampleMap:
 
 
 @dataclass(frozen=True)
-class StudyMaps:
+class StudyMaps(Shown):
     """Where in the images that activate it most each concept comes from.
 
     Args:
@@ -90,6 +91,15 @@ class StudyMaps:
     options: MapOptions
     values: Mapping[tuple[int, str], float]
     shares: Mapping[tuple[int, str], Float[np.ndarray, "height width"]]
+
+    def _shown(self) -> View:
+        rows = tuple(
+            (k, sample, value, float(self.shares[k, sample].sum())) for (k, sample), value in self.values.items()
+        )
+        heads = ("concept", "sample", "× typical", "sum of the map")
+        return View(
+            "Maps", f"of {len(rows)} images of concepts, by {self.options.method}, in {self.folder}", heads, rows
+        )
 
 
 def maps_are_current(folder: Path, grounding: Grounding, n_images: int, options: MapOptions) -> bool:
