@@ -1,11 +1,11 @@
 """The whole line on the small real model: five words of photographs that nobody drew.
 
-    python -m benchmarks.real.line --data FLICKR8K [--cache DIR --only words,fine-tune,steering,monitor]
+    python -m benchmarks.real.line --data FLICKR8K [--cache DIR --only words,fine-tune,steering,monitor,maps]
 
 Concepts of each word at three layers, with the scores of their words against people's captions, and by how many of
 their photographs a title holds; what a fine-tune on captions that name colours did to them; steering towards colour
-and place; a monitor on photographs as before and on others. Artifacts and pages lie in DIR/line; what is finished is
-kept. Figures: benchmarks/results/real_line.json.
+and place; a monitor on photographs as before and on others; whether maps show what concepts come from. Artifacts and
+pages lie in DIR/line; what is finished is kept. Figures: benchmarks/results/real_line.json.
 """
 
 from __future__ import annotations
@@ -29,18 +29,21 @@ from PIL import ImageEnhance
 from scipy.stats import hypergeom
 from transformers import AutoModel, AutoTokenizer
 
-from vitrail.activations import Activations, ExtractionOptions
-from vitrail.artifacts import MANIFEST, versions, write_json
+from vitrail.activations import Activations, ExtractionOptions, open_activations
+from vitrail.artifacts import MANIFEST, plain, versions, write_json
 from vitrail.comparison import ComparisonOptions, compare_studies
 from vitrail.concepts import LearningOptions, learn_as
 from vitrail.evaluation.control_words import Controls, random_words
+from vitrail.evaluation.map_scores import MOST, MapJudge, map_scores
 from vitrail.evaluation.measures import WordList
 from vitrail.evaluation.protocols import score_concepts, score_images
 from vitrail.evaluation.results import Scored
+from vitrail.explanation import read_samples
 from vitrail.extraction import extract_as
 from vitrail.finetuning import FineTuneOptions, finetune
 from vitrail.grounding import GroundingOptions, ground_as, word_reader
 from vitrail.lmm import LMM, load, quieten
+from vitrail.maps import MapOptions, question_of
 from vitrail.monitoring import (
     Reference,
     ReferenceOptions,
@@ -81,7 +84,7 @@ TASK_NAMES = ("colour", "place")
 STRENGTHS = (0.5, 0.75, 1.0, 1.5)
 TRAIN, TRIED = 150, 120
 #: The word that is watched, how many answers make its reference, and how many each stream has.
-WATCHED, REFERENCE, STREAM = "dog", 500, 150
+WATCHED, REFERENCE, STREAM, MAPPED = "dog", 500, 150, 12
 
 
 class Sentences:
@@ -312,6 +315,23 @@ class Line:
         for name, samples in streams_of(fresh).items():
             yield name, self.watch(study, reference, samples, home / name.replace(" ", "-"))
 
+    def mapped(self, n: int = MAPPED) -> dict[str, Any]:
+        """Whether what maps show is what the concepts come from, on new photographs (`vitrail.evaluation.map_scores`).
+        Where things stand in them is not known."""
+        learned = open_activations(self.home / WATCHED / "learned")
+        options = LearningOptions(**{**vars(LEARNING), "layer": LAYERS[-1]})
+        study = self.study(self.lmm, learned, self.home / WATCHED / f"layer-{LAYERS[-1]}", options)
+        samples = {s.id: s for s in self.having(WATCHED, "test", 3 * n)}
+        read = read_samples(self.lmm, learned, study.concepts, [*samples.values()])
+        V = np.asarray(study.concepts.learner.transform(read.states[study.concepts.layer].float().numpy()))
+        judge, asking = MapJudge([MapOptions().method]), MapOptions(batch_size=4)
+        for row, v in [*zip(read.rows, V, strict=True)][:n]:
+            ks = tuple(int(k) for k in np.argsort(-study.concepts.comparable(v), kind="stable")[:MOST] if v[k] > 0)
+            image = [samples[row.sample_id].open()]
+            asked = question_of(self.lmm, learned, study.concepts, [row], image, [ks], asking)
+            judge.judge(asked, [None] * len(asked.targets))
+        return plain(map_scores(judge.maps, MapOptions().method))
+
     def watch(self, study: Study, reference: Reference, samples: Sequence[Sample], out: Path) -> dict[str, Any]:
         """One stream, until it has enough answers."""
         if out.exists():  # a watch goes on where it was; a stream is whole or begins anew
@@ -363,7 +383,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of Flickr8k")
     parser.add_argument("--cache", type=Path, default=default_cache())
-    parser.add_argument("--only", default="words,fine-tune,steering,monitor", help="parts, by commas")
+    parser.add_argument("--only", default="words,fine-tune,steering,monitor,maps", help="parts, by commas")
     parser.add_argument("--result", type=Path, default=RESULT)
     a = parser.parse_args()
     quieten()
@@ -386,6 +406,8 @@ def parts(line: Line, asked: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
             yield "fine-tune", name, values
     for name in TASK_NAMES if "steering" in asked else ():
         yield "steering", name, line.steered(name)
+    if "maps" in asked:
+        yield "maps", WATCHED, line.mapped()
     if "monitor" in asked:
         for name, values in line.watched():
             yield "monitor", name, values
