@@ -619,6 +619,8 @@ def reading(home: Path, data: Path, samples: list[Any], lmm: Any, asked: argpars
 
 
 def main() -> None:
+    # a shell that starts this in the background has it ignored, and commands would inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     asked, tally = options(), defaultdict(Counter)
     beside = [name for name in asked.only if name in BESIDE]
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stderr(open(os.devnull, "w")):

@@ -34,7 +34,7 @@ from vitrail.artifacts import MANIFEST, plain, versions, write_json
 from vitrail.comparison import ComparisonOptions, compare_studies
 from vitrail.concepts import LearningOptions, learn_as
 from vitrail.evaluation.control_words import Controls, random_words
-from vitrail.evaluation.map_scores import MOST, MapJudge, map_scores
+from vitrail.evaluation.map_scores import SIDE, Curves
 from vitrail.evaluation.measures import WordList
 from vitrail.evaluation.protocols import score_concepts, score_images
 from vitrail.evaluation.results import Scored
@@ -44,6 +44,7 @@ from vitrail.finetuning import FineTuneOptions, finetune
 from vitrail.grounding import GroundingOptions, ground_as, word_reader
 from vitrail.lmm import LMM, load, quieten
 from vitrail.maps import MapOptions, question_of
+from vitrail.maps.methods.registry import map_method
 from vitrail.monitoring import (
     Reference,
     ReferenceOptions,
@@ -59,7 +60,8 @@ from vitrail.reports.comparison import comparison_page
 from vitrail.runs.report import report
 from vitrail.samples import Sample
 from vitrail.samples.examples import captions_about
-from vitrail.scores import bert_score, explained_variance, overlap, words_text
+from vitrail.scores import bert_score, estimate, explained_variance, overlap, paired_p, words_text
+from vitrail.scores.maps import area_under, of_pieces
 from vitrail.steering import TASKS, CaptionTask, SteeringOptions, make_steering, until_said
 from vitrail.studies import Study, same_activations
 from vitrail.trials import SearchOptions, search
@@ -84,7 +86,7 @@ TASK_NAMES = ("colour", "place")
 STRENGTHS = (0.5, 0.75, 1.0, 1.5)
 TRAIN, TRIED = 150, 120
 #: The word that is watched, how many answers make its reference, and how many each stream has.
-WATCHED, REFERENCE, STREAM, MAPPED = "dog", 500, 150, 12
+WATCHED, REFERENCE, STREAM, MAPPED = "dog", 500, 150, 24
 
 
 class Sentences:
@@ -316,21 +318,27 @@ class Line:
             yield name, self.watch(study, reference, samples, home / name.replace(" ", "-"))
 
     def mapped(self, n: int = MAPPED) -> dict[str, Any]:
-        """Whether what maps show is what the concepts come from, on new photographs (`vitrail.evaluation.map_scores`).
-        Where things stand in them is not known."""
+        """Whether the strongest concept of new photographs comes from what its map shows: the area under its activation
+        while pieces are blurred, those that the map shows most first, and in random order (`evaluation.map_scores`)."""
         learned = open_activations(self.home / WATCHED / "learned")
         options = LearningOptions(**{**vars(LEARNING), "layer": LAYERS[-1]})
         study = self.study(self.lmm, learned, self.home / WATCHED / f"layer-{LAYERS[-1]}", options)
         samples = {s.id: s for s in self.having(WATCHED, "test", 3 * n)}
         read = read_samples(self.lmm, learned, study.concepts, [*samples.values()])
         V = np.asarray(study.concepts.learner.transform(read.states[study.concepts.layer].float().numpy()))
-        judge, asking = MapJudge([MapOptions().method]), MapOptions(batch_size=4)
+        rng, asking = np.random.default_rng(0), MapOptions(batch_size=4)
+        areas: dict[str, list[float]] = {"map": [], "pieces at random": []}
         for row, v in [*zip(read.rows, V, strict=True)][:n]:
-            ks = tuple(int(k) for k in np.argsort(-study.concepts.comparable(v), kind="stable")[:MOST] if v[k] > 0)
+            strongest = int(study.concepts.comparable(v).argmax())
             image = [samples[row.sample_id].open()]
-            asked = question_of(self.lmm, learned, study.concepts, [row], image, [ks], asking)
-            judge.judge(asked, [None] * len(asked.targets))
-        return plain(map_scores(judge.maps, MapOptions().method))
+            asked = question_of(self.lmm, learned, study.concepts, [row], image, [(strongest,)], asking)
+            curves, shares = Curves(asked), map_method(asking.method).make(asked)[0][0]
+            orders = {"map": shares, "pieces at random": of_pieces(rng.random((SIDE, SIDE)), asked.shape)}
+            for name, order in orders.items():
+                areas[name].append(area_under(np.array(curves.of(order, 0).deletion)))
+        found = {name: np.array(values) for name, values in areas.items()}
+        p = paired_p(found["map"], found["pieces at random"])
+        return plain({"photographs": len(V[:n]), "p": p, **{name: estimate(v) for name, v in found.items()}})
 
     def watch(self, study: Study, reference: Reference, samples: Sequence[Sample], out: Path) -> dict[str, Any]:
         """One stream, until it has enough answers."""

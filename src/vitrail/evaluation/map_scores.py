@@ -126,7 +126,7 @@ class MapJudge:
         """
         made = {name: map_method(name).make(asked)[0] for name in self.methods}
         shown = {**made, **self._controls(asked, made[self.methods[0]], parts, whole)}
-        curves = _Curves(asked)
+        curves = Curves(asked)
         for name, shares in shown.items():
             moved = self._moved(asked, name) if whole and name in made else {}
             curved = whole and (name in self.curved or name not in made)
@@ -211,7 +211,7 @@ def _judged(
     return Judged(name, image, part, values, overlaps(shares, part.mask), curve)
 
 
-class _Curves:
+class Curves:
     """Activations of the concepts of one image while its pieces are blurred, or come back, in some order."""
 
     def __init__(self, asked: Question) -> None:
