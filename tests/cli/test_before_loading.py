@@ -202,6 +202,7 @@ COMMANDS = [
     ("serve nowhere", "There is no folder nowhere"),
     ("serve WORLD", "that the viewer can show"),
     ("serve WORLD --token short", "at least 16 characters"),
+    ("lens fit --data nowhere --layers 4 --out o", "nowhere"),
     ("doctor nowhere", "neither a model folder nor a model on the hub"),
 ]
 

@@ -367,7 +367,7 @@ class Examiner:
             return states
 
         with hooks.edit({"last": self.lmm.parts.blocks[-1]}, record):
-            return self.lmm.generate(inputs, SPOKEN), spoken
+            return self.lmm.backend.generate(inputs, SPOKEN), spoken
 
     def calls(self) -> Finding:
         """Every block and the norm run once for every token that is said."""

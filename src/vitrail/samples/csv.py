@@ -45,7 +45,10 @@ def _read(source: Source) -> Found:
             f"{path} says where its images can be downloaded, as CC3M and CC12M do, and does not hold them. Download "
             "them first, for example with img2dataset, and give its shards or its folder"
         )
-    columns = [name.strip() for name in next(csv.reader([first], delimiter=delimiter, skipinitialspace=True), [])]
+    try:
+        columns = [name.strip() for name in next(csv.reader([first], delimiter=delimiter, skipinitialspace=True), [])]
+    except csv.Error as error:
+        raise DataError(f"{path}: the line of column names is malformed CSV: {error}") from error
     refuse_twice(columns, str(path))
     rows: list[tuple[str, dict[str, Any]]] = []
     flaws: list[str] = []
