@@ -352,7 +352,7 @@ def test_states_that_are_not_finite_are_refused_and_their_samples_named(lmm, few
 
     def poisoned(self, *args):
         found = {layer: tensor.clone() for layer, tensor in states(self, *args).items()}
-        if len(found[1]) > 2:  # not what the doctor looks at before
+        if len(found.get(1, ())) > 2:  # not what the doctor looks at before
             found[1][1, 7] = torch.inf
             found[1][2, 0] = torch.nan
         return found
