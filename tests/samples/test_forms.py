@@ -198,6 +198,12 @@ CASES: dict[str, Case] = {
         [("1.jpg", ("a black dog\nruns",), None, ()), ("2.jpg", ("a cat",), None, ())],
         {},
     ),
+    "CSV of an old Mac": Case(
+        {"d.csv": "image,caption\r1.jpg,a dog\r2.jpg,a cat\r", "1.jpg": JPEG, "2.jpg": JPEG},
+        "d.csv",
+        [("1.jpg", ("a dog",), None, ()), ("2.jpg", ("a cat",), None, ())],
+        {"captions": "caption"},
+    ),
     "CSV of pandas with a list": Case(
         {"d.csv": "filename,raw\n1.jpg,\"['a dog', 'one, dog']\"\n", "1.jpg": JPEG},
         "d.csv",
@@ -215,6 +221,12 @@ CASES: dict[str, Case] = {
         [("1.jpg", ("A dog .", "One dog ."), None, ())],
         {"captions": "caption"},
         split="train",
+    ),
+    "Flickr8k, of an old Mac": Case(
+        {"captions.token": "1.jpg#0\tA dog .\r1.jpg#1\tOne dog .\r2.jpg#0\tA cat .\r", "1.jpg": JPEG, "2.jpg": JPEG},
+        "captions.token",
+        [("1.jpg", ("A dog .", "One dog ."), None, ()), ("2.jpg", ("A cat .",), None, ())],
+        {"captions": "caption"},
     ),
     "Flickr30k": Case(
         {"results_20130124.token": "1.jpg#0\tA dog .\n", "flickr30k-images/1.jpg": JPEG},

@@ -48,7 +48,8 @@ def _read(source: Source) -> Found:
     try:
         columns = [name.strip() for name in next(csv.reader([first], delimiter=delimiter, skipinitialspace=True), [])]
     except csv.Error as error:
-        raise DataError(f"{path}: the line of column names is malformed CSV: {error}") from error
+        reason = str(error).partition(" - ")[0]  # without the module's advice to programmers
+        raise DataError(f"{path}: the line of column names is malformed CSV: {reason}") from error
     refuse_twice(columns, str(path))
     rows: list[tuple[str, dict[str, Any]]] = []
     flaws: list[str] = []
@@ -102,7 +103,7 @@ _LISTED = re.compile(r"(?i)flickr_?\w*\.(train|dev|val|test)images\.txt")
 
 
 def _is_flickr(source: Source) -> bool:
-    return source.is_file and _TOKEN.fullmatch(source.first_line.rstrip("\r")) is not None
+    return source.is_file and _TOKEN.fullmatch(source.first_line) is not None
 
 
 def _read_flickr(source: Source) -> Found:
@@ -116,8 +117,8 @@ def _read_flickr(source: Source) -> Found:
     }
     rows: list[tuple[str, dict[str, Any]]] = []
     flaws: list[str] = []
-    for n, line in enumerate(source.text.split("\n"), 1):
-        if found := _TOKEN.fullmatch(line.rstrip("\r")):
+    for n, line in enumerate(re.split(r"\r\n?|\n", source.text), 1):
+        if found := _TOKEN.fullmatch(line):
             split = splits.get(found["image"])
             rows.append((f"{path}:{n}", {**found.groupdict(), **({"split": split} if split else {})}))
         elif line.strip():

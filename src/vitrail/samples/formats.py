@@ -83,9 +83,8 @@ class Source:
 
     @cached_property
     def first_line(self) -> str:
-        """The first line of a file; empty for a file in another encoding, and for anything else."""
-        end = self.decoded.find("\n")
-        return self.decoded if end < 0 else self.decoded[:end]
+        """The first line of a file, without its end; empty for a file in another encoding, and for anything else."""
+        return self.decoded.partition("\n")[0].partition("\r")[0]
 
     @cached_property
     def parsed(self) -> tuple[Any, str]:
