@@ -8,7 +8,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: demo test check wheel-check docs picture families fuzz clean bench bench-evaluate bench-doubt bench-extract bench-following bench-idle bench-learn bench-lens bench-memory bench-named bench-real bench-recovery bench-scale bench-shared bench-shift bench-steer bench-viewer
+.PHONY: demo test check wheel-check docs picture families fuzz clean bench bench-evaluate bench-doubt bench-extract bench-following bench-idle bench-learn bench-lens bench-memory bench-monitor bench-named bench-real bench-recovery bench-scale bench-shared bench-shift bench-steer bench-viewer
 
 ## demo: what does the bundled model think of when it says "dog"? → vitrail-demo/report.html
 demo: $(CORE)

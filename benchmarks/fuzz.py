@@ -123,9 +123,15 @@ def _save_safetensors(tensor: Any, path: Path) -> None:
 
 
 def _save_manifest(_: Any, path: Path) -> None:
-    from vitrail.artifacts import write_manifest
+    from vitrail.activations.moments import KIND
+    from vitrail.artifacts import plain, write_manifest
+    from vitrail.artifacts.shards import Counts
+    from vitrail.lmm import ModelDescription
+    from vitrail.words import Word
 
-    write_manifest(path.parent, "moments", {"parameters": {"k": 2}})
+    model = ModelDescription("llava", None, None, "LlavaForConditionalGeneration", "float32", 4, 8, {}, "0")
+    made = {"words": (Word("dog"),), "layers": (4,), "reduce": ("mean",), "model": model.as_dict()}
+    write_manifest(path.parent, KIND, {"parameters": plain(made), "counts": Counts().as_dict()})
     (path.parent / "manifest.json").rename(path)
 
 
@@ -174,9 +180,10 @@ def released(path: Path) -> None:
 
 
 def manifest(path: Path) -> None:
+    from vitrail.activations.moments import KIND  # what it must have is known from here on
     from vitrail.artifacts import read_manifest
 
-    read_manifest(path.parent, "moments")
+    read_manifest(path.parent, KIND)
 
 
 def texts(path: Path) -> None:

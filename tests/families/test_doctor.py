@@ -210,7 +210,7 @@ def test_a_check_that_cannot_run_fails_with_its_error(llava, monkeypatch):
     def broken(self, inputs, max_new_tokens):
         raise ModelError("it does not speak")
 
-    monkeypatch.setattr(LMM, "generate", broken)
+    monkeypatch.setattr(TransformersBackend, "generate", broken)
     found = doctor(llava)
     assert "read at once is as spoken" in failing(found)
     assert any("it does not speak" in check.says for check in found.failed)
