@@ -90,10 +90,8 @@ class Explanation(Shown):
         notes = [f"Explained: {self.explained_variance:.0%}, {self.verdict}."]
         if self.evidence is not None:
             notes.append(f"“{self.word.strip()}” is true with probability {self.evidence:.2f}.")
-        heads, pictures = (
-            ("concept", "title", "strength", "percentile", "words"),
-            (Picture(self.thumbnail, self.image),),
-        )
+        heads = ("concept", "title", "strength", "percentile", "words")
+        pictures = (Picture(self.thumbnail, self.image),)
         return View(f"“{self.word.strip()}”", f"in “{self.caption.strip()}”", heads, rows, pictures, tuple(notes))
 
     @property

@@ -137,7 +137,8 @@ def _wrong_line(path: Path) -> str:
     try:
         read_lines(path)
     except ValueError as error:
-        return f"{error}."[0].upper() + f"{error}."[1:]
+        message = str(error)
+        return f"{message[:1].upper()}{message[1:]}."
     return ""
 
 

@@ -2,8 +2,7 @@
 whole, so that nobody else's are overwritten.
 
 JSON carries its digest under "digest", JSON lines one in each line; pages, pictures and tables have a comment at their
-end. Version 0.1.0 wrote
-neither; its files are known by the manifest beside them, and its pages by their title.
+end. Version 0.1.0 wrote neither; its files are known by the manifest beside them, and its pages by their title.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ import vitrail.cli.share
 import vitrail.cli.explain
 import vitrail.cli.report
 import vitrail.cli.log
+import vitrail.cli.export
 import vitrail.cli.import_file
 import vitrail.cli.evaluate
 import vitrail.cli.compare

@@ -82,11 +82,8 @@ def study(
         check_study(samples, word, extraction, learning)
         lmm = model.load(progress, [layer])
         from vitrail.artifacts import beside, make_way
-        from vitrail.maps.methods.registry import map_method
         from vitrail.runs.study import study as run
         from vitrail.runs.study import summary
-
-        map_method(mapping.method)
 
         if plan:
             from vitrail.extraction import sized

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -37,7 +35,7 @@ from vitrail.lmm import LMM, Layer, as_lmm
 from vitrail.lmm.doctor import certificate
 from vitrail.lmm.running import BatchSize, halving
 from vitrail.progress import Progress, Tally, shown
-from vitrail.samples import Sample, as_samples
+from vitrail.samples import Sample, as_samples, digest_of
 from vitrail.samples.opening import Opener
 from vitrail.saying import Asked, BatchLoader, Ready, asked_of
 
@@ -83,12 +81,11 @@ def fit_lens(
         lmm = as_lmm(lmm)
         options = replace(options, layers=_own_layers(lmm, options.layers))
         _check_enough(len(samples), lmm.n_features, options)
-        digests = json.dumps([sample.digests() for sample in samples]).encode()
         parameters = plain(
             {
                 "model": lmm.describe().as_dict(),
                 "prompt": lmm.prompt,
-                "samples": {"n": len(samples), "sha256": hashlib.sha256(digests).hexdigest()},
+                "samples": {"n": len(samples), "sha256": digest_of(samples)},
                 **asdict(options),
             }
         )

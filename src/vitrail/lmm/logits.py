@@ -70,9 +70,9 @@ def after_unembedding(model: Any, parts: Parts, look: Look | None = None) -> Aft
     """What `model` does to `W_U` times what its final norm gives, to get its logits.
 
     Where its configuration names a factor or a cap, or an encoder reads its requests (T5 has a factor that no
-    configuration names), one pass over four tokens, or `look` for a model that cannot read
-    text without an image, shows what becomes of them, the first time. A model that runs neither is taken to use the cap
-    alone, and the doctor checks that.
+    configuration names), one pass over four tokens, or `look` for a model that cannot read text without an image, shows
+    what becomes of them, the first time. A model that runs neither is taken to use the cap alone, and the doctor checks
+    that.
     """
     base = unwrapped(model)
     if base not in _known:

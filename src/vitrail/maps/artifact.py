@@ -12,16 +12,16 @@ from jaxtyping import Float
 from vitrail.artifacts import (
     check_parent,
     is_current,
+    manifest_of,
     parent,
     read_finished,
     read_made,
+    read_tensors,
     typed,
     write_json,
     write_manifest,
+    write_whole,
 )
-from vitrail.artifacts.files import write_whole
-from vitrail.artifacts.manifest import manifest_of
-from vitrail.artifacts.tensors import read_tensors
 from vitrail.grounding import Grounding
 from vitrail.maps.options import MapOptions
 from vitrail.notebook import Shown, View

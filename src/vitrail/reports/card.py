@@ -70,14 +70,14 @@ def _study(study: Study, about: About) -> Card:
         words = ", ".join(w.word for w in concept.words)
         rows.append((concept.index, study.titles[concept.index], f"{concept.share:.0%}", words, shown))
     heads = ("concept", "title", "share of samples", "words", "images that activate it most")
-    n = len(heads) - (not about.pictures)
+    n, name = len(heads) - (not about.pictures), "study" if about.pictures else "concepts"
     lines = [
         f"# Concepts behind “{_cell(word)}” in {_cell(model)}",
         f"{len(study)} concepts of {len(study.activations)} states at layer {study.learned.layer}, by "
         f"{study.learned.options.method}. A concept is a direction of the residual stream, in words (read by the "
         "unembedding) and in the samples that activate it most.",
         _table(heads[:n], [row[:n] for row in rows]),
-        _use(about.repo, "study" if about.pictures else "concepts", "for c in study: print(c.title, c.words)"),
+        _use(about.repo, name, f"for c in {name}: print(c.title, c.words)"),
     ]
     return Card(_page(lines, about, model, "concepts"), pictures)
 
@@ -137,7 +137,7 @@ def _facts(values: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _use(repo: str, name: str, then: str) -> str:
-    return f'```python\nimport vitrail\n\n{name} = vitrail.from_hub("{repo}")\n{then.replace("study", name)}\n```'
+    return f'```python\nimport vitrail\n\n{name} = vitrail.from_hub("{repo}")\n{then}\n```'
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from vitrail.maps import ImageToken, ImageWords
 from vitrail.reports.charts import TONES
+from vitrail.reports.content import data_uri
 from vitrail.reports.page import template, write_page
 
 #: Two tokens lie over each other if they share more than this of the smaller one.
@@ -49,13 +49,12 @@ def tokens_page(found: ImageWords, *, out: str | Path) -> Path:
     tones = {word: k for k, word in zip(range(TONES), counts, strict=False)}
     page = template("tokens.html.j2").render(
         found=found,
-        picture=f"data:image/jpeg;base64,{base64.b64encode(found.picture).decode()}",
+        picture=data_uri(found.picture),
         name=Path(found.image).name or found.image,
         lens="" if found.read_by == "unembedding" else Path(found.read_by).name,
         sheets=[[_cell(found.tokens[i], tones) for i in sheet] for sheet in sheets(found.tokens)],
         counts=counts,
         colours=tones,
-        largest=max(counts.values(), default=1),
     )
     write_page(Path(out), page)
     return Path(out)

@@ -505,8 +505,8 @@ def _measured(collection: Collection, steering: str) -> Iterator[MeasuredView]:
         for one in results:
             if one.steering == steering and one.alpha is not None:
                 o = one.outcome
-                told = str(o.loss), bool(o.loss.broken)
-                yield MeasuredView(folder, one.alpha, o.effect.mean, plain, o.p, o.cost, *told)
+                loss, broken = str(o.loss), bool(o.loss.broken)
+                yield MeasuredView(folder, one.alpha, o.effect.mean, plain, o.p, o.cost, loss, broken)
 
 
 def _check_row(study: Study, row: int) -> None:

@@ -37,8 +37,6 @@ log = logging.getLogger(__name__)
 
 FACTORS = "factors.json"
 
-#: In a notebook a concept shows so many of its images.
-
 S = TypeVar("S", bound="Study")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +107,18 @@ def compare_contenders(
         said = parts.value(f"{name} says", texts, list[str])
         judge = judge or Judge(task, samples, said, lmm, scorer, options.batch_size)
         outcome, speed = judge.kept(parts, f"{name} judged", said, asked), timed.get(place)
-        result = ContenderResult(contender.name, outcome, contender.parameters, contender.seconds, tuple(said), speed)
-        found.append(replace(result, steering=contender.steering, alpha=contender.alpha))
+        found.append(
+            ContenderResult(
+                contender.name,
+                outcome,
+                contender.parameters,
+                contender.seconds,
+                texts=tuple(said),
+                speed=speed,
+                steering=contender.steering,
+                alpha=contender.alpha,
+            )
+        )
         progress("evaluate", len(found), len(everyone))
     return found
 
