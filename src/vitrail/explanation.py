@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from vitrail.activations import Activations
 from vitrail.activations.rows import ShardRows
@@ -22,7 +21,7 @@ from vitrail.extraction import Reader, Reading
 from vitrail.grounding import Grounding, check_model
 from vitrail.lmm import LMM, as_lmm
 from vitrail.notebook import Picture, Shown, View, bars
-from vitrail.samples import Sample
+from vitrail.samples import GivenImage, Sample
 from vitrail.scores import cosines
 from vitrail.scores.verdicts import Verdict, explained
 
@@ -105,13 +104,13 @@ def explain(
     activations: Activations,
     concepts: Concepts,
     grounding: Grounding,
-    image: str | Path | Image.Image,
+    image: GivenImage,
     *,
     n_concepts: int = 5,
     n_look_alikes: int = 5,
     evidence: Evidence | None = None,
 ) -> Explanation:
-    """The explanation of one image (path or PIL).
+    """The explanation of one image (path or PIL), of several together, or of a video.
 
     Args:
         evidence: for this word, to say how far its concepts speak for its being true; see `vitrail.fit_evidence`.

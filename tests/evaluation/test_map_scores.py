@@ -15,7 +15,7 @@ from vitrail.lmm import fingerprint
 from vitrail.maps import MapOptions, Question, Targets
 from vitrail.maps.image_maps import shape_of
 from vitrail.maps.methods.registry import METHODS, MapMethod
-from vitrail.samples import Sample
+from vitrail.samples import Layout, Sample
 from vitrail.samples.objects import Objects, Thing
 from vitrail.scores import paired_p
 from vitrail.toyland.ground_truth import load_masks
@@ -34,7 +34,7 @@ def asked(lmm, concepts, dogs, monkeypatch):
     monkeypatch.setitem(METHODS, "brightness", MapMethod(brightness, "Where is it bright?"))
     image, said = dogs[0].open(), lmm.continuation(lmm.prompt, "a brown dog")
     states = Targets(lmm, concepts.learner, concepts.layer, ((0, 1),))
-    before = Question(states, [image], [lmm.prompt], [said.ids[:2]], MapOptions(), shape_of(image.size))
+    before = Question(states, [image], [lmm.prompt], [said.ids[:2]], MapOptions(), shape_of(Layout.of(image)))
     V = concepts.learner.transform(before.states()[concepts.layer].numpy())[0]
     return replace(before, targets=replace(states, concepts=(tuple(np.argsort(-V)[:2].tolist()),)))
 

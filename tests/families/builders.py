@@ -9,6 +9,7 @@ image passes, or what it does with one image is written out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -465,7 +466,7 @@ def mllama() -> tuple[Any, Any]:
 
 
 class PixtralByHand:
-    """What Pixtral's processor, which needs torchvision, does with one image per text: the PIL image processor, and for
+    """What Pixtral's processor, which needs torchvision, does with images and text: the PIL image processor, and for
     every row of patches their tokens and a break."""
 
     def __init__(self, images: Any, words: Any, side: int, chat_template: str) -> None:
@@ -475,11 +476,15 @@ class PixtralByHand:
         return self.tokenizer.apply_chat_template(turns, chat_template=self.chat_template, **options)
 
     def __call__(self, images: Any, text: list[str], **options: Any) -> t.BatchFeature:
-        seen = self.image_processor(images, patch_size=self.side, return_tensors="pt")
-        texts = []
-        for asked, (height, width) in zip(text, seen["image_sizes"].tolist(), strict=True):
-            row = "[IMG]" * (width // self.side)
-            texts.append(asked.replace("[IMG]", "[IMG_BREAK]".join([row] * (height // self.side)) + "[IMG_END]"))
+        alone = [one for of in images for one in (of if isinstance(of, list) else [of])]
+        seen = self.image_processor(alone, patch_size=self.side, return_tensors="pt")
+        sizes = iter(seen["image_sizes"].tolist())
+
+        def tokens(_: re.Match[str]) -> str:
+            height, width = next(sizes)
+            return "[IMG_BREAK]".join(["[IMG]" * (width // self.side)] * (height // self.side)) + "[IMG_END]"
+
+        texts = [re.sub(r"\[IMG\]", tokens, asked) for asked in text]
         return t.BatchFeature({**self.tokenizer(texts, **options, return_token_type_ids=False), **seen})
 
 

@@ -15,6 +15,7 @@ from vitrail.lmm.sight import pixels_of
 from vitrail.maps import MapOptions, Question, Targets
 from vitrail.maps.image_maps import shape_of
 from vitrail.maps.methods.registry import METHODS
+from vitrail.samples import Layout
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 
@@ -55,7 +56,7 @@ def painted(size: tuple[int, int], corner: tuple[float, float]) -> tuple[Image.I
     left, top = (round(c * (n - SIDE)) for c, n in zip(corner, size, strict=True))
     image = np.full((height, width, 3), 128, np.uint8)
     image[top : top + SIDE, left : left + SIDE] = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3))
-    rows, columns = shape_of(size)
+    rows, columns = shape_of(Layout(size))
     down, across = rows / height, columns / width
     return Image.fromarray(image), (
         slice(round(top * down), round((top + SIDE) * down)),
@@ -70,7 +71,7 @@ def question(lmm, image: Image.Image, method: str) -> Question:
     learner.mean_, learner.n_features_in_ = np.zeros(lmm.n_features, np.float32), lmm.n_features
     targets = Targets(lmm, learner, lmm.n_blocks, ((0,),))
     options = MapOptions(method, steps=2, cells=4)
-    return Question(targets, [image], [lmm.prompt], [()], options, shape_of(image.size))
+    return Question(targets, [image], [lmm.prompt], [()], options, shape_of(Layout.of(image)))
 
 
 def quadrant(drawn: np.ndarray) -> tuple[int, int]:
@@ -86,14 +87,14 @@ def quadrant(drawn: np.ndarray) -> tuple[int, int]:
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_numbers_of_the_processor_come_from_where_it_is_measured(tiny, size):
     """Against what the processor does with another picture: the numbers that change are those of the changed place."""
-    x, y = measured(tiny.backend, size, tiny.prompt)
+    x, y = measured(tiny.backend, Layout(size), tiny.prompt)
     for corner in CORNERS:
         image, (rows, columns) = painted(size, corner)
         image, grey = (pixels_of(tiny.prepare([i], [tiny.prompt]))[1] for i in (image, Image.new("RGB", size, GREY)))
         moved = (image - grey).abs().float().numpy()
         if moved.sum() == 0:  # the processor cuts that part of the image off
             continue
-        height, width = shape_of(size)
+        height, width = shape_of(Layout(size))
         near = 5 / min(size)  # what is scaled spreads a little
         inside = (x > columns.start / width - near) & (x < columns.stop / width + near)
         inside &= (y > rows.start / height - near) & (y < rows.stop / height + near)
@@ -155,7 +156,7 @@ def test_tokens_are_where_their_pieces_say_or_refused(tiny, family, size):
         painted = tiny.prepare([Image.fromarray(changed)], [tiny.prompt])
         after = tiny.seen(painted, ["connector"])["connector"].states.float()
         moved = (after - before).norm(dim=-1).flatten().double().numpy()
-        assert quadrant(places.raster(moved[None], *shape_of(size))[0]) == quarter
+        assert quadrant(places.raster(moved[None], *shape_of(Layout(size)))[0]) == quarter
 
 
 def test_a_map_of_tokens_is_drawn_where_the_connector_has_a_patch_map(tiny, family):

@@ -33,7 +33,7 @@ def question(lmm, concepts, saying_dog):
     targets = Targets(lmm, concepts.learner, concepts.layer, ((0, 1), (2, 3)), (answer.ids[token],) * 2)
     images = [s.open() for s in saying_dog]
     said = [answer.ids[:token]] * 2
-    return Question(targets, images, [lmm.prompt] * 2, said, MapOptions(), shape_of(images[0].size))
+    return Question(targets, images, [lmm.prompt] * 2, said, MapOptions(), shape_of(Layout.of(images[0])))
 
 
 def test_derivatives_of_targets_are_those_by_finite_differences(question):

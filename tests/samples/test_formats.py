@@ -260,7 +260,7 @@ def test_a_shard_that_is_missing_or_damaged_is_an_error(shards):
 def test_a_sample_in_a_shard_without_an_image_is_an_error(tmp_path):
     pytest.importorskip("webdataset")
     shard(tmp_path / "x.tar", {"a.txt": b"a dog"})
-    with pytest.raises(DataError, match="a should hold one image; it holds txt"):
+    with pytest.raises(DataError, match=r"a should hold one image, or .*; it holds txt"):
         load_samples(tmp_path / "x.tar")
 
 

@@ -18,20 +18,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from tests.encoded_images import JPEG, animated
 
 from vitrail.errors import DataError, UsageError
 from vitrail.samples import ReadingOptions, load_samples
 from vitrail.samples.forms import FORMS as RECORD_FORMS
-
-
-def encoded() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 6), "red").save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-JPEG = encoded()
 
 
 def put(path: Path, content: Any) -> Path:
@@ -72,6 +63,7 @@ class Case:
         split: asked for.
         without_image: how many records have none.
         skipped: how many are skipped.
+        size: of the first sample's image; of a strip where it has several.
     """
 
     files: dict[str, Any]
@@ -82,6 +74,7 @@ class Case:
     split: str | None = None
     without_image: int = 0
     skipped: int = 0
+    size: tuple[int, int] = (8, 6)
     reading: ReadingOptions = field(default_factory=ReadingOptions)
 
 
@@ -209,6 +202,75 @@ CASES: dict[str, Case] = {
         "d.csv",
         [("1.jpg", ("a dog", "one, dog"), None, ())],
         {"captions": "raw"},
+    ),
+    "JSONL with several images": Case(
+        {"d.jsonl": [{"images": ["1.jpg", "2.jpg"], "caption": "a dog, and a cat"}], "1.jpg": JPEG, "2.jpg": JPEG},
+        "d.jsonl",
+        [("1.jpg + 2.jpg", ("a dog, and a cat",), None, ())],
+        {"image": "images", "captions": "caption"},
+        size=(17, 6),
+    ),
+    "LLaVA with several images": Case(
+        {
+            "d.json": [
+                {
+                    "id": 7,
+                    "image": ["1.jpg", "2.jpg"],
+                    "conversations": [
+                        {"from": "human", "value": "<image>\nWhat is it?"},
+                        {"from": "gpt", "value": "A dog."},
+                        {"from": "human", "value": "And here? <image>"},
+                        {"from": "gpt", "value": "A cat."},
+                    ],
+                }
+            ],
+            "1.jpg": JPEG,
+            "2.jpg": JPEG,
+        },
+        "d.json",
+        [("7", (), "What is it?", ("A dog.",)), ("7#2", (), "And here?", ("A cat.",))],
+        {"image": "image", "question": "conversations"},
+    ),
+    "messages with several images": Case(
+        {
+            "d.jsonl": [
+                {
+                    "id": "m",
+                    "messages": [
+                        {
+                            "role": "user",
+                            "content": [
+                                {"type": "image", "image": "1.jpg"},
+                                {"type": "image", "image": "2.jpg"},
+                                {"type": "text", "text": "Which is the dog?"},
+                            ],
+                        },
+                        {"role": "assistant", "content": [{"type": "text", "text": "The first."}]},
+                    ],
+                }
+            ],
+            "1.jpg": JPEG,
+            "2.jpg": JPEG,
+        },
+        "d.jsonl",
+        [("m", (), "Which is the dog?", ("The first.",))],
+        {},
+        size=(17, 6),
+    ),
+    "a video": Case(
+        {"d.jsonl": [{"video": "1.gif", "caption": "a dog runs"}], "1.gif": animated()},
+        "d.jsonl",
+        [("1.gif", ("a dog runs",), None, ())],
+        {"video": "video", "captions": "caption"},
+        size=(26, 6),
+        reading=ReadingOptions(frames=3),
+    ),
+    "WebDataset with several images": Case(
+        {},
+        lambda folder: tar(folder / "a.tar", {"k.0.jpg": JPEG, "k.1.jpg": JPEG, "k.txt": b"two"}),
+        [("a/k", ("two",), None, ())],
+        {},
+        size=(17, 6),
     ),
     "Flickr8k": Case(
         {
@@ -555,7 +617,7 @@ def test_each_form_gives_its_samples_and_says_what_was_read(name, tmp_path):
     if [t[0] for t in case.told] == [""]:  # a hash of the image
         told = [("", *t[1:]) for t in told]
     assert told == case.told
-    assert samples[0].open().size == (8, 6)
+    assert samples[0].open().size == case.size
     summary = samples.summary
     assert (summary.samples, summary.captioned) == (len(told), sum(bool(t[1]) for t in told))
     assert summary.asked == sum(t[2] is not None for t in told)
@@ -598,10 +660,25 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
         [{"image": "https://example.org/1.jpg"}],
         r"d\.jsonl:1: its image is at 'https.*img2dataset",
     ),
-    "several images": (
+    "a list without images": (
         "d.jsonl",
-        [{"images": ["1.jpg", "2.jpg"], "caption": "a"}],
-        r"d\.jsonl:1 has 2 images; a sample has one",
+        [{"images": [], "caption": "a"}],
+        r"d\.jsonl:1 has a list with no image in it",
+    ),
+    "two videos": (
+        "d.jsonl",
+        [{"videos": ["1.mp4", "2.mp4"], "caption": "a"}],
+        r"d\.jsonl:1 has 2 videos, or images and a video; a sample has an image, several of them, or one video",
+    ),
+    "images without a place for each": (
+        "d.json",
+        [
+            {
+                "images": ["1.jpg", "2.jpg"],
+                "conversations": [{"from": "human", "value": "<image>What?"}, {"from": "gpt", "value": "A dog."}],
+            }
+        ],
+        r"d\.json: \[0\]: 2 images, and 1 places for them in its turns",
     ),
     "no column of images": (
         "d.csv",

@@ -12,7 +12,7 @@ from PIL import Image
 from vitrail.errors import ModelError, UsageError
 from vitrail.samples import Sample
 from vitrail.saying import Endpoint, open_texts, say
-from vitrail.saying.endpoint import data_url
+from vitrail.saying.endpoint import data_urls
 
 
 def pictures(n: int) -> list[Sample]:
@@ -182,6 +182,6 @@ def test_every_other_image_is_sent_as_the_pixels_that_a_model_here_is_given(tmp_
 
 def sent(sample: Sample) -> tuple[str, bytes]:
     """The format and the bytes that a server receives."""
-    held = base64.b64decode(data_url(sample).partition(",")[2])
+    held = base64.b64decode(data_urls(sample)[0].partition(",")[2])
     with Image.open(io.BytesIO(held)) as image:
         return str(image.format), held

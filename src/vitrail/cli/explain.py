@@ -27,7 +27,9 @@ def explain(
     *,
     folder: StudyFolder,
     word: OfWord = None,
-    image: Annotated[Path, typer.Argument(help="The image to explain.")],
+    image: Annotated[
+        list[Path], typer.Argument(help="The image to explain, or a video; several images are asked about together.")
+    ],
     concepts: Annotated[int, typer.Option("--concepts", min=1, help="How many of the most active concepts.")] = 5,
     picture: Annotated[
         Path | None,
@@ -71,6 +73,7 @@ def explain(
         vitrail explain studies/dog photo.png --concepts 3 --picture explanation.png
         vitrail explain studies/dog photo.png --maps maps.png --method integrated-gradients
         vitrail explain studies/dog photo.png --token-words words.html --token-layer 5 --lens lenses/toyland
+        vitrail explain studies/dog before.png after.png --maps maps.png
     """
     from vitrail.activations import study_folder
     from vitrail.concepts import open_evidence
@@ -82,7 +85,7 @@ def explain(
         refuse("is for --token-words", "token_layer", "lens")
     study = open_study(study_folder(folder, word))
     known = None if evidence is None else open_evidence(evidence, study.learned)
-    Sample(str(image), image).open()
+    sample = Sample.of_image(image)
     lmm = model.load(study.activations)
 
     def explained(
@@ -107,7 +110,7 @@ def explain(
 
             where = study.maps(image, n_concepts=concepts, options=mapping, lmm=lmm)
             mapped = [one.concept for one in where.maps if one.concept is not None]
-            of_study = (lmm, study.activations.options, study.learned, Sample(str(image), image))
+            of_study = (lmm, study.activations.options, study.learned, sample)
             without = counterfactuals(*of_study, where.caption, mapped)
             draw_maps(where, maps, without)
             values["maps"] = {**where.as_dict(), "without": [asdict(one) for one in without]}

@@ -146,6 +146,6 @@ def check_images(samples: Sequence[Sample]) -> None:
     looked, missing = images_there(samples)
     if 2 * len(missing) > looked:
         raise DataError(
-            f"{len(missing)} of {looked} images do not exist, such as {missing[0].image} of sample {missing[0].id!r}. "
+            f"{len(missing)} of {looked} images do not exist, such as {missing[0].place} of sample {missing[0].id!r}. "
             "Say where they lie with --images."
         )

@@ -61,6 +61,11 @@ class Backend(ABC):
         return None
 
     @property
+    def takes_several(self) -> bool:
+        """Whether `prepare` puts a request about several images, which it is given as a strip; see `samples.strips`."""
+        return False
+
+    @property
     def ends(self) -> frozenset[int]:
         """The ids of the tokens that end an answer. Padding is no end: it may be a word, too."""
         end = self.tokenizer.eos_token_id

@@ -2,7 +2,8 @@
 tiles or patches, and put them in another order.
 
 It is measured, not assumed. Pictures of the image's size whose brightness tells the place go through the processor, so
-every number that it gives says where in the image it comes from, or that it is padding.
+every number that it gives says where in the image it comes from, or that it is padding. In a strip of several images
+the brightness tells the place in each, and another picture tells which one it is.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from vitrail.errors import ModelError
 from vitrail.lmm.batches import Batch
 from vitrail.lmm.sight import grid_of, look, pictures_of, pixels_of
 from vitrail.lmm.torch_backend import TorchBackend
+from vitrail.samples import Layout
 
 #: Side of the pieces, in pixels of the processor, where the model does not say how large its patches are.
 PIECE = 16
@@ -65,8 +67,8 @@ def _shares(start: np.ndarray, end: np.ndarray, n: int) -> Float[np.ndarray, "pi
     return inside.clip(0) / total
 
 
-def places_of_pixels(backend: TorchBackend, size: tuple[int, int], request: str) -> Places:
-    """The patches of an image of this size (width, height) as the model cuts it, from its pixels alone.
+def places_of_pixels(backend: TorchBackend, layout: Layout, request: str) -> Places:
+    """The patches of an image of this layout as the model cuts it, from its pixels alone.
 
     Args:
         request: what the model is asked about the image.
@@ -74,17 +76,17 @@ def places_of_pixels(backend: TorchBackend, size: tuple[int, int], request: str)
     Raises:
         ModelError: the pixels do not come from the image place by place.
     """
-    pixels = pixels_of(_grey(backend, size, request))[1]
+    pixels = pixels_of(_grey(backend, layout, request))[1]
     pictures = pictures_of(pixels)
     if pictures is None:
-        return _places(backend, _rows(pixels, 1), size, request)
+        return _places(backend, _rows(pixels, 1), layout, request)
     side = _sides(backend)
     grid = tuple(max(1, round(n / s)) for n, s in zip(pictures.shape[-2:], side, strict=True))
-    return _places(backend, _cells(pictures, grid).reshape(pixels.shape), size, request)
+    return _places(backend, _cells(pictures, grid).reshape(pixels.shape), layout, request)
 
 
-def places_of_connector(backend: TorchBackend, size: tuple[int, int], request: str) -> Places:
-    """The pieces of an image of this size (width, height) that the positions at the connector's output stand for, in
+def places_of_connector(backend: TorchBackend, layout: Layout, request: str) -> Places:
+    """The pieces of an image of this layout that the positions at the connector's output stand for, in
     their order. It is proven that they do: with a piece of a grey picture exchanged, in several places, the state that
     moves most is the one of that place. What the user's image shows does not change the proof.
 
@@ -92,7 +94,7 @@ def places_of_connector(backend: TorchBackend, size: tuple[int, int], request: s
         ModelError: the connector mixes its positions, or gives them in another order.
         UsageError: no connector was found.
     """
-    inputs = _grey(backend, size, request)
+    inputs = _grey(backend, layout, request)
     pixels = pixels_of(inputs)[1]
     seen = look(backend, inputs, ["connector"])["connector"]
     n, pictures = seen.states.shape[0] * seen.states.shape[1], pictures_of(pixels)
@@ -105,8 +107,9 @@ def places_of_connector(backend: TorchBackend, size: tuple[int, int], request: s
             raise refused
         of = _rows(pixels, len(flat(pixels)) // n)
     else:
-        grid = grid_of(backend, inputs, seen.states.shape[1])
-        if grid is None or len(pictures) != len(seen.states) or grid[0] * grid[1] != seen.states.shape[1]:
+        of_view, left = divmod(n, len(pictures))  # some put the views of all images in one row (Pixtral)
+        grid = grid_of(backend, inputs, of_view)
+        if grid is None or left or grid[0] * grid[1] != of_view:
             raise refused
         of = _cells(pictures, grid).reshape(pixels.shape)
     before = seen.states.reshape(n, -1).float()
@@ -115,11 +118,11 @@ def places_of_connector(backend: TorchBackend, size: tuple[int, int], request: s
         after = look(backend, changed, ["connector"])["connector"].states.reshape(n, -1).float()
         if int((after - before).norm(dim=1).argmax()) != piece:
             raise refused
-    return _places(backend, of, size, request)
+    return _places(backend, of, layout, request)
 
 
-def places_of_tokens(backend: TorchBackend, size: tuple[int, int], request: str) -> Places:
-    """The pieces of an image of this size (width, height) that its tokens among those of the text stand for, in their
+def places_of_tokens(backend: TorchBackend, layout: Layout, request: str) -> Places:
+    """The pieces of an image of this layout that its tokens among those of the text stand for, in their
     order. Some models put the positions of their connector in another order, leave some out, or put marks between them
     (LLaVA-NeXT): a token is then the position whose state is its embedding, and a mark has no place.
 
@@ -127,9 +130,9 @@ def places_of_tokens(backend: TorchBackend, size: tuple[int, int], request: str)
         ModelError: the connector has no patch map, or the tokens are not its positions.
         UsageError: no connector was found.
     """
-    places = places_of_connector(backend, size, request)
-    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    inputs = backend.prepare([Image.fromarray(noise)], [request])
+    places = places_of_connector(backend, layout, request)
+    noise = np.random.default_rng(0).integers(0, 256, (*layout.size[::-1], 3), dtype=np.uint8)
+    inputs = backend.prepare([layout.on(Image.fromarray(noise))], [request])
     tokens = [i for i, token in enumerate(inputs["input_ids"][0].tolist()) if token == backend.image_token]
     if len(tokens) == len(places.boxes):
         return places
@@ -184,8 +187,8 @@ def _sides(backend: TorchBackend) -> tuple[int, int]:
     return (int(size), int(size)) if isinstance(size, int) else (PIECE, PIECE)
 
 
-def _places(backend: TorchBackend, of: Int[np.ndarray, ...], size: tuple[int, int], request: str) -> Places:
-    x, y = measured(backend, size, request)
+def _places(backend: TorchBackend, of: Int[np.ndarray, ...], layout: Layout, request: str) -> Places:
+    x, y = measured(backend, layout, request)
     if x.shape != of.shape:
         raise ModelError(
             f"The processor of this {backend.kind} gives pixels of shape {of.shape} for the image, and {x.shape} for "
@@ -199,34 +202,43 @@ def _places(backend: TorchBackend, of: Int[np.ndarray, ...], size: tuple[int, in
     for axis, values in enumerate((x.ravel()[known], y.ravel()[known])):
         mean = np.bincount(pieces[known], values, n)[there] / count[there]
         square = np.bincount(pieces[known], values**2, n)[there] / count[there]
-        half = np.sqrt(3 * (square - mean**2).clip(0)).clip(0.5 / max(size))  # of an even spread over the span
+        half = np.sqrt(3 * (square - mean**2).clip(0)).clip(0.5 / max(layout.size))  # of an even spread over the span
         boxes[there, axis], boxes[there, axis + 2] = (mean - half).clip(0, 1), (mean + half).clip(0, 1)
     return Places(of, boxes)
 
 
 def measured(
-    backend: TorchBackend, size: tuple[int, int], request: str
+    backend: TorchBackend, layout: Layout, request: str
 ) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...]]:
-    """For every number of the pixels of an image of this size (width, height) where in the image it comes from, as
-    shares of its width and height; NaN for padding."""
-    width, height = size
-    across = np.broadcast_to(np.linspace(0, 255, width), (height, width))
-    down = np.broadcast_to(np.linspace(0, 255, height)[:, None], (height, width))
-    black, white, x, y = (
-        _seen(backend, picture, request)
-        for picture in (np.zeros((height, width)), np.full((height, width), 255.0), across, down)
-    )
-    range_ = np.where(np.abs(white - black) > 1e-3, white - black, np.nan)
-    shares = ((found - black) / range_ for found in (x, y))
-    found = [(share * (n - 1) + 0.5) / n for share, n in zip(shares, size, strict=True)]
+    """For every number of the pixels of an image of this layout where in the image it comes from, as shares of its
+    width and height; NaN for padding."""
+    width, height = layout.size
+    boxes = np.array(layout.boxes or [(0, 0, width, height)])
+    black, white, across, down, number = (np.zeros((height, width)) for _ in range(5))
+    white += 255
+    for k, (left, top, right, bottom) in enumerate(boxes):
+        here = slice(top, bottom), slice(left, right)
+        across[here] = np.linspace(0, 255, right - left)
+        down[here] = np.linspace(0, 255, bottom - top)[:, None]
+        number[here] = 255 * k / max(len(boxes) - 1, 1)
+    dark, bright, x, y = (_seen(backend, picture, layout, request) for picture in (black, white, across, down))
+    range_ = np.where(np.abs(bright - dark) > 1e-3, bright - dark, np.nan)
+    which = np.zeros(x.shape, int)
+    if len(boxes) > 1:
+        share = (_seen(backend, number, layout, request) - dark) / range_
+        which = np.nan_to_num(share * (len(boxes) - 1)).round().astype(int).clip(0, len(boxes) - 1)
+    found = []
+    for axis, (seen, whole) in enumerate(((x, width), (y, height))):
+        start, n = boxes[which, axis], boxes[which, axis + 2] - boxes[which, axis]
+        found.append((start + (seen - dark) / range_ * (n - 1) + 0.5) / whole)
     return found[0], found[1]
 
 
-def _grey(backend: TorchBackend, size: tuple[int, int], request: str) -> Batch:
+def _grey(backend: TorchBackend, layout: Layout, request: str) -> Batch:
     """A batch of one grey picture."""
-    return backend.prepare([Image.new("RGB", size, (128, 128, 128))], [request])
+    return backend.prepare([layout.on(Image.new("RGB", layout.size, (128, 128, 128)))], [request])
 
 
-def _seen(backend: TorchBackend, grey: np.ndarray, request: str) -> np.ndarray:
-    picture = Image.fromarray(grey.round().astype(np.uint8)).convert("RGB")
+def _seen(backend: TorchBackend, grey: np.ndarray, layout: Layout, request: str) -> np.ndarray:
+    picture = layout.on(Image.fromarray(grey.round().astype(np.uint8)).convert("RGB"))
     return pixels_of(backend.prepare([picture], [request]))[1].float().cpu().numpy()

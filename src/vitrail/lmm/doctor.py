@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageChops
 from torch import Tensor
 
 from vitrail import words
@@ -25,7 +25,7 @@ from vitrail.lmm import LMM, Batch, Generation, as_lmm, hooks
 from vitrail.lmm.diagnosis import Check, Diagnosis
 from vitrail.lmm.messages import first_line
 from vitrail.lmm.watching import Spoken
-from vitrail.samples import Sample
+from vitrail.samples import Sample, frames_of, n_frames, strip
 from vitrail.words import Word
 
 log = logging.getLogger(__name__)
@@ -139,6 +139,7 @@ class Examiner:
     def every(self) -> Iterator[Check]:
         """All checks, one after the other."""
         yield self._tried("image", self.image)
+        yield self._tried("several images", self.several)
         yield from self.few()
         yield self._tried("a batch is its rows alone", self.batch)
         yield self._tried("hooks are called", self.calls)
@@ -155,6 +156,8 @@ class Examiner:
         yield self._tried("what is said is the most likely", self.said)
         yield self._tried("read at once is as spoken", self.replay)
         yield self._tried(LIVE, self.live)
+        if strips := [(i, request) for i, request in zip(self.images, self.requests, strict=True) if n_frames(i) > 1]:
+            yield self._tried("each of several images reaches the words", partial(self.each, *strips[0]))
 
     def _tried(self, name: str, check: Callable[[], Finding]) -> Check:
         try:
@@ -187,6 +190,29 @@ class Examiner:
         where = _where(self._embedded(one), self._embedded(other), one["input_ids"].shape[1])
         says = f"another image changes the last state by {change:.1e} of its size"
         return Finding(change > 1e-6, None, f"it stands {where}; {says}" if where else says)
+
+    def several(self) -> Finding:
+        """Each of two images reaches the words. A model that takes one is none the worse for it."""
+        if not self.lmm.backend.takes_several:
+            return Finding(None, None, "it is asked about one image at a time")
+        try:
+            found = self.each(strip([frames_of(image)[0] for image in self.images[:2]]), self.lmm.prompt)
+        except VitrailError as error:
+            return Finding(None, None, f"it takes one image: {first_line(error)}")
+        return found if found.passed else Finding(None, None, f"it takes one image: {found.says}")
+
+    def each(self, image: Image.Image, request: str) -> Finding:
+        """Each image of a strip reaches the words: another one in its place gives another state."""
+        frames, n = frames_of(image), self.lmm.n_blocks
+        before = self._last(self.lmm.prepare([image], [request]))[n]
+        changes = []
+        for k, frame in enumerate(frames):
+            other = ImageChops.invert(frame)
+            after = self.lmm.prepare([strip([*frames[:k], other, *frames[k + 1 :]])], [request])
+            changes.append(relative(before, self._last(after)[n]))
+        least = min(changes)
+        says = f"another one in place of image {changes.index(least) + 1} of {len(frames)} changes the last state by"
+        return Finding(least > 1e-6, None, f"{says} {least:.1e} of its size, the least of all")
 
     def _embedded(self, inputs: Batch) -> Tensor:
         """(positions, features) float32: what goes into the first block."""

@@ -34,7 +34,7 @@ from vitrail.lmm.torch_backend import LayerChange, TorchBackend
 from vitrail.lmm.tracing import Asked, Entrance, Onward, Traced, onward, trace
 from vitrail.lmm.watching import Told
 from vitrail.notebook import Shown, View
-from vitrail.samples import Sample
+from vitrail.samples import Layout, Sample, n_frames
 
 
 @final
@@ -256,12 +256,16 @@ class LMM(Shown):
         return control_tokens(self.tokenizer, getattr(getattr(self.backend, "processor", None), "image_token", None))
 
     def prepare(self, images: Sequence[Image.Image], requests: Sequence[str]) -> Batch:
-        """A batch, padded on the left: each image with its request, as the model was trained to be asked.
+        """A batch, padded on the left: each image with its request, as the model was trained to be asked. Of a strip
+        (`vitrail.samples.strip`) the model is given the images that it consists of, before the request.
 
         Raises:
+            ModelError: there is a strip, and the model takes one image.
             DataError: the model's processor refuses an image, as some do one that is very long. It is named by its
                 place among `images`, and by its size.
         """
+        if not self.backend.takes_several and any(n_frames(image) > 1 for image in images):
+            raise ModelError(f"{self.name} is asked about one image at a time, and a sample has several.")
         try:
             return self.backend.prepare(images, requests)
         except VitrailError:
@@ -453,9 +457,10 @@ class LMM(Shown):
         """
         return modules_of(self._torch, layers)
 
-    def places(self, size: tuple[int, int], request: str, at: Entrance | Literal["tokens"]) -> Places:
-        """The pieces of what the model sees of an image of this size (width, height), at its pixels, at the output of
-        its connector, or at the image's tokens in the text, and where in the image each lies; see `coordinates`.
+    def places(self, size: tuple[int, int] | Layout, request: str, at: Entrance | Literal["tokens"]) -> Places:
+        """The pieces of what the model sees of an image of this size (width, height) or layout, at its pixels, at the
+        output of its connector, or at the image's tokens in the text, and where in the image each lies; see
+        `coordinates`.
 
         Args:
             request: what the model is asked about it.
@@ -465,7 +470,7 @@ class LMM(Shown):
             ModelError: the connector mixes its positions, or the pixels do not come from the image place by place.
         """
         find = {"pixels": places_of_pixels, "connector": places_of_connector, "tokens": places_of_tokens}[at]
-        return find(self._torch, size, request)
+        return find(self._torch, size if isinstance(size, Layout) else Layout(size), request)
 
     def trace(self, asked: Asked, entrance: Entrance, values: Float[Tensor, "batch ..."] | None = None) -> Traced:
         """A pass whose graph is kept from the entrance to the states; see `tracing.trace`.

@@ -40,14 +40,14 @@ def is_jinja(template: str) -> bool:
     return "{%" in template or "{{" in template
 
 
-def chat(processor: Any, request: str, answer: str | None = None) -> str:
-    """The text of one image, a request and its answer, if there is one, by the chat template of `processor`.
+def chat(processor: Any, request: str, answer: str | None = None, images: int = 1) -> str:
+    """The text of so many images, a request and its answer, if there is one, by the chat template of `processor`.
 
     Raises:
         ModelError: the template ends in an error, or works for longer than `PATIENCE`; transformers renders it in a
             sandbox.
     """
-    turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": request}]}]
+    turns = [{"role": "user", "content": [*[{"type": "image"}] * images, {"type": "text", "text": request}]}]
     if answer is not None:
         turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
     # some processors hand on their own template, and would take another one twice
@@ -92,12 +92,12 @@ def _in_time(render: Callable[[], str]) -> str:
     return found[0]
 
 
-def plain(style: Plain, processor: Any, request: str) -> str:
-    """The text of one image and a request, without a chat template."""
+def plain(style: Plain, processor: Any, request: str, images: int = 1) -> str:
+    """The text of so many images and a request, without a chat template."""
     tokenizer = processor.tokenizer
     image = getattr(processor, "image_token", None) or getattr(tokenizer, "image_token", None) or "<image>"
     start = tokenizer.bos_token or tokenizer.cls_token or ""
-    return style.text.replace("{image}", str(image)).replace("{start}", start).replace("{request}", request)
+    return style.text.replace("{image}", str(image) * images).replace("{start}", start).replace("{request}", request)
 
 
 def tail(tokenizer: Any, prompt: str, whole: str) -> list[int]:

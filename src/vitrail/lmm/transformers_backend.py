@@ -24,6 +24,7 @@ from vitrail.lmm.padding import Moved, counts_by_itself
 from vitrail.lmm.parts import place, speaker, text_config, translates, unwrapped
 from vitrail.lmm.prompts import chat, is_jinja, plain, tail, template_of
 from vitrail.lmm.torch_backend import TorchBackend
+from vitrail.samples import frames_of
 
 
 @final
@@ -194,13 +195,21 @@ class TransformersBackend(TorchBackend):
     def _processed(self, images: Sequence[Image.Image], requests: Sequence[str]) -> Mapping[str, Any]:
         """What the processor makes of images and requests."""
         style = self._style
-        texts = [self._asked(style, request) for request in requests]
+        frames = [frames_of(image) for image in images]
+        texts = [self._asked(style, request, len(of)) for request, of in zip(requests, frames, strict=True)]
         if not any(texts):
             return self.processor.image_processor(images=list(images), return_tensors="pt")
-        return self._together(images, texts, self._adds_special(style, texts[0]), self._nests)
+        return self._together(frames, texts, self._adds_special(style, texts[0]), self._nests)
 
-    def _asked(self, style: Plain | None, request: str) -> str:
-        return chat(self.processor, request) if style is None else plain(style, self.processor, request)
+    def _asked(self, style: Plain | None, request: str, images: int = 1) -> str:
+        if style is None:
+            return chat(self.processor, request, images=images)
+        return plain(style, self.processor, request, images)
+
+    @property
+    def takes_several(self) -> bool:
+        style = self._style
+        return style is None or "{image}" in style.text
 
     def _adds_special(self, style: Plain | None, text: str) -> bool:
         """Whether the tokenizer adds its special tokens; by default as transformers itself decides."""
@@ -210,9 +219,10 @@ class TransformersBackend(TorchBackend):
         return start is None or not text.startswith(start)
 
     def _together(
-        self, images: Sequence[Image.Image], texts: Sequence[str], special: bool, nested: bool
+        self, frames: Sequence[list[Image.Image]], texts: Sequence[str], special: bool, nested: bool
     ) -> Mapping[str, Any]:
-        pictures: list[Any] = [[image] for image in images] if nested else list(images)
+        """What the processor makes of texts, each with its images."""
+        pictures: list[Any] = list(frames) if nested else [image for of in frames for image in of]
         return self.processor(
             images=pictures, text=list(texts), padding=True, return_tensors="pt", add_special_tokens=special
         )
@@ -226,7 +236,7 @@ class TransformersBackend(TorchBackend):
         image, text = Image.new("RGB", (64, 64), "grey"), self._asked(style, DEFAULT_PROMPT)
         for nested in (first, not first):
             try:
-                made = self._together([image, image], [text, text], self._adds_special(style, text), nested)
+                made = self._together([[image], [image]], [text, text], self._adds_special(style, text), nested)
             except Exception:  # whatever a processor raises; if it takes neither form, a request raises it again
                 continue
             if len(made.get("input_ids", ())) in (0, 2):

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from vitrail.notebook import Picture, Shown, View
+from vitrail.samples import Layout
 
 #: The longer side of a map, in its own pixels. Maps are as fine as the pieces that a model sees, which are larger.
 LONG_SIDE = 112
@@ -50,6 +51,8 @@ class ImageMaps(Shown):
         method: how the maps were made; `answers` is the question that they answer.
         maps: of the strongest concepts, and of the word.
         thumbnail: a small JPEG of the image.
+        frames: where in it lie the images of a strip: left, top, right and bottom of each, as shares of its width and
+            height; none for a single image.
     """
 
     image: str
@@ -59,6 +62,18 @@ class ImageMaps(Shown):
     answers: str
     maps: tuple[TargetMap, ...]
     thumbnail: bytes
+    frames: tuple[tuple[float, float, float, float], ...] = ()
+
+    def of_frames(self, one: TargetMap) -> tuple[float, ...]:
+        """How much each image of a strip raises a value or lowers it, in the units of the value; none for a single
+        image."""
+        height, width = one.shares.shape
+        x, y = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
+        inside = (
+            ((left <= x) & (x < right))[None] & ((top <= y) & (y < bottom))[:, None]
+            for left, top, right, bottom in self.frames
+        )
+        return tuple(float(one.shares[here].sum()) for here in inside)
 
     def _shown(self) -> View:
         rows = tuple(
@@ -89,11 +104,13 @@ class ImageMaps(Shown):
             "word": self.word,
             "method": self.method,
             "answers": self.answers,
+            **({"frames": [list(box) for box in self.frames]} if self.frames else {}),
             "maps": [
                 {
                     "concept": one.concept,
                     "title": list(one.title),
                     "value": one.value,
+                    **({"of_frames": list(self.of_frames(one))} if self.frames else {}),
                     "shares": [[float(f"{v:.{_FIGURES}g}") for v in row] for row in one.shares.tolist()],
                 }
                 for one in self.maps
@@ -101,8 +118,8 @@ class ImageMaps(Shown):
         }
 
 
-def shape_of(size: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of the maps of an image with this width and height."""
-    longest = max(size)
-    width, height = (max(1, round(LONG_SIDE * n / longest)) for n in size)
+def shape_of(layout: Layout) -> tuple[int, int]:
+    """Rows and columns of the maps of an image with this layout; up to four images of a strip are as fine as one."""
+    longest = max(layout.size) / min(len(layout.boxes) or 1, 4)
+    width, height = (max(1, round(LONG_SIDE * n / longest)) for n in layout.size)
     return height, width

@@ -18,6 +18,7 @@ from vitrail.lmm import LMM, Batch, Layer
 from vitrail.lmm.coordinates import Places
 from vitrail.lmm.tracing import Asked, Entrance
 from vitrail.maps.options import MapOptions
+from vitrail.samples import Layout
 
 #: Layer → the states of some images there.
 States = Mapping[Layer, Float[Tensor, "images d"]]
@@ -87,17 +88,17 @@ class Targets:
 
 @dataclass(frozen=True)
 class Question:
-    """Images of one size, what the model said of them, and the targets.
+    """Images of one layout, what the model said of them, and the targets.
 
     Args:
         targets: the numbers whose change is looked for.
-        images: of one size, in RGB.
+        images: of one size, in RGB; or strips of one layout.
         requests: what the model is asked about each.
         continuations: for each the token ids that the model said, up to the state that is meant, which is the one at
             their last position (at the last one of the prompt where there are none).
         options: how maps are made.
         shape: rows and columns of the maps that are wanted.
-        known: where pieces lie in images of a size, of what was asked before; see `places`.
+        known: where pieces lie in images of a layout, of what was asked before; see `places`.
     """
 
     targets: Targets
@@ -114,9 +115,9 @@ class Question:
         return self.targets.lmm
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the images."""
-        return self.images[0].size
+    def layout(self) -> Layout:
+        """The layout of the images."""
+        return Layout.of(self.images[0])
 
     @cached_property
     def inputs(self) -> Batch:
@@ -126,11 +127,11 @@ class Question:
     def places(self, at: Entrance | Literal["tokens"]) -> Places:
         """Where in the images the pieces lie that the model sees; see `LMM.places`. A question that was made from this
         one knows them, too."""
-        key = (self.size, self.requests[0], at)
+        key = (self.layout, self.requests[0], at)
         if key not in self.known:
-            if any(size != self.size for size, _, _ in self.known):
+            if any(layout != self.layout for layout, _, _ in self.known):
                 self.known.clear()  # of large images they take room, and no more images of that size may come
-            self.known[key] = self.lmm.places(self.size, self.requests[0], at)
+            self.known[key] = self.lmm.places(self.layout, self.requests[0], at)
         return self.known[key]
 
     def asked(self) -> Asked:

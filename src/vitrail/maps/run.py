@@ -22,7 +22,7 @@ from vitrail.maps.image_maps import ImageMaps, TargetMap, shape_of
 from vitrail.maps.methods.registry import map_method
 from vitrail.maps.options import MapOptions
 from vitrail.maps.question import Question, Targets
-from vitrail.samples import Sample
+from vitrail.samples import GivenImage, Layout, Sample
 
 #: Chooses the concepts of an image to map, from the activations (n_concepts,) of its state and its row.
 Choose = Callable[[Float[np.ndarray, " k"], Row], Sequence[int]]
@@ -38,6 +38,7 @@ class SampleMaps:
         concepts: those that are mapped.
         values: of these, and of the word's logit where the state predicts the word.
         shares: for each value a map: see `TargetMap.shares`.
+        frames: see `ImageMaps.frames`.
     """
 
     row: Row
@@ -45,6 +46,7 @@ class SampleMaps:
     concepts: tuple[int, ...]
     values: Float[np.ndarray, " targets"]
     shares: Float[np.ndarray, "targets height width"]
+    frames: tuple[tuple[float, float, float, float], ...] = ()
 
 
 def map_concepts(
@@ -52,12 +54,12 @@ def map_concepts(
     activations: Activations,
     concepts: Concepts,
     grounding: Grounding,
-    image: str | Path | Image.Image,
+    image: GivenImage,
     *,
     n_concepts: int = 5,
     options: MapOptions | None = None,
 ) -> ImageMaps:
-    """Where in an image (path or PIL) its strongest concepts come from, and the logit of the word.
+    """Where in an image (path or PIL), several or a video its strongest concepts and the logit of the word come from.
 
     Raises:
         DataError: the image cannot be read.
@@ -98,6 +100,7 @@ def map_concepts(
         map_method(options.method).answers,
         tuple(maps),
         one.row.thumbnail,
+        one.frames,
     )
 
 
@@ -130,8 +133,8 @@ def maps_of(
     images = [by_id[row.sample_id].open() for row in read.rows]
     drawn = maps_of_rows(lmm, activations, concepts, read.rows, images, chosen, options)
     return [
-        SampleMaps(row, v, ks, values, shares)
-        for row, v, ks, (values, shares) in zip(read.rows, V, chosen, drawn, strict=True)
+        SampleMaps(row, v, ks, values, shares, Layout.of(image).shares)
+        for row, v, ks, image, (values, shares) in zip(read.rows, V, chosen, images, drawn, strict=True)
     ]
 
 
@@ -156,7 +159,7 @@ def maps_of_rows(
     method = map_method(options.method)
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     known: dict[tuple[Any, ...], Places] = {}
-    for batch in _batches([image.size for image in images], options.batch_size):
+    for batch in _batches([Layout.of(image) for image in images], options.batch_size):
         most = max(len(chosen[i]) for i in batch)
         same = [(*chosen[i], *[0] * (most - len(chosen[i]))) for i in batch]
         of_batch = ([rows[i] for i in batch], [images[i] for i in batch], same)
@@ -177,7 +180,7 @@ def question_of(
     chosen: Sequence[tuple[int, ...]],
     options: MapOptions,
 ) -> Question:
-    """What a method is asked about images of one size: where their concepts come from and, where states predict the
+    """What a method is asked about images of one layout: where their concepts come from and, where states predict the
     word, its logit.
 
     Args:
@@ -188,7 +191,7 @@ def question_of(
     words = tuple(row.token_ids[row.token] for row in rows) if predicts else None
     targets = Targets(lmm, concepts.learner, concepts.layer, tuple(chosen), words)
     requests, said = [row.request for row in rows], [_before(row, activations) for row in rows]
-    return Question(targets, images, requests, said, options, shape_of(images[0].size))
+    return Question(targets, images, requests, said, options, shape_of(Layout.of(images[0])))
 
 
 def check_mapped(activations: Activations, concepts: Concepts) -> None:
@@ -206,9 +209,9 @@ def _before(row: Row, activations: Activations) -> tuple[int, ...]:
     return row.token_ids[: row.token + (activations.options.alignment == "reads")]
 
 
-def _batches(sizes: Sequence[tuple[int, int]], most: int) -> list[list[int]]:
-    """Numbers of images, those of one size together, at most so many in a batch."""
-    of_size: dict[tuple[int, int], list[int]] = {}
-    for i, size in enumerate(sizes):
-        of_size.setdefault(size, []).append(i)
-    return [same[start : start + most] for same in of_size.values() for start in range(0, len(same), most)]
+def _batches(layouts: Sequence[Layout], most: int) -> list[list[int]]:
+    """Numbers of images, those of one layout together, at most so many in a batch."""
+    of_layout: dict[Layout, list[int]] = {}
+    for i, layout in enumerate(layouts):
+        of_layout.setdefault(layout, []).append(i)
+    return [same[start : start + most] for same in of_layout.values() for start in range(0, len(same), most)]

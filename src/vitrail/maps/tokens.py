@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from vitrail import words
 from vitrail.artifacts import plain
@@ -17,7 +16,7 @@ from vitrail.grounding import GroundedWord, WordReader
 from vitrail.lenses import Lens, open_lens
 from vitrail.lmm import LMM, Layer, as_lmm
 from vitrail.notebook import Picture, Shown, View
-from vitrail.samples import Sample, thumbnail
+from vitrail.samples import GivenImage, Layout, Sample, thumbnail
 
 #: The longer side of the picture that is kept beside words, in pixels.
 PICTURE = 640
@@ -78,7 +77,7 @@ class ImageWords(Shown):
 
 def token_words(
     lmm: LMM | str | Path,
-    image: str | Path | Image.Image,
+    image: GivenImage,
     layer: Layer = -1,
     *,
     lens: Lens | str | Path | None = None,
@@ -110,7 +109,7 @@ def token_words(
     opened, request = sample.open(), lmm.request(sample)
     inputs = lmm.prepare([opened], [request])
     try:
-        places = lmm.places(opened.size, request, "tokens")
+        places = lmm.places(Layout.of(opened), request, "tokens")
     except (ModelError, UsageError) as error:
         raise ModelError(f"The image's tokens have no known place in the image. {error}") from error
     positions = lmm.whole(inputs, [()], [request], "image")[0].nonzero().flatten().tolist()

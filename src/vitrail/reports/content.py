@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from PIL import Image
 
 from vitrail.activations import Activations, ExtractionOptions, Row
 from vitrail.artifacts import MANIFEST, file_hash
@@ -30,7 +32,8 @@ MAX_NAMED = 50
 @dataclass(frozen=True)
 class Photo:
     """An image and its caption, which is `before` + `said` + `after`; `said` is the word of interest. Where it was
-    mapped, `overlay` is the map as a picture to lay over it, and `where` the map in words."""
+    mapped, `overlay` is the map as a picture to lay over it, and `where` the map in words. One that `is_wide`, as a
+    strip of several images is, is shown whole; others fill a square."""
 
     data: str
     before: str
@@ -40,6 +43,7 @@ class Photo:
     name: str = ""
     overlay: str = ""
     where: str = ""
+    is_wide: bool = False
 
     @property
     def caption(self) -> str:
@@ -165,9 +169,20 @@ def data_uri(picture: bytes | None, kind: str = "jpeg") -> str:
 def photo_of(row: Row) -> Photo:
     """The image and caption of a row of the activations."""
     text, start, end = row.text, row.start, row.end
-    return Photo(
-        data_uri(row.thumbnail), text[:start].lstrip(), text[start:end], text[end:].rstrip(), row.references, row.image
-    )
+    said = text[:start].lstrip(), text[start:end], text[end:].rstrip()
+    return Photo(data_uri(row.thumbnail), *said, row.references, row.image, is_wide=is_wide(row.thumbnail))
+
+
+#: How many times as wide as high a picture is that would lose its ends in a square.
+_WIDE = 1.8
+
+
+def is_wide(picture: bytes | None) -> bool:
+    """Whether a picture is too wide to fill a square."""
+    if not picture:
+        return False
+    with Image.open(io.BytesIO(picture)) as opened:
+        return opened.width > _WIDE * opened.height
 
 
 def relative(values: Sequence[float]) -> list[float]:
@@ -311,7 +326,11 @@ def _local(explanation: Explanation, titles: Sequence[str], by_id: Mapping[str, 
     largest = max((abs(c.strength) for c in explanation.concepts), default=0.0) or 1.0
     return Local(
         photo=Photo(
-            data_uri(explanation.thumbnail), caption[:start], caption[start:end], caption[end:], (), explanation.image
+            data_uri(explanation.thumbnail),
+            *(caption[:start], caption[start:end], caption[end:]),
+            (),
+            explanation.image,
+            is_wide=is_wide(explanation.thumbnail),
         ),
         bars=[
             (

@@ -26,7 +26,8 @@ from vitrail.scores.verdicts import percent
 COLOURS = "viridis"
 #: How far the overlay hides the image where it is strongest.
 OPACITY = 0.72
-_COLUMNS = 3
+#: The width of the figure, in inches.
+_WIDTH = 9.3
 _FIELDS = [
     *(f"top {side}".strip() for side in ("left", "", "right")),
     *("left", "middle", "right"),
@@ -40,24 +41,36 @@ def maps_figure(maps: ImageMaps, without: Sequence[Counterfactual] = ()) -> Figu
 
     The concepts have one scale. The word's logit has other units, so it has a scale of its own.
     """
-    rows = -(-(1 + len(maps.maps)) // _COLUMNS)
-    figure = Figure(figsize=(3.1 * _COLUMNS, 1.4 + 3.4 * rows), layout="constrained")
-    figure.get_layout_engine().set(hspace=0.14, rect=(0, 0, 1, 0.97))  # type: ignore[union-attr, call-arg]
-    grid = figure.add_gridspec(rows + 1, _COLUMNS, height_ratios=[*[1] * rows, 0.045])
-    axes = [figure.add_subplot(grid[divmod(i, _COLUMNS)]) for i in range(1 + len(maps.maps))]
     picture = np.asarray(Image.open(io.BytesIO(maps.thumbnail)).convert("RGB"))
+    columns, high = _panels(picture.shape[1] / picture.shape[0])
+    rows = -(-(1 + len(maps.maps)) // columns)
+    figure = Figure(figsize=(_WIDTH, 1.4 + high * rows), layout="constrained")
+    figure.get_layout_engine().set(hspace=0.14, rect=(0, 0, 1, 0.97))  # type: ignore[union-attr, call-arg]
+    # each panel spans some of six columns, so that the two scales below share the width whatever their number
+    grid = figure.add_gridspec(rows + 1, 6, height_ratios=[*[1] * rows, 0.153 / high])
+    span = 6 // columns
+    axes = [
+        figure.add_subplot(grid[i // columns, i % columns * span : (i % columns + 1) * span])
+        for i in range(1 + len(maps.maps))
+    ]
     _show_image(axes[0], picture, maps)
     said = {one.concept: one for one in without}
     for panel, one in zip(axes[1:], maps.maps, strict=True):
         _show(panel, picture, one, scale_of(maps, one))
-        _show_value(panel, one, None if one.concept is None else said.get(one.concept))
+        _show_value(panel, maps, one, None if one.concept is None else said.get(one.concept))
     words = [one for one in maps.maps if one.concept is None]
     concepts = [one for one in maps.maps if one.concept is not None]
-    for alike, place, what in ((concepts, grid[rows, :2], "× typical activation"), (words, grid[rows, 2], "logit")):
+    for alike, place, what in ((concepts, grid[rows, :4], "× typical activation"), (words, grid[rows, 4:], "logit")):
         if alike:
             _show_scale(figure.add_subplot(place), scale_of(maps, alike[0]), what)
     plain_text(figure.suptitle(f"{maps.method}: {maps.answers}", fontsize=10, color=SOFT, y=0.995))
     return figure
+
+
+def _panels(ratio: float) -> tuple[int, float]:
+    """Panels side by side, and the height of a row in inches, for pictures that are so many times as wide as high."""
+    columns = 3 if ratio <= 1.8 else 2 if ratio <= 4 else 1
+    return columns, 3.4 if columns == 3 else 1.2 + _WIDTH / columns / ratio
 
 
 def _show_image(axes: Axes, picture: np.ndarray, maps: ImageMaps) -> None:
@@ -143,9 +156,12 @@ def _show(axes: Axes, picture: np.ndarray, one: TargetMap, scale: float) -> None
     plain_text(axes.set_title(textwrap.shorten(name, 40, placeholder=" …"), fontsize=10, loc="left", color=INK))
 
 
-def _show_value(axes: Axes, one: TargetMap, without: Counterfactual | None) -> None:
-    """Below a panel how large the value is, and what is said without the concept."""
+def _show_value(axes: Axes, maps: ImageMaps, one: TargetMap, without: Counterfactual | None) -> None:
+    """Below a panel how large the value is, what each image of a strip adds to it, and what is said without the
+    concept."""
     lines = [f"logit {one.value:.2f}" if one.concept is None else f"{one.value:.2f} × typical"]
+    if frames := maps.of_frames(one):
+        lines += [", ".join(f"image {k}: {share:+.2f}" for k, share in enumerate(frames, 1))]
     if without is not None:
         lines += [
             f"without it: {_changes(without.removed)}",

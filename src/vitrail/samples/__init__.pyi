@@ -3,15 +3,14 @@
 from .bounds import (
     ImageBounds as ImageBounds,
 )
-from .folders import (
-    IMAGE_SUFFIXES as IMAGE_SUFFIXES,
-)
 from .formats import (
     Format as Format,
     Found as Found,
     Source as Source,
 )
 from .images import (
+    IMAGE_SUFFIXES as IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES as VIDEO_SUFFIXES,
     EncodedImage as EncodedImage,
     thumbnail as thumbnail,
 )
@@ -24,8 +23,19 @@ from .options import (
     ReadingOptions as ReadingOptions,
 )
 from .sample import (
+    GivenImage as GivenImage,
     Sample as Sample,
     digest_of as digest_of,
+)
+from .several import (
+    Several as Several,
+    Video as Video,
+)
+from .strips import (
+    Layout as Layout,
+    frames_of as frames_of,
+    n_frames as n_frames,
+    strip as strip,
 )
 from .summary import (
     Samples as Samples,

@@ -15,6 +15,7 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
         *(("filepath",), ("file_path",), ("path",), ("img",), ("picture",), ("photo",), ("jpg",), ("png",)),
         ("images",),
     ),
+    "video": (("video",), ("video_path",), ("video_file",), ("videos",), ("mp4",)),
     "captions": (
         ("caption", "captions", "references"),
         ("text", "texts", "sentences_raw", "raw", "sentence", "sentences", "comment", "description", "alt_text"),

@@ -23,11 +23,11 @@ from typing import Any
 
 from vitrail.artifacts.remote import file_system, told
 from vitrail.errors import ArtifactError, DataError
-from vitrail.samples.images import EncodedImage
+from vitrail.samples.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, EncodedImage, changed
 from vitrail.samples.sample import Sample
 
 #: Endings of files that stay where they are until they are opened.
-LEFT_THERE = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp", ".tar"})
+LEFT_THERE = IMAGE_SUFFIXES | VIDEO_SUFFIXES | {".tar"}
 #: The folders here of this process, which end with it.
 _folders: list[tempfile.TemporaryDirectory[str]] = []
 #: Images that were read last, for the next look at them, and the bytes that they may have together.
@@ -94,10 +94,13 @@ class Fetched:
 
     def there(self, sample: Sample) -> Sample:
         """A sample that was found in the folder, with its image where it really lies."""
-        if not isinstance(sample.image, Path) or self.folder not in sample.image.parents:
-            return sample
-        name = posixpath.normpath(f"{self.home.partition('://')[2]}/{sample.image.relative_to(self.folder).as_posix()}")
-        return replace(sample, image=image_at(f"{self.home.partition('://')[0]}://{name}"))
+        return replace(sample, image=changed(sample.image, self._there))
+
+    def _there(self, image: Path | EncodedImage) -> Path | EncodedImage:
+        if not isinstance(image, Path) or self.folder not in image.parents:
+            return image
+        name = posixpath.normpath(f"{self.home.partition('://')[2]}/{image.relative_to(self.folder).as_posix()}")
+        return image_at(f"{self.home.partition('://')[0]}://{name}")
 
 
 def fetched(url: str, *, tables: bool = True) -> Fetched:

@@ -1,4 +1,4 @@
-"""Samples from a folder of images; `a.txt` beside `a.jpg` holds its captions, one per line."""
+"""Samples from a folder of images and videos; `a.txt` beside `a.jpg` holds its captions, one per line."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from vitrail.errors import DataError
 from vitrail.samples.fields import texts
 from vitrail.samples.files import read_text
 from vitrail.samples.formats import Format, Found, Source
+from vitrail.samples.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vitrail.samples.places import inside
 from vitrail.samples.sample import Sample
-
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+from vitrail.samples.several import moving
 
 
 def _images(folder: Path) -> Iterator[str]:
-    """The paths of the images below `folder`, without hidden ones."""
+    """The paths of the images and videos below `folder`, without hidden ones."""
     for file in folder.rglob("*"):
         name = file.relative_to(folder)
         hidden = any(part.startswith(".") for part in name.parts)  # ._a.jpg of a Mac, .ipynb_checkpoints
-        if name.suffix.lower() in IMAGE_SUFFIXES and not hidden and file.is_file():
+        if name.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES and not hidden and file.is_file():
             yield name.as_posix()
 
 
@@ -35,7 +35,8 @@ def _read(source: Source) -> Found:
     def build(i: int) -> tuple[str, Sample]:
         name = names[i]
         captions = read_text(beside[name], source.reading.encoding).split("\n") if name in beside else []
-        return str(path / name), Sample(name, path / name, texts(captions, "caption", str(beside.get(name))))
+        image = moving(path / name, source.reading.frames)
+        return str(path / name), Sample(name, image, texts(captions, "caption", str(beside.get(name))))
 
     return Found([None] * len(names), build, path, {"captions": "*.txt beside the images"})
 

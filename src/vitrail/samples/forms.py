@@ -117,17 +117,47 @@ def _shared_images(rows: Sequence[Said]) -> None:
 
 # ---- conversations ---------------------------------------------------------------------------------------------------
 
-_PLACEHOLDER = re.compile(r"[ \t]*<(?:image|img|Image|ImageHere|image_\d+)>[ \t]*\n?|\n?<\|image_?(?:pad|\d+)?\|>\n?")
+_PLACEHOLDER = re.compile(
+    r"[ \t]*<(?:image|img|Image|ImageHere|image_\d+|video)>[ \t]*\n?|\n?<\|(?:image|video)_?(?:pad|\d+)?\|>\n?"
+)
 _ASKS, _ANSWERS = ("human", "user"), ("gpt", "assistant", "model", "bot", "chatgpt")
 
 
-def _turns(said: Said, turns: Sequence[tuple[str, str]]) -> list[Said]:
-    """A sample for each question that is answered: those after the first have the number of their turn in the id."""
+def pictured_by(said: Said) -> Any:
+    """The image, the images or the video of a record, as it stands in the data; None where there is none."""
+    return said.get("image") if said.get("image") is not None else said.get("video")
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """Who says what, and how many images are shown with it beside those that have a place in its text."""
+
+    who: str
+    text: str
+    images: int = 0
+
+    @property
+    def shown(self) -> int:
+        return self.images + len(_PLACEHOLDER.findall(self.text))
+
+
+def _turns(said: Said, turns: Sequence[_Turn]) -> list[Said]:
+    """A sample for each question that is answered: those after the first have the number of their turn in the id. Of
+    several images a question has those that were shown until then.
+
+    Raises:
+        DataError: nothing is asked and answered, or several images do not have a place each.
+    """
     found: list[Said] = []
-    for (who, question), (by, answer) in pairwise(turns):
-        if who in _ASKS and by in _ANSWERS:
-            asked = _PLACEHOLDER.sub("", question).strip()
-            found.append({**said, "question": asked, "answers": answer, "turn": len(found) + 1})
+    images = given if isinstance(given := said.get("image"), list) else []
+    several = len(images) > 1
+    if several and sum(turn.shown for turn in turns) != len(images):
+        raise DataError(f"{len(images)} images, and {sum(turn.shown for turn in turns)} places for them in its turns")
+    for i, (turn, answer) in enumerate(pairwise(turns)):
+        if turn.who in _ASKS and answer.who in _ANSWERS:
+            asked = _PLACEHOLDER.sub("", turn.text).strip()
+            seen = {"image": images[: sum(t.shown for t in turns[: i + 1])] or None} if several else {}
+            found.append({**said, **seen, "question": asked, "answers": answer.text, "turn": len(found) + 1})
     if not found:
         raise DataError("no question of a user with an answer after it")
     return found
@@ -140,23 +170,28 @@ def _conversation(said: Said) -> list[Said]:
         who, text = turn.get("from", turn.get("role")), turn.get("value", turn.get("content"))
         if not isinstance(who, str) or not isinstance(text, str):
             raise DataError(f"a turn should have a 'from' and a 'value', got {turn!r:.80}")
-        turns.append((who.lower(), text))
+        turns.append(_Turn(who.lower(), text))
     return _turns(said, turns)
 
 
 def _messages(said: Said) -> list[Said]:
     """OpenAI and transformers: `{"role": "user", "content": [{"type": "image", …}, {"type": "text", "text": …}]}`."""
-    turns, images = [], []
+    turns: list[_Turn] = []
+    images: list[Any] = []
+    videos: list[Any] = []
     for message in _objects(said["record"].get("messages"), "messages"):
         content = message.get("content")
         parts = _objects(content, "content") if isinstance(content, list) else [{"type": "text", "text": content}]
         texts = [part.get("text") for part in parts if part.get("type", "text") in ("text", "input_text")]
         if not all(isinstance(text, str) for text in texts):
             raise DataError(f"the text of a message is no text: {content!r:.80}")
-        turns.append((str(message.get("role")).lower(), "\n".join(texts)))  # type: ignore[arg-type]
+        shown = sum(str(part.get("type")) in ("image", "image_url", "input_image") for part in parts)
+        turns.append(_Turn(str(message.get("role")).lower(), "\n".join(texts), shown))  # type: ignore[arg-type]
         images += [image for part in parts if (image := _pictured(part)) is not None]
-    turns = [turn for turn in turns if turn[0] not in ("system", "developer")]
-    return _turns(said if said.get("image") else {**said, "image": images or None}, turns)
+        videos += [part["video"] for part in parts if part.get("video")]
+    turns = [turn for turn in turns if turn.who not in ("system", "developer")]
+    found = {"image": images or None, "video": videos or None}
+    return _turns(said if pictured_by(said) else {**said, **found}, turns)
 
 
 def _pictured(part: Said) -> Any:

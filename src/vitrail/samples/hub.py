@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vitrail.errors import DataError, UsageError
-from vitrail.samples.folders import IMAGE_SUFFIXES
 from vitrail.samples.formats import Format, Found, Source, joined
-from vitrail.samples.images import EncodedImage
+from vitrail.samples.images import IMAGE_SUFFIXES, EncodedImage
 from vitrail.samples.records import Table, columns_read, found_in, roles_in
 
 #: Suffixes of files: a missing `data/train.json` is not a name on the hub.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -18,6 +19,13 @@ from vitrail.artifacts import open_regular, read_regular
 from vitrail.errors import DataError, UsageError
 from vitrail.samples.bounds import ImageBounds
 from vitrail.samples.places import inside
+from vitrail.samples.strips import n_frames
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+#: Frames of an animated GIF, WebP or PNG are taken where the data call it a video.
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
+
+C = TypeVar("C", bound="Composite")
 
 
 @dataclass(frozen=True)
@@ -66,26 +74,86 @@ class EncodedImage:
         return content
 
 
-def content(image: Path | EncodedImage | Image.Image) -> bytes:
+class Composite(ABC):
+    """What is read as several images, and decoded to one strip; see `several` and `strips`."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """For messages and display."""
+
+    @property
+    @abstractmethod
+    def files(self) -> tuple[Path, ...]:
+        """The files that it is read from, as far as they are known before it is opened."""
+
+    @abstractmethod
+    def content(self) -> bytes:
+        """See `images.content`."""
+
+    @abstractmethod
+    def size(self, bounds: ImageBounds) -> tuple[int, int]:
+        """See `images.size`."""
+
+    @abstractmethod
+    def decode(self, bounds: ImageBounds) -> Image.Image:
+        """See `images.decode`."""
+
+    @abstractmethod
+    def changed(self: C, change: Callable[[Path | EncodedImage], Path | EncodedImage]) -> C:
+        """The same of other images: of what `change` gives for each."""
+
+
+#: What a sample may have as its image.
+AnyImage: TypeAlias = "Path | EncodedImage | Image.Image | Composite"
+
+
+def files_of(image: AnyImage) -> tuple[Path, ...]:
+    """The files that an image lies in, as far as they are known before it is opened."""
+    if isinstance(image, Composite):
+        return image.files
+    file = image if isinstance(image, Path) else image.file if isinstance(image, EncodedImage) else None
+    return () if file is None else (file,)
+
+
+def changed(image: AnyImage, change: Callable[[Path | EncodedImage], Path | EncodedImage]) -> AnyImage:
+    """The image that `change` gives for one in a file or a table, or for each of several."""
+    if isinstance(image, Composite):
+        return image.changed(change)
+    return image if isinstance(image, Image.Image) else change(image)
+
+
+def followed(image: Path | EncodedImage) -> Path | EncodedImage:
+    """The image, whose file may lie outside of the folder of the data."""
+    return replace(image, anywhere=True) if isinstance(image, EncodedImage) else image
+
+
+def content(image: AnyImage) -> bytes:
     """The bytes that decide what an image shows: those of its file, or its size and pixels where it is decoded."""
+    if isinstance(image, Composite):
+        return image.content()
     if isinstance(image, Image.Image):
         pixels = to_rgb(ImageOps.exif_transpose(image))
         return str(pixels.size).encode() + pixels.tobytes()
     return image.read() if isinstance(image, EncodedImage) else read_regular(image)
 
 
-def size(image: Path | EncodedImage | Image.Image, bounds: ImageBounds) -> tuple[int, int]:
+def size(image: AnyImage, bounds: ImageBounds) -> tuple[int, int]:
     """(width, height) as stored, before EXIF turns it, from the header alone; raises as `decode`."""
+    if isinstance(image, Composite):
+        return image.size(bounds)
     with _opened(image, bounds) as opened:
         return opened.size
 
 
-def decode(image: Path | EncodedImage | Image.Image, bounds: ImageBounds) -> Image.Image:
+def decode(image: AnyImage, bounds: ImageBounds) -> Image.Image:
     """The image as a new one: RGB, upright (EXIF), fully decoded. Errors of the decoder pass unchanged.
 
     Raises:
         DataError: it is beyond `bounds`; it was not decoded.
     """
+    if isinstance(image, Composite):
+        return image.decode(bounds)
     with _opened(image, bounds) as opened:
         if opened is image:
             return to_rgb(ImageOps.exif_transpose(opened))
@@ -138,8 +206,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+#: How many squares wide the thumbnail of a strip may be.
+_SQUARES = 4
+
+
 def thumbnail(image: Image.Image, side: int = 160) -> bytes:
-    """The JPEG bytes of `image`, shrunk (never enlarged) to fit a square of `side` pixels.
+    """The JPEG bytes of `image`, shrunk (never enlarged) to fit a square of `side` pixels; those of a strip to fit as
+    many such squares side by side as it has images, up to four.
 
     Raises:
         UsageError: `side` is less than 1.
@@ -147,7 +220,7 @@ def thumbnail(image: Image.Image, side: int = 160) -> bytes:
     if side < 1:
         raise UsageError(f"side should be at least 1 pixel, got {side}")
     small = to_rgb(image)
-    small.thumbnail((side, side))
+    small.thumbnail((side * min(n_frames(image), _SQUARES), side))
     buffer = io.BytesIO()
     small.save(buffer, format="JPEG", quality=85, comment=b"")  # else a comment in the source comes along
     return buffer.getvalue()

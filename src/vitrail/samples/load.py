@@ -27,7 +27,7 @@ from vitrail.samples.folders import FOLDER
 from vitrail.samples.formats import Format, Found, Source, joined
 from vitrail.samples.genome import GENOME, REGIONS
 from vitrail.samples.hub import HUB, SAVED, STREAM
-from vitrail.samples.images import EncodedImage
+from vitrail.samples.images import changed, files_of, followed
 from vitrail.samples.options import ReadingOptions
 from vitrail.samples.places import inside
 from vitrail.samples.sample import Sample
@@ -235,7 +235,7 @@ def _summary(asked: Source, kind: Format, found: Found, samples: Sequence[Sample
     looked_at, missing = images_there(samples, len(samples) if asked.reading.strict else LOOKED_AT)
     if missing and asked.reading.strict:
         raise DataError(
-            f"{len(missing)} images do not exist; the first, of sample {missing[0].id!r}: {missing[0].image}"
+            f"{len(missing)} images do not exist; the first, of sample {missing[0].id!r}: {missing[0].place}"
         )
     return Summary(
         source=str(asked.given),
@@ -319,31 +319,18 @@ def _placed(
         DataError: an image lies outside, and that is not allowed.
     """
     is_inside = inside(root, homes)
-    outside = [s for s in samples if (file := _file(s)) is not None and not is_inside(file)]
+    files = ((s, [file for file in files_of(s.image) if not is_inside(file)]) for s in samples)
+    outside = [(s, left[0]) for s, left in files if left]
     place = homes[0] if homes else root
     if outside and not allow_outside:
-        first = outside[0]
+        first, file = outside[0]
         raise DataError(
-            f"{len(outside)} of {len(samples)} images of {source} lie outside of {place}, such as {_named(first)} of "
-            f"sample {first.id!r}. To follow such paths, add --allow-outside "
+            f"{len(outside)} of {len(samples)} images of {source} lie outside of {place}, such as "
+            f"{url_of(file) or file} of sample {first.id!r}. To follow such paths, add --allow-outside "
             "(ImageBounds(allow_outside=True)); or name the folder that all images lie in with --images."
         )
     if outside:
         _log.warning("%d of %d images of %s lie outside of %s", len(outside), len(samples), source, place)
     if not allow_outside:
         return samples
-    return [
-        replace(s, image=replace(s.image, anywhere=True)) if isinstance(s.image, EncodedImage) else s for s in samples
-    ]
-
-
-def _named(sample: Sample) -> str:
-    """The file of a sample's image, as a message calls it."""
-    file = _file(sample)
-    return str(file) if file is None else url_of(file) or str(file)
-
-
-def _file(sample: Sample) -> Path | None:
-    """The file that the image lies in; None where that is known when it is opened, or not at all."""
-    image = sample.image
-    return image if isinstance(image, Path) else image.file if isinstance(image, EncodedImage) else None
+    return [replace(s, image=changed(s.image, followed)) for s in samples]

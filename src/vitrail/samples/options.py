@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitrail.errors import UsageError
-from vitrail.options import Options
+from vitrail.options import Count, Options
+
+#: How many frames of a video are taken, unless somebody says another number.
+FRAMES = 8
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class ReadingOptions(Options):
         id_column: the column of the sample's id.
         question_column: the column of the question.
         answer_column: the column of the answers.
+        frames: how many frames of a video are taken, evenly spread over it.
         annotations: the file with the answers to VQAv2 questions, if it does not lie beside them.
         encoding: of text files that are not UTF-8 or UTF-16, such as `latin-1`. It is never guessed.
         strict: stop at the first record that cannot be read, or whose image is missing. By default such records are
@@ -34,6 +38,7 @@ class ReadingOptions(Options):
     id_column: str | None = None
     question_column: str | None = None
     answer_column: str | None = None
+    frames: Count = FRAMES
     annotations: Path | None = None
     encoding: str | None = None
     strict: bool = False

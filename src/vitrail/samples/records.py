@@ -19,9 +19,10 @@ from vitrail.samples.columns import NAMES, URLS, listed, normal, roles_of, toget
 from vitrail.samples.elsewhere import image_at
 from vitrail.samples.fields import need, optional, short, texts
 from vitrail.samples.formats import Found, Source
-from vitrail.samples.forms import Form, Said, form_of
-from vitrail.samples.images import EncodedImage
+from vitrail.samples.forms import Form, Said, form_of, pictured_by
+from vitrail.samples.images import Composite, EncodedImage
 from vitrail.samples.sample import Sample
+from vitrail.samples.several import Several, moving
 
 #: Folders that images lie in below the folder of images, beside that itself.
 FOLDERS = (
@@ -57,7 +58,7 @@ class Table:
 def has_images(columns: Sequence[str], source: Source) -> bool:
     """Whether records with these fields have images: by their form, by a name, or because the user says so."""
     names = {normal(column) for column in columns}
-    images = {name for group in NAMES["image"] for name in group}
+    images = {name for role in ("image", "video") for group in NAMES[role] for name in group}
     return form_of(columns) is not None or bool(names & images) or "image" in source.reading.chosen
 
 
@@ -80,7 +81,7 @@ def roles_in(
     if image is not None:
         usual["image"] = image
     found = roles_of(columns, {**usual, **source.reading.chosen}, place)
-    if "image" not in found and (form is None or form.samples is None):
+    if not {"image", "video"} & found.keys() and (form is None or form.samples is None):
         links = [column for column in columns if normal(column) in URLS]
         if links:
             raise DataError(
@@ -177,20 +178,22 @@ class _Reader:
     def _samples(self, where: str, said: Said) -> Iterator[tuple[str, Said]]:
         """What is said of each of the samples of a record; a record that says nothing is counted."""
         try:
+            without = False
             for one in self.form.samples(said) if self.form and self.form.samples else (said,):
-                if one.get("image") is None:
-                    if self.form is None or self.form.samples is None:
-                        need(one["record"], self.roles["image"][0], (str, EncodedImage), where)
-                    self.without_image += 1
-                    return
-                yield where, one
+                if pictured_by(one) is not None:
+                    yield where, one
+                    continue
+                if self.form is None or self.form.samples is None:
+                    need(one["record"], self._column("image" if "image" in self.roles else "video"), (str,), where)
+                without = True
+            self.without_image += without
         except DataError as error:
             self.flaws.append(str(error) if str(error).startswith(where) else f"{where}: {error}")
 
     def _merged(self, entries: Iterator[tuple[str, Said]]) -> list[tuple[str, Said]]:
         found: dict[Any, tuple[str, Said]] = {}
         for number, (where, said) in enumerate(entries):
-            image = said["image"]
+            image = pictured_by(said)
             named = isinstance(image, str | int) and "id" not in said
             key = (image, said.get("split"), said.get("turn")) if named else number
             if key not in found:
@@ -228,20 +231,30 @@ class _Reader:
             answer_type=optional(said, "answer_type", where),
         )
 
-    def _image(self, where: str, said: Said) -> tuple[Path | EncodedImage, str]:
-        """The image, and its name as written."""
-        value = said["image"]
-        if isinstance(value, list):
-            if len(value) != 1:
-                raise DataError(f"{where} has {len(value)} images; a sample has one")
-            value = value[0]
+    def _image(self, where: str, said: Said) -> tuple[Path | EncodedImage | Composite, str]:
+        """The image, several of them or a video, and its name as written."""
+        role = "image" if said.get("image") is not None else "video"
+        found = [self._one(where, {**said, role: value}, role) for value in _listed(said[role])]
+        frames = self.source.reading.frames
+        images = [moving(image, frames, always=role == "video") for image, _ in found]
+        if len(found) == 1:
+            return images[0], found[0][1]
+        several = tuple(image for image in images if not isinstance(image, Composite))
+        if not found or len(several) < len(images):
+            what = f"{len(images)} videos, or images and a video" if found else "a list with no image in it"
+            raise DataError(f"{where} has {what}; a sample has an image, several of them, or one video")
+        return Several(several), " + ".join(written or image.key() for image, written in found)  # type: ignore[union-attr]
+
+    def _one(self, where: str, said: Said, role: str) -> tuple[Path | EncodedImage, str]:
+        """One image or video, and its name as written."""
+        value = said[role]
         if isinstance(value, dict):
             value = value.get("path") if value.get("bytes") is None else value["bytes"]
         if isinstance(value, bytes):
             return EncodedImage(where, partial(_same, value), self.table.root), ""
         if isinstance(value, int) and self.form and self.form.files:
             value = str(value)
-        value = need({self._column("image"): value}, self._column("image"), (str, EncodedImage), where)
+        value = need({self._column(role): value}, self._column(role), (str, EncodedImage), where)
         if isinstance(value, EncodedImage):
             return value, ""
         if (content := _embedded(value, where)) is not None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from PIL import Image
 
-from vitrail.errors import DataError
+from vitrail.errors import DataError, UsageError
 from vitrail.notebook import Picture, Shown, View
 from vitrail.samples.bounds import ImageBounds
-from vitrail.samples.images import EncodedImage, content, decode, size, thumbnail
+from vitrail.samples.images import AnyImage, Composite, content, decode, size, thumbnail, to_rgb
+from vitrail.samples.several import Several, moving
+from vitrail.samples.strips import strip
 
 T = TypeVar("T")
+#: An image as a caller gives it: a path of an image or a video, a decoded image, or several.
+GivenImage: TypeAlias = "str | Path | Image.Image | Sequence[str | Path] | Sequence[Image.Image]"
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Sample(Shown):
 
     Args:
         id: the sample's own name, unlike that of any other sample.
-        image: the path of a file, an image inside a table, or a decoded image.
+        image: the path of a file, an image inside a table, or a decoded image; several of them, or a video
+            (`samples.several`), which are shown as a strip.
         references: captions by people.
         question: a question about the image, for visual question answering.
         answers: people's answers to it, as many as there are (ten in VQAv2), repetitions included.
@@ -35,7 +40,7 @@ class Sample(Shown):
     """
 
     id: str
-    image: Path | EncodedImage | Image.Image
+    image: AnyImage
     references: tuple[str, ...] = ()
     question: str | None = None
     answers: tuple[str, ...] = ()
@@ -44,16 +49,26 @@ class Sample(Shown):
     bounds: ImageBounds = field(default=ImageBounds(), repr=False)
 
     @classmethod
-    def of_image(cls, image: str | Path | Image.Image) -> Sample:
-        """The sample of an image alone, a path or a decoded one.
+    def of_image(cls, image: GivenImage) -> Sample:
+        """The sample of an image or a video alone, or of several images.
 
         Raises:
             DataError: it cannot be read.
+            UsageError: there is none.
         """
-        if isinstance(image, Image.Image):
-            sample = cls(id="image", image=image)
+        given = [image] if isinstance(image, str | Path | Image.Image) else list(image)
+        if not given:
+            raise UsageError("An image was expected, or several; the list is empty.")
+        files = [moving(Path(one)) for one in given if isinstance(one, str | Path)]
+        name, single = " + ".join(map(str, given)), tuple(one for one in files if not isinstance(one, Composite))
+        if len(files) == len(given) == 1:
+            sample = cls(id=name, image=files[0])
+        elif len(single) == len(given):
+            sample = cls(id=name, image=Several(single))
+        elif files:
+            raise UsageError("Several images are all files or all decoded ones, and no videos.")
         else:
-            sample = cls(id=str(image), image=Path(image))
+            sample = cls(id="image", image=strip([to_rgb(one) for one in given if isinstance(one, Image.Image)]))
         sample.open()  # says what is wrong with it
         return sample
 
@@ -61,6 +76,11 @@ class Sample(Shown):
     def name(self) -> str:
         """The image's name for display: its file name, its place in a table, or the sample's id."""
         return self.id if isinstance(self.image, Image.Image) else self.image.name
+
+    @property
+    def place(self) -> str:
+        """Where the image lies, for messages: its path, or its name."""
+        return str(self.image) if isinstance(self.image, Path) else self.name
 
     @property
     def said(self) -> tuple[str, ...]:
@@ -87,7 +107,7 @@ class Sample(Shown):
         return self.id, image, hashlib.sha256(texts.encode()).hexdigest()
 
     def open(self) -> Image.Image:
-        """The image: RGB, upright (EXIF), fully decoded, transparency over white.
+        """The image: RGB, upright (EXIF), fully decoded, transparency over white; several as one strip.
 
         Raises:
             DataError: the image is missing, unreadable, truncated, larger than `PIL.Image.MAX_IMAGE_PIXELS`, or beyond
@@ -113,7 +133,7 @@ class Sample(Shown):
         return View("Sample", f"{self.id}: {self.name}", pictures=pictures, notes=(*asked, *self.said))
 
     def _of_image(self, read: Callable[[Any, ImageBounds], T]) -> T:
-        image = f"image {self.image if isinstance(self.image, Path) else self.name}"
+        image = f"image {self.place}"
         try:
             return read(self.image, self.bounds)
         except FileNotFoundError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import tarfile
 import threading
 from functools import lru_cache, partial
@@ -13,9 +14,8 @@ from vitrail.artifacts import open_regular, url_of
 from vitrail.errors import DataError
 from vitrail.samples.elsewhere import listed, read, stream
 from vitrail.samples.files import to_json, to_text
-from vitrail.samples.folders import IMAGE_SUFFIXES
 from vitrail.samples.formats import Format, Found, Source
-from vitrail.samples.images import EncodedImage
+from vitrail.samples.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, EncodedImage
 from vitrail.samples.records import Table, found_in
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -66,14 +66,21 @@ def _read(source: Source) -> Found:
     return found_in(Table(place, columns, rows, path.parent, flaws, image="image"), source)
 
 
+#: The names of several images of one sample, behind its key.
+_NUMBERED = re.compile(r"\d+\.\w+")
+
+
 def _row(source: Source, tar: tarfile.TarFile, members: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     path, key = source.path, members.pop("__key__")
     place = _place(source)
     where = f"{place}: {key}"
     held = {name: member for name, member in members.items() if not name.startswith("__")}
-    images = [name for name in held if f".{name.rpartition('.')[2].lower()}" in IMAGE_SUFFIXES]
-    if len(images) != 1:
-        raise DataError(f"{where} should hold one image; it holds {', '.join(sorted(held)) or 'nothing'}")
+    images = [name for name in held if f".{name.rpartition('.')[2].lower()}" in IMAGE_SUFFIXES | VIDEO_SUFFIXES]
+    if len(images) != 1 and not (images and all(map(_NUMBERED.fullmatch, images))):
+        raise DataError(
+            f"{where} should hold one image, or images with numbers (`{key}.0.jpg`); it holds "
+            f"{', '.join(sorted(held)) or 'nothing'}"
+        )
     row: dict[str, Any] = {"id": f"{path.name.partition('.')[0]}/{key}"}
     if "json" in held:
         document = to_json(to_text(_bytes(tar, held["json"]), where), where)
@@ -83,9 +90,10 @@ def _row(source: Source, tar: tarfile.TarFile, members: dict[str, Any]) -> tuple
     if "txt" in held:
         row["captions"] = to_text(_bytes(tar, held["txt"]), f"{where}.txt", source.reading.encoding).split("\n")
         row.pop("caption", None)
-    image = held[images[0]]
-    cell = partial(_cell, place, image.offset_data, image.size)
-    row["image"] = EncodedImage(f"{key}.{images[0]}", cell, path.parent)
+    row["image"] = [
+        EncodedImage(f"{key}.{name}", partial(_cell, place, held[name].offset_data, held[name].size), path.parent)
+        for name in sorted(images, key=lambda name: int(name.partition(".")[0]) if len(images) > 1 else 0)
+    ]
     return where, row
 
 

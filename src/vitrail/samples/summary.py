@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vitrail.samples.columns import listed
+from vitrail.samples.images import EncodedImage, files_of
 from vitrail.samples.sample import Sample
 
 #: How many images are looked for, spread over the samples; all of them where records are read strictly.
@@ -95,5 +96,10 @@ def summary_of(samples: Sequence[Sample]) -> Summary | None:
 def images_there(samples: Sequence[Sample], most: int = LOOKED_AT) -> tuple[int, list[Sample]]:
     """How many image files were looked for, of at most about `most` samples spread evenly, and whose are missing."""
     step = max(1, -(-len(samples) // most))
-    looked = [s for s in samples[::step] if isinstance(s.image, Path)]
-    return len(looked), [s for s in looked if not os.path.isfile(str(s.image))]
+    looked = [s for s in samples[::step] if _paths(s)]
+    return len(looked), [s for s in looked if not all(os.path.isfile(path) for path in _paths(s))]
+
+
+def _paths(sample: Sample) -> tuple[Path, ...]:
+    """The files that an image, or several, are given as."""
+    return () if isinstance(sample.image, EncodedImage) else files_of(sample.image)

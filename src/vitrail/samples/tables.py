@@ -15,7 +15,7 @@ from vitrail.errors import DataError
 from vitrail.samples.columns import NAMES, normal
 from vitrail.samples.fields import short
 from vitrail.samples.formats import Format, Found, Source
-from vitrail.samples.images import EncodedImage
+from vitrail.samples.images import IMAGE_SUFFIXES, EncodedImage
 from vitrail.samples.records import Table, columns_read, found_in, has_images
 
 #: The row groups of Parquet files that are in memory, and the bytes that they may have together, unless it is one.
@@ -85,8 +85,6 @@ def _records(document: Any) -> list[tuple[str, Any]] | None:
 
 
 def _names_image(name: str) -> bool:
-    from vitrail.samples.folders import IMAGE_SUFFIXES
-
     return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 

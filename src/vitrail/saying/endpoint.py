@@ -20,8 +20,8 @@ from PIL import Image
 
 from vitrail.errors import DataError, ModelError, UsageError
 from vitrail.options import Count, CountOrNone, Options
-from vitrail.samples import Sample
-from vitrail.samples.images import content
+from vitrail.samples import Sample, frames_of
+from vitrail.samples.images import Composite, content
 from vitrail.saying.texts import Utterance
 
 #: The variable of the environment that holds the server's key.
@@ -114,7 +114,7 @@ class Endpoint(Options):
         def ask(sample: Sample) -> Utterance | str:
             request = sample.question or prompt
             try:
-                body = _request(self.model, data_url(sample), request, max_new_tokens)
+                body = _request(self.model, data_urls(sample), request, max_new_tokens)
             except DataError as error:
                 return str(error)
             try:
@@ -144,24 +144,31 @@ class Endpoint(Options):
         return said, left_out
 
 
-def data_url(sample: Sample) -> str:
-    """The image of `sample` as a data URL.
+def data_urls(sample: Sample) -> list[str]:
+    """The image of `sample` as a data URL, or each of several.
 
     Raises:
         DataError: it cannot be read.
     """
     upright = sample.open()  # within its bounds, whole, and readable
     kind, held = _as_it_is(sample)
-    if kind is None:
+    if kind is not None:
+        return [_data_url(kind, held)]
+    urls = []
+    for image in frames_of(upright):
         buffer = io.BytesIO()
-        upright.save(buffer, "PNG")
-        kind, held = "image/png", buffer.getvalue()
+        image.save(buffer, "PNG")
+        urls.append(_data_url("image/png", buffer.getvalue()))
+    return urls
+
+
+def _data_url(kind: str, held: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(held).decode()}"
 
 
 def _as_it_is(sample: Sample) -> tuple[str | None, bytes]:
     """The type of media of an image whose file may be sent as it lies there, and its bytes; None for another one."""
-    if isinstance(sample.image, Image.Image):
+    if isinstance(sample.image, Image.Image | Composite):
         return None, b""
     held = content(sample.image)
     with Image.open(io.BytesIO(held)) as image:
@@ -169,9 +176,9 @@ def _as_it_is(sample: Sample) -> tuple[str | None, bytes]:
         return (SENT_AS_THEY_ARE.get(str(image.format)) if plain else None), held
 
 
-def _request(model: str | None, image: str, request: str, max_new_tokens: int) -> dict[str, Any]:
-    """The body of a chat completion: greedy, one image, one request."""
-    parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": image}}]
+def _request(model: str | None, images: Sequence[str], request: str, max_new_tokens: int) -> dict[str, Any]:
+    """The body of a chat completion: greedy, the images of one sample, one request."""
+    parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": image}} for image in images]
     if request:
         parts.append({"type": "text", "text": request})
     turns = [{"role": "user", "content": parts}]

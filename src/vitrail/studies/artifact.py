@@ -16,8 +16,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from PIL import Image
-
 from vitrail.activations import Activations, open_activations
 from vitrail.artifacts import MANIFEST, file_hash, read_made, state_of, typed
 from vitrail.concepts import Concepts, open_concepts
@@ -30,6 +28,7 @@ from vitrail.lmm import LMM, Layer, load_as
 from vitrail.maps import ImageMaps, ImageWords, MapOptions, StudyMaps, map_concepts, open_maps, token_words
 from vitrail.maps.artifact import KIND as MAPS
 from vitrail.notebook import Picture, Shown, View, bars
+from vitrail.samples import GivenImage
 from vitrail.scores import KnownFactors
 from vitrail.studies.notes import Notes, read_notes
 
@@ -119,12 +118,12 @@ class Study(Shown):
         return load_as(self.activations.model, prompt=self.activations.options.prompt)
 
     def explain(
-        self, image: str | Path | Image.Image, *, n_concepts: int = 5, n_look_alikes: int = 5, lmm: LMM | None = None
+        self, image: GivenImage, *, n_concepts: int = 5, n_look_alikes: int = 5, lmm: LMM | None = None
     ) -> Explanation:
         """The concepts behind the word in one image; see `vitrail.explain`.
 
         Args:
-            image: a path or an open image.
+            image: a path or an open image, several of them, or a video.
             n_concepts: how many of the most active concepts.
             n_look_alikes: how many training samples with the most similar activations.
             lmm: the study's model, where it is loaded already.
@@ -139,7 +138,7 @@ class Study(Shown):
 
     def maps(
         self,
-        image: str | Path | Image.Image,
+        image: GivenImage,
         *,
         n_concepts: int = 5,
         options: MapOptions | None = None,
@@ -148,7 +147,7 @@ class Study(Shown):
         """Where in one image its strongest concepts come from, in the coordinates of the image.
 
         Args:
-            image: a path or an open image.
+            image: a path or an open image, several of them, or a video.
             n_concepts: how many of the most active concepts.
             options: how the maps are made; see `MapOptions`.
             lmm: the study's model, where it is loaded already.
@@ -164,7 +163,7 @@ class Study(Shown):
 
     def token_words(
         self,
-        image: str | Path | Image.Image,
+        image: GivenImage,
         *,
         layer: Layer | None = None,
         lens: Lens | str | Path | None = None,
@@ -174,7 +173,7 @@ class Study(Shown):
         """The nearest words of every token of one image, in the coordinates of the image; see `vitrail.token_words`.
 
         Args:
-            image: a path or an open image.
+            image: a path or an open image, several of them, or a video.
             layer: whose states are read; the layer of the study for None.
             lens: through which they are read; the unembedding alone for None.
             n_words: words per token.

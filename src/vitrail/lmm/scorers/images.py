@@ -17,7 +17,7 @@ from vitrail.lmm.identity import fingerprint
 from vitrail.lmm.placement import device_of
 from vitrail.lmm.running import in_batches
 from vitrail.lmm.scorers import reading
-from vitrail.samples import Sample
+from vitrail.samples import Sample, frames_of
 
 OPEN_CLIP = "open_clip:"
 
@@ -43,20 +43,28 @@ class ImageTextScorer:
         return in_batches(lambda batch: _units(self.encode_images(batch)), images, reading.BATCH)
 
     def images_of(self, samples: Sequence[Sample]) -> list[np.ndarray]:
-        """The same for the images of `samples`, which are opened batch by batch.
+        """The same for the images of `samples`, which are opened batch by batch; the mean over several images of one.
 
         Raises:
             DataError: an image cannot be opened.
         """
 
         def encode(batch: Sequence[Sample]) -> list[np.ndarray]:
-            return _units(self.encode_images([s.open() for s in batch]))
+            frames = [frames_of(sample.open()) for sample in batch]
+            vectors = _units(self.encode_images([image for of in frames for image in of]))
+            return [_mean([vectors.pop(0) for _ in of]) for of in frames]
 
         return in_batches(encode, samples, reading.BATCH, pixels=Sample.pixels)
 
     def texts(self, texts: Sequence[str]) -> list[np.ndarray]:
         """For each text (1, d) float32 of unit length."""
         return in_batches(lambda batch: _units(self.encode_texts(batch)), texts, reading.BATCH)
+
+
+def _mean(vectors: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean of vectors (1, d) of unit length, of unit length."""
+    total = np.sum(vectors, axis=0)
+    return vectors[0] if len(vectors) == 1 else total / np.linalg.norm(total)
 
 
 def _units(vectors: Tensor) -> list[np.ndarray]:

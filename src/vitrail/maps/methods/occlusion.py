@@ -13,6 +13,7 @@ from PIL import Image
 
 from vitrail.lmm.coordinates import Places
 from vitrail.maps.question import Question
+from vitrail.samples.strips import Box
 
 #: Side of the window that covers, in cells.
 WINDOW = 2
@@ -24,36 +25,40 @@ def occlusion(question: Question) -> Float[np.ndarray, "images targets height wi
 
 
 def _of_image(question: Question, which: int) -> Float[np.ndarray, "targets height width"]:
+    whole = question.values([question.images[which]], which)
+    found = [_of_box(question, which, box, whole) for box in question.layout.boxes or [(0, 0, *question.layout.size)]]
+    falls, boxes = np.concatenate([f for f, _ in found], axis=1), np.concatenate([b for _, b in found])
+    return Places(np.arange(len(boxes))[None], boxes).raster(falls, *question.shape)
+
+
+def _of_box(
+    question: Question, which: int, box: Box, whole: Float[np.ndarray, "targets 1"]
+) -> tuple[Float[np.ndarray, "targets cells"], Float[np.ndarray, "cells 4"]]:
+    """How much each target falls where a cell of one image is covered, the whole picture or one of a strip; and where
+    the cells lie, as in `Places`."""
     image = np.asarray(question.images[which])
-    height, width = image.shape[:2]
-    side = max(height, width) / question.options.cells
-    rows, columns = max(1, round(height / side)), max(1, round(width / side))
-    down, across = np.linspace(0, height, rows + 1).round().astype(int), np.linspace(0, width, columns + 1).round()
-    across = across.astype(int)
+    left, top, right, bottom = box
+    side = max(bottom - top, right - left) / question.options.cells
+    rows, columns = max(1, round((bottom - top) / side)), max(1, round((right - left) / side))
+    down = np.linspace(top, bottom, rows + 1).round().astype(int)
+    across = np.linspace(left, right, columns + 1).round().astype(int)
+    colour = image[top:bottom, left:right].mean((0, 1)).round()
     corners = [(r, c) for r in range(1 - WINDOW, rows) for c in range(1 - WINDOW, columns)]
     windows = [(slice(max(r, 0), r + WINDOW), slice(max(c, 0), c + WINDOW)) for r, c in corners]
-    covered = [
-        _covered(
-            image, slice(down[r.start], down[min(r.stop, rows)]), slice(across[c.start], across[min(c.stop, columns)])
-        )
-        for r, c in windows
-    ]
-    whole = question.values([question.images[which]], which)
+    covered = []
+    for r, c in windows:
+        changed = image.copy()
+        changed[down[r.start] : down[min(r.stop, rows)], across[c.start] : across[min(c.stop, columns)]] = colour
+        covered.append(question.layout.on(Image.fromarray(changed)))
     falls = whole - question.values(covered, which)
     total, times = np.zeros((len(falls), rows, columns)), np.zeros((rows, columns))
     for (r, c), fall in zip(windows, falls.T, strict=True):
         total[:, r, c] += fall[:, None, None]
         times[r, c] += 1
+    width, height = question.layout.size
     boxes = [
         (across[c] / width, down[r] / height, across[c + 1] / width, down[r + 1] / height)
         for r in range(rows)
         for c in range(columns)
     ]
-    places = Places(np.arange(rows * columns)[None], np.array(boxes))
-    return places.raster((total / times).reshape(len(falls), -1), *question.shape)
-
-
-def _covered(image: np.ndarray, rows: slice, columns: slice) -> Image.Image:
-    changed = image.copy()
-    changed[rows, columns] = image.mean((0, 1)).round()
-    return Image.fromarray(changed)
+    return (total / times).reshape(len(falls), -1), np.array(boxes)

@@ -1,5 +1,5 @@
 // An image, what the model says of it, and the concepts behind each word.
-import { address, api, changed, concepts, digits, drawer, exports, follow, h, head, pane, percent, say, thumb, tone, verdict, wrong } from "./lib.js";
+import { address, api, changed, concepts, digits, drawer, exports, follow, h, head, pane, percent, say, thumb, tone, verdict, whole, wrong } from "./lib.js";
 import { chooseStudy, picture } from "./picture.js";
 
 /** The fields of an image, row by row. */
@@ -112,7 +112,7 @@ export async function ask(view, _, signal) {
       where(b),
       b.concepts.length > 0 && [h("h3", {}, "Words of its strongest concept"), h("p", { dir: "auto" }, b.concepts[0].words.join(", "))],
       h("h3", {}, "Look-alikes"),
-      h("div", { class: "photos small" }, b.look_alikes.map((s) => h("figure", { class: "photo" }, h("div", { class: "frame" }, h("img", { src: thumb(b.study, s.row), alt: s.text, loading: "lazy" })), h("figcaption", { dir: "auto" }, s.text))))]),
+      h("div", { class: "photos small" }, b.look_alikes.map((s) => h("figure", { class: "photo" }, h("div", { class: "frame" }, h("img", { ...whole, src: thumb(b.study, s.row), alt: s.text, loading: "lazy" })), h("figcaption", { dir: "auto" }, s.text))))]),
       () => !signal.aborted && address.set({ word: "", maps: "" }));
   }
 

@@ -107,6 +107,8 @@ export const percent = (value) => (value === null || value === undefined ? "–"
 export const digits = (value, n = 2) => (value === null || value === undefined ? "–" : value.toFixed(n));
 export const number = (value) => value.toLocaleString("en");
 export const thumb = (study, row) => `/api/studies/${study}/thumbs/${row}`;
+/** A picture too wide to fill a square, such as a strip of several images, is shown whole. */
+export const whole = { onload: ({ target: t }) => t.classList.toggle("whole", t.naturalWidth > 1.8 * t.naturalHeight) };
 
 /** The number of a concept on its glass. */
 export const pane = (k, props = {}) => h(props.href ? "a" : "span", { class: `pane ${tone(k)}`, ...props }, String(k));
@@ -116,7 +118,7 @@ export function photo(study, sample, { value, actions, concept } = {}) {
   const caption = `${sample.before}${sample.said}${sample.after}`;
   return h("figure", { class: "photo" },
     h("div", { class: "frame" },
-      h("img", { src: thumb(study, sample.row), alt: caption, loading: "lazy", title: sample.id }),
+      h("img", { ...whole, src: thumb(study, sample.row), alt: caption, loading: "lazy", title: sample.id }),
       sample.where && h("img", { class: "where", src: `/api/studies/${study}/maps/${concept}/${sample.row}`, alt: `It comes from: ${sample.where}` }),
       value && h("span", { class: "value" }, value)),
     h("figcaption", {}, h("p", { dir: "auto" }, sample.before, h("mark", {}, sample.said), sample.after), actions));
