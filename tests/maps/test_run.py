@@ -16,6 +16,7 @@ from vitrail.lmm.coordinates import Places
 from vitrail.maps import MapOptions, Question, Targets, map_concepts, maps_of
 from vitrail.maps.image_maps import shape_of
 from vitrail.maps.methods.registry import METHODS
+from vitrail.samples import Layout
 
 
 @pytest.fixture(scope="module")
