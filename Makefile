@@ -115,10 +115,11 @@ families: $(READY)
 	VITRAIL_FAMILIES=docs/families.json $(BIN)/python -m pytest tests/families/test_families.py tests/families/test_open_clip.py
 	$(BIN)/python docs/generate.py
 
-## docs: the pages that are generated, and the site of all pages → build/site; a warning is an error
+## docs: the pages that are generated, the notebooks run, and the site of all pages → build/site; a warning is an error
 docs: $(READY)
 	$(PIP) -e '.[docs]'
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/notebooks.py
 	$(BIN)/zensical build --strict --clean
 
 ## picture: the pictures of the README, from today's pages; needs chromium

@@ -1,8 +1,8 @@
 """A campaign of faults: damage to every file of a study before every later stage, edits of every manifest, bad input to
 every command, kills at random moments, races.
 
-    python benchmarks/faults.py [--kills 40] [--out benchmarks/results/faults.json]
-    python benchmarks/faults.py --quick        # a tenth of it, in minutes
+    python -m benchmarks.faults [--kills 40] [--out benchmarks/results/faults.json]
+    python -m benchmarks.faults --quick       # a tenth of it, in minutes
 
 Each fault ends in one of these. Only the first two are right:
 

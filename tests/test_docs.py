@@ -18,7 +18,8 @@ QUOTED = re.findall(r"^\| `([^`]+)` \|", PAGE, re.MULTILINE)
 
 def test_the_site_lists_every_page_once() -> None:
     listed = re.findall(r'= "([^"]+\.md)"', (ROOT / "zensical.toml").read_text(encoding="utf-8"))
-    assert sorted(listed) == sorted(p.name for p in (ROOT / "docs").glob("*.md"))
+    notebooks = [f"notebooks/{p.stem}.md" for p in (ROOT / "notebooks").glob("*.ipynb")]  # `make docs` writes these
+    assert sorted(listed) == sorted([*(p.name for p in (ROOT / "docs").glob("*.md")), *notebooks])
 
 
 def texts(node: ast.AST) -> str:

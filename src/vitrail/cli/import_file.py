@@ -19,23 +19,29 @@ from vitrail.importing.options import ImportOptions
 @command(name="import", panel="Step by step")
 def import_file(
     *,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pth, .pt or .pkl of the research code.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A .pth, .pt or .pkl of the research code; a dictionary of SAELens."),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder to write, or for a list of ids a text file.")],
     told: Annotated[ImportOptions, Named(applied_at="--positions")],
     model: Annotated[ModelChoice, Without("prompt")],
     data: Annotated[DataSource, Without("images", "max_side", "max_ratio")],
     as_json: Json = False,
 ) -> None:
-    """A file of the published research code (xl-vlms, learn-to-steer) as an artifact in OUT; nothing in it is run.
+    """A file of the published research code (xl-vlms, learn-to-steer), or a dictionary of SAELens (a folder with
+    cfg.json and sae_weights.safetensors), as an artifact in OUT; nothing in it is run.
 
-    Features become activations, an analysis concepts, vectors and networks a steering, lists of ids a text file. The
-    command says what the file holds and what it lacks.
+    Features become activations, an analysis concepts, vectors and networks a steering, lists of ids a text file. Of a
+    dictionary those features become concepts that are most active on the states in --activations. The command says
+    what the file holds and what it lacks.
 
     Examples:
         vitrail import features.pth --model llava-hf/llava-1.5-7b-hf --word dog --out studies/dog/activations
         vitrail import analysis.pth --activations studies/dog/activations --out studies/dog/concepts
         vitrail import vectors.pth --model llava-hf/llava-1.5-7b-hf --layer 31 --key steering_vector --out steer/red
         vitrail import ids.pkl --key red --out red.txt
+        vitrail import sae/blocks.16 --activations studies/dog/activations --layer 16 --out studies/dog/concepts
     """
     from vitrail.runs.import_file import import_file as run
 

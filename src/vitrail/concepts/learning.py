@@ -249,6 +249,8 @@ def learn_as(
     layer = one_layer(activations, options.layer)
     options = replace(options, layer=layer)
     learner = options.learner()
+    if options.method not in learners.LEARNERS:
+        raise UsageError(f"The features of an {learner.title} are read, not learned: `vitrail import`.")
     if learner.prototypes:
         options = replace(options, form="paper")
     if engine not in ("local", "ray"):

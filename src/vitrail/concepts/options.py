@@ -75,7 +75,7 @@ class LearningOptions(Options):
     @property
     def standardised(self) -> bool:
         """Whether activations are compared relative to their root mean square; see `form`."""
-        return self.form != "paper" and not learners.LEARNERS[self.method].prototypes
+        return self.form != "paper" and not learners.learner_class(self.method).prototypes
 
     def learner(self) -> learners.Learner:
         """An unfitted learner; of one concept where their number is not chosen yet.

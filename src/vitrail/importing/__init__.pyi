@@ -3,6 +3,11 @@
 from .concepts import (
     import_concepts as import_concepts,
 )
+from .dictionaries import (
+    Dictionary as Dictionary,
+    import_dictionary as import_dictionary,
+    open_dictionary as open_dictionary,
+)
 from .features import (
     import_features as import_features,
 )

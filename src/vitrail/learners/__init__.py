@@ -11,7 +11,8 @@ are rows.
 | `kmeans` | `KMeans` | cluster centres | 1 / (1 + distance) |
 | `simple` | `Simple` | the rows of largest norm | 1 / (1 + distance) |
 
-`NamedSemiNMF` is `SemiNMF` beside concepts that are named.
+`NamedSemiNMF` is `SemiNMF` beside concepts that are named. `SparseAutoencoder` is never fitted: it holds features of a
+dictionary that others trained (`vitrail import`).
 """
 
 import lazy_loader as _lazy

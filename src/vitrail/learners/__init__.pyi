@@ -1,5 +1,8 @@
 # The names of the package; each is imported when it is first used.
 
+from .autoencoder import (
+    SparseAutoencoder as SparseAutoencoder,
+)
 from .base import (
     ConceptLearner as ConceptLearner,
     Learner as Learner,
@@ -28,6 +31,7 @@ from .pca import (
 from .registry import (
     LEARNERS as LEARNERS,
     State as State,
+    learner_class as learner_class,
     load as load,
     make_learner as make_learner,
     save as save,

@@ -13,6 +13,7 @@ from typing import Any, get_args
 import numpy as np
 
 from vitrail.errors import ArtifactError, UsageError
+from vitrail.learners.autoencoder import SparseAutoencoder
 from vitrail.learners.base import Learner
 from vitrail.learners.form import Form
 from vitrail.learners.kmeans import KMeans
@@ -24,15 +25,23 @@ from vitrail.learners.simple import Simple
 LEARNERS: dict[str, type[Learner]] = {"semi-nmf": SemiNMF, "kmeans": KMeans, "pca": PCA, "simple": Simple}
 """Every way to learn concepts, under the name that the command line and the artifacts use."""
 
+#: The name of the learner that is read, not learned: features of a dictionary that others trained.
+READ = "sae"
+
 
 def _saved() -> dict[str, type[Learner]]:
     """Every learner that artifacts hold, by its name there."""
-    return {**LEARNERS, "named semi-nmf": NamedSemiNMF}
+    return {**LEARNERS, READ: SparseAutoencoder, "named semi-nmf": NamedSemiNMF}
+
+
+def learner_class(name: str) -> type[Learner]:
+    """The class of a learner by the name that artifacts use, one that is read and not learned among them."""
+    return _saved()[name]
 
 
 def title_of(name: str) -> str:
     """The name of a learner for readers; a name that this version does not know stays as it is."""
-    return LEARNERS[name].title if name in LEARNERS else name
+    return _saved()[name].title if name in _saved() else name
 
 
 def make_learner(
@@ -50,11 +59,11 @@ def make_learner(
     Raises:
         UsageError: there is no learner of this name or no such form, or the learner has no penalty and one is given.
     """
-    if name not in LEARNERS:
+    if name not in LEARNERS and name != READ:
         raise UsageError(f"unknown learner {name!r}: expected one of {', '.join(map(repr, LEARNERS))}")
     if form not in get_args(Form):
         raise UsageError(f"unknown form {form!r}: expected one of {', '.join(map(repr, get_args(Form)))}")
-    learner = LEARNERS[name](n_components=n_concepts)
+    learner = learner_class(name)(n_components=n_concepts)
     known = learner.get_params()
     if "form" in known:
         learner.set_params(form=form)

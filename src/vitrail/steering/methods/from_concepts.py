@@ -15,7 +15,7 @@ from vitrail.comparison import Comparison
 from vitrail.concepts import Concepts
 from vitrail.errors import UsageError
 from vitrail.grounding import check_model
-from vitrail.learners import LEARNERS
+from vitrail.learners import learner_class
 from vitrail.lmm import LMM, Layer
 from vitrail.lmm.positions import Name
 from vitrail.steering.artifact import (
@@ -130,7 +130,7 @@ def _check_concept(k: int, n: int) -> None:
 
 
 def _direction(concepts: Concepts, k: int) -> Float[np.ndarray, " d"]:
-    prototypes = LEARNERS[concepts.options.method].prototypes
+    prototypes = learner_class(concepts.options.method).prototypes
     return concepts.U[k] * (1.0 if prototypes else _mean_activation(concepts, k))
 
 
