@@ -5,10 +5,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+OLDEST := .venv-oldest
+# What `make oldest` runs after the demo: models of every family, concepts, files, samples.
+SHORT := tests/families/test_families.py tests/lmm/test_parts.py tests/lmm/test_model.py tests/learners/test_codes.py tests/artifacts/test_manifest.py tests/samples/test_formats.py
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: demo test check wheel-check docs picture families fuzz clean bench bench-evaluate bench-doubt bench-extract bench-following bench-idle bench-learn bench-lens bench-memory bench-monitor bench-named bench-real bench-recovery bench-scale bench-shared bench-shift bench-steer bench-viewer
+.PHONY: demo test check wheel-check docs picture families fuzz oldest clean bench bench-evaluate bench-commands bench-doubt bench-extract bench-following bench-idle bench-learn bench-lens bench-memory bench-monitor bench-named bench-real bench-recovery bench-scale bench-shared bench-shift bench-steer bench-viewer
 
 ## demo: what does the bundled model think of when it says "dog"? → vitrail-demo/report.html
 demo: $(CORE)
@@ -63,6 +66,10 @@ bench-shared: $(READY)
 bench-monitor: $(READY)
 	$(BIN)/python -m benchmarks.monitor
 
+## bench-commands: how long every command of the documentation takes → benchmarks/results/commands.json
+bench-commands: $(READY)
+	$(BIN)/python -m benchmarks.commands
+
 ## bench-doubt: is what is said in the picture? Concepts against log-probabilities → benchmarks/results/doubt.json
 bench-doubt: $(READY)
 	$(BIN)/python -m benchmarks.doubt
@@ -115,6 +122,16 @@ families: $(READY)
 	VITRAIL_FAMILIES=docs/families.json $(BIN)/python -m pytest tests/families/test_families.py tests/families/test_open_clip.py
 	$(BIN)/python docs/generate.py
 
+## oldest: the demo and some tests with the lowest versions that pyproject.toml states, in an environment of its own;
+## OTHER="torch=2.13.0" where a lowest version has no build for this machine
+oldest: $(READY)
+	test -d $(OLDEST) || $(PYTHON) -m venv $(OLDEST)
+	$(BIN)/python tools/oldest.py $(OTHER) > $(OLDEST)/lowest.txt
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(OLDEST)/lowest.txt torch
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(OLDEST)/lowest.txt '.[peft]' pytest hypothesis beartype
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/vitrail demo --out $(OLDEST)/demo
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -p no:cacheprovider $(SHORT)
+
 ## docs: the pages that are generated, the notebooks run, and the site of all pages → build/site; a warning is an error
 docs: $(READY)
 	$(PIP) -e '.[docs]'
@@ -131,7 +148,7 @@ wheel-check: $(CORE)
 	$(BIN)/python tools/wheel_check.py
 
 clean:
-	rm -rf $(VENV) build vitrail-demo
+	rm -rf $(VENV) $(OLDEST) build vitrail-demo
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 

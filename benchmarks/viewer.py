@@ -154,8 +154,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         study = arguments.study or Path(scratch) / "dog"
         if arguments.study is None:
-            asked = ["study", "toyland", "--data", "toyland", "--word", "dog", "--limit", "600", "--out", str(study)]
-            subprocess.run([sys.executable, "-m", "vitrail", *asked], check=True)
+            asked = ["study", "--model", "toyland", "--data", "toyland", "--word", "dog"]
+            subprocess.run([sys.executable, "-m", "vitrail", *asked, "--limit", "600", "--out", str(study)], check=True)
         asked = ["serve", str(study), "--port", "0", "--posts-per-minute", "100000"]
         server = subprocess.Popen([sys.executable, "-m", "vitrail", *asked], stdout=subprocess.PIPE, text=True)
         try:

@@ -159,8 +159,9 @@ def every_architecture() -> list[str]:
         "",
         "The checks are those of `vitrail doctor`, also with rows of unequal length: states are the library's, logits",
         "are the model's, padding and batches change nothing, what is said is the most likely, states while it speaks",
-        "are as read, hooks are called, vectors change what they should, words are found. On text alone all but the",
-        "first, of the image, are made; “no image” says what was missing here.",
+        "are as read, hooks are called, vectors change what they should, words are found. On text alone all but those",
+        "of images are made; “no image” says what was missing here. Under “image”, “✓, several” is a family that",
+        "is asked about several images at once, each of which reaches its words.",
         "",
         "| `model_type` | outcome | image | checks | largest error | special blocks | what is said |",
         "|---|---|---|---|---|---|---|",
@@ -171,7 +172,8 @@ def every_architecture() -> list[str]:
         lacking = f"no image: {one['reason_without_image']}" if "reason_without_image" in one else ""
         why = one.get("reason") or lacking
         passed = f"{sum(c is True for c in checks)} of {sum(c is not None for c in checks)}" if checks else "–"
-        image = "✓" if one.get("image") else "–"
+        several = ", several" if one.get("checks", {}).get("several images") else ""
+        image = f"✓{several}" if one.get("image") else "–"
         said = why.replace("|", "\\|").replace("<", "&lt;")[:200]
         blocks = ", ".join(one.get("blocks", ()))
         lines.append(f"| {name} | {one['outcome']} | {image} | {passed} | {error} | {blocks} | {said} |")

@@ -14,6 +14,7 @@ from tests.monitoring.conftest import observations
 
 from vitrail.artifacts.remote import file_system
 from vitrail.monitoring.sinks.files import ToJsonl
+from vitrail.serving.collection import Collection
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the server, and of the libraries that speak to it
 
@@ -139,6 +140,16 @@ def test_every_command_on_a_study_works_at_a_url(run, bucket, world, lmm, monkey
         assert "remote/open" not in out + err, typed
         assert written is None or written in there(url), typed
     assert not any(".vitrail" in name for name in there(url))
+    served: list[str] = []
+    monkeypatch.setattr(
+        "vitrail.serving.run.serve",
+        lambda folder, *_, **__: served.extend(
+            f"{found.entry.kind} {found.entry.id}" for found in Collection(folder).list()
+        ),
+    )
+    code, _, err = run("serve", url)
+    assert code == 0, err
+    assert any(one.startswith("study dog") for one in served)
 
 
 def test_an_error_names_the_url(run):

@@ -27,7 +27,11 @@ FOUND = Path(__file__).parents[2] / "docs" / "architectures.json"
 #: Seconds that one architecture may take, and bytes of memory.
 LIMIT, MEMORY = 600, 12 * 2**30
 #: Checks of the doctor that need no image.
-OF_IMAGES = ("image",)
+OF_IMAGES = ("image", "several images")
+#: What is known of an architecture that fails: why.
+KNOWN = {
+    "hunyuan_vl": "transformers numbers the images through the whole batch, so that a row of it is not the row alone",
+}
 #: What a check says that ended in an error of torch: the sizes of this tiny model do not fit each other.
 RAISED = re.compile(r": (RuntimeError|TypeError|IndexError|KeyError|AttributeError): ")
 
@@ -89,7 +93,9 @@ def _examined(model_type: str, made: Any) -> dict[str, Any]:
         "checks": {c.name: c.passed for c in checks},
         "worst": max(errors, default=None),
     }
-    return found | ({"reason": "; ".join(failed)} if failed else {})
+    return found | (
+        {"reason": "; ".join([*([KNOWN[model_type]] if model_type in KNOWN else []), *failed])} if failed else {}
+    )
 
 
 def _kinds(lmm: Any) -> list[str]:

@@ -144,6 +144,11 @@ class Own:
     none: str | None = None
 
 
+def _spare(i: int) -> Callable[[Any], int]:
+    """The id of a spare token, for one that transformers' default configuration does not name."""
+    return lambda words: words.convert_tokens_to_ids(f"<spare_{i}>")
+
+
 AXIS = {"rope_type": "default", "rope_theta": 10000.0}
 PERCEPTION = {"embed_dim": WIDTH, "depth": 2, "num_heads": 4, "img_size": [56, 56], "ref_feat_shape": [4, 4]}
 HALF = {**AXIS, "partial_rotary_factor": 0.5}
@@ -201,6 +206,10 @@ OWN: dict[str, Own] = {
     "pix2struct": Own(asked=None),
     "udop": Own(asked=None),
     "instructblipvideo": Own(asked=None),
+    **dict.fromkeys(
+        ("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"),
+        Own({f"{name}_token_id": _spare(i) for i, name in enumerate(("vision_start", "vision_end"))}),
+    ),
 }
 
 
