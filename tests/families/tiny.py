@@ -149,6 +149,7 @@ def _spare(i: int) -> Callable[[Any], int]:
     return lambda words: words.convert_tokens_to_ids(f"<spare_{i}>")
 
 
+OF_SIGHT = {f"{name}_token_id": _spare(i) for i, name in enumerate(("vision_start", "vision_end"))}
 AXIS = {"rope_type": "default", "rope_theta": 10000.0}
 PERCEPTION = {"embed_dim": WIDTH, "depth": 2, "num_heads": 4, "img_size": [56, 56], "ref_feat_shape": [4, 4]}
 HALF = {**AXIS, "partial_rotary_factor": 0.5}
@@ -206,10 +207,11 @@ OWN: dict[str, Own] = {
     "pix2struct": Own(asked=None),
     "udop": Own(asked=None),
     "instructblipvideo": Own(asked=None),
-    **dict.fromkeys(
-        ("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"),
-        Own({f"{name}_token_id": _spare(i) for i, name in enumerate(("vision_start", "vision_end"))}),
-    ),
+    "mistral_large4": Own({"text.head_dim": 8}),
+    "step3p7": Own({"text.sliding_window": 8}),
+    "paddleocr_vl": Own({"text.rope_parameters": {**AXIS, "mrope_section": [2, 3, 3]}}),
+    "qwen2_5_omni_thinker": Own({**OF_SIGHT, "text.rope_parameters": {**AXIS, "mrope_section": [2, 3, 3]}}),
+    "qwen3_omni_moe_thinker": Own(OF_SIGHT),
 }
 
 
@@ -282,7 +284,7 @@ def small(config: Any, words: Any) -> Any:
             _set(config, name, _rope(value, config))
         elif isinstance(value, dict):
             _set(config, name, _shrunk(value))
-    if getattr(config, "kv_lora_rank", None) and hasattr(config, "num_key_value_heads"):
+    if vars(config).get("kv_lora_rank") and "num_key_value_heads" in vars(config):
         config.num_key_value_heads = config.num_attention_heads  # of latent attention
     _name_tokens(config, words)
     return config
@@ -407,12 +409,16 @@ def _processor(model_type: str, own: Own) -> tuple[Any, Any]:
     return processor, words
 
 
+#: The longest side of a picture; what some processors call an edge is the number of its pixels (PaddleOCR-VL).
+_LONGEST = 4096
+
+
 def _fit_images(config: Any, processor: Any) -> None:
     """Makes the pictures of the vision encoder as large as the processor makes them."""
     images, vision = getattr(processor, "image_processor", None), getattr(config, "vision_config", None)
     size = getattr(images, "crop_size", None) or getattr(images, "size", None) or {}
     sides = [size.get("height"), size.get("shortest_edge")] if hasattr(size, "get") else []
-    side = next((side for side in sides if side), None)
+    side = next((side for side in sides if side and side <= _LONGEST), None)
     if side is not None and isinstance(getattr(vision, "image_size", None), int):
         vision.image_size = side
 

@@ -116,6 +116,10 @@ def relative(found: Tensor, expected: Tensor) -> float:
     return error if np.isfinite(error) else float("inf")
 
 
+#: What models and processors raise where a check cannot run.
+RAISED = (VitrailError, RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError)
+
+
 class Finding(NamedTuple):
     """A `Check` without its name."""
 
@@ -163,7 +167,7 @@ class Examiner:
         try:
             with torch.inference_mode():
                 return Check(name, *check())
-        except (VitrailError, RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+        except RAISED as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             log.debug("%s", name, exc_info=True)
@@ -197,8 +201,10 @@ class Examiner:
             return Finding(None, None, "it is asked about one image at a time")
         try:
             found = self.each(strip([frames_of(image)[0] for image in self.images[:2]]), self.lmm.prompt)
-        except VitrailError as error:
-            return Finding(None, None, f"it takes one image: {first_line(error)}")
+        except RAISED as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            return Finding(None, None, f"it takes one image: {type(error).__name__}: {first_line(error)}")
         return found if found.passed else Finding(None, None, f"it takes one image: {found.says}")
 
     def each(self, image: Image.Image, request: str) -> Finding:

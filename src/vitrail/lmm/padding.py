@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from PIL import Image
@@ -36,19 +36,7 @@ STEPS = 3
 
 def counts_by_itself(base: torch.nn.Module) -> bool:
     """Whether a model is not given the positions of its tokens: it, or what generates inside it, counts them."""
-    if speaker(base) is not base or "position_ids" not in inspect.signature(base.forward).parameters:
-        return True
-    return _leaves_them_out(base)
-
-
-def _leaves_them_out(base: Any) -> bool:
-    """Whether a model takes positions, and generates without them, since it counts from another number (Kosmos-2.5)."""
-    ids = torch.zeros((1, 2), dtype=torch.long)
-    given = {"attention_mask": torch.ones_like(ids), "position_ids": torch.arange(2)[None], "use_cache": False}
-    try:
-        return base.prepare_inputs_for_generation(ids, **given).get("position_ids") is None
-    except Exception:  # it wants more than that
-        return False
+    return speaker(base) is not base or "position_ids" not in inspect.signature(base.forward).parameters
 
 
 def moved_by_padding(backend: TorchBackend, image: Image.Image, requests: tuple[str, str]) -> Moved:

@@ -347,18 +347,15 @@ class TransformersBackend(TorchBackend):
         own = {"input_ids": "decoder_input_ids", "attention_mask": "decoder_attention_mask"}
         return {own.get(k, k.removeprefix("encoder_")): v for k, v in batch.items()}
 
-    @cached_property
-    def _counts_by_itself(self) -> bool:
-        return counts_by_itself(self._base)
-
     def _positions(self, batch: Batch) -> Batch:
         """The positions of the tokens as generation counts them, without the padding.
 
         A model with absolute positions would otherwise read a padded batch at other positions than it spoke at.
         """
-        if self.translates or self._counts_by_itself:
+        base = self._base
+        if self.translates or counts_by_itself(base):
             return {}
-        return {"position_ids": self._base._prepare_position_ids_for_generation(batch["input_ids"], dict(batch))}
+        return {"position_ids": base._prepare_position_ids_for_generation(batch["input_ids"], dict(batch))}
 
     def _entrances(self) -> list[nn.Module]:
         base, inner = self._base, speaker(self.model)
