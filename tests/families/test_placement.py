@@ -153,6 +153,24 @@ def test_quantised_weights_need_bitsandbytes_and_are_read_with_it(wide, pictures
     assert 0 < error < 0.5
 
 
+@pytest.mark.filterwarnings("ignore")  # of torchao, of kernels that were built for other machines
+def test_weights_that_were_quantised_by_torchao_are_read(wide, pictures):
+    torchao = pytest.importorskip("torchao.quantization", reason="torchao is not installed")
+    from transformers import AutoProcessor, LlavaForConditionalGeneration, TorchAoConfig
+
+    how = TorchAoConfig(torchao.Int8WeightOnlyConfig())
+    small = from_transformers(
+        LlavaForConditionalGeneration.from_pretrained(wide, quantization_config=how),
+        AutoProcessor.from_pretrained(wide),
+        "quantised",
+    )
+    assert small.describe().quantization == "torchao"
+    found = doctor(small, [pictures[0], pictures[1]])
+    assert found.passed, found.failed
+    expected = states(load(wide, device="cpu"), pictures)[1]
+    assert 0 < (states(small, pictures)[1].float() - expected).norm() / expected.norm() < 0.5
+
+
 # ---- adapters --------------------------------------------------------------------------------------------------------
 
 OLD_NAME = ".is_gradient_checkpointing. is deprecated"  # PEFT still uses it

@@ -40,6 +40,8 @@ class ExtractionOptions(Options):
             goes through, a row is the mean over its patches; with "patches" there is one row a patch.
         stop_at_word: end a generated text once each of the words was said, one token after the last of them: the
             states are the same, the texts shorter.
+        experts: keep in each row which experts of each block work on the token of its state (`Row.experts`); of
+            mixtures of experts, for states of the word.
     """
 
     layers: tuple[Layer, ...] = (-1,)
@@ -51,6 +53,7 @@ class ExtractionOptions(Options):
     shard_size: Count = 256
     read_at: str = "word"
     stop_at_word: bool = False
+    experts: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,7 +74,11 @@ class ExtractionOptions(Options):
                 "One row a patch is for layers that the image goes through (vision, connector, or a module inside "
                 f"them); got {', '.join(map(str, self.layers))}."
             )
-
+        if self.experts and (name != "word" or self.sight):
+            raise UsageError(
+                f"Experts work on one token, that of the word's own state; got {self.read_at!r} and the layers "
+                f"{', '.join(map(str, self.layers))}."
+            )
         if self.stop_at_word and (self.require == "truth" or name not in ("word", "patches")):
             raise UsageError(
                 "stop_at_word ends what the model says at the word, so the references are not read (require), and no "
@@ -85,8 +92,8 @@ class ExtractionOptions(Options):
 
     @property
     def of_the_word(self) -> bool:
-        """Whether every state is that of the word, which the model computes when it says it."""
-        return self.read_at == "word" and not self.sight
+        """Whether every state is that of the word, as the model has it when it says it, and nothing else is kept."""
+        return self.read_at == "word" and not self.sight and not self.experts
 
     @property
     def one_a_patch(self) -> bool:

@@ -26,6 +26,7 @@ SCHEMA = pa.schema(
         ("patch", pa.struct([(n, pa.int32()) for n in ("view", "row", "column", "rows", "columns")])),
         ("thumbnail", pa.binary()),
         ("word", pa.string()),
+        ("experts", pa.list_(pa.list_(pa.int32()))),
     ]
 )
 
@@ -70,6 +71,8 @@ class Row:
         thumbnail: a small JPEG of the image, so that a folder can be shown wherever the images went; of the patches of
             an image, the first one has it.
         word: the word of interest; empty in what was written before there were folders of many words.
+        experts: for each block of the decoder the experts that work on the token of the state, in the order of the
+            router; none where they were not asked for.
     """
 
     sample_id: str
@@ -87,14 +90,17 @@ class Row:
     word: str = ""
     n_positions: int = 1
     patch: Patch | None = None
+    experts: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def from_table(cls, values: Mapping[str, Any]) -> Row:
         """A row of a table, as pyarrow gives it."""
         lists = {name: tuple(values[name] or ()) for name in ("references", "token_ids")}
         patch = values.get("patch")
-        return cls(**{**values, **lists, "patch": None if patch is None else Patch(**patch)})
+        experts = tuple(tuple(block or ()) for block in values.get("experts") or ())
+        return cls(**{**values, **lists, "patch": None if patch is None else Patch(**patch), "experts": experts})
 
     def as_dict(self) -> dict[str, Any]:
         """The values of a table's row."""
-        return {**vars(self), "patch": None if self.patch is None else asdict(self.patch)}
+        patch = None if self.patch is None else asdict(self.patch)
+        return {**vars(self), "patch": patch, "experts": self.experts or None}

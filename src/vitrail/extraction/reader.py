@@ -398,7 +398,9 @@ class Reader:
         of_spots = self._positions(batch, inputs)
         positions = [place for places in of_spots for place in places]
         samples = [i for (i, _), places in zip(spots, of_spots, strict=True) for _ in places]
-        states = self.lmm.states(inputs, [f.needed for f in batch], positions, layers, samples) if positions else {}
+        needed = [f.needed for f in batch]
+        states = self.lmm.states(inputs, needed, positions, layers, samples) if positions else {}
+        experts = self.lmm.experts(inputs, needed, positions, samples) if positions and self.options.experts else []
         padded = (inputs["attention_mask"] == 0).sum(1).tolist()
         found: list[list[_Read]] = [[] for _ in batch]
         start = 0
@@ -406,6 +408,7 @@ class Reader:
             part = slice(start, start := start + len(places))
             if places:
                 row = _row(batch[i], spot, (places[0] - padded[i], len(places)), ready.pictures[i])
+                row = replace(row, experts=experts[part.start]) if experts else row
                 found[i].append((row, {layer: _mean(states[layer][part]) for layer in layers}))
         return found
 

@@ -65,6 +65,8 @@ class Worker:
         self.lmm = lmm if options.prompt is None else replace(lmm, prompt=options.prompt)
         self.words = words
         layers = (*self.lmm.layers(options.decoder), *self.lmm.sight(options.sight))
+        if options.experts:
+            self.lmm.n_experts()  # there are some
         self.options = replace(options, layers=layers, prompt=self.lmm.prompt)
 
     def prepare(self, some: Sequence[Sample], said: Texts | None) -> Prepared:

@@ -19,6 +19,7 @@ from vitrail.lmm.batches import Batch
 from vitrail.lmm.control import control_tokens, first_control, without_images
 from vitrail.lmm.coordinates import Places, places_of_connector, places_of_pixels, places_of_tokens
 from vitrail.lmm.description import ModelDescription
+from vitrail.lmm.experts import Experts, expert_blocks, experts_of
 from vitrail.lmm.families import DEFAULT_PROMPT
 from vitrail.lmm.hooks import Edits
 from vitrail.lmm.identity import fingerprint, fingerprint_of_ends
@@ -439,6 +440,29 @@ class LMM(Shown):
             ModelError: a module did not run once, or what it gives has no positions.
         """
         return look(self._torch, inputs, layers)
+
+    def experts(
+        self,
+        inputs: Batch,
+        continuations: Sequence[Sequence[int]],
+        positions: Sequence[int],
+        rows: Sequence[int],
+    ) -> list[Experts]:
+        """Which experts of each block work on the tokens at some positions; see `experts.experts_of`.
+
+        Raises:
+            UsageError: the model has no mixture of experts.
+            ModelError: the experts of a block did not run once in a pass.
+        """
+        return experts_of(self._torch, inputs, continuations, positions, rows)
+
+    def n_experts(self) -> int:
+        """In how many blocks of the decoder experts work.
+
+        Raises:
+            UsageError: the model has no mixture of experts.
+        """
+        return len(expert_blocks(self._torch))
 
     def prove_places(self, inputs: Batch, layers: Sequence[Layer]) -> None:
         """Proves on one image that the patches of `layers` stand where `seen` says; see `sight.prove_places`.

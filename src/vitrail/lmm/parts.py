@@ -66,7 +66,8 @@ def quantisation(config: Any) -> str:
     settings = config if isinstance(config, dict) else config.to_dict()
     kinds = {"load_in_8bit": "int8", "load_in_4bit": "int4"}
     found = [kind for name, kind in kinds.items() if settings.get(name)]
-    return found[0] if found else str(settings.get("quant_method", "unknown"))
+    method = settings.get("quant_method", "unknown")
+    return found[0] if found else str(getattr(method, "value", method))  # some name it by an enumeration
 
 
 def speaker(model: Any) -> Any:
