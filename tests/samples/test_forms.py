@@ -265,6 +265,13 @@ CASES: dict[str, Case] = {
         size=(26, 6),
         reading=ReadingOptions(frames=3),
     ),
+    "Parquet with several images": Case(
+        {},
+        parquet("d.parquet", images=[[{"bytes": JPEG}] * 2, [{"bytes": JPEG}]], caption=["two", "one"], id=[1, 2]),
+        [("1", ("two",), None, ()), ("2", ("one",), None, ())],
+        {"image": "images", "captions": "caption"},
+        size=(17, 6),
+    ),
     "WebDataset with several images": Case(
         {},
         lambda folder: tar(folder / "a.tar", {"k.0.jpg": JPEG, "k.1.jpg": JPEG, "k.txt": b"two"}),

@@ -23,7 +23,7 @@ from PIL import Image, PngImagePlugin
 
 from vitrail import toyland
 from vitrail.errors import DataError, UsageError
-from vitrail.samples import EncodedImage, ReadingOptions, Sample, load_samples, thumbnail
+from vitrail.samples import EncodedImage, ReadingOptions, Sample, Several, frames_of, load_samples, thumbnail
 from vitrail.samples.bounds import ImageBounds
 
 STRICT = ReadingOptions(strict=True)
@@ -413,6 +413,18 @@ def dataset_of(datasets, colours, column="image", **columns):
     return datasets.Dataset.from_dict({column: [picture(c) for c in colours], **columns}, features=features)
 
 
+def test_a_saved_dataset_of_several_images_gives_all_of_them(tmp_path, datasets):
+    for kind in (datasets.Sequence, datasets.List):
+        features = datasets.Features({"images": kind(datasets.Image()), "caption": datasets.Value("string")})
+        rows = {"images": [[picture(RED), picture(GREEN)], [picture(GREEN)], []], "caption": ["two", "one", "none"]}
+        folder = tmp_path / kind.__name__
+        datasets.Dataset.from_dict(rows, features=features).save_to_disk(folder)
+        two, one = load_samples(folder)
+        assert [(s.references, len(frames_of(s.open()))) for s in (two, one)] == [(("two",), 2), (("one",), 1)]
+        assert colour_of(one) == GREEN
+        assert isinstance(two.image, Several)
+
+
 def test_a_saved_dataset_gives_its_images_and_captions(tmp_path, datasets):
     dataset_of(datasets, [RED, GREEN], caption=["red", "green"], id=[5, 6]).save_to_disk(tmp_path / "d")
     samples = load_samples(tmp_path / "d")
@@ -674,6 +686,13 @@ def test_a_damaged_parquet_file_is_an_error(tmp_path):
         load_samples(path)
 
 
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent / "damaged").iterdir()), ids=lambda path: path.stem)
+def test_a_parquet_file_whose_metadata_do_not_fit_its_data_is_an_error(path):
+    """Files that fuzzing found."""
+    with pytest.raises(DataError, match=rf"{path.name}: damaged Parquet file"):
+        load_samples(path)
+
+
 def test_a_parquet_file_without_images_names_its_columns(tmp_path):
     pq.write_table(pa.table({"thing": ["a.png"], "caption": ["a"]}), tmp_path / "d.parquet")
     with pytest.raises(DataError, match="has no column `image`; its columns: thing, caption"):
@@ -744,6 +763,7 @@ REFUSED = {
     "nan.jsonl": ('{"image": "a.png", "id": NaN}', r"nan\.jsonl:1: .* \(NaN is no number of JSON"),
     "twice.csv": ("image,caption,caption\na.png,a dog,a cat", r"twice\.csv has two columns that .* 'caption'"),
     "list.csv": (f"image|captions\na.png|{DEEP}", r"list\.csv:2: field 'captions': malformed JSON: it is nested"),
+    "lists.jsonl": ('{"image": "a.png", "split": ["val"], "caption": "a"}', r"lists\.jsonl:1: field 'split' should be"),
     "latin.jsonl": ('{"image": "hünd.png"}'.encode("latin-1"), r"latin\.jsonl is not UTF-8 text \(byte 12\)"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,8 @@ def _read_stream(asked: Source) -> Found:
         if part.features is None:
             part = part._resolve_features()
         column, encoded = _image_column(part.features, f"{source}[{name}]", asked)
-        if encoded:
-            part = part.cast_column(column, datasets.Image(decode=False))
+        if encoded is not None:
+            part = part.cast_column(column, encoded)
         taken = list(part.take(asked.limit))
     except (DataError, UsageError):
         raise
@@ -77,14 +78,26 @@ def _read_stream(asked: Source) -> Found:
     place = f"{source}[{name}]"
     rows = []
     for i, cells in enumerate(taken):
-        if encoded:
-            cells[column] = EncodedImage(f"{place} row {i}", partial(_same, cells[column]), root)
+        if encoded is not None:
+            cells[column] = _encoded(f"{place} row {i}", root, partial(_same, cells[column]), _length(cells[column]))
         rows.append((f"{place}: row {i}", {"split": name, **cells}))
     return found_in(Table(place, list(part.features), rows, root, image=column), asked)
 
 
-def _same(cell: Any) -> Any:
-    return cell
+def _same(cell: Any, number: int | None = None) -> Any:
+    return cell if number is None else cell[number]
+
+
+def _length(cell: Any) -> int | None:
+    """How many images a cell has that holds several; None for one that holds an image."""
+    return len(cell) if isinstance(cell, list) else None
+
+
+def _encoded(name: str, root: Path, cell: Callable[..., Any], n: int | None) -> EncodedImage | list[EncodedImage]:
+    """The image of a cell, or its images where it holds several."""
+    if n is None:
+        return EncodedImage(name, cell, root)
+    return [EncodedImage(f"{name} image {j + 1}", partial(cell, j), root) for j in range(n)]
 
 
 def _library(source: str) -> Any:
@@ -95,11 +108,21 @@ def _library(source: str) -> Any:
     return datasets
 
 
-def _image_column(features: Any, place: str, source: Source) -> tuple[str, bool]:
-    """The column that holds the image, and whether it holds the image itself (else a path)."""
+def _image_column(features: Any, place: str, source: Source) -> tuple[str, Any]:
+    """The column that holds the image, or several; and, where it holds the images themselves, the feature that leaves
+    them encoded (else it holds paths)."""
     import datasets
 
-    pictures = [column for column, feature in features.items() if isinstance(feature, datasets.Image)]
+    one = datasets.Image(decode=False)
+    found = {
+        **{column: one for column, feature in features.items() if isinstance(feature, datasets.Image)},
+        **{
+            column: type(feature)(one)
+            for column, feature in features.items()
+            if isinstance(getattr(feature, "feature", None), datasets.Image)
+        },
+    }
+    pictures = list(found)
     chosen = source.reading.image_column
     if chosen is None and "image" not in features and len(pictures) > 1:
         raise DataError(
@@ -108,7 +131,7 @@ def _image_column(features: Any, place: str, source: Source) -> tuple[str, bool]
     if chosen is None and pictures and "image" not in features:
         chosen = pictures[0]
     column = chosen or roles_in(list(features), source, place)["image"][0]
-    return column, column in pictures
+    return column, found.get(column)
 
 
 def _table(part: Any, name: str | None, source: str, root: Path, asked: Source) -> Table:
@@ -118,21 +141,32 @@ def _table(part: Any, name: str | None, source: str, root: Path, asked: Source) 
     place = f"{source}[{name}]" if name else source
     column, encoded = _image_column(part.features, place, asked)
     part = part.with_format(None)
-    part = part.cast_column(column, datasets.Image(decode=False)) if encoded else part
+    part = part.cast_column(column, encoded) if encoded is not None else part
     wanted = columns_read(part.column_names, asked, place, column)
-    wanted += [] if encoded else [column]
+    wanted += [] if encoded is not None else [column]
     rows = part.select_columns(wanted).to_list() if wanted else [{} for _ in range(len(part))]
-    for i, row in enumerate(rows):
+    several = encoded is not None and not isinstance(encoded, datasets.Image)
+    lengths = _lengths(part, column) if several else [None] * len(rows)
+    for i, (row, n) in enumerate(zip(rows, lengths, strict=True)):
         if name is not None:
             row.setdefault("split", name)
-        if encoded:
-            row[column] = EncodedImage(f"{place} row {i}", partial(_cell, part, column, i), root)
+        if encoded is not None:
+            row[column] = _encoded(f"{place} row {i}", root, partial(_cell, part, column, i), n)
     columns = list(dict.fromkeys([*part.column_names, *(["split"] if name is not None else [])]))
     return Table(place, columns, [(f"{place}: row {i}", row) for i, row in enumerate(rows)], root, image=column)
 
 
-def _cell(part: Any, column: str, row: int) -> Any:
-    return part[row][column]
+def _lengths(part: Any, column: str) -> list[int]:
+    """How many images each row has."""
+    import pyarrow.compute as pc
+
+    table = part.select_columns([column]).with_format("arrow")[:]
+    return [n or 0 for n in pc.list_value_length(table[column]).to_pylist()]
+
+
+def _cell(part: Any, column: str, row: int, number: int | None = None) -> Any:
+    cell = part[row][column]
+    return cell if number is None else cell[number]
 
 
 SAVED = Format("a Hugging Face dataset on disk", "a folder written by `save_to_disk`", _is_saved, _read_saved)

@@ -195,7 +195,7 @@ class _Reader:
         for number, (where, said) in enumerate(entries):
             image = pictured_by(said)
             named = isinstance(image, str | int) and "id" not in said
-            key = (image, said.get("split"), said.get("turn")) if named else number
+            key = (image, str(said.get("split")), said.get("turn")) if named else number
             if key not in found:
                 found[key] = where, said
             elif "captions" in said and "question" not in said and "question" not in found[key][1]:

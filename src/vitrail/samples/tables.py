@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vitrail.artifacts import JSONError, parse
@@ -115,14 +116,29 @@ def _read_parquet(source: Source) -> Found:
             image = _image_column(schema, source)
             wanted = columns_read(schema.names, source, str(path), image)
             rows = file.read(columns=wanted).to_pylist() if wanted else [{} for _ in range(sum(sizes))]
+            several = image is not None and _is_list(schema.field(image).type)
+            lengths = _lengths(file, image) if several and image is not None else None
     except (pa.ArrowException, OSError, ValueError) as error:  # a ValueError of text that is not UTF-8
         raise DataError(f"{path}: damaged Parquet file ({error})") from error
+    if len(rows) != sum(sizes) or (lengths is not None and len(lengths) != len(rows)):
+        raise DataError(f"{path}: damaged Parquet file ({len(rows)} rows, and {sum(sizes)} by its metadata)")
     if image is not None:
-        cells = [partial(_parquet_cell, path, image, g, k) for g, size in enumerate(sizes) for k in range(size)]
-        for i, (row, cell) in enumerate(zip(rows, cells, strict=True)):
-            row[image] = EncodedImage(f"{path.name} row {i}", cell, root)
-    places = [(f"{path}: row {i}", row) for i, row in enumerate(rows)]
-    return found_in(Table(str(path), schema.names, places, root, image=image), source)
+        places = [(g, k) for g, size in enumerate(sizes) for k in range(size)]
+        for i, (row, (group, k)) in enumerate(zip(rows, places, strict=True)):
+            name, cell = f"{path.name} row {i}", partial(_parquet_cell, path, image, group, k)
+            if lengths is None:
+                row[image] = EncodedImage(name, cell, root)
+            else:
+                n = lengths[i] or 0
+                row[image] = [EncodedImage(f"{name} image {j + 1}", partial(cell, j), root) for j in range(n)]
+    named = [(f"{path}: row {i}", row) for i, row in enumerate(rows)]
+    return found_in(Table(str(path), schema.names, named, root, image=image), source)
+
+
+def _lengths(file: pq.ParquetFile, column: str) -> list[int | None]:
+    """How many images each row of a column of lists has."""
+    groups = (file.read_row_group(g, columns=[column])[column] for g in range(file.num_row_groups))
+    return [n for group in groups for n in pc.list_value_length(group).to_pylist()]
 
 
 def _image_column(schema: pa.Schema, source: Source) -> str | None:
@@ -134,8 +150,12 @@ def _image_column(schema: pa.Schema, source: Source) -> str | None:
     return column if column in schema.names and _holds_bytes(schema.field(column).type) else None
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+
+
 def _holds_bytes(kind: pa.DataType) -> bool:
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if _is_list(kind):
         return _holds_bytes(kind.value_type)
     return pa.types.is_struct(kind) or not (pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
@@ -146,16 +166,13 @@ def refuse_twice(columns: Sequence[str], where: str) -> None:
         raise DataError(f"{where} has two columns that are {', '.join(map(repr, twice))}; keep one of them")
 
 
-def _parquet_cell(path: Path, column: str, group: int, row: int) -> Any:
+def _parquet_cell(path: Path, column: str, group: int, row: int, number: int | None = None) -> Any:
+    """The image of a row, or the one with this number of several."""
     try:
         cell = _parquet_images(path, column, group, path.stat().st_mtime_ns)[row].as_py()
-    except (pa.ArrowException, OSError, ValueError) as error:
+        return cell if number is None else cell[number]
+    except (pa.ArrowException, OSError, ValueError, IndexError, TypeError) as error:
         raise DataError(f"{path}: damaged Parquet file ({error})") from error
-    if isinstance(cell, list):
-        if len(cell) != 1:
-            raise DataError(f"it has {len(cell)} images; a sample has one")
-        return cell[0]
-    return cell
 
 
 def _parquet_images(path: Path, column: str, group: int, modified: int) -> pa.ChunkedArray:
