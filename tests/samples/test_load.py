@@ -763,6 +763,7 @@ REFUSED = {
     "nan.jsonl": ('{"image": "a.png", "id": NaN}', r"nan\.jsonl:1: .* \(NaN is no number of JSON"),
     "twice.csv": ("image,caption,caption\na.png,a dog,a cat", r"twice\.csv has two columns that .* 'caption'"),
     "list.csv": (f"image|captions\na.png|{DEEP}", r"list\.csv:2: field 'captions': malformed JSON: it is nested"),
+    "empty.jsonl": ('{"image": "", "caption": "a"}', r"empty\.jsonl:1: field 'image' is empty; the path"),
     "lists.jsonl": ('{"image": "a.png", "split": ["val"], "caption": "a"}', r"lists\.jsonl:1: field 'split' should be"),
     "latin.jsonl": ('{"image": "hünd.png"}'.encode("latin-1"), r"latin\.jsonl is not UTF-8 text \(byte 12\)"),
 }

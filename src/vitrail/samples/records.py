@@ -257,6 +257,8 @@ class _Reader:
         value = need({self._column(role): value}, self._column(role), (str, EncodedImage), where)
         if isinstance(value, EncodedImage):
             return value, ""
+        if not value.strip():
+            raise DataError(f"{where}: field {self._column(role)!r} is empty; the path of an image was expected")
         if (content := _embedded(value, where)) is not None:
             return EncodedImage(where, partial(_same, content), self.table.root), ""
         if value.startswith(("http://", "https://")):
