@@ -29,8 +29,10 @@ def page(path: Path) -> str:
         NotebookClient(notebook, timeout=PATIENCE, kernel_name="python3", resources=metadata).execute()
         links = [_kept(path.stem, file, file.relative_to(folder)) for file in sorted(Path(folder).rglob("*.html"))]
     for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            _on_one_line(output)
+        if "outputs" in cell:  # without bars of progress, which are written to stderr
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            for output in cell.outputs:
+                _on_one_line(output)
     text, made = MarkdownExporter().from_notebook_node(
         notebook, {"unique_key": path.stem, "output_files_dir": f"{path.stem}-files"}
     )
