@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from families.builders import FAMILIES
 from families.test_maps import CORNERS, GREY, NO_TOKENS, QUARTERS, painted, painted_quarter, question
 from vitrail.errors import ModelError, VitrailError
 from vitrail.lmm.coordinates import measured
@@ -39,10 +40,10 @@ ONE = {
 EQUAL = {"Mllama"}
 
 
-@pytest.fixture
-def takes_several(family):
-    if family.name in ONE:
-        pytest.skip("asked about one image at a time")
+def families(*others: str) -> pytest.MarkDecorator:
+    """For every family that takes several images, without `others`."""
+    chosen = [family for family in FAMILIES if family.name not in ONE.union(others)]
+    return pytest.mark.parametrize("family", chosen, ids=lambda family: family.name, indirect=True)
 
 
 def test_a_family_that_takes_one_image_is_not_asked_about_two(tiny, family, pictures):
@@ -63,11 +64,9 @@ def test_a_family_that_takes_one_image_is_not_asked_about_two(tiny, family, pict
             assert quick(tiny, unequal, [tiny.prompt] * 2).passed
 
 
-@pytest.mark.usefixtures("takes_several")
+@families("PaliGemma", "Chameleon")  # which have no chat template
 def test_states_of_two_images_are_the_librarys(tiny, pictures):
     """Against the processor and the model, asked as transformers documents it."""
-    if tiny.backend._style is not None:
-        pytest.skip("has no chat template")
     content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": tiny.prompt}]
     processor = tiny.backend.processor
     text = processor.apply_chat_template(
@@ -83,7 +82,7 @@ def test_states_of_two_images_are_the_librarys(tiny, pictures):
     torch.testing.assert_close(ours, library[1][0, -1], rtol=2e-3, atol=2e-3)
 
 
-@pytest.mark.usefixtures("takes_several")
+@families()
 def test_rows_with_one_image_and_with_several_in_a_batch_are_the_rows_alone(tiny, family, pictures):
     images = [strip(pictures[:3]), strip(pictures[1:4]) if family.name in EQUAL else pictures[3], strip(pictures[1:4])]
     together = tiny.caption(images, max_new_tokens=4, batch_size=3)
@@ -97,7 +96,7 @@ def test_rows_with_one_image_and_with_several_in_a_batch_are_the_rows_alone(tiny
         torch.testing.assert_close(ours, theirs, rtol=2e-3, atol=2e-3)
 
 
-@pytest.mark.usefixtures("takes_several")
+@families()
 def test_numbers_of_the_processor_come_from_the_image_where_they_are_measured(tiny):
     """Against what the processor does with another picture in the place of the second."""
     which = 1
@@ -121,18 +120,30 @@ def test_numbers_of_the_processor_come_from_the_image_where_they_are_measured(ti
         assert moved[inside].sum() / moved.sum() > 0.97
 
 
-@pytest.mark.usefixtures("takes_several")
-@pytest.mark.parametrize("method", ["integrated-gradients", "occlusion", "gradient-tokens"])
-def test_a_map_lies_in_the_image_that_has_something_in_it(tiny, family, method):
-    """The other one is its own baseline, grey throughout; tokens have a map in each image."""
-    if family.name in ({"Chameleon"} if method == "integrated-gradients" else NO_TOKENS if "tokens" in method else ()):
-        pytest.skip("has no such map")
+def in_the_second(tiny, method: str) -> tuple[float, float]:
+    """How much of a map lies in the first image, grey throughout, and in the second, which has something in it."""
     asked = question(tiny, strip([Image.new("RGB", (112, 112), GREY), painted_quarter(QUARTERS[0])]), method)
     drawn = np.abs(METHODS[method].make(asked)[0, 0])
     half = drawn.shape[1] // 2
-    assert drawn[:, half:].sum() > 0
-    if "tokens" not in method:
-        assert drawn[:, :half].sum() < 0.02 * drawn[:, half:].sum()
+    return drawn[:, :half].sum(), drawn[:, half:].sum()
+
+
+@families("Chameleon")
+def test_a_map_of_pixels_lies_in_the_image_that_has_something_in_it(tiny):
+    """The other one is its own baseline."""
+    other, own = in_the_second(tiny, "integrated-gradients")
+    assert other < 0.02 * own
+
+
+@families()
+def test_a_map_by_occlusion_lies_in_the_image_that_has_something_in_it(tiny):
+    other, own = in_the_second(tiny, "occlusion")
+    assert other < 0.02 * own
+
+
+@families(*NO_TOKENS)
+def test_a_map_of_tokens_lies_in_each_image(tiny):
+    assert min(in_the_second(tiny, "gradient-tokens")) > 0
 
 
 def test_a_strip_that_was_resized_is_refused(tiny, pictures):

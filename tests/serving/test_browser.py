@@ -336,7 +336,7 @@ def test_maps_that_a_study_keeps_are_laid_over_its_images(page: Page, place: str
     page.select_option("#order", "3")
     page.locator("label", has_text="Show where").locator("input").check()
     expect(page.locator("main .where").first).to_be_visible()
-    page.wait_for_function("document.querySelector('main .where').naturalWidth == 12")
+    expect(page.locator("main .where").first).to_have_js_property("naturalWidth", 12)
 
 
 def test_a_picture_that_is_pasted_is_asked_about(page: Page, place: str) -> None:
