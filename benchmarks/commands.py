@@ -32,8 +32,6 @@ from vitrail.artifacts import versions, write_json
 
 HOME = Path(__file__).resolve().parent
 RESULT = HOME / "results" / "commands.json"
-
-
 #: The exit status of `monitor status` while an alarm stands.
 ALARM = 3
 

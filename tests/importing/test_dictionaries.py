@@ -108,6 +108,7 @@ REFUSED = {
     "normalised": (lambda c, t: c.update(normalize_activations="layer_norm"), "normalises what it reads"),
     "scaled": (lambda c, t: c.update(finetuning_scaling_factor=True), "finetuning_scaling_factor"),
     "heads": (lambda c, t: c["metadata"].update(hook_name="blocks.0.attn.hook_z"), "heads of attention"),
+    "a k that is no number": (lambda c, t: c.update(architecture="topk", k=[3]), "how many of its 12 features"),
     "no k": (lambda c, t: c.update(activation_fn_str="topk"), "how many of its 12 features"),
     "a tensor missing": (lambda c, t: t.pop("b_enc"), "lacks the tensors b_enc"),
     "another shape": (lambda c, t: t.update(b_enc=torch.zeros(3)), r"b_enc should be finite, of shape \(12,\)"),
@@ -130,6 +131,13 @@ def test_an_earlier_way_to_write_topk_is_read(tmp_path, expected):
 
     learner = learner_of(open_dictionary(changed(tmp_path / "sae", earlier)), range(12))
     np.testing.assert_allclose(learner.transform(expected["Z"]), expected["topk.V"], rtol=1e-4, atol=1e-5)
+
+
+def test_a_configuration_that_is_no_object_is_refused(tmp_path):
+    folder = changed(tmp_path / "sae", lambda config, tensors: None)
+    (folder / "cfg.json").write_text("[]")
+    with pytest.raises(ArtifactError, match=r"cfg\.json should hold an object; it holds a list"):
+        open_dictionary(folder)
 
 
 def test_files_that_are_missing_or_damaged_are_named(tmp_path):

@@ -66,7 +66,7 @@ class Worker:
         self.words = words
         layers = (*self.lmm.layers(options.decoder), *self.lmm.sight(options.sight))
         if options.experts:
-            self.lmm.n_experts()  # there are some
+            self.lmm.check_experts()
         self.options = replace(options, layers=layers, prompt=self.lmm.prompt)
 
     def prepare(self, some: Sequence[Sample], said: Texts | None) -> Prepared:

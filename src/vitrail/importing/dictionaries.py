@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,13 +58,15 @@ class Dictionary:
         if self.architecture != "topk":
             return None
         earlier = self.config.get("activation_fn_kwargs") or {}
-        return int(self.config.get("k") or earlier.get("k") or 0)
+        k = self.config.get("k") or (earlier.get("k") if isinstance(earlier, dict) else None)
+        return k if isinstance(k, int) else 0
 
     @property
     def hook(self) -> str:
         """What the dictionary was trained on, as it says itself; empty where it does not."""
         metadata = self.config.get("metadata") or {}
-        return str(metadata.get("hook_name") or self.config.get("hook_name") or "")
+        inner = metadata.get("hook_name") if isinstance(metadata, dict) else None
+        return str(inner or self.config.get("hook_name") or "")
 
 
 def open_dictionary(path: str | Path) -> Dictionary:
@@ -82,6 +84,8 @@ def open_dictionary(path: str | Path) -> Dictionary:
         raise ArtifactError(f"{path} is no dictionary of SAELens: there is no {Path(error.filename).name}.") from error
     except (JSONError, SafetensorError, OSError, ValueError) as error:
         raise ArtifactError(f"{path} is damaged ({type(error).__name__}: {error}).") from error
+    if not isinstance(config, dict):
+        raise ArtifactError(f"{path / CONFIG} should hold an object; it holds a {type(config).__name__}.")
     found = Dictionary(path, config, tensors)
     _check(found)
     return found
@@ -157,7 +161,7 @@ def import_dictionary(
     return Imported("dictionary", made.folder, (*said, *([f"trained on {found.hook}"] if found.hook else [])), missing)
 
 
-def learner_of(found: Dictionary, features: range | list[int]) -> SparseAutoencoder:
+def learner_of(found: Dictionary, features: Sequence[int]) -> SparseAutoencoder:
     """The learner whose concepts are some features of a dictionary, in this order."""
     tensors, own = found.tensors, np.asarray(features, int)
     decoder, encoder = tensors["W_dec"], tensors["W_enc"].T

@@ -456,13 +456,9 @@ class LMM(Shown):
         """
         return experts_of(self._torch, inputs, continuations, positions, rows)
 
-    def n_experts(self) -> int:
-        """In how many blocks of the decoder experts work.
-
-        Raises:
-            UsageError: the model has no mixture of experts.
-        """
-        return len(expert_blocks(self._torch))
+    def check_experts(self) -> None:
+        """Raises `UsageError` unless the model has a mixture of experts."""
+        expert_blocks(self._torch)
 
     def prove_places(self, inputs: Batch, layers: Sequence[Layer]) -> None:
         """Proves on one image that the patches of `layers` stand where `seen` says; see `sight.prove_places`.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vitrail.errors import DataError, UsageError
 from vitrail.samples.formats import Format, Found, Source, joined
-from vitrail.samples.images import IMAGE_SUFFIXES, EncodedImage
+from vitrail.samples.images import IMAGE_SUFFIXES, encoded_in
 from vitrail.samples.records import Table, columns_read, found_in, roles_in
 
 #: Suffixes of files: a missing `data/train.json` is not a name on the hub.
@@ -79,7 +78,7 @@ def _read_stream(asked: Source) -> Found:
     rows = []
     for i, cells in enumerate(taken):
         if encoded is not None:
-            cells[column] = _encoded(f"{place} row {i}", root, partial(_same, cells[column]), _length(cells[column]))
+            cells[column] = encoded_in(f"{place} row {i}", root, partial(_same, cells[column]), _length(cells[column]))
         rows.append((f"{place}: row {i}", {"split": name, **cells}))
     return found_in(Table(place, list(part.features), rows, root, image=column), asked)
 
@@ -91,13 +90,6 @@ def _same(cell: Any, number: int | None = None) -> Any:
 def _length(cell: Any) -> int | None:
     """How many images a cell has that holds several; None for one that holds an image."""
     return len(cell) if isinstance(cell, list) else None
-
-
-def _encoded(name: str, root: Path, cell: Callable[..., Any], n: int | None) -> EncodedImage | list[EncodedImage]:
-    """The image of a cell, or its images where it holds several."""
-    if n is None:
-        return EncodedImage(name, cell, root)
-    return [EncodedImage(f"{name} image {j + 1}", partial(cell, j), root) for j in range(n)]
 
 
 def _library(source: str) -> Any:
@@ -151,7 +143,7 @@ def _table(part: Any, name: str | None, source: str, root: Path, asked: Source) 
         if name is not None:
             row.setdefault("split", name)
         if encoded is not None:
-            row[column] = _encoded(f"{place} row {i}", root, partial(_cell, part, column, i), n)
+            row[column] = encoded_in(f"{place} row {i}", root, partial(_cell, part, column, i), n)
     columns = list(dict.fromkeys([*part.column_names, *(["split"] if name is not None else [])]))
     return Table(place, columns, [(f"{place}: row {i}", row) for i, row in enumerate(rows)], root, image=column)
 

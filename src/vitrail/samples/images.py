@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -72,6 +73,13 @@ class EncodedImage:
         if not isinstance(content, bytes | str):
             raise DataError(f"{self.name}: field 'image' should hold an encoded image or a path, got {cell!r:.80}")
         return content
+
+
+def encoded_in(name: str, root: Path, cell: Callable[..., Any], n: int | None) -> EncodedImage | list[EncodedImage]:
+    """The image of a cell; or, where it holds a list of `n`, each of them, which `cell(number)` fetches."""
+    if n is None:
+        return EncodedImage(name, cell, root)
+    return [EncodedImage(f"{name} image {j + 1}", partial(cell, j), root) for j in range(n)]
 
 
 class Composite(ABC):

@@ -14,9 +14,8 @@ from PIL import Image, ImageSequence
 
 from vitrail.artifacts import open_regular
 from vitrail.errors import DataError
-from vitrail.samples import images
 from vitrail.samples.bounds import ImageBounds
-from vitrail.samples.images import VIDEO_SUFFIXES, Composite, EncodedImage, decode, to_rgb
+from vitrail.samples.images import VIDEO_SUFFIXES, Composite, EncodedImage, content, decode, size, to_rgb
 from vitrail.samples.options import FRAMES
 from vitrail.samples.strips import placed, strip
 
@@ -42,10 +41,10 @@ class Several(Composite):
         return tuple(image for image in self.images if isinstance(image, Path))
 
     def content(self) -> bytes:
-        return b"".join(hashlib.sha256(images.content(image)).digest() for image in self.images)
+        return b"".join(hashlib.sha256(content(image)).digest() for image in self.images)
 
     def size(self, bounds: ImageBounds) -> tuple[int, int]:
-        return _together([images.size(image, bounds) for image in self.images])
+        return _together([size(image, bounds) for image in self.images])
 
     def decode(self, bounds: ImageBounds) -> Image.Image:
         self.size(bounds)  # before the first is decoded
@@ -76,17 +75,17 @@ class Video(Composite):
         return (self.file,) if isinstance(self.file, Path) else ()
 
     def content(self) -> bytes:
-        return images.content(self.file) + f" {self.frames} frames".encode()
+        return content(self.file) + f" {self.frames} frames".encode()
 
     def size(self, bounds: ImageBounds) -> tuple[int, int]:
-        with self._opened() as (size, n, _):
-            bounds.check(size)
-            return _together([size] * min(self.frames, n))
+        with self._opened() as (one, n, _):
+            bounds.check(one)
+            return _together([one] * min(self.frames, n))
 
     def decode(self, bounds: ImageBounds) -> Image.Image:
-        with self._opened() as (size, n, take):
-            bounds.check(size)
-            _together([size] * min(self.frames, n))
+        with self._opened() as (one, n, take):
+            bounds.check(one)
+            _together([one] * min(self.frames, n))
             return strip([to_rgb(frame) for frame in take(middles(n, self.frames))])
 
     def changed(self, change: Change) -> Video:

@@ -16,7 +16,7 @@ from vitrail.errors import DataError
 from vitrail.samples.columns import NAMES, normal
 from vitrail.samples.fields import short
 from vitrail.samples.formats import Format, Found, Source
-from vitrail.samples.images import IMAGE_SUFFIXES, EncodedImage
+from vitrail.samples.images import IMAGE_SUFFIXES, encoded_in
 from vitrail.samples.records import Table, columns_read, found_in, has_images
 
 #: The row groups of Parquet files that are in memory, and the bytes that they may have together, unless it is one.
@@ -126,11 +126,7 @@ def _read_parquet(source: Source) -> Found:
         places = [(g, k) for g, size in enumerate(sizes) for k in range(size)]
         for i, (row, (group, k)) in enumerate(zip(rows, places, strict=True)):
             name, cell = f"{path.name} row {i}", partial(_parquet_cell, path, image, group, k)
-            if lengths is None:
-                row[image] = EncodedImage(name, cell, root)
-            else:
-                n = lengths[i] or 0
-                row[image] = [EncodedImage(f"{name} image {j + 1}", partial(cell, j), root) for j in range(n)]
+            row[image] = encoded_in(name, root, cell, None if lengths is None else lengths[i] or 0)
     named = [(f"{path}: row {i}", row) for i, row in enumerate(rows)]
     return found_in(Table(str(path), schema.names, named, root, image=image), source)
 
