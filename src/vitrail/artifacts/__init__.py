@@ -3,6 +3,7 @@
 files.py     whole files under their final name, and their hashes
 json_text.py JSON in which nothing stands twice, and nothing is without end
 tensors.py   named tensors in a file
+parquet.py   Parquet files of others
 lines.py     JSON lines that are added to, each with a digest
 values.py    dataclasses as JSON and back; JSON that carries a digest of itself
 manifest.py  what made a folder: its options, its parents, and the hash of every file
@@ -64,6 +65,7 @@ from vitrail.artifacts.manifest import (
     write_manifest,
 )
 from vitrail.artifacts.ours import beside, check_covered, check_ours, make_way, state_of, write_covering, write_ours
+from vitrail.artifacts.parquet import check_parquet
 from vitrail.artifacts.remote import at
 from vitrail.artifacts.shards import Counts, Part, Record, Run, Shards, Sources, Writer, shard_file
 from vitrail.artifacts.tensors import read_tensors
@@ -94,6 +96,7 @@ __all__ = [
     "check_lines",
     "check_ours",
     "check_parent",
+    "check_parquet",
     "check_place",
     "check_room",
     "check_target",

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vitrail.artifacts import JSONError, parse
+from vitrail.artifacts import JSONError, check_parquet, parse
 from vitrail.errors import DataError
 from vitrail.samples.columns import NAMES, normal
 from vitrail.samples.fields import short
@@ -110,6 +110,7 @@ def _read_parquet(source: Source) -> Found:
     """One sample per row; an image in the file stays there until it is opened."""
     path, root = source.path, source.root
     try:
+        check_parquet(path)
         with pq.ParquetFile(path) as file:
             schema, sizes = file.schema_arrow, [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
             refuse_twice(schema.names, str(path))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool
 from PIL import Image, UnidentifiedImageError
 
-from vitrail.artifacts import read_json
+from vitrail.artifacts import check_parquet, read_json
 from vitrail.errors import ArtifactError
 
 FILE = "factors.parquet"
@@ -30,6 +30,7 @@ def load_factors(folder: str | Path) -> dict[str, dict[str, str | int | None]] |
     if not path.is_file():
         return None
     try:
+        check_parquet(path)
         rows = pq.read_table(path).to_pylist()
     except (OSError, pa.ArrowException, ValueError) as error:  # a ValueError of text that is not UTF-8
         raise ArtifactError(f"{path} is damaged ({error}). Make the data set again, or remove the file.") from error
