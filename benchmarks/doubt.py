@@ -36,6 +36,7 @@ from vitrail.concepts import Concepts, learn
 from vitrail.explanation import spread_of
 from vitrail.extraction import Reader, extract_words_as
 from vitrail.lmm import LMM, load, quieten
+from vitrail.lmm.positions import among
 from vitrail.monitoring.truth import fitted
 from vitrail.samples import Sample, load_samples
 from vitrail.scores import auroc, auroc_estimate
@@ -113,7 +114,7 @@ def _answers(lmm: LMM, seeds: range) -> dict[str, np.ndarray]:
     top = predicted.topk(2)
     best = top.values[:, :1].expand(-1, len(WORDS))
     other = torch.where(top.indices[:, :1] == ids, top.values[:, 1:], best)
-    image = batch["input_ids"] == lmm.image_token
+    image = among(batch["input_ids"], lmm.image_tokens)
     layers = [*range(1, lmm.n_blocks), "final"]
     patches = [
         [

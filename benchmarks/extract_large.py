@@ -42,6 +42,7 @@ from torch import Tensor
 
 from vitrail.artifacts import versions, write_json
 from vitrail.lmm import LMM, from_transformers, hooks
+from vitrail.lmm.positions import among
 from vitrail.scores import median_estimate
 
 RESULT = Path(__file__).parent / "results" / "extract_large.json"
@@ -281,14 +282,14 @@ def ceilings() -> dict[str, float]:
 def shape_of(lmm: LMM, inputs: Any) -> Shape:
     sizes = {name: p.numel() for name, p in lmm.model.named_parameters()}
     sight = sum(n for name, n in sizes.items() if "vision" in name or "visual" in name)
-    total, image = sum(sizes.values()), lmm.image_token
+    total = sum(sizes.values())
     embeddings = lmm.model.get_input_embeddings().weight.numel()
     return Shape(
         total,
         total - sight - embeddings,
         sight,
         int(inputs["input_ids"].shape[1]),
-        int((inputs["input_ids"][0] == image).sum()),
+        int(among(inputs["input_ids"][0], lmm.image_tokens).sum()),
     )
 
 

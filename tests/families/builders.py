@@ -84,12 +84,13 @@ def tokenizer(*special: str, **named: str) -> Any:
     )
 
 
-def template(image: str, start: str = "{{ bos_token }}") -> str:
-    """A chat template in which `image` stands for the image."""
+def template(image: str, start: str = "{{ bos_token }}", video: str | None = None) -> str:
+    """A chat template in which `image` stands for the image, and `video` for a video, if it knows any."""
+    moving = "" if video is None else "{% elif p['type'] == 'video' %}" + video
     return (
         start + "{% for m in messages %}<{{ m['role'] }}>{% for p in m['content'] %}{% if p['type'] == 'image' %}"
-        + image + "{% else %} {{ p['text'] }}{% endif %}{% endfor %}{% if m['role'] == 'assistant' %}{{ eos_token }}"
-        "{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+        + image + moving + "{% else %} {{ p['text'] }}{% endif %}{% endfor %}{% if m['role'] == 'assistant' %}"
+        "{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
     )  # fmt: skip
 
 
@@ -111,10 +112,13 @@ def image_processor(family: str, **options: Any) -> Any:
     return getattr(t, f"{family}ImageProcessor{'' if is_torchvision_available() else 'Pil'}")(**options)
 
 
-def with_video(kind: type, family: str, *parts: Any, stand_in: Any = None, **options: Any) -> Any:
-    """A processor of images, text and videos; without torchvision, `stand_in` is in the video processor's place."""
+def with_video(
+    kind: type, family: str, *parts: Any, videos: dict[str, Any], stand_in: Any = None, **options: Any
+) -> Any:
+    """A processor of images, text and videos, which has the options `videos`; without torchvision, `stand_in` is in the
+    video processor's place."""
     if is_torchvision_available():
-        return kind(*parts, video_processor=getattr(t, f"{family}VideoProcessor")(), **options)
+        return kind(*parts, video_processor=getattr(t, f"{family}VideoProcessor")(**videos), **options)
     unchecked = type(kind.__name__, (kind,), {"check_argument_for_proper_class": lambda *_: None})
     return unchecked(*parts, video_processor=stand_in, **options)
 
@@ -208,9 +212,10 @@ def llava_onevision() -> tuple[Any, Any]:
         "LlavaOnevision",
         image_processor("LlavaOnevision", size=SIZE, image_grid_pinpoints=pinpoints),
         words,
+        videos={"size": SIZE},
         num_image_tokens=4,
         vision_feature_select_strategy="full",
-        chat_template=template("<image>\n"),
+        chat_template=template("<image>\n", video="<video>\n"),
     )
     return t.LlavaOnevisionForConditionalGeneration(config), processor
 
@@ -304,9 +309,10 @@ def smolvlm() -> tuple[Any, Any]:
         "SmolVLM",
         image_processor("SmolVLM", size={"longest_edge": 56}, max_image_size={"longest_edge": 28}),
         words,
+        videos={"size": {"longest_edge": 28}, "max_image_size": {"longest_edge": 28}},
         stand_in=SimpleNamespace(num_frames=1, fps=1),
         image_seq_len=1,
-        chat_template=template("<image>"),
+        chat_template=template("<image>", video="<video>"),
     )
     config = t.SmolVLMConfig(
         vision_config=dict(SIGHT),
@@ -347,9 +353,12 @@ def _qwen(config: type, text: type, network: type, processor: type, vision: dict
         temporal_patch_size=2,
         merge_size=vision["spatial_merge_size"],
     )
-    asked = template("<|vision_start|><|image_pad|><|vision_end|>")
-    video = "Qwen3VL" if network is t.Qwen3VLForConditionalGeneration else "Qwen2VL"
-    return network(made), with_video(processor, video, images, words, chat_template=asked)
+    shown = "<|vision_start|><|{}_pad|><|vision_end|>"
+    later = network is t.Qwen3VLForConditionalGeneration  # it marks every frame by itself
+    asked = template(shown.format("image"), video="<|video_pad|>" if later else shown.format("video"))
+    videos = {"size": {"shortest_edge": side * side, "longest_edge": 36 * side * side}, "patch_size": patch}
+    family = "Qwen3VL" if later else "Qwen2VL"
+    return network(made), with_video(processor, family, images, words, videos=videos, chat_template=asked)
 
 
 def qwen2_vl() -> tuple[Any, Any]:
@@ -388,8 +397,9 @@ def internvl() -> tuple[Any, Any]:
         "InternVL",
         image_processor("GotOcr2", size=SIZE, max_patches=4),
         words,
+        videos={"size": SIZE},
         image_seq_length=1,
-        chat_template=template("<IMG_CONTEXT>\n"),
+        chat_template=template("<IMG_CONTEXT>\n", video="<video>\n"),
     )
     return t.InternVLForConditionalGeneration(config), processor
 
@@ -645,8 +655,9 @@ def molmo2() -> tuple[Any, Any]:
         if is_torchvision_available()
         else PatchesByHand()
     )
-    asked = template("<|image|>")
-    processor = with_video(t.Molmo2Processor, "Molmo2", images, tokenizer=words, chat_template=asked)
+    asked = template("<|image|>", video="<|video|>")
+    videos = {"size": SIZE, "pooling_size": [2, 2], "do_rescale": True, "do_normalize": True}
+    processor = with_video(t.Molmo2Processor, "Molmo2", images, videos=videos, tokenizer=words, chat_template=asked)
     return t.Molmo2ForConditionalGeneration(config), processor
 
 

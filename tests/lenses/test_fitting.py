@@ -16,6 +16,7 @@ from vitrail.errors import ArtifactError, DataError, UsageError
 from vitrail.lenses import LensOptions, fit_lens, open_lens
 from vitrail.lenses import run as running
 from vitrail.lmm import LMM, from_transformers, quieten
+from vitrail.lmm.positions import among
 from vitrail.samples import Sample
 
 LAYER = 1
@@ -56,7 +57,7 @@ def jacobians_by_autograd(lmm: LMM, sample: Sample, number: int, options: LensOp
     place = int(np.random.default_rng([options.seed, number]).integers(max(len(ids), 1)))
     batch = lmm.extended(inputs, [ids[:place]])
     here, blocks = batch["input_ids"].shape[1] - 1, lmm.parts.blocks
-    image = (batch["input_ids"][0] == lmm.image_token).nonzero().flatten()
+    image = among(batch["input_ids"][0], lmm.image_tokens).nonzero().flatten()
     read: dict[str, torch.Tensor] = {}
 
     def last_state(states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

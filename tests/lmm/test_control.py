@@ -40,7 +40,7 @@ def test_marks_of_the_image_at_the_head_of_a_question_are_taken_off(lmm, asked, 
 
 
 def controls(lmm) -> list[str]:
-    return [lmm.tokenizer.eos_token, lmm.tokenizer.pad_token, lmm.tokenizer.decode([lmm.image_token])]
+    return [lmm.tokenizer.eos_token, lmm.tokenizer.pad_token, *map(lmm.tokenizer.decode, lmm.image_tokens)]
 
 
 @pytest.mark.parametrize("which", range(3), ids=["end", "padding", "image"])

@@ -138,7 +138,7 @@ def test_states_that_no_map_is_made_of_are_refused(lmm, dogs, concepts, activati
 
 
 def test_a_raster_adds_up_to_the_shares_of_the_pieces_in_the_image():
-    places = Places(np.zeros((1, 1), int), np.array([[0, 0, 0.5, 0.3], [0.25, 0.1, 1, 1], [np.nan] * 4]))
+    places = Places(np.zeros((1, 1), int), np.array([[[0, 0, 0.5, 0.3]], [[0.25, 0.1, 1, 1]], [[np.nan] * 4]]))
     drawn = places.raster(np.array([[2.0, -3.0, 7.0]]), 10, 16)
     np.testing.assert_allclose(drawn.sum(), -1)
     np.testing.assert_allclose(drawn[0, 0, :8], 2 / 24)

@@ -29,7 +29,7 @@ def nearest(lmm, logits: np.ndarray) -> list[str]:
 def test_they_are_the_words_that_the_unembedding_says_of_the_states(lmm, dogs, library_states):
     found = token_words(lmm, dogs[0].open())
     ids, states = library_states(lmm, dogs[0].open(), lmm.prompt, "a dog")
-    at_image = np.array(ids) == lmm.image_token
+    at_image = np.isin(ids, list(lmm.image_tokens))
     W = lmm.model.get_output_embeddings().weight.detach().numpy()
     expected = nearest(lmm, states[-1].numpy()[at_image] @ W.T)
     assert [lemma(token.words[0].word) for token in found.tokens] == expected
@@ -42,7 +42,7 @@ def test_they_are_the_words_that_the_unembedding_says_of_the_states(lmm, dogs, l
 def test_through_a_lens_they_are_those_of_what_the_token_changes(lmm, dogs, library_states, lens):
     found = token_words(lmm, dogs[0].open(), 7, lens=lens.folder)
     ids, states = library_states(lmm, dogs[0].open(), lmm.prompt, "a dog")
-    Z = states[7].numpy()[np.array(ids) == lmm.image_token]
+    Z = states[7].numpy()[np.isin(ids, list(lmm.image_tokens))]
     changed = (Z - lens.tensors["7.image_mean"]) @ lens.tensors["7.image_matrix"].T
     norm, W = lmm.parts.norm.weight.detach().numpy(), lmm.model.get_output_embeddings().weight.detach().numpy()
     expected = nearest(lmm, changed * norm @ W.T)  # the length of a state changes no order

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vitrail.errors import NumericsError, UsageError
-from vitrail.lmm.positions import forced
+from vitrail.lmm.positions import among, forced
 from vitrail.steering import Activation, Add, Clamp, FromContext, Function, ProjectOut, When, steer
 from vitrail.steering.methods.l2s import TwoLayer
 from vitrail.steering.methods.reft import DiReFT, LoReFT
@@ -116,7 +116,7 @@ def test_strength_zero_leaves_every_bit(lmm, images, vector, strength):
 def test_positions_are_counted(lmm, images, vector):
     inputs = lmm.prepare(images, REQUESTS)
     prompts = int(inputs["attention_mask"].sum())
-    pictures = int((inputs["input_ids"] == lmm.image_token).sum())
+    pictures = int(among(inputs["input_ids"], lmm.image_tokens).sum())
     for positions, n in (("last", 4), ("prompt", prompts), ("image", pictures)):
         with steer(lmm, Add({5: vector, -1: vector}, positions=positions)) as steered:
             lmm.generate(inputs, 3)

@@ -19,7 +19,7 @@ from vitrail.cli.derived import Named, Without
 from vitrail.cli.parsing import to_pairs
 from vitrail.cli.terminal import tell
 from vitrail.errors import DataError, UsageError
-from vitrail.lmm.options import DType, Layer
+from vitrail.lmm.options import DType, Layer, Videos
 from vitrail.options import Count, Options
 from vitrail.samples.bounds import ImageBounds
 from vitrail.samples.options import ReadingOptions
@@ -82,6 +82,7 @@ class ModelChoice(Options):
         prompt: the request for a caption; the model's own by default.
         prompt_template: how the model is asked, where its own way is not known or not meant: a chat template in Jinja,
             or text such as `USER: {image} {request} ASSISTANT: {answer}`, or a file that holds it.
+        videos: how the model is given a video: its frames as images, or the whole under the model's own video token.
         parts: parts of the model and the names of their modules, as `PART=MODULE`.
         trust_remote_code: run code that comes with the model. It may do anything on this machine.
         own_generation: generate as the model's own generation configuration says, instead of greedily.
@@ -94,6 +95,7 @@ class ModelChoice(Options):
     device: str | None = None
     prompt: str | None = None
     prompt_template: str | None = None
+    videos: Videos = "frames"
     parts: Annotated[list[str] | None, typer.Option("--part", metavar="PART=MODULE", help=_PART)] = None
     trust_remote_code: bool = False
     own_generation: bool = False
@@ -117,7 +119,7 @@ class ModelChoice(Options):
         """
         from vitrail.lmm import check_model, check_template
 
-        asked = ("prompt", "prompt_template", "parts", "own_generation")
+        asked = ("prompt", "prompt_template", "videos", "parts", "own_generation")
         check_template(_text(self.prompt_template))
         to_pairs(self.parts)
         check_model(**{name: value for name, value in vars(self).items() if name not in asked}, layers=layers)
@@ -131,7 +133,8 @@ class ModelChoice(Options):
 
 #: Options of a `ModelChoice` that the model of a study does not have: the study says them; see `ModelChoice.of_study`.
 NOT_OF_STUDY = tuple(
-    f"model.{name}" for name in ("revision", "adapter", "dtype", "prompt", "prompt_template", "parts", "own_generation")
+    f"model.{name}"
+    for name in ("revision", "adapter", "dtype", "prompt", "prompt_template", "videos", "parts", "own_generation")
 )
 
 

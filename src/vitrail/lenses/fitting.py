@@ -155,7 +155,7 @@ def _jacobians(lmm: LMM, batch: Answered, options: LensOptions) -> Sums:
 
 def _weights_of_image(lmm: LMM, batch: Answered, asked: Asked) -> Float[Tensor, "n positions"] | None:
     """The weight of each position in a mean over the image's tokens; None where the model has none in its text."""
-    if lmm.image_token is None:
+    if not lmm.image_tokens:
         return None
     where = lmm.whole(batch.inputs, asked.continuations, batch.requests, "image").float()
     return where / where.sum(1, keepdim=True) if where.any(1).all() else None

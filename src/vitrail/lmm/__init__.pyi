@@ -49,4 +49,5 @@ from .placement import (
 from .options import (
     DType as DType,
     Layer as Layer,
+    Videos as Videos,
 )

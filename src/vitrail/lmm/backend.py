@@ -23,6 +23,7 @@ from PIL import Image
 
 from vitrail import words
 from vitrail.lmm.batches import Batch
+from vitrail.lmm.options import Videos
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Generation:
 
 class Backend(ABC):
     """Answers requests about images. Nothing changes a backend after it is made."""
+
+    #: How it is given a video: frame by frame, or the whole.
+    videos: Videos = "frames"
 
     @property
     @abstractmethod

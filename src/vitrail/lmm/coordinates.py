@@ -36,12 +36,13 @@ class Places:
 
     Args:
         of: for every number of the pixels (views, …) of the image the piece that it belongs to.
-        boxes: (pieces, 4): left, top, right and bottom of each, as shares of the image's width and height; NaN for a
-            piece of padding.
+        boxes: (pieces, n, 4): left, top, right and bottom of each, as shares of the image's width and height; NaN for a
+            piece of padding. A piece has up to n boxes, NaN for the rest: one in each frame of a video that it is of
+            (Qwen2-VL makes one piece of two frames).
     """
 
     of: Int[np.ndarray, "views ..."]
-    boxes: Float[np.ndarray, "pieces 4"]
+    boxes: Float[np.ndarray, "pieces n 4"]
 
     def sums(self, values: Float[np.ndarray, "targets views ..."]) -> Float[np.ndarray, "targets pieces"]:
         """The values of all pixels, added up in each piece."""
@@ -51,17 +52,20 @@ class Places:
     def raster(
         self, values: Float[np.ndarray, "targets pieces"], height: int, width: int
     ) -> Float[np.ndarray, "targets {height} {width}"]:
-        """The values of the pieces as pictures of the image: each is spread evenly over its box, so that a picture adds
-        up to the values of the pieces that lie in the image."""
-        left, top, right, bottom = self.boxes.T
+        """The values of the pieces as pictures of the image: each is spread evenly over its boxes, so that a picture
+        adds up to the values of the pieces that lie in the image."""
+        there = ~np.isnan(self.boxes).any(-1)
+        left, top, right, bottom = self.boxes[there].T
         across, down = _shares(left, right, width), _shares(top, bottom, height)
-        return np.einsum("tp,ph,pw->thw", values, down, across, optimize=True)
+        pieces = there.nonzero()[0]
+        of_boxes = values[:, pieces] / there.sum(1)[pieces]
+        return np.einsum("tb,bh,bw->thw", of_boxes, down, across, optimize=True)
 
 
 def _shares(start: np.ndarray, end: np.ndarray, n: int) -> Float[np.ndarray, "pieces {n}"]:
     """How much of each span [start, end] within [0, 1] lies in each of `n` equal parts, as shares of the span."""
     edges = np.arange(n + 1) / n
-    start, end = np.nan_to_num(start)[:, None], np.nan_to_num(end)[:, None]
+    start, end = start[:, None], end[:, None]
     inside = np.minimum(end, edges[1:]) - np.maximum(start, edges[:-1])
     total = (end - start).clip(1e-9)
     return inside.clip(0) / total
@@ -79,10 +83,13 @@ def places_of_pixels(backend: TorchBackend, layout: Layout, request: str) -> Pla
     pixels = pixels_of(_grey(backend, layout, request))[1]
     pictures = pictures_of(pixels)
     if pictures is None:
-        return _places(backend, _rows(pixels, 1), layout, request)
-    side = _sides(backend)
-    grid = tuple(max(1, round(n / s)) for n, s in zip(pictures.shape[-2:], side, strict=True))
-    return _places(backend, _cells(pictures, grid).reshape(pixels.shape), layout, request)
+        of = _rows(pixels, 1)
+    else:
+        side = _sides(backend)
+        grid = tuple(max(1, round(n / s)) for n, s in zip(pictures.shape[-2:], side, strict=True))
+        of = _cells(pictures, grid).reshape(pixels.shape)
+    places = _places(backend, of, layout, request)
+    return places if places.boxes.shape[1] == 1 else _places(backend, of, layout, request, by_frame=True)
 
 
 def places_of_connector(backend: TorchBackend, layout: Layout, request: str) -> Places:
@@ -133,7 +140,7 @@ def places_of_tokens(backend: TorchBackend, layout: Layout, request: str) -> Pla
     places = places_of_connector(backend, layout, request)
     noise = np.random.default_rng(0).integers(0, 256, (*layout.size[::-1], 3), dtype=np.uint8)
     inputs = backend.prepare([layout.on(Image.fromarray(noise))], [request])
-    tokens = [i for i, token in enumerate(inputs["input_ids"][0].tolist()) if token == backend.image_token]
+    tokens = [i for i, token in enumerate(inputs["input_ids"][0].tolist()) if token in backend.image_tokens]
     if len(tokens) == len(places.boxes):
         return places
     positions = look(backend, inputs, ["connector"])["connector"].states.flatten(0, 1).float()
@@ -145,7 +152,7 @@ def places_of_tokens(backend: TorchBackend, layout: Layout, request: str) -> Pla
             f"gives {len(positions)} positions, so their places are not known. Use another method."
         )
     placed = (best.values >= SAME).numpy()
-    return Places(places.of, np.where(placed[:, None], places.boxes[best.indices.numpy()], np.nan))
+    return Places(places.of, np.where(placed[:, None, None], places.boxes[best.indices.numpy()], np.nan))
 
 
 def exchanged(pixels: Tensor, where: Tensor) -> Tensor:
@@ -187,24 +194,40 @@ def _sides(backend: TorchBackend) -> tuple[int, int]:
     return (int(size), int(size)) if isinstance(size, int) else (PIECE, PIECE)
 
 
-def _places(backend: TorchBackend, of: Int[np.ndarray, ...], layout: Layout, request: str) -> Places:
+def _places(
+    backend: TorchBackend, of: Int[np.ndarray, ...], layout: Layout, request: str, by_frame: bool = False
+) -> Places:
+    """Where the pieces of an image lie, by the place of every number of its pixels.
+
+    Args:
+        of: the piece of every number.
+        by_frame: whether what a piece shows of several frames becomes a piece for each.
+    """
     x, y = measured(backend, layout, request)
     if x.shape != of.shape:
         raise ModelError(
             f"The processor of this {backend.kind} gives pixels of shape {of.shape} for the image, and {x.shape} for "
             "another one of its size. Use the method occlusion."
         )
-    pieces, n = of.ravel(), int(of.max()) + 1
+    n, frames = int(of.max()) + 1, max(len(layout.boxes), 1)
     known = ~np.isnan(x.ravel())
-    boxes = np.full((n, 4), np.nan)
-    count = np.bincount(pieces[known], minlength=n)
+    frame = np.searchsorted([left / layout.size[0] for left, *_ in layout.boxes], x.ravel(), side="right") - 1
+    parts = of.ravel() * frames + np.where(known, frame, 0).clip(0)  # of a piece, one in each frame
+    if by_frame:
+        of, n, frames = parts.reshape(of.shape), n * frames, 1
+    parts, x, y = parts[known], x.ravel()[known], y.ravel()[known]
+    boxes = np.full((n * frames, 4), np.nan)
+    count = np.bincount(parts, minlength=n * frames)
     there = count > 0
-    for axis, values in enumerate((x.ravel()[known], y.ravel()[known])):
-        mean = np.bincount(pieces[known], values, n)[there] / count[there]
-        square = np.bincount(pieces[known], values**2, n)[there] / count[there]
+    for axis, values in enumerate((x, y)):
+        mean = np.bincount(parts, values, n * frames)[there] / count[there]
+        square = np.bincount(parts, values**2, n * frames)[there] / count[there]
         half = np.sqrt(3 * (square - mean**2).clip(0)).clip(0.5 / max(layout.size))  # of an even spread over the span
         boxes[there, axis], boxes[there, axis + 2] = (mean - half).clip(0, 1), (mean + half).clip(0, 1)
-    return Places(of, boxes)
+    several = boxes.reshape(n, frames, 4)
+    used = ~np.isnan(several).any(-1)
+    order = np.argsort(~used, axis=1, kind="stable")[:, : max(int(used.sum(1).max()), 1)]  # those that are, first
+    return Places(of, np.take_along_axis(several, order[..., None], axis=1))
 
 
 def measured(

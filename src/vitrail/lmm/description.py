@@ -10,7 +10,7 @@ from typing import Any
 from vitrail.artifacts import differences, plain, typed
 
 #: What version 0.1.0 did not write.
-NEWER = ("active", "template", "prompt_template", "tokenizer", "images", "generation", "config")
+NEWER = ("active", "template", "prompt_template", "videos", "tokenizer", "images", "generation", "config")
 #: What is left out of a manifest where it is None.
 OPTIONAL = frozenset({"quantization", *NEWER})
 
@@ -34,6 +34,7 @@ class ModelDescription:
             version 0.1.0 wrote.
         template: how a request and its answer become text.
         prompt_template: how a user wanted the model to be asked, as `load` takes it; None for its own way.
+        videos: how the model was given a video, as `load` takes it; None for frame by frame.
         tokenizer: a hash of how text becomes tokens.
         images: the settings of what prepares images.
         generation: the settings of generation; those of Vitrail's own are greedy.
@@ -53,6 +54,7 @@ class ModelDescription:
     active: Mapping[str, Any] | None = None
     template: str | None = None
     prompt_template: str | None = None
+    videos: str | None = None
     tokenizer: str | None = None
     images: Mapping[str, Any] | None = None
     generation: Mapping[str, Any] | None = None

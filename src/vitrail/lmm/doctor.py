@@ -24,8 +24,9 @@ from vitrail.errors import ModelError, NumericsError, VitrailError
 from vitrail.lmm import LMM, Batch, Generation, as_lmm, hooks
 from vitrail.lmm.diagnosis import Check, Diagnosis
 from vitrail.lmm.messages import first_line
+from vitrail.lmm.running import ApartError
 from vitrail.lmm.watching import Spoken
-from vitrail.samples import Sample, frames_of, n_frames, strip
+from vitrail.samples import Film, Sample, frames_of, n_frames, replaced, strip
 from vitrail.words import Word
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 TOLERANCE = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 #: What the doctor asks besides the model's own request. It is longer, so that a batch of both is padded.
 REQUEST = "What is in the picture, and where in the picture is it?"
+#: How many frames a video has that the doctor makes.
+_FRAMES = 4
 #: How many tokens the doctor has the model generate.
 SPOKEN = 6
 #: The check that says how states are extracted: while the model speaks, or from another pass over what it said.
@@ -57,12 +60,13 @@ def doctor(lmm: LMM | str | Path, images: Sequence[Image.Image] | None = None) -
 
     Args:
         lmm: the model, or its name or folder, as `load` takes it.
-        images: two or three images; noise by default.
+        images: two or three images; noise by default, and videos of noise where the model is given them as a whole.
 
     Raises:
         ModelError: the LMM gives no access to its states.
     """
-    lmm, images = as_lmm(lmm), noise(3) if images is None else list(images)[:3]
+    lmm = as_lmm(lmm)
+    images = _noise_for(lmm) if images is None else list(images)[:3]
     examiner = Examiner(lmm, images, [lmm.prompt, *[REQUEST] * (len(images) - 2), lmm.prompt])
     return examiner.diagnosis(examiner.every())
 
@@ -106,6 +110,14 @@ def noise(n: int, side: int = 112) -> list[Image.Image]:
     """`n` images of coloured noise, always the same ones."""
     pixels = np.random.default_rng(0).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
     return [Image.fromarray(p) for p in pixels]
+
+
+def _noise_for(lmm: LMM) -> list[Image.Image]:
+    """Three images, or three videos for a model that is given them as a whole."""
+    if lmm.backend.videos != "whole":
+        return noise(3)
+    frames, film = noise(3 * _FRAMES), Film(tuple(range(_FRAMES)), _FRAMES, rate=2.0)
+    return [strip(frames[k : k + _FRAMES], film) for k in range(0, len(frames), _FRAMES)]
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
@@ -168,7 +180,7 @@ class Examiner:
             with torch.inference_mode():
                 return Check(name, *check())
         except RAISED as error:
-            if isinstance(error, torch.OutOfMemoryError):
+            if isinstance(error, torch.OutOfMemoryError | ApartError):
                 raise
             log.debug("%s", name, exc_info=True)
             return Check(name, False, None, f"{type(error).__name__}: {first_line(error)}")
@@ -208,13 +220,13 @@ class Examiner:
         return found if found.passed else Finding(None, None, f"it takes one image: {found.says}")
 
     def each(self, image: Image.Image, request: str) -> Finding:
-        """Each image of a strip reaches the words: another one in its place gives another state."""
+        """Each image of a strip, a video's too, reaches the words: another one in its place gives another state."""
         frames, n = frames_of(image), self.lmm.n_blocks
         before = self._last(self.lmm.prepare([image], [request]))[n]
         changes = []
         for k, frame in enumerate(frames):
             other = ImageChops.invert(frame)
-            after = self.lmm.prepare([strip([*frames[:k], other, *frames[k + 1 :]])], [request])
+            after = self.lmm.prepare([replaced(image, [*frames[:k], other, *frames[k + 1 :]])], [request])
             changes.append(relative(before, self._last(after)[n]))
         least = min(changes)
         says = f"another one in place of image {changes.index(least) + 1} of {len(frames)} changes the last state by"

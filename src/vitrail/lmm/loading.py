@@ -13,16 +13,17 @@ import torch
 from PIL import Image
 from torch import nn
 
-from vitrail.errors import ModelError
+from vitrail.errors import ModelError, UsageError
 from vitrail.lmm.adapters import check_adapter, check_trained, put_on
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT, Plain, family_of
+from vitrail.lmm.films import check_films
 from vitrail.lmm.finding import check_readable, find_parts
 from vitrail.lmm.generating import greedy_configuration
 from vitrail.lmm.logits import after_unembedding
 from vitrail.lmm.messages import first_line, quiet_loading
 from vitrail.lmm.model import LMM
-from vitrail.lmm.options import DType, Layer, own_layers
+from vitrail.lmm.options import DType, Layer, Videos, own_layers
 from vitrail.lmm.padding import counts_by_itself, moved_by_padding
 from vitrail.lmm.parts import Parts, speaker, translates, unwrapped
 from vitrail.lmm.placement import Placement, device_of
@@ -43,6 +44,7 @@ def load(
     device: str | Placement | None = None,
     prompt: str | None = None,
     prompt_template: str | None = None,
+    videos: Videos = "frames",
     parts: Mapping[str, str] | None = None,
     trust_remote_code: bool = False,
 ) -> LMM:
@@ -66,12 +68,15 @@ def load(
         prompt_template: how the model is asked, by default by its chat template or as its family is: a chat template in
             Jinja, or text with {request} in it, as "USER: {image} {request} ASSISTANT: {answer}". {image} is the
             image's token, {start} the token that begins a text, and {answer} stands where the answer begins.
+        videos: how the model is given a video: "frames", each as an image, or "whole", as one video under its own video
+            token, at the times of its frames, by the family's own video processor, which needs torchvision.
         parts: part → the name of its module, for what is not found or not what you mean: "blocks", "norm" ("none" for
             none), "unembedding" or "head", "vision", "connector"; see `find_parts`.
         trust_remote_code: whether code that comes with the model may run. It may do anything on this machine.
 
     Raises:
-        ModelError: neither a model nor a name on the hub, or not an image-text-to-text model, or a part was not found.
+        ModelError: neither a model nor a name on the hub, or not an image-text-to-text model, or a part was not found;
+            or it takes no video as a whole.
         UsageError: there is no such device, or the template has no place for the request.
     """
     check_template(prompt_template)
@@ -88,15 +93,18 @@ def load(
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     place = _place(device)
     placement = _placement(dtype, place)
+    processor = _processor(path, model, options)
+    if videos == "whole" and prompt_template is None:  # before the weights are read
+        check_films(processor, str(model))
     with quiet_loading():
         network = _network(path, model, {**placement, **options})
-    processor = _processor(path, model, options)
     if adapter is not None:
         network = put_on(network, adapter)
         network = network.merge_and_unload() if merge else network
     if "device_map" not in placement:
         network = network.to(place)
-    lmm = from_transformers(network, processor, str(model), prompt, prompt_template=prompt_template, parts=parts)
+    asked: dict[str, Any] = {"prompt_template": prompt_template, "videos": videos, "parts": parts}
+    lmm = from_transformers(network, processor, str(model), prompt, **asked)
     return replace(lmm, revision=_commit(path, revision) or revision, adapter=None if adapter is None else str(adapter))
 
 
@@ -174,6 +182,7 @@ def load_as(
         device=device,
         prompt=prompt,
         prompt_template=description.prompt_template,
+        videos=cast(Videos, description.videos or "frames"),
         parts=description.parts,
         trust_remote_code=trust_remote_code,
     )
@@ -224,6 +233,7 @@ def from_transformers(
     prompt: str | None = None,
     *,
     prompt_template: str | None = None,
+    videos: Videos = "frames",
     parts: Mapping[str, str] | None = None,
 ) -> LMM:
     """An LMM around a model of transformers that is in memory.
@@ -239,7 +249,7 @@ def from_transformers(
         prompt: this and the following as in `load`.
 
     Raises:
-        ModelError: a part was not found, or the model generates no text.
+        ModelError: a part was not found, the model generates no text, or it takes no video as a whole.
         UsageError: the template has no place for the request.
     """
     check_template(prompt_template)
@@ -254,9 +264,13 @@ def from_transformers(
         tokenizer.pad_token = tokenizer.eos_token
     if prompt_template is not None and is_jinja(prompt_template):
         processor.chat_template = prompt_template
+    if videos == "whole":
+        if prompt_template is not None and not is_jinja(prompt_template):
+            raise UsageError("A video goes to a model as a whole by a chat template; give one in Jinja.")
+        check_films(processor, name)
     prompt = _own_prompt(unwrapped(network).config) if prompt is None else prompt
     nothing = Parts(nn.ModuleList(), nn.Identity(), nn.Identity(), {})  # until they are found
-    backend = TransformersBackend(network, processor, nothing, own, prompt_template=prompt_template)
+    backend = TransformersBackend(network, processor, nothing, own, prompt_template=prompt_template, videos=videos)
     return LMM(_looked_at(backend, prompt, parts), name, prompt=prompt)
 
 

@@ -26,9 +26,9 @@ from vitrail.lmm.identity import fingerprint, fingerprint_of_ends
 from vitrail.lmm.messages import first_line
 from vitrail.lmm.options import Layer, own_layer, own_layers, read_at
 from vitrail.lmm.parts import Parts
-from vitrail.lmm.positions import Pass
+from vitrail.lmm.positions import Pass, among
 from vitrail.lmm.prompts import question_tokens
-from vitrail.lmm.running import out_of_memory
+from vitrail.lmm.running import ApartError, out_of_memory
 from vitrail.lmm.shuffling import off_loaded, shuffled
 from vitrail.lmm.sight import Seen, look, modules_of, prove_places
 from vitrail.lmm.torch_backend import LayerChange, TorchBackend
@@ -136,9 +136,9 @@ class LMM(Shown):
         return self._torch.device
 
     @property
-    def image_token(self) -> int | None:
-        """The id that stands for a piece of the image among the input ids; None where there is none."""
-        return self._torch.image_token
+    def image_tokens(self) -> frozenset[int]:
+        """The ids that stand for a piece of an image among the input ids; none where no token does."""
+        return self._torch.image_tokens
 
     @property
     def never_said(self) -> frozenset[int]:
@@ -261,7 +261,7 @@ class LMM(Shown):
         (`vitrail.samples.strip`) the model is given the images that it consists of, before the request.
 
         Raises:
-            ModelError: there is a strip, and the model takes one image.
+            ModelError: there is a strip, and the model takes one image; or it takes each image, and not all together.
             DataError: the model's processor refuses an image, as some do one that is very long. It is named by its
                 place among `images`, and by its size.
         """
@@ -281,7 +281,10 @@ class LMM(Shown):
                         f"the processor of {self.name} refuses image {i + 1} of {len(images)}, of {size} "
                         f"({type(error).__name__}: {first_line(error)})"
                     ) from error
-            raise
+            raise ApartError(
+                f"The processor of {self.name} takes each of {len(images)} images alone, and not together "
+                f"({type(error).__name__}: {first_line(error)}). Take one at a time (--batch-size 1)."
+            ) from error
 
     def _refuses(self, image: Image.Image, request: str) -> bool:
         try:
@@ -390,7 +393,7 @@ class LMM(Shown):
             ModelError: this model does not have them.
         """
         name, _ = read_at(at)
-        if name == "image" and self.image_token is None:
+        if name == "image" and not self.image_tokens:
             raise ModelError(f"{self.name} has no tokens of the image among those of the text; read other positions.")
         if name == "question" and self._torch.translates:
             raise ModelError(
@@ -405,7 +408,7 @@ class LMM(Shown):
             ModelError: a prompt does not have its request in it.
         """
         ids, real = inputs["input_ids"][:, :width], inputs["attention_mask"][:, :width].bool()
-        text = real if self.image_token is None else real & (ids != self.image_token)
+        text = real & ~among(ids, self.image_tokens)
         return question_tokens(self.tokenizer, ids.cpu(), text.cpu(), requests)
 
     def whole(
@@ -424,7 +427,7 @@ class LMM(Shown):
         self.check_read_at(at)
         batch, width = self.extended(inputs, continuations), inputs["input_ids"].shape[1]
         ids, real = batch["input_ids"], batch["attention_mask"].bool()
-        image = None if self.image_token is None else ids == self.image_token
+        image = among(ids, self.image_tokens) if self.image_tokens else None
         question = self.question(inputs, requests, width) if read_at(at)[0] == "question" else None
         return Pass(real, ids, image, 0, width, question=question).read(at)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Layer = int | str
 #: In which the weights are held: as the model says, in a float type, or quantised by bitsandbytes.
 DType = Literal["auto", "float32", "bfloat16", "float16", "int8", "int4"]
+#: How a model is given a video: each of its frames as an image, or all of them as one video, if it knows videos.
+Videos = Literal["frames", "whole"]
 #: Positions of a forward pass; `positions` says which ones these are.
 PositionName = Literal["prompt", "image", "first", "last", "ends", "generated", "said", "all"]
 #: What can be read of a whole text, but not be changed while it is generated; "patches" are those of the image.

@@ -55,6 +55,11 @@ def forced(width: int) -> Iterator[None]:
         _FORCED.reset(token)
 
 
+def among(ids: Int[Tensor, "*shape"], tokens: Collection[int]) -> Bool[Tensor, "*shape"]:
+    """Which of `ids` are one of `tokens`."""
+    return torch.isin(ids, torch.tensor(sorted(tokens), dtype=torch.long, device=ids.device))
+
+
 def prompt_width(labels: Int[Tensor, "batch positions"]) -> int:
     """Width of the prompts in a batch of `LMM.taught`: the first position that has a label."""
     return int((labels != -100).any(dim=0).nonzero()[0])
@@ -238,11 +243,11 @@ class Follower:
 
     Args:
         ends: ids of the tokens that end an answer.
-        image: id of the image's token, None where there is none.
+        image: ids of the image's tokens.
     """
 
-    def __init__(self, ends: Collection[int], image: int | None) -> None:
-        self.ends, self.image = torch.tensor(sorted(ends), dtype=torch.long), image
+    def __init__(self, ends: Collection[int], image: Collection[int]) -> None:
+        self.ends, self.image = ends, image
         self._now: Pass | None = None
         self._ended: Tensor | None = None
 
@@ -276,7 +281,7 @@ class Follower:
         """A pass with nothing in the cache: the prompts, and the answers too where they are `forced`."""
         width = real.shape[1]
         prompt = min(_FORCED.get() or width, width)
-        image = ids == self.image if ids is not None and self.image is not None else None
+        image = among(ids, self.image) if ids is not None and self.image else None
         if ids is not None and prompt < width:  # an answer that has ended, in the same pass as its prompt
             ended = self._is_end(ids[:, prompt:]).cummax(dim=1).values
             real = torch.cat([real[:, :prompt], real[:, prompt:] & ~ended.to(real.device)], dim=1)
@@ -299,7 +304,7 @@ class Follower:
         return Pass(real & ~self._ended, ids, image, start, before.prompt, before.memory)
 
     def _is_end(self, ids: Tensor) -> Tensor:
-        return torch.isin(ids, self.ends.to(ids.device))
+        return among(ids, self.ends)
 
 
 def _attended(arguments: Mapping[str, Any], given: Tensor) -> Tensor:

@@ -40,14 +40,18 @@ def is_jinja(template: str) -> bool:
     return "{%" in template or "{{" in template
 
 
-def chat(processor: Any, request: str, answer: str | None = None, images: int = 1) -> str:
+def chat(processor: Any, request: str, answer: str | None = None, images: int = 1, film: bool = False) -> str:
     """The text of so many images, a request and its answer, if there is one, by the chat template of `processor`.
+
+    Args:
+        film: whether the images are one video.
 
     Raises:
         ModelError: the template ends in an error, or works for longer than `PATIENCE`; transformers renders it in a
             sandbox.
     """
-    turns = [{"role": "user", "content": [*[{"type": "image"}] * images, {"type": "text", "text": request}]}]
+    shown = [{"type": "video"}] if film else [{"type": "image"}] * images
+    turns = [{"role": "user", "content": [*shown, {"type": "text", "text": request}]}]
     if answer is not None:
         turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
     # some processors hand on their own template, and would take another one twice

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from vitrail.errors import ModelError
 from vitrail.samples import bounds
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,10 @@ L = TypeVar("L")
 #: Batches that are loaded, or being loaded, beside the one that the model works on. Their images have at most twice as
 #: many pixels together as those of one batch may have.
 AHEAD = 2
+
+
+class ApartError(ModelError):
+    """Images that a model takes, and not in one batch."""
 
 
 @dataclass
@@ -72,8 +77,8 @@ class Batches(Generic[A, L, B]):
         """The results for the items of each group, in their order; they depend neither on threads nor on time.
 
         The next batches are loaded while one is run, those of the next group, too: at most `ahead` of them, see
-        `AHEAD`. What `load` raises is raised when the batch has its turn. When memory runs out, a batch is loaded and
-        run in halves, down to a single item.
+        `AHEAD`. What `load` raises is raised when the batch has its turn. When memory runs out, or the items cannot go
+        through together, a batch is loaded and run in halves, down to a single item.
         """
         feed = _Feed(self, groups)
         try:
@@ -159,17 +164,20 @@ def in_batches(
 
 
 def halving(run: Callable[[Sequence[A]], list[B]], batch: Sequence[A], size: BatchSize | None = None) -> list[B]:
-    """`run(batch)`; when memory runs out, its two halves one after the other, down to a single item. `size` becomes
-    that of the halves, so that what follows fits at once."""
+    """`run(batch)`; when memory runs out, or the items cannot go through together, its two halves one after the other,
+    down to a single item. `size` becomes that of the halves for which there was memory, so that what follows fits."""
+    middle = len(batch) // 2
     try:
         return run(batch)
+    except ApartError:
+        if len(batch) == 1:
+            raise
     except (RuntimeError, MemoryError) as error:
         if len(batch) == 1 or not out_of_memory(error):
             raise
         log.warning("out of memory at batch size %d: halved", len(batch))
-    middle = len(batch) // 2
-    if size is not None:
-        size.most = min(size.most, middle)
+        if size is not None:
+            size.most = min(size.most, middle)
     return halving(run, batch[:middle], size) + halving(run, batch[middle:], size)
 
 

@@ -28,6 +28,8 @@ from vitrail.lmm.torch_backend import TorchBackend
 BEFORE = (0, 1, 5)
 #: By how many patches a connector may make one, on either side.
 MERGED = (2, 3, 4)
+#: What processors call the pixels of images, and of videos.
+PIXELS = ("pixel_values", "pixel_values_videos")
 
 
 @dataclass(frozen=True)
@@ -140,15 +142,15 @@ def pixels_of(inputs: Batch) -> tuple[str, Tensor]:
         ModelError: there is no such tensor, or more than one.
     """
     floats = [k for k, v in inputs.items() if isinstance(v, Tensor) and v.is_floating_point()]
-    found = ["pixel_values"] if "pixel_values" in inputs else floats
+    found = [name for name in PIXELS if name in inputs] or floats
     if len(found) != 1:
         raise ModelError(f"Expected one tensor of pixels in a batch; found {', '.join(found) or 'none'}.")
     return found[0], inputs[found[0]]
 
 
 def _pixels(inputs: Batch) -> Tensor | None:
-    pixels = inputs.get("pixel_values")
-    return None if pixels is None else pictures_of(pixels)
+    found = (inputs[name] for name in PIXELS if name in inputs)
+    return next(map(pictures_of, found), None)
 
 
 def pictures_of(pixels: Tensor) -> Tensor | None:
@@ -190,8 +192,9 @@ def prove_places(backend: TorchBackend, inputs: Batch, layers: Sequence[Layer]) 
         rows, columns = seen.grid
         cells = {(len(pixels) - 1, 0, columns - 1), (0, rows - 1, 0), (0, rows // 2, columns // 2)}
         for cell in sorted(cells):
-            changed = replace_cell(pixels, cell, seen.grid).reshape(inputs["pixel_values"].shape)
-            after = look(backend, {**inputs, "pixel_values": changed}, [layer])[layer]
+            name, given = pixels_of(inputs)
+            changed = replace_cell(pixels, cell, seen.grid).reshape(given.shape)
+            after = look(backend, {**inputs, name: changed}, [layer])[layer]
             moved = (after.patches.float() - seen.patches.float()).norm(dim=-1)
             at = divmod(int(moved.argmax()), rows * columns)
             place = (at[0], *divmod(at[1], columns))

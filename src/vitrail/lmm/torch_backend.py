@@ -96,9 +96,9 @@ class TorchBackend(Backend):
         return {}
 
     @property
-    def image_token(self) -> int | None:
-        """The id that stands for a piece of the image among the input ids; None where there is none."""
-        return None
+    def image_tokens(self) -> frozenset[int]:
+        """The ids that stand for a piece of an image among the input ids."""
+        return frozenset()
 
     def with_model(self: B, model: Any) -> B:
         """The same backend around `model`: a copy of its model, or its model under an adapter."""
@@ -227,7 +227,7 @@ class TorchBackend(Backend):
     def edited(self, layers: Sequence[Layer], change: LayerChange) -> Iterator[hooks.Edits]:
         """See `LMM.edited`; `layers` go by their own names."""
         self._check_compiled()
-        follower = Follower(self.ends, self.image_token)
+        follower = Follower(self.ends, self.image_tokens)
         named = {str(layer): layer for layer in layers}
 
         def change_text(name: str, states: Tensor) -> Tensor:

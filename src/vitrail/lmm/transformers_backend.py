@@ -16,15 +16,18 @@ from vitrail.errors import ModelError
 from vitrail.lmm import batches
 from vitrail.lmm.batches import Batch
 from vitrail.lmm.families import DEFAULT_PROMPT, Plain, asked_plainly, family_of
+from vitrail.lmm.films import film_of, inputs_of
 from vitrail.lmm.finding import find_sight
 from vitrail.lmm.generating import Ending, FiniteLogits, end_tokens, settings
 from vitrail.lmm.identity import digest_of, settings_of
 from vitrail.lmm.logits import after_unembedding
+from vitrail.lmm.options import Videos
 from vitrail.lmm.padding import Moved, counts_by_itself
 from vitrail.lmm.parts import place, speaker, text_config, translates, unwrapped
 from vitrail.lmm.prompts import chat, is_jinja, plain, tail, template_of
+from vitrail.lmm.running import ApartError
 from vitrail.lmm.torch_backend import TorchBackend
-from vitrail.samples import frames_of
+from vitrail.samples import frames_of, n_frames
 
 
 @final
@@ -36,12 +39,14 @@ class TransformersBackend(TorchBackend):
         own: the model's own generation configuration.
         greedy: whether the most likely tokens are generated, instead of what `own` says.
         prompt_template: how a user wants the model to be asked, as in `load`; None for its own way.
+        videos: how it is given a video.
         moved_by_padding: when it counts padding as positions; see `padding`.
     """
 
     own: Any = None
     greedy: bool = True
     prompt_template: str | None = None
+    videos: Videos = "frames"
     moved_by_padding: Moved = "never"
 
     @property
@@ -85,10 +90,12 @@ class TransformersBackend(TorchBackend):
         return find_sight(self.model, self.parts)
 
     @property
-    def image_token(self) -> int | None:
+    def image_tokens(self) -> frozenset[int]:
+        image = ("image_token_id", "image_token_index", "image_patch_id")
+        video = ("video_token_id", "video_token_index") if self.videos == "whole" else ()
         config = self._base.config
-        names = ("image_token_id", "image_token_index", "image_patch_id")
-        return next((getattr(config, name) for name in names if hasattr(config, name)), None)
+        found = (next((getattr(config, n) for n in names if hasattr(config, n)), None) for names in (image, video))
+        return frozenset(token for token in found if token is not None)
 
     @property
     def ends(self) -> frozenset[int]:
@@ -98,8 +105,7 @@ class TransformersBackend(TorchBackend):
     @property
     def never_said(self) -> frozenset[int]:
         suppressed = getattr(self._settings, "suppress_tokens", None) or ()
-        image = () if self.image_token is None else (self.image_token,)  # no word; its text could not be read again
-        return frozenset([*suppressed, *image])
+        return frozenset(suppressed) | self.image_tokens  # no words; their text could not be read again
 
     @property
     def _settings(self) -> Any:
@@ -115,9 +121,11 @@ class TransformersBackend(TorchBackend):
         return super().identity() | {
             "template": self._template(),
             "prompt_template": self.prompt_template,
+            "videos": None if self.videos == "frames" else self.videos,
             "images": {
                 "image_processor": settings_of(getattr(self.processor, "image_processor", None)),
                 **(settings_of(self.processor) or {}),
+                **({"video_processor": settings_of(self.processor.video_processor)} if self.videos == "whole" else {}),
             },
             "generation": {
                 "greedy": self.greedy,
@@ -195,16 +203,19 @@ class TransformersBackend(TorchBackend):
     def _processed(self, images: Sequence[Image.Image], requests: Sequence[str]) -> Mapping[str, Any]:
         """What the processor makes of images and requests."""
         style = self._style
-        frames = [frames_of(image) for image in images]
-        texts = [self._asked(style, request, len(of)) for request, of in zip(requests, frames, strict=True)]
+        texts = [self._asked(style, request, image) for request, image in zip(requests, images, strict=True)]
         if not any(texts):
             return self.processor.image_processor(images=list(images), return_tensors="pt")
-        return self._together(frames, texts, self._adds_special(style, texts[0]), self._nests)
+        return self._together(images, texts, self._adds_special(style, texts[0]), self._nests)
 
-    def _asked(self, style: Plain | None, request: str, images: int = 1) -> str:
+    def _is_film(self, image: Image.Image) -> bool:
+        """Whether the model is given a strip as a video, and not as images."""
+        return self.videos == "whole" and film_of(image) is not None
+
+    def _asked(self, style: Plain | None, request: str, image: Image.Image) -> str:
         if style is None:
-            return chat(self.processor, request, images=images)
-        return plain(style, self.processor, request, images)
+            return chat(self.processor, request, images=n_frames(image), film=self._is_film(image))
+        return plain(style, self.processor, request, n_frames(image))
 
     @property
     def takes_several(self) -> bool:
@@ -219,13 +230,21 @@ class TransformersBackend(TorchBackend):
         return start is None or not text.startswith(start)
 
     def _together(
-        self, frames: Sequence[list[Image.Image]], texts: Sequence[str], special: bool, nested: bool
+        self, images: Sequence[Image.Image], texts: Sequence[str], special: bool, nested: bool
     ) -> Mapping[str, Any]:
-        """What the processor makes of texts, each with its images."""
-        pictures: list[Any] = list(frames) if nested else [image for of in frames for image in of]
-        return self.processor(
-            images=pictures, text=list(texts), padding=True, return_tensors="pt", add_special_tokens=special
-        )
+        """What the processor makes of texts, each with its images or its video."""
+        films = [image for image in images if self._is_film(image)]
+        if films and (len(films) < len(images) or len(set(map(n_frames, films))) > 1):
+            raise ApartError(
+                "Videos of one batch go to a model as a whole if all have as many frames, and no image stands beside "
+                "them. Take one at a time (--batch-size 1)."
+            )
+        frames = [[] if self._is_film(image) else frames_of(image) for image in images]
+        pictures: list[Any] = frames if nested else [image for of in frames for image in of]
+        given = {"images": pictures} if any(frames) else {}
+        if films:
+            given |= inputs_of(films)
+        return self.processor(text=list(texts), padding=True, return_tensors="pt", add_special_tokens=special, **given)
 
     @cached_property
     def _nests(self) -> bool:
@@ -233,10 +252,11 @@ class TransformersBackend(TorchBackend):
         if the text has the image's place in it."""
         style = self._style
         first = style is None or style.special is None
-        image, text = Image.new("RGB", (64, 64), "grey"), self._asked(style, DEFAULT_PROMPT)
+        image = Image.new("RGB", (64, 64), "grey")
+        text = self._asked(style, DEFAULT_PROMPT, image)
         for nested in (first, not first):
             try:
-                made = self._together([[image], [image]], [text, text], self._adds_special(style, text), nested)
+                made = self._together([image, image], [text, text], self._adds_special(style, text), nested)
             except Exception:  # whatever a processor raises; if it takes neither form, a request raises it again
                 continue
             if len(made.get("input_ids", ())) in (0, 2):
@@ -281,7 +301,7 @@ class TransformersBackend(TorchBackend):
     def _check_embedded(self, ids: Iterable[int]) -> None:
         """Raises `ModelError` for token ids of a text that the model has no embedding for."""
         n = getattr(speaker(self.model).get_input_embeddings(), "num_embeddings", None)
-        beyond = [i for i in ids if n is not None and i >= n and i != self.image_token]
+        beyond = [i for i in ids if n is not None and i >= n and i not in self.image_tokens]
         if beyond:
             token = self.tokenizer.convert_ids_to_tokens(min(beyond))
             raise ModelError(

@@ -117,7 +117,8 @@ def token_words(
     reader = WordReader(lmm, layer, words.word_tokens(lmm.tokenizer, language), n_words, language, lens=through)
     tokens = tuple(
         ImageToken(tuple(box), found)
-        for box, found in zip(places.boxes.tolist(), reader.of_states(states), strict=True)
+        for boxes, found in zip(places.boxes.tolist(), reader.of_states(states), strict=True)
+        for box in boxes
         if not np.isnan(box).any()
     )
     read_by = "unembedding" if lens is None else str(lens.folder)

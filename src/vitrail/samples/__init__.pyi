@@ -32,9 +32,11 @@ from .several import (
     Video as Video,
 )
 from .strips import (
+    Film as Film,
     Layout as Layout,
     frames_of as frames_of,
     n_frames as n_frames,
+    replaced as replaced,
     strip as strip,
 )
 from .summary import (

@@ -17,7 +17,7 @@ from vitrail.errors import DataError
 from vitrail.samples.bounds import ImageBounds
 from vitrail.samples.images import VIDEO_SUFFIXES, Composite, EncodedImage, content, decode, size, to_rgb
 from vitrail.samples.options import FRAMES
-from vitrail.samples.strips import placed, strip
+from vitrail.samples.strips import Film, placed, strip
 
 Change: TypeAlias = "Callable[[Path | EncodedImage], Path | EncodedImage]"
 
@@ -78,35 +78,40 @@ class Video(Composite):
         return content(self.file) + f" {self.frames} frames".encode()
 
     def size(self, bounds: ImageBounds) -> tuple[int, int]:
-        with self._opened() as (one, n, _):
+        with self._opened() as (one, n, _, _):
             bounds.check(one)
             return _together([one] * min(self.frames, n))
 
     def decode(self, bounds: ImageBounds) -> Image.Image:
-        with self._opened() as (one, n, take):
+        with self._opened() as (one, n, rate, take):
             bounds.check(one)
             _together([one] * min(self.frames, n))
-            return strip([to_rgb(frame) for frame in take(middles(n, self.frames))])
+            numbers = middles(n, self.frames)
+            return strip([to_rgb(frame) for frame in take(numbers)], Film(tuple(numbers), n, rate))
 
     def changed(self, change: Change) -> Video:
         return replace(self, file=change(self.file))
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[tuple[int, int], int, Any]]:
-        """The size of the video, how many frames it has, and a function that gives those with some numbers."""
+    def _opened(self) -> Iterator[tuple[tuple[int, int], int, float | None, Any]]:
+        """The size of the video, how many frames it has, how many of them pass in a second, and a function that gives
+        those with some numbers."""
         with open_regular(self.file) if isinstance(self.file, Path) else io.BytesIO(self.file.read()) as file:
             try:
                 animated = Image.open(file)
             except Image.UnidentifiedImageError:
                 animated = None
             if animated is not None:
-                yield animated.size, getattr(animated, "n_frames", 1), lambda numbers: _of_animation(animated, numbers)
+                n, lasts = getattr(animated, "n_frames", 1), animated.info.get("duration")  # in milliseconds
+                rate = 1000 / lasts if lasts else None
+                yield animated.size, n, rate, lambda numbers: _of_animation(animated, numbers)
                 return
             file.seek(0)
             with _container(file) as container:
                 stream = container.streams.video[0]
                 n = _n_frames(container, stream)
-                yield (stream.width, stream.height), n, lambda numbers: _of_stream(container, stream, n, numbers)
+                rate = float(stream.average_rate) if stream.average_rate else None
+                yield (stream.width, stream.height), n, rate, lambda numbers: _of_stream(container, stream, n, numbers)
 
 
 def moving(file: Path | EncodedImage, frames: int = FRAMES, always: bool = False) -> Path | EncodedImage | Video:

@@ -23,16 +23,33 @@ _GAP = 0.02
 
 
 @dataclass(frozen=True)
+class Film:
+    """Which frames of a video the images of a strip are.
+
+    Args:
+        numbers: of each image, from 0 on.
+        of: how many frames the video has.
+        rate: frames per second; None where the video does not say it.
+    """
+
+    numbers: tuple[int, ...]
+    of: int
+    rate: float | None = None
+
+
+@dataclass(frozen=True)
 class Layout:
     """The size of an image, and where in it lie those that it consists of.
 
     Args:
         size: width and height.
         boxes: of each image of a strip, in their order; none for a single image.
+        film: which frames these are; None where they are not of a video.
     """
 
     size: tuple[int, int]
     boxes: tuple[Box, ...] = ()
+    film: Film | None = None
 
     @classmethod
     def of(cls, image: Image.Image) -> Layout:
@@ -67,19 +84,34 @@ class Layout:
         return image
 
 
-def strip(images: Sequence[Image.Image]) -> Image.Image:
-    """Images side by side, at their own sizes, as one; a single image as it is.
+def strip(images: Sequence[Image.Image], film: Film | None = None) -> Image.Image:
+    """Images side by side, at their own sizes, as one; a single image that is of no video as it is.
 
     Args:
         images: in RGB, at least one.
+        film: which frames they are, if they are of a video.
     """
-    if len(images) == 1:
+    if len(images) == 1 and film is None:
         return images[0]
     size, boxes = placed([image.size for image in images])
-    found = Image.new("RGB", size, "white")
-    for image, box in zip(images, boxes, strict=True):
+    return _pasted(images, Layout(size, boxes, film))
+
+
+def replaced(image: Image.Image, frames: Sequence[Image.Image]) -> Image.Image:
+    """Other images in the places of those of a strip; the one that is given for an image that is none.
+
+    Args:
+        frames: as many as `frames_of(image)`, of the same sizes.
+    """
+    layout = Layout.of(image)
+    return _pasted(frames, layout) if layout.boxes else frames[0]
+
+
+def _pasted(images: Sequence[Image.Image], layout: Layout) -> Image.Image:
+    found = Image.new("RGB", layout.size, "white")
+    for image, box in zip(images, layout.boxes, strict=True):
         found.paste(image, box)
-    return Layout(size, boxes).on(found)
+    return layout.on(found)
 
 
 def placed(sizes: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], tuple[Box, ...]]:

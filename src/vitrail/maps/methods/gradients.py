@@ -26,7 +26,7 @@ from torch import Tensor
 from vitrail.lmm.sight import pixels_of
 from vitrail.lmm.tracing import Entrance
 from vitrail.maps.question import Question
-from vitrail.samples import frames_of, strip
+from vitrail.samples import frames_of, replaced
 
 #: The standard deviation of the blur, as a share of the image's longer side.
 BLUR = 0.1
@@ -60,7 +60,7 @@ def _baseline(question: Question, entered: Tensor, entrance: Entrance) -> Float[
     if entrance == "connector":
         mean = entered.flatten(1, -2).mean(1)
         return mean.reshape(len(entered), *[1] * (entered.ndim - 2), entered.shape[-1]).expand_as(entered)
-    blurred = [strip(list(map(_blurred, frames_of(image)))) for image in question.images]
+    blurred = [replaced(image, list(map(_blurred, frames_of(image)))) for image in question.images]
     pixels = pixels_of(question.lmm.prepare(blurred, question.requests))[1]
     return pixels.float().reshape(entered.shape)
 

@@ -28,7 +28,7 @@ def _of_image(question: Question, which: int) -> Float[np.ndarray, "targets heig
     whole = question.values([question.images[which]], which)
     found = [_of_box(question, which, box, whole) for box in question.layout.boxes or [(0, 0, *question.layout.size)]]
     falls, boxes = np.concatenate([f for f, _ in found], axis=1), np.concatenate([b for _, b in found])
-    return Places(np.arange(len(boxes))[None], boxes).raster(falls, *question.shape)
+    return Places(np.arange(len(boxes))[None], boxes[:, None]).raster(falls, *question.shape)
 
 
 def _of_box(
