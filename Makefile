@@ -6,13 +6,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 OLDEST := .venv-oldest
+TORCHVISION := .venv-torchvision
 # What `make oldest` runs after the demo: models, states, concepts, files, samples; without a cap that later versions of
 # transformers put on a model's logits.
 SHORT := tests/lmm/test_model.py tests/extraction/test_reducing.py tests/concepts/test_learning.py tests/learners/test_codes.py tests/artifacts/test_manifest.py tests/samples/test_formats.py --deselect tests/lmm/test_model.py::test_logits_are_soft_capped_as_the_model_does_it
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: demo test check wheel-check docs picture families fuzz oldest clean bench bench-evaluate bench-commands bench-doubt bench-extract bench-following bench-idle bench-learn bench-lens bench-memory bench-monitor bench-named bench-real bench-recovery bench-scale bench-shared bench-shift bench-steer bench-viewer
+.PHONY: demo test check wheel-check docs picture families fuzz oldest torchvision clean bench bench-evaluate bench-commands bench-doubt bench-extract bench-following bench-idle bench-learn bench-lens bench-memory bench-monitor bench-named bench-real bench-recovery bench-scale bench-shared bench-shift bench-steer bench-viewer
 
 ## demo: what does the bundled model think of when it says "dog"? → vitrail-demo/report.html
 demo: $(CORE)
@@ -122,6 +123,16 @@ families: $(READY)
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m families.census --again
 	VITRAIL_FAMILIES=docs/families.json $(BIN)/python -m pytest tests/families/test_families.py tests/families/test_open_clip.py
 	$(BIN)/python docs/generate.py
+
+## torchvision: what needs torchvision, in an environment of its own: videos as a whole, the image processors that go
+## through it, open_clip; TORCH="torch==… torchvision==…" where others than the newest are wanted
+torchvision: TORCH ?= torch torchvision
+torchvision: $(READY)
+	test -d $(TORCHVISION) || $(PYTHON) -m venv $(TORCHVISION)
+	grep -v '^torch==' constraints.txt > $(TORCHVISION)/constraints.txt
+	$(TORCHVISION)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(TORCHVISION)/bin/python -m pip install --quiet --disable-pip-version-check -c $(TORCHVISION)/constraints.txt -e '.[peft,video,open-clip]' pytest hypothesis beartype num2words
+	VITRAIL_FAMILIES=docs/families.json OMP_NUM_THREADS=2 $(TORCHVISION)/bin/python -m pytest -p no:cacheprovider -W default tests/families/test_videos.py tests/families/test_families.py tests/families/test_open_clip.py
 
 ## oldest: the demo and some tests with the lowest versions that pyproject.toml states, in an environment of its own;
 ## OTHER="torch=2.13.0" where a lowest version has no build for this machine

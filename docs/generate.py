@@ -86,10 +86,7 @@ def families() -> str:
     lines += [
         "",
         "Written from the tests' results by `make families`, which proves the families with what is installed, and",
-        "leaves the other run as it was: `make families` in `.venv`, and the same where torchvision is installed, by",
-        "",
-        "    VITRAIL_FAMILIES=docs/families.json python -m pytest tests/families/test_families.py "
-        "tests/families/test_open_clip.py",
+        "leaves the other run as it was: `make families` without torchvision, `make torchvision` with it.",
         "",
         "Every family goes through the same code; there is no class per model. A family is proven with a tiny model of",
         "its own configuration and random weights: captions of a batch are those of its rows alone, states are the",

@@ -7,6 +7,7 @@ what is named here.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,6 +27,19 @@ OWN = (
     "suppress_tokens",
     "begin_suppress_tokens",
 )
+
+#: What has tokens guessed ahead, by heads for several tokens, by the prompt or by early layers. It makes generation
+#: faster and leaves what is said as it is; the states behind guesses cannot be followed, nor do they go in batches.
+GUESSING = ("use_mtp", "prompt_lookup_num_tokens", "assistant_early_exit")
+
+
+def one_by_one(own: Any) -> Any:
+    """A copy of a model's own generation configuration that guesses no tokens ahead; None without one."""
+    kept = copy.deepcopy(own)
+    for name in GUESSING:
+        if getattr(kept, name, None) is not None:
+            setattr(kept, name, None)
+    return kept
 
 
 def greedy_configuration(own: Any, tokenizer: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +18,7 @@ from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT, Plain, family_of
 from vitrail.lmm.films import check_films
 from vitrail.lmm.finding import check_readable, find_parts
-from vitrail.lmm.generating import greedy_configuration
+from vitrail.lmm.generating import greedy_configuration, one_by_one
 from vitrail.lmm.logits import after_unembedding
 from vitrail.lmm.messages import first_line, quiet_loading
 from vitrail.lmm.model import LMM
@@ -442,7 +441,7 @@ def _processor(path: str, model: str | Path, options: Mapping[str, Any]) -> Any:
 
 def _set_greedy(network: Any, tokenizer: Any) -> Any:
     """Gives the model, and what inside it generates, a configuration for greedy generation; gives back its own one."""
-    own = copy.deepcopy(getattr(speaker(network), "generation_config", None))
+    own = one_by_one(getattr(speaker(network), "generation_config", None))
     for model in (unwrapped(network), speaker(network)):
         if getattr(model, "generation_config", None) is not None:
             model.generation_config = greedy_configuration(model.generation_config, tokenizer)
