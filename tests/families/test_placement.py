@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from families.builders import SIGHT, TEXT, llava, paligemma, shaken
 from vitrail.errors import ModelError, UsageError
@@ -169,6 +170,51 @@ def test_weights_that_were_quantised_by_torchao_are_read(wide, pictures):
     assert found.passed, found.failed
     expected = states(load(wide, device="cpu"), pictures)[1]
     assert 0 < (states(small, pictures)[1].float() - expected).norm() / expected.norm() < 0.5
+
+
+def compressed(network: nn.Module, scheme: str, out: Path) -> None:
+    """Saves a model, its language model's weights rounded to the nearest, as compressed-tensors documents it."""
+    from compressed_tensors.compressors import ModelCompressor
+    from compressed_tensors.offload import update_offload_parameter
+    from compressed_tensors.quantization import QuantizationConfig, apply_quantization_config
+    from compressed_tensors.quantization.utils import calculate_qparams
+
+    others = ["lm_head", "re:.*vision.*", "re:.*projector.*"]
+    apply_quantization_config(network, QuantizationConfig(config_groups={scheme: ["Linear"]}, ignore=others))
+    for module in network.modules():
+        if (chosen := getattr(module, "quantization_scheme", None)) is None:
+            continue
+        size = chosen.weights.group_size
+        groups = module.weight.data.unflatten(-1, (-1, size or module.weight.shape[-1]))
+        scale, zero = calculate_qparams(groups.amin(-1), groups.amax(-1), chosen.weights)
+        update_offload_parameter(module, "weight_scale", scale)
+        if hasattr(module, "weight_zero_point"):
+            update_offload_parameter(module, "weight_zero_point", zero)
+    compressor = ModelCompressor.from_pretrained_model(network)
+    compressor.compress_model(network)
+    network.save_pretrained(out)
+    compressor.update_config(out)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("scheme", "most"), [("W8A16", 0.05), ("W4A16", 0.5)])
+def test_weights_of_compressed_tensors_are_read(tmp_path, pictures, scheme, most):
+    """Packed until the first pass; the model is the same before and after it."""
+    pytest.importorskip("compressed_tensors", reason="compressed-tensors is not installed")
+    sizes = {"hidden_size": 128, "intermediate_size": 128}
+    network, processor = llava({**TEXT, **sizes, "num_key_value_heads": 4}, {**SIGHT, **sizes})
+    shaken(network).save_pretrained(tmp_path / "whole")
+    compressed(network, scheme, tmp_path / "small")
+    for name in ("whole", "small"):
+        processor.save_pretrained(tmp_path / name)
+    small = load(tmp_path / "small", device="cpu")
+    before = small.describe()
+    assert before.quantization == "compressed-tensors"
+    found = doctor(small, [pictures[0], pictures[1]])
+    assert found.passed, found.failed
+    assert small.describe() == before
+    expected = states(load(tmp_path / "whole", device="cpu"), pictures)[1]
+    assert 0 < (states(small, pictures)[1].float() - expected).norm() / expected.norm() < most
 
 
 # ---- adapters --------------------------------------------------------------------------------------------------------

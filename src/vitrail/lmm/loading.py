@@ -280,6 +280,8 @@ def _looked_at(backend: TransformersBackend, prompt: str, parts: Mapping[str, st
     def look() -> Any:
         return backend.run(backend.prepare([picture], [prompt]))
 
+    if backend.quantization is not None:
+        look()  # in which some unpack their weights, which are other parameters from then on (compressed-tensors)
     found = replace(backend, parts=find_parts(network, parts, look))
     after_unembedding(network, found.parts, look)
     if found.translates or not counts_by_itself(unwrapped(network)):
