@@ -125,14 +125,14 @@ families: $(READY)
 	$(BIN)/python docs/generate.py
 
 ## torchvision: what needs torchvision, in an environment of its own: videos as a whole, the image processors that go
-## through it, open_clip; TORCH="torch==… torchvision==…" where others than the newest are wanted
+## through it, open_clip; and weights of torchao, which is loud; TORCH="torch==… torchvision==…" where others than the newest are wanted
 torchvision: TORCH ?= torch torchvision
 torchvision: $(READY)
 	test -d $(TORCHVISION) || $(PYTHON) -m venv $(TORCHVISION)
 	grep -v '^torch==' constraints.txt > $(TORCHVISION)/constraints.txt
 	$(TORCHVISION)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	$(TORCHVISION)/bin/python -m pip install --quiet --disable-pip-version-check -c $(TORCHVISION)/constraints.txt -e '.[peft,video,open-clip]' pytest hypothesis beartype num2words
-	VITRAIL_FAMILIES=docs/families.json OMP_NUM_THREADS=2 $(TORCHVISION)/bin/python -m pytest -p no:cacheprovider -W default tests/families/test_videos.py tests/families/test_families.py tests/families/test_open_clip.py
+	$(TORCHVISION)/bin/python -m pip install --quiet --disable-pip-version-check -c $(TORCHVISION)/constraints.txt -e '.[peft,video,open-clip]' pytest hypothesis beartype num2words torchao
+	VITRAIL_FAMILIES=docs/families.json OMP_NUM_THREADS=2 $(TORCHVISION)/bin/python -m pytest -p no:cacheprovider -W default tests/families/test_videos.py tests/families/test_families.py tests/families/test_open_clip.py "tests/families/test_placement.py::test_weights_that_were_quantised_by_torchao_are_read"
 
 ## oldest: the demo and some tests with the lowest versions that pyproject.toml states, in an environment of its own;
 ## OTHER="torch=2.13.0" where a lowest version has no build for this machine

@@ -61,6 +61,48 @@ def test_frames_of_a_video_are_evenly_spread(tmp_path, gif):
         assert brightness(Sample("a", Video(path, 50)).open()) == list(range(12))
 
 
+#: (a, b, c, d) of the matrix in a track's header, by which x′ = ax + cy and y′ = bx + dy, with y downwards (ISO 14496-12,
+#: 6.2.2), for what a phone that is held upright, upside down or sideways writes → where the left upper corner goes.
+TURNS = {
+    "clockwise": ((0, 1, -1, 0), "right upper"),
+    "upside down": ((-1, 0, 0, -1), "right lower"),
+    "counterclockwise": ((0, -1, 1, 0), "left lower"),
+    "not at all": ((1, 0, 0, 1), "left upper"),
+}
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_a_video_that_says_how_it_is_turned_is_set_upright(tmp_path, turn):
+    av = pytest.importorskip("av")
+    path, size = tmp_path / "phone.mp4", (64, 32)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=4)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        picture = Image.new("RGB", size, "black")
+        picture.paste("white", (0, 0, 24, 12))  # in the left upper corner
+        for packet in [*stream.encode(av.VideoFrame.from_image(picture)), *stream.encode()]:
+            container.mux(packet)
+    (a, b, c, d), corner = TURNS[turn]
+    header = bytearray(path.read_bytes())
+    matrix = header.index(b"tkhd") + 4 + 40  # version, flags, times, track, duration, layer, group, volume
+    fixed = [n.to_bytes(4, "big", signed=True) for n in (a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)]
+    header[matrix : matrix + 36] = b"".join(fixed)
+    path.write_bytes(header)
+    sample = Sample("a", Video(path, 1))
+    found = sample.open()
+    assert sample.size() == found.size
+    upright = np.asarray(frames_of(found)[0].convert("L"))
+    assert upright.shape == ((32, 64) if a else (64, 32))
+    height, width = (n // 3 for n in upright.shape)
+    corners = {
+        "left upper": upright[:height, :width],
+        "right upper": upright[:height, -width:],
+        "left lower": upright[-height:, :width],
+        "right lower": upright[-height:, -width:],
+    }
+    assert max(corners, key=lambda name: corners[name].mean()) == corner
+
+
 def test_the_middles_are_in_the_middle():
     assert middles(3, 8) == [0, 1, 2]
     for n in (9, 10, 97, 1000):

@@ -111,7 +111,7 @@ class Video(Composite):
                 stream = container.streams.video[0]
                 n = _n_frames(container, stream)
                 rate = float(stream.average_rate) if stream.average_rate else None
-                yield (stream.width, stream.height), n, rate, lambda numbers: _of_stream(container, stream, n, numbers)
+                yield _size(container, stream), n, rate, lambda numbers: _of_stream(container, stream, n, numbers)
 
 
 def moving(file: Path | EncodedImage, frames: int = FRAMES, always: bool = False) -> Path | EncodedImage | Video:
@@ -172,6 +172,16 @@ def _container(file: Any) -> Iterator[Any]:
             yield container
         except av.FFmpegError as error:
             raise DataError(f"the video is damaged ({error.strerror})") from error
+
+
+def _size(container: Any, stream: Any) -> tuple[int, int]:
+    """Width and height of a stream's frames, upright: the first frame says how they are turned."""
+    first = next(container.decode(stream), None)
+    container.seek(0)
+    if first is None:
+        raise DataError("the video has no frames")
+    width, height = int(stream.width), int(stream.height)
+    return (height, width) if first.rotation % 180 else (width, height)
 
 
 def _n_frames(container: Any, stream: Any) -> int:
