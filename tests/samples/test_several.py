@@ -55,14 +55,14 @@ def gif(tmp_path):
 
 
 def test_frames_of_a_video_are_evenly_spread(tmp_path, gif):
-    for path in (gif, mp4(tmp_path / "a.mp4")):
+    for path in (gif, mp4(tmp_path / "a.mp4"), mp4(tmp_path / "a.mkv")):  # the last does not say how many it has
         assert brightness(Sample("a", Video(path, 4)).open()) == [1, 4, 7, 10]
         assert brightness(Sample("a", Video(path, 12)).open()) == list(range(12))
         assert brightness(Sample("a", Video(path, 50)).open()) == list(range(12))
 
 
-#: (a, b, c, d) of the matrix in a track's header, by which x′ = ax + cy and y′ = bx + dy, with y downwards (ISO 14496-12,
-#: 6.2.2), for what a phone that is held upright, upside down or sideways writes → where the left upper corner goes.
+#: (a, b, c, d) of the matrix in a track's header, by which x′ = ax + cy and y′ = bx + dy, with y downwards (ISO
+#: 14496-12, 6.2.2), as a phone writes it that is held in some way; and where the left upper corner goes.
 TURNS = {
     "clockwise": ((0, 1, -1, 0), "right upper"),
     "upside down": ((-1, 0, 0, -1), "right lower"),

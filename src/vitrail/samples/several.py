@@ -109,6 +109,7 @@ class Video(Composite):
             file.seek(0)
             with _container(file) as container:
                 stream = container.streams.video[0]
+                stream.thread_type = "AUTO"  # before anything is decoded
                 n = _n_frames(container, stream)
                 rate = float(stream.average_rate) if stream.average_rate else None
                 yield _size(container, stream), n, rate, lambda numbers: _of_stream(container, stream, n, numbers)
@@ -198,7 +199,6 @@ def _n_frames(container: Any, stream: Any) -> int:
 def _of_stream(container: Any, stream: Any, n: int, numbers: Sequence[int]) -> list[Image.Image]:
     """The frames of a stream with these numbers, upright. They are decoded from the first to the last that is wanted,
     since headers do not say reliably where in the file a frame begins."""
-    stream.thread_type = "AUTO"
     wanted, found = set(numbers), []
     for i, frame in enumerate(container.decode(stream)):
         if i in wanted:
