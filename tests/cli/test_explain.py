@@ -50,3 +50,13 @@ def test_the_words_of_the_image_s_tokens_are_a_page_and_have_their_places(run, c
     code, _, err = run(*asked)
     assert code == 2
     assert "--token-layer is for --token-words" in err
+
+
+def test_what_is_written_is_said(run, lmm, concepts, grounding, dogs, tmp_path: Path) -> None:
+    said = lmm.caption([s.open() for s in dogs[:6]])
+    image = next(s.image for s, text in zip(dogs, said, strict=False) if "dog" in text)
+    picture = tmp_path / "explanation.png"
+    code, out, err = run("explain", concepts.folder.parent, image, "--concepts", 2, "--picture", picture)
+    assert code == 0, err
+    assert f"Its picture: {picture}" in out
+    assert picture.is_file()

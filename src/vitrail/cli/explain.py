@@ -14,7 +14,7 @@ from vitrail.cli.derived import Parser
 from vitrail.cli.options import EvidenceFolder, Json, OfWord, PlanOnly, StudyFolder, file_to_write
 from vitrail.cli.parsing import to_layer
 from vitrail.cli.planning import show_plan
-from vitrail.cli.terminal import print_json, show_explanation
+from vitrail.cli.terminal import print_json, say, show_explanation
 from vitrail.cli.unused import refuse
 from vitrail.maps.options import MapOptions
 
@@ -133,3 +133,7 @@ def explain(
         print_json(values)
     else:
         show_explanation(found)
+        written = {"Its picture": picture, "Its maps": maps, "The words of the image's tokens": token_words}
+        for what, path in written.items():
+            if path is not None:
+                say(f"{what}: {path}")
