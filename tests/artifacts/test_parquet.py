@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vitrail.artifacts import check_parquet
+from vitrail.artifacts.parquet import check_parquet
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parent / "damaged").glob("*.parquet")), ids=lambda p: p.stem)

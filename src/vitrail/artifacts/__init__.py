@@ -65,7 +65,6 @@ from vitrail.artifacts.manifest import (
     write_manifest,
 )
 from vitrail.artifacts.ours import beside, check_covered, check_ours, make_way, state_of, write_covering, write_ours
-from vitrail.artifacts.parquet import check_parquet
 from vitrail.artifacts.remote import at
 from vitrail.artifacts.shards import Counts, Part, Record, Run, Shards, Sources, Writer, shard_file
 from vitrail.artifacts.tensors import read_tensors
@@ -96,7 +95,6 @@ __all__ = [
     "check_lines",
     "check_ours",
     "check_parent",
-    "check_parquet",
     "check_place",
     "check_room",
     "check_target",

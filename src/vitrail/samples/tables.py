@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vitrail.artifacts import JSONError, check_parquet, parse
+from vitrail.artifacts import JSONError, parse
+from vitrail.artifacts.parquet import check_parquet
 from vitrail.errors import DataError
 from vitrail.samples.columns import NAMES, normal
 from vitrail.samples.fields import short

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool
 from PIL import Image, UnidentifiedImageError
 
-from vitrail.artifacts import check_parquet, read_json
+from vitrail.artifacts import read_json
+from vitrail.artifacts.parquet import check_parquet
 from vitrail.errors import ArtifactError
 
 FILE = "factors.parquet"
