@@ -104,6 +104,20 @@ def saved(write: Callable[[Any, Path], object], suffix: str) -> Callable[[], byt
     return make
 
 
+def film() -> bytes:
+    """A small video."""
+    import av
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=4)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "yuv420p"
+        frames = (av.VideoFrame.from_image(Image.new("RGB", (16, 16), (60 * i,) * 3)) for i in range(4))
+        container.mux([packet for frame in [*frames, None] for packet in stream.encode(frame)])
+    return buffer.getvalue()
+
+
 def _save_pickle(tensor: Any, path: Path) -> None:
     import torch
 
@@ -153,6 +167,12 @@ def image(path: Path) -> None:
     from vitrail.samples import Sample
 
     Sample("x", path).open()
+
+
+def video(path: Path) -> None:
+    from vitrail.samples import Sample, Video
+
+    Sample("x", Video(path, 2)).open()
 
 
 def ids(path: Path) -> None:
@@ -213,6 +233,7 @@ READERS = {
     "gif": Reader("a.gif", lambda: picture("GIF"), image),
     "webp": Reader("a.webp", lambda: picture("WEBP"), image),
     "tiff": Reader("a.tif", lambda: picture("TIFF"), image),
+    "video": Reader("a.mp4", film, video),
     "ids": Reader("ids.txt", lambda: b"1\n2\n", ids),
     "factors": Reader("factors.parquet", table(sample_id=["1"], colour=["red"]), factors),
     "vectors (safetensors)": Reader("v.safetensors", saved(_save_safetensors, ".safetensors"), vectors),
