@@ -127,7 +127,7 @@ class Own:
         processor: the name of its processor's class, where transformers maps none.
         images: the name of its image processor's class, where transformers maps none.
         settings: of its image processor.
-        options: of its processor.
+        options: of its processor; what it is not made with is set afterwards.
         tokens: further special tokens.
         asked: what stands for the image in its chat template; its image token by default. None for no template: its
             family is asked in plain text.
@@ -149,12 +149,22 @@ def _spare(i: int) -> Callable[[Any], int]:
     return lambda words: words.convert_tokens_to_ids(f"<spare_{i}>")
 
 
+def _id(token: str) -> Callable[[Any], int]:
+    """The id of a token, for a field of the configuration that is called otherwise; a spare one, for text alone."""
+    return lambda words: words.get_vocab().get(token, _spare(0)(words))
+
+
 OF_SIGHT = {f"{name}_token_id": _spare(i) for i, name in enumerate(("vision_start", "vision_end"))}
 AXIS = {"rope_type": "default", "rope_theta": 10000.0}
 PERCEPTION = {"embed_dim": WIDTH, "depth": 2, "num_heads": 4, "img_size": [56, 56], "ref_feat_shape": [4, 4]}
 HALF = {**AXIS, "partial_rotary_factor": 0.5}
 GLM = {"text.rope_parameters": {**AXIS, "mrope_section": [2, 3, 3]}}
 SIDE = {"height": 384, "width": 384}
+SMALL_SIDE = {"height": 56, "width": 56}
+GRIDS = [[56, 112], [112, 56], [112, 112]]
+TILES = {"size": {"shortest_edge": 56}, "crop_size": SMALL_SIDE, "image_grid_pinpoints": GRIDS}
+MINICPM = {"image_token_id": _id("<image>"), "video_token_id": _id("<video>")}
+LLAMA4_PROJECTOR = ("projector_input_dim", "projector_output_dim", "vision_output_dim")
 OWN: dict[str, Own] = {
     "vipllava": Own({"vision_feature_layers": [-2, -1, 0, 1, -1]}),
     "deepseek_vl": Own(settings={"size": SIDE}),
@@ -168,9 +178,50 @@ OWN: dict[str, Own] = {
         {"text.rope_parameters": {**AXIS, "mrope_section": [3, 3, 2]}, "text.moe_intermediate_size": [32, 32]},
     ),
     "gemma3n": Own({"vision_config.architecture": "test_vit", "text.num_kv_shared_layers": 0}),
-    "granite4_vision": Own(
-        {"deepstack_layer_map": [[-2, 0], [-1, 1]], "downsample_rate": "4/8", "spatial_target_layers": [2]}
+    "got_ocr2": Own({"image_token_id": _id("<imgpad>")}, options={"num_image_tokens": 36}, asked="<img><imgpad></img>"),
+    "llama4": Own(
+        {
+            "image_token_id": _id("<|patch|>"),
+            "vision_config.intermediate_size": 4 * WIDTH,  # its pixel shuffle puts four patches into one
+            **dict.fromkeys([f"vision_config.{name}" for name in LLAMA4_PROJECTOR], WIDTH),
+        }
     ),
+    "muse_glimmer": Own({"image_token_id": _id("<|patch|>"), "out_hidden_size": 4 * WIDTH}),
+    "muse_spark": Own({"out_hidden_size": 4 * WIDTH}),
+    "gemma4": Own(settings={"max_soft_tokens": 70}),
+    "gemma4_unified": Own(
+        {"vision_config.mm_embed_dim": WIDTH, "vision_config.output_proj_dims": WIDTH}, settings={"max_soft_tokens": 70}
+    ),
+    "llava_next_video": Own({"image_grid_pinpoints": GRIDS}, settings=TILES),
+    "shieldgemma2": Own(
+        {"mm_tokens_per_image": 4, "vision_config.patch_size": 14},
+        settings={"size": SMALL_SIDE},
+        options={"image_seq_length": 4, "policy_definitions": {"dangerous": "No dangerous content."}},
+        asked="<boi>",
+    ),
+    "t5gemma2": Own(
+        {
+            "encoder.mm_tokens_per_image": 4,
+            "encoder.vision_config.image_size": 56,
+            "encoder.vision_config.patch_size": 14,
+        },
+        settings={"size": SMALL_SIDE},
+        options={"image_seq_length": 4},
+        asked="<boi>",
+    ),
+    "granite4_vision": Own(
+        {
+            "deepstack_layer_map": [[-2, 0], [-1, 1]],
+            "downsample_rate": "1/2",
+            "spatial_target_layers": [2],
+            "vision_config.patch_size": 14,
+            "image_grid_pinpoints": GRIDS,
+        },
+        settings=TILES,
+        options={"patch_size": 14, "downsample_rate": "1/2"},
+    ),
+    "minicpm_ocr": Own(MINICPM),
+    **dict.fromkeys(("minicpmv4_6", "minicpmv4_7"), Own({**MINICPM, "vision_config.insert_layer_id": 1})),
     "hunyuan_vl": Own(
         {"text.head_dim": HEAD, "text.rope_parameters": {**AXIS, "mrope_section": [2, 2, 2, 2]}},
         asked="<image_start><image><image_end>",
@@ -208,7 +259,11 @@ OWN: dict[str, Own] = {
     "udop": Own(asked=None),
     "instructblipvideo": Own(asked=None),
     "mistral_large4": Own({"text.head_dim": 8}),
-    "step3p7": Own({"text.sliding_window": 8}),
+    "step3p7": Own(
+        {"text.sliding_window": 8, "image_token_id": _id("<im_patch>")},
+        settings={"size": {"height": 112, "width": 112}, "patch_size": 56},
+        asked="<im_patch>",
+    ),
     "paddleocr_vl": Own({"text.rope_parameters": {**AXIS, "mrope_section": [2, 3, 3]}}),
     "qwen2_5_omni_thinker": Own({**OF_SIGHT, "text.rope_parameters": {**AXIS, "mrope_section": [2, 3, 3]}}),
     "qwen3_omni_moe_thinker": Own(OF_SIGHT),
@@ -251,7 +306,7 @@ def build(model_type: str, *, text_alone: str | None = None) -> Built:
             processor, words = _processor(model_type, own)
         except Exception as error:  # a processor that needs what is not here
             text_alone = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
-    config = small(t.CONFIG_MAPPING[model_type](), words)
+    config = small(_default(model_type), words)
     if processor is not None:
         _fit_images(config, processor)
     for name, value in dict(own.fields).items():
@@ -265,6 +320,13 @@ def build(model_type: str, *, text_alone: str | None = None) -> Built:
 
 
 # ---- configurations --------------------------------------------------------------------------------------------------
+
+
+def _default(model_type: str) -> Any:
+    """The family's default configuration, and a vision encoder's in it, where the default model has none."""
+    kind = t.CONFIG_MAPPING[model_type]
+    config = kind()
+    return kind(vision_config={}) if getattr(config, "vision_config", ...) is None else config
 
 
 def small(config: Any, words: Any) -> Any:
@@ -385,9 +447,11 @@ def _processor(model_type: str, own: Own) -> tuple[Any, Any]:
     kind = getattr(t, name)
     source = inspect.getsource(inspect.getmodule(kind) or kind)
     found = re.findall(r"[\"'](<[^\s\"'{}<>]{1,40}>|\[[A-Z_]{2,20}\])[\"']", source)
+    read = re.findall(r"tokenizer\.(\w+_token)\b", source)
+    read += re.findall(r"\(tokenizer, \"(\w+_token)\", None\)", source)  # nothing stands in for it
     named = {
         attribute: f"<{attribute.removesuffix('_token')}>"
-        for attribute in re.findall(r"tokenizer\.(\w+_token)\b", source)
+        for attribute in read
         if attribute not in ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
     }
     named |= {f"{m}_token": f"<{m}>" for m in ("image", "video") if f"{m}_token" not in named}
@@ -403,7 +467,10 @@ def _processor(model_type: str, own: Own) -> tuple[Any, Any]:
         given["video_processor"] = _videos(model_type)
     if "qformer_tokenizer" in taken:
         given["qformer_tokenizer"] = tokenizer()
-    processor = unchecked(**{name: value for name, value in given.items() if name in taken or name in own.options})
+    processor = unchecked(**{name: value for name, value in given.items() if name in taken})
+    for name, value in own.options.items():
+        if name not in taken:
+            setattr(processor, name, value)
     if own.asked is not None:
         processor.chat_template = template(own.asked or _place_of_image(processor, words))
     return processor, words
@@ -425,7 +492,7 @@ def _fit_images(config: Any, processor: Any) -> None:
 
 def _of_config(model_type: str) -> dict[str, Any]:
     """What a processor must be told of its model: the size of patches, and which of them it keeps."""
-    config = t.CONFIG_MAPPING[model_type]()
+    config = _default(model_type)
     patch = getattr(getattr(config, "vision_config", None), "patch_size", None)
     kept = getattr(config, "vision_feature_select_strategy", None)
     found = {"patch_size": patch, "vision_feature_select_strategy": kept}
@@ -448,17 +515,25 @@ def _videos(model_type: str) -> Any:
     torchvision."""
     name = VIDEO_PROCESSOR_MAPPING_NAMES.get(model_type, {}).get("torchvision")
     if is_torchvision_available() and name is not None:
-        return getattr(t, name)()
+        return getattr(t, name)(**_patches(model_type, name))
     return SimpleNamespace(merge_size=2, temporal_patch_size=2, patch_size=14, num_frames=1, fps=1, slice_mode=False)
 
 
 def _images(model_type: str, own: Own) -> Any:
     if own.images:
-        return builders.image_processor(own.images, **dict(own.settings))
+        patches = _patches(model_type, f"{own.images}ImageProcessor{'' if is_torchvision_available() else 'Pil'}")
+        return builders.image_processor(own.images, **patches | dict(own.settings))
     names = IMAGE_PROCESSOR_MAPPING_NAMES.get(model_type, {})
     name = names.get("torchvision" if is_torchvision_available() else "pil")
     if name is None:
         raise ImportError(
             "its image processor needs torchvision" if names else "transformers maps no image processor of it"
         )
-    return getattr(t, name)(**dict(own.settings))
+    return getattr(t, name)(**_patches(model_type, name) | dict(own.settings))
+
+
+def _patches(model_type: str, name: str) -> dict[str, int]:
+    """Patches as large as those of the vision encoder, for a processor that cuts a picture into them itself."""
+    size = getattr(getattr(_default(model_type), "vision_config", None), "patch_size", None)
+    cut = getattr(getattr(t, name), "patch_size", None)
+    return {"patch_size": size} if isinstance(size, int) and isinstance(cut, int) else {}

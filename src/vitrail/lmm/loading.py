@@ -282,12 +282,26 @@ def _looked_at(backend: TransformersBackend, prompt: str, parts: Mapping[str, st
 
     if backend.quantization is not None:
         look()  # in which some unpack their weights, which are other parameters from then on (compressed-tensors)
+    _check_heard(backend, picture, prompt)
     found = replace(backend, parts=find_parts(network, parts, look))
     after_unembedding(network, found.parts, look)
     if found.translates or not counts_by_itself(unwrapped(network)):
         return found
     moved = moved_by_padding(found, picture, (prompt, f"{prompt} {DEFAULT_PROMPT}"))
     return replace(found, moved_by_padding=moved)
+
+
+def _check_heard(backend: TransformersBackend, picture: Image.Image, prompt: str) -> None:
+    """Raises `ModelError` if what is asked does not reach the model: some processors write prompts of their own."""
+    if not backend.hears:
+        return
+    asked = [backend.prepare([picture], [request]) for request in (prompt, f"{prompt} {DEFAULT_PROMPT}")]
+    ids = [batch.get("encoder_input_ids", batch["input_ids"]) for batch in asked]
+    if ids[0].shape == ids[1].shape and bool((ids[0] == ids[1]).all()):
+        raise ModelError(
+            f"The processor of {backend.kind} writes its own prompt, whatever is asked: neither requests nor questions "
+            "would reach the model."
+        )
 
 
 def _own_prompt(config: Any) -> str:

@@ -281,6 +281,8 @@ class LMM(Shown):
                         f"the processor of {self.name} refuses image {i + 1} of {len(images)}, of {size} "
                         f"({type(error).__name__}: {first_line(error)})"
                     ) from error
+            if all(n_frames(image) == 1 for image in images):
+                raise
             raise ApartError(
                 f"The processor of {self.name} takes each of {len(images)} images alone, and not together "
                 f"({type(error).__name__}: {first_line(error)}). Take one at a time (--batch-size 1)."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -77,7 +78,7 @@ class TransformersBackend(TorchBackend):
     @property
     def device(self) -> torch.device:
         """Where the embeddings of the text are computed."""
-        return place(self._base.get_input_embeddings() or self.model)[0]
+        return place(embeddings_of(self._base) or self.model)[0]
 
     @property
     def modules(self) -> dict[str, str]:
@@ -180,6 +181,11 @@ class TransformersBackend(TorchBackend):
 
     def prepare(self, images: Sequence[Image.Image], requests: Sequence[str]) -> Batch:
         made = self._processed(images, requests)
+        if "input_ids" in made and len(made["input_ids"]) != len(requests):
+            raise ModelError(
+                f"The processor of {self.kind} makes {len(made['input_ids'])} prompts of {len(requests)} requests, so "
+                "it is not known which is whose."
+            )
         if "input_ids" in made and not self.translates:
             self._check_embedded(made["input_ids"].unique().tolist())
         batch = {k: self._placed(v) if isinstance(v, Tensor) else v for k, v in made.items() if k != "labels"}
@@ -218,6 +224,12 @@ class TransformersBackend(TorchBackend):
         return plain(style, self.processor, request, n_frames(image))
 
     @property
+    def hears(self) -> bool:
+        """Whether what is asked is in the model's prompt; a captioner may be asked nothing."""
+        style = self._style
+        return style is None or "{request}" in style.text
+
+    @property
     def takes_several(self) -> bool:
         style = self._style
         return style is None or "{image}" in style.text
@@ -241,10 +253,18 @@ class TransformersBackend(TorchBackend):
             )
         frames = [[] if self._is_film(image) else frames_of(image) for image in images]
         pictures: list[Any] = frames if nested else [image for of in frames for image in of]
-        given = {"images": pictures} if any(frames) else {}
+        given: dict[str, Any] = {"images": pictures} if any(frames) else {}
         if films:
             given |= inputs_of(films)
+        if self._wants_types:
+            given["return_mm_token_type_ids"] = True
         return self.processor(text=list(texts), padding=True, return_tensors="pt", add_special_tokens=special, **given)
+
+    @cached_property
+    def _wants_types(self) -> bool:
+        """Whether the model is told which tokens are of an image, by a processor that says it if asked (Cosmos 3)."""
+        taken = inspect.signature(self._base.forward).parameters
+        return "mm_token_type_ids" in taken and getattr(self.processor, "return_mm_token_type_ids", None) is False
 
     @cached_property
     def _nests(self) -> bool:
