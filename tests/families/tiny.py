@@ -127,8 +127,10 @@ class Own:
         processor: the name of its processor's class, where transformers maps none.
         images: the name of its image processor's class, where transformers maps none.
         settings: of its image processor.
+        videos: settings of its video processor.
         options: of its processor; what it is not made with is set afterwards.
         tokens: further special tokens.
+        underscored: whether its tokenizer puts an underscore before each text, which its processor takes away again.
         asked: what stands for the image in its chat template; its image token by default. None for no template: its
             family is asked in plain text.
         none: why no tiny model of it can be built.
@@ -138,8 +140,10 @@ class Own:
     processor: str | None = None
     images: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    videos: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     tokens: tuple[str, ...] = ()
+    underscored: bool = False
     asked: str | None = ""
     none: str | None = None
 
@@ -154,6 +158,12 @@ def _id(token: str) -> Callable[[Any], int]:
     return lambda words: words.get_vocab().get(token, _spare(0)(words))
 
 
+def _sam(side: int) -> dict[str, Any]:
+    """The fields of a vision encoder of SAM before another one, which is as wide as SAM's output."""
+    sam = {"downsample_channels": [32, WIDTH], "image_size": side}
+    return {f"vision_config.sam_config.{name}": value for name, value in sam.items()}
+
+
 OF_SIGHT = {f"{name}_token_id": _spare(i) for i, name in enumerate(("vision_start", "vision_end"))}
 AXIS = {"rope_type": "default", "rope_theta": 10000.0}
 PERCEPTION = {"embed_dim": WIDTH, "depth": 2, "num_heads": 4, "img_size": [56, 56], "ref_feat_shape": [4, 4]}
@@ -163,19 +173,48 @@ SIDE = {"height": 384, "width": 384}
 SMALL_SIDE = {"height": 56, "width": 56}
 GRIDS = [[56, 112], [112, 56], [112, 112]]
 TILES = {"size": {"shortest_edge": 56}, "crop_size": SMALL_SIDE, "image_grid_pinpoints": GRIDS}
-MINICPM = {"image_token_id": _id("<image>"), "video_token_id": _id("<video>")}
 LLAMA4_PROJECTOR = ("projector_input_dim", "projector_output_dim", "vision_output_dim")
+SLICED = {"patch_size": 16, "scale_resolution": 64}
+MERGED = {"vision_config.insert_layer_id": 0}
 OWN: dict[str, Own] = {
+    "minicpm_ocr": Own(settings=SLICED),
+    "minicpmv4_6": Own(MERGED, settings=SLICED),
+    "minicpmv4_7": Own(
+        {
+            **MERGED,
+            **{f"{name}_id": _id(f"<{name}>") for name in ("image_start", "image_end", "slice_start", "slice_end")},
+        },
+        settings=SLICED,
+    ),
     "vipllava": Own({"vision_feature_layers": [-2, -1, 0, 1, -1]}),
     "deepseek_vl": Own(settings={"size": SIDE}),
     "deepseek_vl_hybrid": Own(settings={"size": SIDE}),
-    "cohere_compass": Own({"text.rope_parameters": {"full_attention": AXIS, "sliding_attention": AXIS}}),
-    "deepseek_ocr2": Own({"text.mlp_layer_types": ["dense", "sparse", "sparse"], "text.num_experts_per_tok": 2}),
+    "cohere_compass": Own(
+        {"text.rope_parameters": {"full_attention": AXIS, "sliding_attention": AXIS}}, settings={"patch_size": 16}
+    ),
+    "deepseek_ocr2": Own(
+        {"text.mlp_layer_types": ["dense", "sparse", "sparse"], "text.num_experts_per_tok": 2, **_sam(768)},
+        settings={"size": {"height": 768, "width": 768}},
+    ),
+    "unlimited_ocr": Own(_sam(128), settings={"size": {"height": 128, "width": 128}}),
+    "aria": Own({"projector_patch_to_query_dict": {900: 256}}),
     "nemotron_h_omni": Own({"text.n_groups": 2}),
     "kimi_k25": Own({"text.head_dim": 8, "text.first_k_dense_replace": 1}),
-    "emu3": Own({"vocabulary_map": lambda words: words.get_vocab(), **{f"vq_config.{k}": v for k, v in VQ.items()}}),
+    "emu3": Own(
+        {
+            "vocabulary_map": lambda words: words.get_vocab(),
+            **{f"vq_config.{k}": v for k, v in VQ.items()},
+            "vq_config.channel_multiplier": [1] * 4,
+            "vq_config.hidden_size": 32,
+            "vq_config.codebook_size": 16,
+        },
+        # pictures of one size: it pads those of several sizes, and its encoder looks at the padding
+        settings={"min_pixels": 64**2, "max_pixels": 64**2},
+        tokens=("<|extra_200|>", *[f"<|visual token {i:06}|>" for i in range(16)]),
+    ),
     "ernie4_5_vl_moe": Own(
         {"text.rope_parameters": {**AXIS, "mrope_section": [3, 3, 2]}, "text.moe_intermediate_size": [32, 32]},
+        videos={"draw_on_frames": False},
     ),
     "gemma3n": Own({"vision_config.architecture": "test_vit", "text.num_kv_shared_layers": 0}),
     "got_ocr2": Own({"image_token_id": _id("<imgpad>")}, options={"num_image_tokens": 36}, asked="<img><imgpad></img>"),
@@ -220,30 +259,34 @@ OWN: dict[str, Own] = {
         settings=TILES,
         options={"patch_size": 14, "downsample_rate": "1/2"},
     ),
-    "minicpm_ocr": Own(MINICPM),
-    **dict.fromkeys(("minicpmv4_6", "minicpmv4_7"), Own({**MINICPM, "vision_config.insert_layer_id": 1})),
     "hunyuan_vl": Own(
         {"text.head_dim": HEAD, "text.rope_parameters": {**AXIS, "mrope_section": [2, 2, 2, 2]}},
         asked="<image_start><image><image_end>",
     ),
     "janus": Own({f"vq_config.{k}": v for k, v in VQ.items()}),
     "perception_lm": Own(
-        {"vision_config.architecture": "vit_pe_core_large_patch14_336", "vision_config.model_args": PERCEPTION}
+        {"vision_config.architecture": "vit_pe_core_large_patch14_336", "vision_config.model_args": PERCEPTION},
+        settings={"tile_size": 56},
+        options={"patch_size": 14, "pooling_ratio": 1},
     ),
     "dots3_note": Own(
         {
+            "text.per_layer_config": None,
+            "vision_config.per_layer_config": None,
             "text.rope_parameters": dict.fromkeys(("indexed_attention", "sliding_attention"), HALF),
             "vision_config.adapter_in_dim": WIDTH,
             "vision_config.adapter_out_dim": WIDTH,
             "audio_config.adapter_input_size": WIDTH,
             "audio_config.adapter_out_dim": WIDTH,
-        }
+        },
+        settings={"temporal_patch_size": 1},
     ),
     "kosmos-2.5": Own(processor="Kosmos2_5Processor", options={"num_image_tokens": 4}, asked=None),
     "fast_vlm": Own(
-        {"vision_config.architecture": "test_vit", "vision_config.model_args": {}},
+        {"vision_config.architecture": "test_convnext", "vision_config.model_args": {}},
         processor="LlavaProcessor",
         images="CLIP",
+        options={"patch_size": 32},
     ),
     "glm46v": Own(GLM),
     "glm4v": Own(GLM),
@@ -253,16 +296,30 @@ OWN: dict[str, Own] = {
     "qwen3_vl_moe": Own(images="Qwen2VL"),
     "cosmos3_omni": Own(processor="Qwen3VLProcessor"),
     "diffusion_gemma": Own(images="Gemma4"),
-    "fuyu": Own(asked=None, tokens=("|SPEAKER|", "|NEWLINE|", "<0x04>")),
+    "fuyu": Own(tokens=("|SPEAKER|", "|NEWLINE|", "<0x04>"), underscored=True, asked=None),
     "blip": Own(asked=None),
     "pix2struct": Own(asked=None),
     "udop": Own(asked=None),
-    "instructblipvideo": Own(asked=None),
-    "mistral_large4": Own({"text.head_dim": 8}),
+    "pp_formulanet": Own(asked=None),
+    "mistral_large4": Own({"text.head_dim": 8, "image_token_id": _id("[IMG]")}, options={"spatial_merge_size": 2}),
     "step3p7": Own(
         {"text.sliding_window": 8, "image_token_id": _id("<im_patch>")},
         settings={"size": {"height": 112, "width": 112}, "patch_size": 56},
         asked="<im_patch>",
+    ),
+    "minimax_m3_vl": Own(
+        {"image_token_id": _id("]<]image[>["), "merged_hidden_size": 4 * WIDTH},
+        tokens=("]<]image[>[", "]<]start of image[>[", "]<]end of image[>["),
+    ),
+    "ovis2": Own(
+        {"image_token_id": _id("<IMG_ATOM>")}, settings={"size": SMALL_SIDE}, options={"image_seq_length": 16}
+    ),
+    "pp_chart2table": Own(settings={"size": {"height": 128, "width": 128}}, asked="<image>" * 4),
+    "qianfan_ocr": Own(
+        {"image_token_id": _id("<context_image>")},
+        settings={"size": SMALL_SIDE},
+        options={"image_seq_length": 4},
+        asked="<image>",
     ),
     "paddleocr_vl": Own({"text.rope_parameters": {**AXIS, "mrope_section": [2, 3, 3]}}),
     "qwen2_5_omni_thinker": Own({**OF_SIGHT, "text.rope_parameters": {**AXIS, "mrope_section": [2, 3, 3]}}),
@@ -347,7 +404,7 @@ def small(config: Any, words: Any) -> Any:
         elif isinstance(value, dict):
             _set(config, name, _shrunk(value))
     if vars(config).get("kv_lora_rank") and "num_key_value_heads" in vars(config):
-        config.num_key_value_heads = config.num_attention_heads  # of latent attention
+        config.num_key_value_heads = vars(config)["num_attention_heads"]  # of latent attention
     _name_tokens(config, words)
     return config
 
@@ -395,7 +452,9 @@ def _name_tokens(config: Any, words: Any) -> None:
     spare = iter(words.convert_tokens_to_ids([f"<spare_{i}>" for i in range(SPARE)]))
     for name, value in list(vars(config).items()):
         stem = re.sub(r"_(id|index)$", "", name)
-        if stem == name or not re.search("token|image|video|audio|patch|im_", stem) or not isinstance(value, int):
+        if stem == name or not re.search("token|image|video|audio|patch|im_", stem):
+            continue
+        if not isinstance(value, int) and not (value is None and stem == "image_token"):  # which a checkpoint names
             continue
         fixed = {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD, "sep_token": EOS, "decoder_start_token": BOS}
         own = getattr(words, f"{stem}_id", None)
@@ -439,6 +498,14 @@ class TextAlone:
         return self.tokenizer(text, **options)
 
 
+class Underscored(t.PreTrainedTokenizerFast):
+    """A tokenizer that puts an underscore before each text, as one of SentencePiece does."""
+
+    def __call__(self, text: Any = None, **options: Any) -> Any:
+        before = f"_{text}" if isinstance(text, str) else [f"_{one}" for one in text]
+        return super().__call__(before, **options)
+
+
 def _processor(model_type: str, own: Own) -> tuple[Any, Any]:
     """The family's own processor around a small tokenizer with the tokens that its source names."""
     name = own.processor or PROCESSOR_MAPPING_NAMES.get(model_type)
@@ -455,8 +522,14 @@ def _processor(model_type: str, own: Own) -> tuple[Any, Any]:
         if attribute not in ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
     }
     named |= {f"{m}_token": f"<{m}>" for m in ("image", "video") if f"{m}_token" not in named}
+    # tokens that the processor names itself, whatever the tokenizer calls them
+    named |= {f"{m}_token": token for m, token in re.findall(r"self\.(image|video)_token = \"(\S+)\"$", source, re.M)}
+    for attribute in re.findall(r"self\.(\w+_token)\.content", source):
+        named.pop(attribute, None)  # the processor makes it itself
     kept = [token for token in dict.fromkeys(found) if token not in (*builders.SPECIAL, *named.values())]
     words = tokenizer(*kept, *own.tokens, *[f"<spare_{i}>" for i in range(SPARE)], **named)
+    if own.underscored:
+        words.__class__ = Underscored
     unchecked = type(kind.__name__, (kind,), {"check_argument_for_proper_class": lambda *_: None})
     taken = inspect.signature(kind.__init__).parameters
     given: dict[str, Any] = {"tokenizer": words, **_of_config(model_type), **own.options}
@@ -464,7 +537,7 @@ def _processor(model_type: str, own: Own) -> tuple[Any, Any]:
         given["image_processor"] = _images(model_type, own)
     given |= {name: None for name in ("video_processor", "feature_extractor", "audio_processor") if name in taken}
     if "video_processor" in taken:
-        given["video_processor"] = _videos(model_type)
+        given["video_processor"] = _videos(model_type, own)
     if "qformer_tokenizer" in taken:
         given["qformer_tokenizer"] = tokenizer()
     processor = unchecked(**{name: value for name, value in given.items() if name in taken})
@@ -510,13 +583,15 @@ def _place_of_image(processor: Any, words: Any) -> str:
     return f"{start}{image}{end}"
 
 
-def _videos(model_type: str) -> Any:
+def _videos(model_type: str, own: Own) -> Any:
     """The family's video processor, through which no image passes; or what a processor reads of it, without
     torchvision."""
     name = VIDEO_PROCESSOR_MAPPING_NAMES.get(model_type, {}).get("torchvision")
     if is_torchvision_available() and name is not None:
-        return getattr(t, name)(**_patches(model_type, name))
-    return SimpleNamespace(merge_size=2, temporal_patch_size=2, patch_size=14, num_frames=1, fps=1, slice_mode=False)
+        return getattr(t, name)(**_patches(model_type, name) | dict(own.videos))
+    return SimpleNamespace(
+        merge_size=2, temporal_patch_size=2, patch_size=14, num_frames=1, fps=1, slice_mode=False, downsample_mode="16x"
+    )
 
 
 def _images(model_type: str, own: Own) -> Any:
@@ -524,7 +599,7 @@ def _images(model_type: str, own: Own) -> Any:
         patches = _patches(model_type, f"{own.images}ImageProcessor{'' if is_torchvision_available() else 'Pil'}")
         return builders.image_processor(own.images, **patches | dict(own.settings))
     names = IMAGE_PROCESSOR_MAPPING_NAMES.get(model_type, {})
-    name = names.get("torchvision" if is_torchvision_available() else "pil")
+    name = (names.get("torchvision") if is_torchvision_available() else None) or names.get("pil")
     if name is None:
         raise ImportError(
             "its image processor needs torchvision" if names else "transformers maps no image processor of it"

@@ -20,7 +20,7 @@ PROMPT = {
 
 
 def passes(*calls: dict) -> list[Pass]:
-    follower = Follower({END}, IMAGE)
+    follower = Follower({END}, {IMAGE})
     seen = []
     for call in calls:
         follower.see(call)
@@ -164,7 +164,7 @@ def test_a_wrong_name_is_refused_at_once():
 
 
 def test_image_positions_must_be_known():
-    follower = Follower({END}, None)
+    follower = Follower({END}, ())
     follower.see(PROMPT)
     with pytest.raises(ModelError, match="image"):
         follower.now.mask("image")
@@ -177,7 +177,7 @@ def test_what_cannot_be_followed_is_refused():
     with pytest.raises(ModelError, match="pieces"):
         passes(PROMPT, {"input_ids": torch.ones(2, 3, dtype=torch.long), "attention_mask": torch.ones(2, 7)})
     with pytest.raises(ModelError, match="outside its forward pass"):
-        _ = Follower({END}, None).now
+        _ = Follower({END}, ()).now
 
 
 def test_without_a_mask_nothing_is_padding():

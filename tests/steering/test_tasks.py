@@ -36,7 +36,7 @@ def test_until_said_ends_with_the_first_mention(lmm, samples):
     until = until_said(lmm, TASKS["colour"])
     ids = lmm.tokenizer.encode(" a red dog", add_special_tokens=False)
     prompt = {"input_ids": torch.tensor([[5, 6]]), "attention_mask": torch.ones(1, 2, dtype=torch.long)}
-    follower = Follower({lmm.tokenizer.eos_token_id}, None)
+    follower = Follower({lmm.tokenizer.eos_token_id}, ())
     follower.see(prompt)
     found = [follower.now.mask(until).tolist()]
     for n, token in enumerate(ids):

@@ -94,7 +94,7 @@ FAMILIES = {
     "git": Family(plain=Plain("{start}{request}", "", join=""), post_norm=True),
     "idefics": Family(plain=Plain("{request}", "An image of")),
     "instructblip": Family(plain=Plain("{request}", "A short image description:", special=True)),
-    "instructblipvideo": Family(plain=Plain("{request}", "A short image description:", special=True)),
+    "instructblipvideo": Family(refused="reads videos of four frames, and no single image"),
     "kosmos-2": Family(plain=Plain("{request}", "An image of", special=True)),
     "kosmos-2.5": Family(plain=Plain("{request}", "<md>", join="")),
     "mllama": Family(pads_patches=True),

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vitrail.errors import ModelError
 from vitrail.lmm import hooks
 from vitrail.lmm.families import family_of
-from vitrail.lmm.parts import ABSENT, Parts, text_config, text_pass, unwrapped
+from vitrail.lmm.parts import ABSENT, Parts, embeddings_of, text_config, text_pass, unwrapped
 
 log = logging.getLogger(__name__)
 
@@ -418,7 +418,7 @@ def find_sight(model: Any, parts: Parts) -> dict[str, tuple[str, ...]]:
     # a decoder that holds the vision encoder (Idefics, GIT) holds the connector, too
     within = any(m is decoder and any(v.startswith(f"{name}.") for v in vision) for name, m in base.named_modules())
     spoken = [parts.blocks, parts.norm, parts.unembedding] if within else [decoder, parts.unembedding]
-    read = base.get_input_embeddings() if within else None
+    read = embeddings_of(base) if within else None
     known = [*vision, *(name for name, m in base.named_modules() if any(m is s for s in spoken))]
 
     def is_known(name: str, module: nn.Module) -> bool:

@@ -82,6 +82,15 @@ def speaker(model: Any) -> Any:
     return next(inner, base)
 
 
+def embeddings_of(model: Any) -> nn.Module | None:
+    """The module of a model's token embeddings; None where transformers does not know which one that is."""
+    try:
+        found: nn.Module | None = model.get_input_embeddings()
+    except NotImplementedError:  # PP-FormulaNet
+        return None
+    return found
+
+
 #: The tokens of a pass that shows what a model does.
 TOKENS = (1, 2, 3, 4)
 
@@ -89,7 +98,7 @@ TOKENS = (1, 2, 3, 4)
 @torch.inference_mode()
 def text_pass(base: Any) -> Any:
     """What `base` gives for a few tokens, without an image."""
-    ids = torch.tensor([TOKENS], device=place(base.get_input_embeddings())[0])
+    ids = torch.tensor([TOKENS], device=place(embeddings_of(base) or base)[0])
     own = {"decoder_input_ids": ids} if translates(base) else {}
     return base(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **own)
 

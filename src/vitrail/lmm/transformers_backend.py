@@ -24,7 +24,7 @@ from vitrail.lmm.identity import digest_of, settings_of
 from vitrail.lmm.logits import after_unembedding
 from vitrail.lmm.options import Videos
 from vitrail.lmm.padding import Moved, counts_by_itself
-from vitrail.lmm.parts import place, speaker, text_config, translates, unwrapped
+from vitrail.lmm.parts import embeddings_of, place, speaker, text_config, translates, unwrapped
 from vitrail.lmm.prompts import chat, is_jinja, plain, tail, template_of
 from vitrail.lmm.running import ApartError
 from vitrail.lmm.torch_backend import TorchBackend
@@ -320,7 +320,7 @@ class TransformersBackend(TorchBackend):
 
     def _check_embedded(self, ids: Iterable[int]) -> None:
         """Raises `ModelError` for token ids of a text that the model has no embedding for."""
-        n = getattr(speaker(self.model).get_input_embeddings(), "num_embeddings", None)
+        n = getattr(embeddings_of(speaker(self.model)), "num_embeddings", None)
         beyond = [i for i in ids if n is not None and i >= n and i not in self.image_tokens]
         if beyond:
             token = self.tokenizer.convert_ids_to_tokens(min(beyond))
