@@ -118,21 +118,22 @@ fuzz: $(READY)
 	$(PIP) -e '.[fuzz]' || echo "without atheris: files are changed at random"
 	$(BIN)/python benchmarks/fuzz.py --minutes 10
 
-## families: proves every family and every architecture of models again, and writes docs/families.md: half an hour
+## families: proves every family of models again without torchvision, and writes docs/families.md: ten minutes
 families: $(READY)
-	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m families.census --again
 	VITRAIL_FAMILIES=docs/families.json $(BIN)/python -m pytest tests/families/test_families.py tests/families/test_open_clip.py
 	$(BIN)/python docs/generate.py
 
-## torchvision: what needs torchvision, in an environment of its own: videos as a whole, the image processors that go
-## through it, open_clip; and weights of torchao, which is loud; TORCH="torch==… torchvision==…" where others than the newest are wanted
+## torchvision: every architecture and family of models with torchvision and timm, in an environment of its own, for
+## docs/families.md; videos as a whole, open_clip, and weights of torchao, which is loud: half an hour; TORCH="torch==… torchvision==…" where others than the newest are wanted
 torchvision: TORCH ?= torch torchvision
 torchvision: $(READY)
 	test -d $(TORCHVISION) || $(PYTHON) -m venv $(TORCHVISION)
 	grep -v '^torch==' constraints.txt > $(TORCHVISION)/constraints.txt
 	$(TORCHVISION)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	$(TORCHVISION)/bin/python -m pip install --quiet --disable-pip-version-check -c $(TORCHVISION)/constraints.txt -e '.[peft,video,open-clip]' pytest hypothesis beartype num2words torchao
-	VITRAIL_FAMILIES=docs/families.json OMP_NUM_THREADS=2 $(TORCHVISION)/bin/python -m pytest -p no:cacheprovider -W default tests/families/test_videos.py tests/families/test_families.py tests/families/test_open_clip.py "tests/families/test_placement.py::test_weights_that_were_quantised_by_torchao_are_read"
+	$(TORCHVISION)/bin/python -m pip install --quiet --disable-pip-version-check -c $(TORCHVISION)/constraints.txt -e '.[peft,video,open-clip]' pytest hypothesis beartype num2words torchao timm
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(TORCHVISION)/bin/python -m families.census --again
+	VITRAIL_FAMILIES=docs/families.json OMP_NUM_THREADS=2 $(TORCHVISION)/bin/python -m pytest -p no:cacheprovider -W default tests/families/test_videos.py tests/families/test_families.py tests/families/test_open_clip.py tests/families/test_placement.py::test_weights_that_were_quantised_by_torchao_are_read
+	$(BIN)/python docs/generate.py
 
 ## oldest: the demo and some tests with the lowest versions that pyproject.toml states, in an environment of its own;
 ## OTHER="torch=2.13.0" where a lowest version has no build for this machine

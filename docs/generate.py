@@ -71,7 +71,7 @@ TESTS = {
 
 
 def families() -> str:
-    """Which families were proven, and how, from what their tests wrote (`make families`)."""
+    """Which families were proven, and how, from what their tests wrote (`make families` and `make torchvision`)."""
     runs: dict[str, Any] = json.loads((HERE / "families.json").read_text(encoding="utf-8"))
     lines = [
         "# Families",
@@ -85,8 +85,7 @@ def families() -> str:
     lines[-1] = lines[-1].removesuffix(";") + "."
     lines += [
         "",
-        "Written from the tests' results by `make families`, which proves the families with what is installed, and",
-        "leaves the other run as it was: `make families` without torchvision, `make torchvision` with it.",
+        "Written from the tests' results: `make families` proves them without torchvision, `make torchvision` with it.",
         "",
         "Every family goes through the same code; there is no class per model. A family is proven with a tiny model of",
         "its own configuration and random weights: captions of a batch are those of its rows alone, states are the",
