@@ -6,13 +6,15 @@ Page by page, each in an empty folder, from top to bottom, as `tests/test_snippe
 command in a process of its own: so the start of Python is in each figure. What goes on until it is stopped, and what
 needs a model or data that are not here, is left out. Python blocks run here, one after the other.
 
-Writes benchmarks/results/commands.json: page, command and seconds, the slowest first.
+Writes benchmarks/results/commands.json: page, command and seconds, the slowest first. With pages named, those of the
+others stay.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import platform
 import shlex
@@ -71,6 +73,8 @@ def main() -> None:
                     found.append({"page": page, "command": what, "seconds": round(time.perf_counter() - start, 2)})
                     print(f"{found[-1]['seconds']:8.1f} s  {page}: {what[:90]}", flush=True)
             os.chdir(HOME)
+    others = json.loads(args.out.read_text())["commands"] if args.pages and args.out.is_file() else []
+    found += [one for one in others if one["page"] not in args.pages]
     found.sort(key=lambda one: -one["seconds"])
     machine = {"cpus": os.cpu_count(), "platform": platform.platform()}
     write_json(args.out, {"machine": machine | versions(), "commands": found})
