@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from vitrail.errors import ModelError, UsageError
+from vitrail.errors import ModelError, UsageError, VitrailError
 from vitrail.lmm.adapters import check_adapter, check_trained, put_on
 from vitrail.lmm.description import ModelDescription
 from vitrail.lmm.families import DEFAULT_PROMPT, Plain, family_of
@@ -295,7 +295,12 @@ def _check_heard(backend: TransformersBackend, picture: Image.Image, prompt: str
     """Raises `ModelError` if what is asked does not reach the model: some processors write prompts of their own."""
     if not backend.hears:
         return
-    asked = [backend.prepare([picture], [request]) for request in (prompt, f"{prompt} {DEFAULT_PROMPT}")]
+    try:
+        asked = [backend.prepare([picture], [request]) for request in (prompt, f"{prompt} {DEFAULT_PROMPT}")]
+    except VitrailError:
+        raise
+    except Exception:  # whatever a processor raises; a request raises it again, and is told which image it was
+        return
     ids = [batch.get("encoder_input_ids", batch["input_ids"]) for batch in asked]
     if ids[0].shape == ids[1].shape and bool((ids[0] == ids[1]).all()):
         raise ModelError(
