@@ -1,6 +1,6 @@
 """Every architecture that transformers maps to image-text-to-text, through the one generic path, each in a process.
 
-    python -m families.census [--jobs 2] [--again] [MODEL_TYPE …]      with `tests` on the path: `make torchvision` does it
+    python -m families.census [--jobs 2] [--again] [MODEL_TYPE …]      with `tests` on the path; `make torchvision`
 
 What was found stands in `docs/architectures.json`, one entry for each, so a run that was stopped goes on; `--again`
 proves what is there once more.

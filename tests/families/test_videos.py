@@ -15,16 +15,20 @@ from PIL import Image
 from transformers.utils import is_torchvision_available
 
 from families.builders import FAMILIES, shaken
+from families.test_families import SAID
 from families.test_maps import GREY, QUARTERS, painted_quarter, question
+from families.tiny import build
+from vitrail.concepts import learn
 from vitrail.errors import DataError, ModelError, VitrailError
-from vitrail.lmm import LMM, from_transformers
+from vitrail.extraction import extract
+from vitrail.lmm import LMM, from_transformers, load, load_as
 from vitrail.lmm.coordinates import measured
 from vitrail.lmm.doctor import doctor, hidden_states, quick
 from vitrail.lmm.positions import among
 from vitrail.lmm.running import ApartError
 from vitrail.lmm.sight import pixels_of
 from vitrail.maps.methods.registry import METHODS
-from vitrail.samples import Film, Layout, frames_of, strip
+from vitrail.samples import Film, Layout, Sample, Video, frames_of, strip
 
 needs_torchvision = pytest.mark.skipif(not is_torchvision_available(), reason="video processors need torchvision")
 
@@ -177,3 +181,53 @@ def test_a_map_lies_in_the_frame_that_has_something_in_it(name, method):
             np.testing.assert_allclose(of_frames[2], of_frames[3], rtol=0.1)
     else:
         assert sum(of_frames[:3]) < 0.05 * of_frames[3]
+
+
+@needs_torchvision
+@know()
+def test_from_files_to_concepts(name, tmp_path):
+    """Videos of unequal length, and an image among them, go through the batches they fit in."""
+    lmm, samples = built(name), []
+    for i, said in enumerate(SAID):
+        frames = frames_of(film(2 if i == 1 else 6, seed=i))
+        frames[0].save(tmp_path / f"{i}.gif", save_all=True, append_images=frames[1:], duration=250)
+        samples.append(Sample(str(i), frames[0] if i == 2 else Video(tmp_path / f"{i}.gif", 4), (said,)))
+    states = extract(lmm, samples, "dog", out=tmp_path / "a", layers=[-1], require="truth", batch_size=4)
+    assert len(states) == len(samples)
+    assert states.model.videos == "whole"
+    assert states.manifest["doctor"]["passed"]
+    assert learn(states, out=tmp_path / "c", layer=-1, n_concepts=2).kept.all()
+    for row, sample in zip(states.rows, samples, strict=True):
+        inputs = lmm.prepare([sample.open()], [lmm.prompt])
+        place = inputs["input_ids"].shape[1] - 1 + row.token
+        alone = lmm.states(inputs, [row.token_ids], [place], [lmm.n_blocks])[lmm.n_blocks][0]
+        kept = torch.from_numpy(np.asarray(states.states(-1)))[states.rows.index(row)]
+        torch.testing.assert_close(kept.float(), alone.float(), rtol=2e-3, atol=2e-3)
+
+
+@needs_torchvision
+@know()
+def test_a_folder_is_loaded_as_it_was_described(name, tmp_path):
+    lmm = built(name)
+    lmm.model.save_pretrained(tmp_path)
+    lmm.backend.processor.save_pretrained(tmp_path)
+    loaded = load(tmp_path, videos="whole", device="cpu")
+    again = load_as(loaded.describe(), device="cpu")
+    assert again.backend.videos == "whole"
+    assert again.describe() == loaded.describe()
+    assert loaded.caption([film()], max_new_tokens=4) == lmm.caption([film()], max_new_tokens=4)
+
+
+@needs_torchvision
+def test_a_model_of_videos_alone_reads_an_image_as_one_that_stands_still():
+    """InstructBLIP-Video, which knows four frames."""
+    made = build("instructblipvideo")
+    lmm = from_transformers(shaken(made.network), made.processor, "instructblipvideo")
+    still, moving = film(4).crop((0, 0, 56, 56)), film(4)
+    still.info.clear()
+    inputs = [lmm.prepare([image], [lmm.prompt]) for image in (still, strip([still] * 4), moving)]
+    torch.testing.assert_close(inputs[0]["pixel_values"], inputs[1]["pixel_values"])
+    assert not torch.equal(inputs[1]["pixel_values"], inputs[2]["pixel_values"])
+    assert len(set(lmm.caption([still, moving], max_new_tokens=3))) > 0
+    with pytest.raises(DataError, match="reads videos of 4 frames, and this one has 3: --frames 4"):
+        lmm.prepare([film(3)], [lmm.prompt])

@@ -300,6 +300,12 @@ OWN: dict[str, Own] = {
     "blip": Own(asked=None),
     "pix2struct": Own(asked=None),
     "udop": Own(asked=None),
+    "instructblipvideo": Own(
+        {"video_token_index": _id("<video>")},
+        videos={"size": {"height": 224, "width": 224}},
+        options={"num_query_tokens": 32},
+        asked=None,
+    ),
     "pp_formulanet": Own(asked=None),
     "mistral_large4": Own({"text.head_dim": 8, "image_token_id": _id("[IMG]")}, options={"spatial_merge_size": 2}),
     "step3p7": Own(

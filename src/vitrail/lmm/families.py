@@ -60,6 +60,7 @@ class Family:
             and takes off the last.
         answers_marked: it reads its prompt in both directions, and knows by a mark of 1 in `token_type_ids` where the
             answer begins.
+        frames: its models read videos of so many frames and nothing else: an image is one that stands still.
         refused: why its models are not read, as a sentence goes on after their name.
         post_norm: each of the decoder's blocks ends with its own norm, so there is no final one. The `model_type` is
             the decoder's.
@@ -73,6 +74,7 @@ class Family:
     plain: Plain | None = None
     generates_within: bool = False
     answers_marked: bool = False
+    frames: int | None = None
     refused: str | None = None
     post_norm: bool = False
     connector: str | None = None
@@ -94,7 +96,7 @@ FAMILIES = {
     "git": Family(plain=Plain("{start}{request}", "", join=""), post_norm=True),
     "idefics": Family(plain=Plain("{request}", "An image of")),
     "instructblip": Family(plain=Plain("{request}", "A short image description:", special=True)),
-    "instructblipvideo": Family(refused="reads videos of four frames, and no single image"),
+    "instructblipvideo": Family(plain=Plain("{request}", "A short image description:", special=True), frames=4),
     "kosmos-2": Family(plain=Plain("{request}", "An image of", special=True)),
     "kosmos-2.5": Family(plain=Plain("{request}", "<md>", join="")),
     "mllama": Family(pads_patches=True),

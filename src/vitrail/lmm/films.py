@@ -35,6 +35,17 @@ def inputs_of(strips: Sequence[Image.Image]) -> dict[str, Any]:
     }
 
 
+def still_or_moving(frames: Sequence[Image.Image], n: int) -> np.ndarray:
+    """A video of `n` frames: these, or one image that stands still.
+
+    Raises:
+        DataError: they are another number.
+    """
+    if len(frames) not in (1, n):
+        raise DataError(f"the model reads videos of {n} frames, and this one has {len(frames)}: --frames {n}")
+    return np.stack([np.asarray(frame) for frame in (frames if len(frames) == n else list(frames) * n)])
+
+
 def _seen_when(image: Image.Image) -> dict[str, Any]:
     """The `VideoMetadata` of transformers."""
     film, one = film_of(image), frames_of(image)[0]

@@ -17,7 +17,7 @@ from vitrail.errors import ModelError
 from vitrail.lmm import batches
 from vitrail.lmm.batches import Batch
 from vitrail.lmm.families import DEFAULT_PROMPT, Plain, asked_plainly, family_of
-from vitrail.lmm.films import film_of, inputs_of
+from vitrail.lmm.films import film_of, inputs_of, still_or_moving
 from vitrail.lmm.finding import find_sight
 from vitrail.lmm.generating import Ending, FiniteLogits, end_tokens, settings
 from vitrail.lmm.identity import digest_of, settings_of
@@ -93,7 +93,8 @@ class TransformersBackend(TorchBackend):
     @property
     def image_tokens(self) -> frozenset[int]:
         image = ("image_token_id", "image_token_index", "image_patch_id")
-        video = ("video_token_id", "video_token_index") if self.videos == "whole" else ()
+        knows = self.videos == "whole" or family_of(self.family).frames
+        video = ("video_token_id", "video_token_index") if knows else ()
         config = self._base.config
         found = (next((getattr(config, n) for n in names if hasattr(config, n)), None) for names in (image, video))
         return frozenset(token for token in found if token is not None)
@@ -232,7 +233,7 @@ class TransformersBackend(TorchBackend):
     @property
     def takes_several(self) -> bool:
         style = self._style
-        return style is None or "{image}" in style.text
+        return style is None or "{image}" in style.text or family_of(self.family).frames is not None
 
     def _adds_special(self, style: Plain | None, text: str) -> bool:
         """Whether the tokenizer adds its special tokens; by default as transformers itself decides."""
@@ -253,6 +254,8 @@ class TransformersBackend(TorchBackend):
             )
         frames = [[] if self._is_film(image) else frames_of(image) for image in images]
         pictures: list[Any] = frames if nested else [image for of in frames for image in of]
+        if n := family_of(self.family).frames:
+            pictures = [still_or_moving(of, n) for of in frames]
         given: dict[str, Any] = {"images": pictures} if any(frames) else {}
         if films:
             given |= inputs_of(films)
