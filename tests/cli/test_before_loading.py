@@ -198,6 +198,7 @@ COMMANDS = [
     (f"extract {DATA} --word dog --out o --model other", "not an image-text-to-text model"),
     (f"extract {DATA} --word dog --out o --adapter file", "file is not an adapter"),
     (f"extract {DATA} --word dog --out o --device abacus", "no device 'abacus'"),
+    (f"extract {DATA} --word dog --out o --videos whole", "toyland knows no videos"),
     ("import nowhere.pth --out o", "nowhere.pth"),
     ("serve nowhere", "There is no folder nowhere"),
     ("serve WORLD", "that the viewer can show"),
