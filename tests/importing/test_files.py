@@ -83,3 +83,12 @@ def test_another_file_is_refused_with_what_it_holds(tmp_path):
     torch.save({"weights": torch.ones(2)}, tmp_path / "other.pth")
     with pytest.raises(ArtifactError, match="it holds the keys weights"):
         open_released(tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize("number", [b"r]]]]", b"p1566399837\n"], ids=["in binary", "in text"])
+def test_a_pickle_that_numbers_its_values_without_end_is_damaged(tmp_path, number):
+    """Memory is taken up to the number of a value that is kept: of 15 bytes it would be 12 GB."""
+    path = tmp_path / "ids.pkl"
+    path.write_bytes(b"]" + number + b".")
+    with pytest.raises(ArtifactError, match=r"ids\.pkl is damaged .*numbers a value 1566399837"):
+        open_released(path)

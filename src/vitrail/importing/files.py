@@ -6,7 +6,9 @@ of scikit-learn, which analyses hold, are read as empty objects whose class is n
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -114,11 +116,19 @@ class _Plain(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name}")
 
 
+def _check_places(content: bytes) -> None:
+    """Raises `ValueError` if a pickle numbers what it keeps beyond its own length: memory is taken up to the number."""
+    for opcode, place, _ in pickletools.genops(content):
+        if opcode.name.endswith("PUT") and place is not None and int(place) > len(content):
+            raise ValueError(f"it numbers a value {place}, and has {len(content)} bytes")
+
+
 def _plain_pickle(path: Path) -> Any:
     """The content of a `.pkl` file of plain values."""
     try:
-        with path.open("rb") as file:
-            return _Plain(file).load()
+        content = path.read_bytes()
+        _check_places(content)
+        return _Plain(io.BytesIO(content)).load()
     except FileNotFoundError as error:
         raise ArtifactError(f"There is no file {path}.") from error
     except pickle.UnpicklingError as error:
