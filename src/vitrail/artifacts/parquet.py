@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 def check_parquet(path: Path) -> None:
     """Compares the counts of rows in the footer of a Parquet file with each other.
 
-    A reader takes memory by these numbers: one changed bit asks for 128 GiB. The footer's parts about columns are left
-    to the reader: asked for by themselves, damaged ones end the process inside pyarrow 26.
+    A reader takes memory by these numbers: four changed bytes made one ask for 128 GiB. What the footer says of columns
+    is left to the reader: asked for by itself, a damaged part ends the process inside pyarrow 26.
 
     Raises:
         ValueError: they contradict each other.

@@ -88,8 +88,9 @@ def places_of_pixels(backend: TorchBackend, layout: Layout, request: str) -> Pla
         side = _sides(backend)
         grid = tuple(max(1, round(n / s)) for n, s in zip(pictures.shape[-2:], side, strict=True))
         of = _cells(pictures, grid).reshape(pixels.shape)
-    places = _places(backend, of, layout, request)
-    return places if places.boxes.shape[1] == 1 else _places(backend, of, layout, request, by_frame=True)
+    seen = measured(backend, layout, request)
+    places = _places(backend, of, layout, seen)
+    return places if places.boxes.shape[1] == 1 else _places(backend, of, layout, seen, by_frame=True)
 
 
 def places_of_connector(backend: TorchBackend, layout: Layout, request: str) -> Places:
@@ -125,7 +126,7 @@ def places_of_connector(backend: TorchBackend, layout: Layout, request: str) -> 
         after = look(backend, changed, ["connector"])["connector"].states.reshape(n, -1).float()
         if int((after - before).norm(dim=1).argmax()) != piece:
             raise refused
-    return _places(backend, of, layout, request)
+    return _places(backend, of, layout, measured(backend, layout, request))
 
 
 def places_of_tokens(backend: TorchBackend, layout: Layout, request: str) -> Places:
@@ -195,15 +196,20 @@ def _sides(backend: TorchBackend) -> tuple[int, int]:
 
 
 def _places(
-    backend: TorchBackend, of: Int[np.ndarray, ...], layout: Layout, request: str, by_frame: bool = False
+    backend: TorchBackend,
+    of: Int[np.ndarray, ...],
+    layout: Layout,
+    seen: tuple[Float[np.ndarray, ...], Float[np.ndarray, ...]],
+    by_frame: bool = False,
 ) -> Places:
     """Where the pieces of an image lie, by the place of every number of its pixels.
 
     Args:
         of: the piece of every number.
+        seen: the place of every number, as `measured` gives it.
         by_frame: whether what a piece shows of several frames becomes a piece for each.
     """
-    x, y = measured(backend, layout, request)
+    x, y = seen
     if x.shape != of.shape:
         raise ModelError(
             f"The processor of this {backend.kind} gives pixels of shape {of.shape} for the image, and {x.shape} for "
